@@ -60,3 +60,14 @@ class Row:
     continuation: str
     is_final: bool
     problem_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A wrong trace with its q_values: (n_steps,), or up to the first hopeless step where rollouts
+    stopped there. pass_rate is that of the bare problem, from the traces of the same policy."""
+
+    problem_id: str
+    text: str
+    pass_rate: float
+    q_values: list[float]

@@ -1,0 +1,111 @@
+"""The facts of the skills domain: which function does what, how often it is asked, who knows it.
+
+A function adds a fixed number to a value, modulo n_values. Functions are asked with Zipf
+frequencies, so a training set covers the rare ones only slowly; some are hard, and the teacher
+likes to leave their step out; the answer is the class of the final value, so that a wrong path is
+right by coincidence about once in n_classes times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SEPARATOR = ";"
+
+
+@dataclass(frozen=True)
+class World:
+    """Arrays over functions (n_skills,) and values (n_values,).
+
+    `shifts` are true, `false_shifts` what a base may believe instead, `reliabilities` the
+    probability with which a pretraining document has function i right. `answers` maps a final
+    value to its answer word.
+    """
+
+    shifts: np.ndarray
+    false_shifts: np.ndarray
+    is_hard: np.ndarray
+    frequencies: np.ndarray
+    reliabilities: np.ndarray
+    answers: tuple[str, ...]
+
+    @property
+    def n_skills(self) -> int:
+        return len(self.shifts)
+
+    @property
+    def n_values(self) -> int:
+        return len(self.answers)
+
+
+def zipf_frequencies(n_skills: int, exponent: float, offset: float) -> np.ndarray:
+    """(n_skills,) probabilities proportional to (i + 1 + offset) ** -exponent."""
+    weights = (np.arange(n_skills) + 1.0 + offset) ** -exponent
+    return weights / weights.sum()
+
+
+def random_world(
+    *,
+    n_skills: int,
+    n_values: int,
+    n_classes: int | None,
+    hard_fraction: float,
+    zipf_exponent: float,
+    zipf_offset: float,
+    n_head: int,
+    head_reliability: float,
+    tail_reliability: tuple[float, float],
+    rng: np.random.Generator,
+) -> World:
+    """Draw the facts. n_classes None or 0: the answer is the value itself, no coincidence."""
+    shifts = rng.integers(1, n_values, n_skills)
+    other = rng.integers(1, n_values - 1, n_skills)
+    false_shifts = other + (other >= shifts)  # neither the truth nor "no change"
+    is_hard = np.zeros(n_skills, dtype=bool)
+    is_hard[rng.permutation(n_skills)[: round(hard_fraction * n_skills)]] = True
+    reliabilities = rng.uniform(*tail_reliability, n_skills)
+    reliabilities[:n_head] = head_reliability
+    if n_classes:
+        classes = rng.permutation(np.arange(n_values) % n_classes)
+        answers = tuple(f"C{c}" for c in classes)
+    else:
+        answers = tuple(str(v) for v in range(n_values))
+    frequencies = zipf_frequencies(n_skills, zipf_exponent, zipf_offset)
+    return World(shifts, false_shifts, is_hard, frequencies, reliabilities, answers)
+
+
+def distinct_draws(weights: np.ndarray, n_rows: int, n_drawn: int, rng: np.random.Generator) -> np.ndarray:
+    """(n_rows, n_drawn) indices drawn by `weights`, each row redrawn until its indices are distinct."""
+    cumulative = np.cumsum(weights) / np.sum(weights)
+    cumulative[-1] = 1.0
+    rows = np.searchsorted(cumulative, rng.random((n_rows, n_drawn)), side="right")
+    while (again := _has_repeats(rows)).any():
+        rows[again] = np.searchsorted(cumulative, rng.random((int(again.sum()), n_drawn)), side="right")
+    return rows
+
+
+def _has_repeats(rows: np.ndarray) -> np.ndarray:
+    ordered = np.sort(rows, axis=1)
+    return (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+
+
+def prompt_text(value: int, functions: np.ndarray) -> str:
+    """`5 f12 f7 f3`: the start value and the functions to apply."""
+    return " ".join([str(value), *(f"f{f}" for f in functions)])
+
+
+def solution_text(
+    world: World, value: int, functions: np.ndarray, shifts: np.ndarray, is_omitted: np.ndarray
+) -> str:
+    """Apply `functions` one after the other with `shifts`, leaving out the steps of the omitted ones."""
+    words: list[str] = []
+    chain = zip(functions.tolist(), shifts.tolist(), is_omitted.tolist(), strict=True)
+    for function, shift, omitted in chain:
+        if omitted:
+            continue
+        result = (value + shift) % world.n_values
+        words += (f"f{function}", str(value), str(result), SEPARATOR)
+        value = result
+    return " ".join([*words, "ans", world.answers[value]])

@@ -1,0 +1,189 @@
+"""GSM8K files: reading, refusals, hold-out by content, steps and the verifier of final answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sweep.data import domain
+from sweep.data.gsm8k import Gsm8k, final_answer, normalised_number
+from sweep.data.records import Problem
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "gsm8k"
+
+ROWS = [
+    {"question": f"Ada has {n} pens and buys {n} more. How many?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"}
+    for n in range(1, 21)
+]
+
+
+def written(path: Path, rows: list[Any]) -> str:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return str(path)
+
+
+def opened(folder: Path, train: list[Any], test: list[Any], n_validation: int = 0) -> Gsm8k:
+    result = domain(
+        {
+            "name": "gsm8k",
+            "train_path": written(folder / "train.jsonl", train),
+            "test_path": written(folder / "test.jsonl", test),
+            "n_validation": n_validation,
+        }
+    )
+    assert isinstance(result, Gsm8k)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("72", "72"),
+        (" 72. ", "72"),
+        ("1,080", "1080"),
+        ("$1,450,000.00.", "1450000"),
+        ("-$5", "-5"),
+        ("$-5", "-5"),
+        ("+3", "3"),
+        ("-0", "0"),
+        ("007", "7"),
+        ("0.50", "0.5"),
+        (".5", "0.5"),
+        ("10", "10"),
+        ("25%", "25"),
+        ("5.", "5"),
+        ("5 6", None),
+        ("1,08", None),
+        ("--5", None),
+        ("five", None),
+        ("5 apples", None),
+        ("2**9", None),
+        ("1e9", None),
+        ("", None),
+        ("$", None),
+        ("9" * 101, None),
+    ],
+)
+def test_one_spelling_for_one_number(text: str, number: str | None) -> None:
+    assert normalised_number(text) == number
+
+
+def test_the_final_answer_is_the_number_after_the_first_mark() -> None:
+    assert final_answer("48/2 = 24\n48+24 = 72\n#### 72") == "72"
+    assert final_answer("#### 72\n\nQuestion: and now?\n#### 9") == "72"
+    assert final_answer("so 72") is None
+    assert final_answer("#### many") is None
+    assert final_answer(" " * 20_001 + "#### 72") is None
+
+
+def test_steps_are_lines_and_join_to_the_text(tmp_path: Path) -> None:
+    data = opened(tmp_path, ROWS[:3], ROWS[3:5])
+    assert data.steps("a\nb\n\n#### 3") == ["a\n", "b\n\n", "#### 3"]
+    for text in ("", "\n", "\n\na", "a\n \nb\n", "one line"):
+        assert "".join(data.steps(text)) == text
+
+
+def test_the_teacher_is_the_reference_solution_and_the_verifier_accepts_it(tmp_path: Path) -> None:
+    data = opened(tmp_path, ROWS[:3], ROWS[3:5])
+    problem = data.problems("train")[1]
+    text = data.teacher_solution(problem, np.random.default_rng(0))
+    assert text == "2+2=4\n#### 4"
+    assert problem.answer == "4"
+    assert data.is_correct(text, problem)
+    assert not data.is_correct("2+2=5\n#### 5", problem)
+    assert data.prompt(problem) == f"Question: {ROWS[1]['question']}\nAnswer:\n"
+
+
+def test_validation_is_held_out_by_content_whatever_the_order_of_the_file(tmp_path: Path) -> None:
+    data = opened(tmp_path, ROWS[:15], ROWS[15:], n_validation=5)
+    again = opened(tmp_path, ROWS[:15][::-1], ROWS[15:], n_validation=5)
+    ids = [{p.problem_id for p in data.problems(s)} for s in ("train", "validation", "test")]
+    assert [len(i) for i in ids] == [10, 5, 5]
+    assert len(set.union(*ids)) == 20
+    assert {p.problem_id for p in again.problems("validation")} == ids[1]
+
+
+def test_smaller_sets_are_inside_larger_ones_and_too_large_ones_are_refused(tmp_path: Path) -> None:
+    data = opened(tmp_path, ROWS[:15], ROWS[15:], n_validation=5)
+    assert data.problems("train", 8)[:4] == data.problems("train", 4)
+    with pytest.raises(ValueError, match="dataset gsm8k, train: 11 problems were asked for and it has 10"):
+        data.problems("train", 11)
+
+
+def test_the_revision_follows_the_content_of_the_files(tmp_path: Path) -> None:
+    first = opened(tmp_path, ROWS[:3], ROWS[3:5]).revision
+    assert opened(tmp_path, ROWS[:3], ROWS[3:5]).revision == first
+    assert opened(tmp_path, ROWS[:3], ROWS[3:6]).revision != first
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"question": "q", ', r"train.jsonl, line 3: expected a JSON object, but it does not parse"),
+        ("[" * 100_000, r"train.jsonl, line 3: expected a JSON object, but it does not parse"),
+        ("[1, 2]", r"train.jsonl, line 3: expected a JSON object with the texts question and answer"),
+        ({"question": "q"}, r"train.jsonl, line 3: expected a JSON object with the texts"),
+        ({"question": "q", "answer": 3}, r"train.jsonl, line 3: expected a JSON object with the texts"),
+        ({"question": "q", "answer": "it is 3"}, r"train.jsonl, line 3: .* ends in '#### ' and a number"),
+        ({"question": "q", "answer": "#### three"}, r"train.jsonl, line 3: .* ends in '#### ' and a number"),
+        ({"question": " ", "answer": "#### 3"}, r"train.jsonl, line 3: expected a question"),
+    ],
+)
+def test_a_bad_line_is_refused_with_file_and_line(tmp_path: Path, line: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        opened(tmp_path, [*ROWS[:2], line], ROWS[3:5])
+
+
+def test_an_overlap_in_content_is_refused_whatever_its_spelling(tmp_path: Path) -> None:
+    shouted = {**ROWS[0], "question": ROWS[0]["question"].upper().replace(" ", "  ")}
+    with pytest.raises(ValueError, match=r"train.jsonl and .*test.jsonl share 1 questions"):
+        opened(tmp_path, ROWS[:3], [ROWS[3], shouted])
+    with pytest.raises(ValueError, match=r"train.jsonl and .*train.jsonl share 1 questions"):
+        opened(tmp_path, [*ROWS[:3], shouted], [ROWS[3]])
+
+
+def test_what_cannot_be_read_or_held_out_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"missing.jsonl can't be read \(No such file"):
+        domain({"name": "gsm8k", "train_path": "missing.jsonl", "test_path": "x", "n_validation": 0})
+    with pytest.raises(ValueError, match="n_validation=9 of 3 problems"):
+        opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=9)
+    with pytest.raises(ValueError, match="n_validation=-1"):
+        opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=-1)
+    latin = tmp_path / "latin.jsonl"
+    latin.write_bytes(b'{"question": "caf\xe9", "answer": "#### 3"}')
+    with pytest.raises(ValueError, match="latin.jsonl, byte 17: expected UTF-8 text, got byte 0xe9"):
+        domain({"name": "gsm8k", "train_path": str(latin), "test_path": str(latin), "n_validation": 0})
+
+
+def test_there_is_no_curriculum_and_no_unknown_split(tmp_path: Path) -> None:
+    data = opened(tmp_path, ROWS[:3], ROWS[3:5])
+    assert data.curriculum == ()
+    assert data.vocabulary is None
+    with pytest.raises(ValueError, match="natural text has no curriculum"):
+        data.pretraining_documents(None, np.random.default_rng(0))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no split 'dev'"):
+        data.problems("dev")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs GSM8K in ../shared/data/gsm8k")
+def test_the_verifier_accepts_every_reference_answer_of_gsm8k() -> None:
+    data = domain(
+        {
+            "name": "gsm8k",
+            "train_path": str(REAL / "train.jsonl"),
+            "test_path": str(REAL / "test.jsonl"),
+            "n_validation": 500,
+        }
+    )
+    rng = np.random.default_rng(0)
+    problems: list[Problem] = [p for s in ("train", "validation", "test") for p in data.problems(s)]
+    assert len(problems) == 7_473 + 1_319
+    for problem in problems:
+        text = data.teacher_solution(problem, rng)
+        assert data.is_correct(text, problem)
+        assert "".join(data.steps(text)) == text
+        assert final_answer(data.steps(text)[-1]) == problem.answer
