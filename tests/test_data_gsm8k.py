@@ -123,8 +123,8 @@ def test_the_revision_follows_the_content_of_the_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"question": "q", ', r"train.jsonl, line 3: expected a JSON object, but it does not parse"),
-        ("[" * 100_000, r"train.jsonl, line 3: expected a JSON object, but it does not parse"),
+        ('{"question": "q", ', r"train.jsonl, line 3: expected a JSON object, it does not parse"),
+        ("[" * 100_000, r"train.jsonl, line 3: expected a JSON object, it does not parse"),
         ("[1, 2]", r"train.jsonl, line 3: expected a JSON object with the texts question and answer"),
         ({"question": "q"}, r"train.jsonl, line 3: expected a JSON object with the texts"),
         ({"question": "q", "answer": 3}, r"train.jsonl, line 3: expected a JSON object with the texts"),
