@@ -1,0 +1,32 @@
+"""The policy, its training and its sampling: the one layer that knows torch and transformers."""
+
+from sweep.models.optim import Optim
+from sweep.models.policy import (
+    Policy,
+    encode_continuation,
+    encode_prefix,
+    load_policy,
+    new_policy,
+    save_policy,
+)
+from sweep.models.sampler import Completion, n_sampled_tokens, sample
+from sweep.models.sequences import continuation_logps
+from sweep.models.trainer import Interrupted, Loss, TrainCost, train
+
+__all__ = [
+    "Completion",
+    "Interrupted",
+    "Loss",
+    "Optim",
+    "Policy",
+    "TrainCost",
+    "continuation_logps",
+    "encode_continuation",
+    "encode_prefix",
+    "load_policy",
+    "n_sampled_tokens",
+    "new_policy",
+    "sample",
+    "save_policy",
+    "train",
+]

@@ -1,0 +1,86 @@
+"""Checkpoints of a training run: all or nothing on disk, and never a pickle that runs code.
+
+checkpoint_dir/update-00000120/weights.safetensors   the trained parameters
+                              /state.pt              optimizer, generators, progress; weights_only
+A folder is written under a temporary name, flushed, renamed, and only then are older ones
+removed, so a kill at any moment leaves the last whole checkpoint.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+
+def write_checkpoint(
+    checkpoint_dir: Path, update: int, weights: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> Path:
+    """Publishes the state after `update` updates and removes what it replaces."""
+    checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    final = checkpoint_dir / f"update-{update:08d}"
+    if final.exists():
+        return final
+    temporary = Path(tempfile.mkdtemp(prefix="writing-", dir=checkpoint_dir))
+    save_file(
+        {name: tensor.detach().contiguous() for name, tensor in weights.items()},
+        temporary / "weights.safetensors",
+    )
+    torch.save(dict(state), temporary / "state.pt")
+    for path in (*temporary.iterdir(), temporary):
+        _flush(path)
+    temporary.rename(final)
+    _flush(checkpoint_dir)
+    for old in [*checkpoint_dir.glob("update-*"), *checkpoint_dir.glob("writing-*")]:
+        if old != final:
+            shutil.rmtree(old)
+    return final
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_checkpoint(checkpoint_dir: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Weights and state of the newest checkpoint, None if there is none.
+
+    Raises:
+        ValueError: the checkpoint is damaged.
+    """
+    folders = sorted(checkpoint_dir.glob("update-*"))
+    if not folders:
+        return None
+    try:
+        weights = load_file(folders[-1] / "weights.safetensors")
+        state = torch.load(folders[-1] / "state.pt", map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
+        raise ValueError(
+            f"{folders[-1]}: expected a checkpoint of this trainer and could not read it ({type(error).__name__}); "
+            "remove the folder to train from the start"
+        ) from error
+    return weights, state
+
+
+def restore_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> None:
+    """Copies the weights into the model's parameters, which must have the same names and shapes."""
+    parameters = dict(model.named_parameters())
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if shapes != {name: tuple(parameter.shape) for name, parameter in parameters.items()}:
+        raise ValueError(
+            f"{origin}: the checkpoint's parameters have other names or shapes than the model's; "
+            "it belongs to another model, remove the folder to train from the start"
+        )
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            parameters[name].copy_(tensor)

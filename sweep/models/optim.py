@@ -1,0 +1,108 @@
+"""How the weights move: the optimizer, its learning rate, and which rows an update sees.
+
+All of it is a function of the arguments and the update's number, so that a resumed run
+needs no state but the optimizer's own.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+SCHEDULES = ("cosine", "linear", "constant")
+
+
+@dataclass(frozen=True)
+class Optim:
+    """AdamW and its schedule; part of a run's identity, unlike the size of micro-batches."""
+
+    lr: float
+    n_updates: int
+    batch_size: int  # rows or pairs an update
+    warmup_fraction: float = 0.05  # of n_updates, linear
+    schedule: str = "cosine"  # after the warm-up, down to 0 at n_updates; or linear, constant
+    weight_decay: float = 0.0  # of matrices, never of norms
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = 1.0
+    embedding_lr_scale: float = 1.0  # learning rate of input and output embeddings / lr
+
+    def __post_init__(self) -> None:
+        wrong = {
+            "lr": not self.lr > 0,
+            "n_updates": self.n_updates < 1,
+            "batch_size": self.batch_size < 1,
+            "warmup_fraction": not 0 <= self.warmup_fraction <= 1,
+            "schedule": self.schedule not in SCHEDULES,
+            "weight_decay": not self.weight_decay >= 0,
+            "betas": len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas),
+            "max_grad_norm": not self.max_grad_norm > 0,
+            "embedding_lr_scale": not self.embedding_lr_scale >= 0,
+        }
+        found = ", ".join(f"{name}={getattr(self, name)!r}" for name, is_wrong in wrong.items() if is_wrong)
+        if found:
+            raise ValueError(
+                f"{found}: expected lr and max_grad_norm above 0, counts of 1 or more, warmup_fraction in [0, 1], "
+                f"two betas in [0, 1), schedule one of {', '.join(SCHEDULES)}, and nothing negative; correct the "
+                "optimizer settings of this method or model"
+            )
+
+
+def lr_factor(optim: Optim, update: int) -> float:
+    """Learning rate of an update, counted from 0, divided by optim.lr; in [0, 1]."""
+    n_warmup = round(optim.warmup_fraction * optim.n_updates)
+    if update < n_warmup:
+        return (update + 1) / n_warmup
+    progress = (update - n_warmup) / max(1, optim.n_updates - n_warmup)
+    if optim.schedule == "cosine":
+        return (1 + math.cos(math.pi * progress)) / 2
+    return 1 - progress if optim.schedule == "linear" else 1.0
+
+
+def adamw(model: PreTrainedModel, optim: Optim) -> torch.optim.AdamW:
+    """One group each for embeddings, matrices and vectors; `lr_scale` is kept in the group."""
+    embeddings = {id(layer.weight) for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
+    groups: dict[str, list[torch.nn.Parameter]] = {"embeddings": [], "matrices": [], "vectors": []}
+    for parameter in model.parameters():
+        kind = (
+            "embeddings" if id(parameter) in embeddings else "matrices" if parameter.ndim > 1 else "vectors"
+        )
+        groups[kind].append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr_scale": optim.embedding_lr_scale if kind == "embeddings" else 1.0,
+                "weight_decay": 0.0 if kind == "vectors" else optim.weight_decay,
+            }
+            for kind, parameters in groups.items()
+            if parameters
+        ],
+        lr=optim.lr,
+        betas=optim.betas,
+        fused=True,
+    )
+
+
+def set_lr(optimizer: torch.optim.Optimizer, optim: Optim, update: int) -> float:
+    """Gives each group its learning rate for this update; returns the one without a scale."""
+    lr = optim.lr * lr_factor(optim, update)
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+    return lr
+
+
+def batch_indices(n_rows: int, batch_size: int, seed: int, update: int) -> list[int]:
+    """Rows of an update: batch_size consecutive places in an endless run of shuffled epochs."""
+    start = update * batch_size
+    return [
+        int(_epoch(n_rows, seed, place // n_rows)[place % n_rows])
+        for place in range(start, start + batch_size)
+    ]
+
+
+@lru_cache(maxsize=4)
+def _epoch(n_rows: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(n_rows)

@@ -1,0 +1,272 @@
+"""Sampling: many completions of many prefixes, with the work on a prefix done once.
+
+Each distinct prefix is prefilled once and its key-value cache copied to all its samples; rows
+that have ended leave the batch. The randomness of a token is a function of (seed, prefix,
+number of the sample, position) alone, so a sample depends neither on which other prefixes are in
+the call nor on max_rows, up to the rounding of floating point sums.
+
+What a policy writes is untrusted: it is bounded by max_new_tokens and only ever decoded to text.
+"""
+
+import copy
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicCache
+
+from sweep.models.policy import Policy, encode_prefixes
+
+MIN_ENDED = 0.2  # fraction of a batch that has ended before the cache is copied without it
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A sampled continuation; n_tokens and token_logps count the EOS of a finished one."""
+
+    text: str
+    n_tokens: int
+    is_finished: bool  # ended by itself, inside max_new_tokens
+    token_logps: list[float] | None  # nats at temperature 1, whatever temperature it was drawn at
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    max_rows: int
+    seed: int
+    has_logps: bool
+
+
+def n_sampled_tokens(completions: Sequence[Sequence[Completion]]) -> int:
+    """Tokens that a call of `sample` drew."""
+    return sum(completion.n_tokens for group in completions for completion in group)
+
+
+def sample(
+    policy: Policy,
+    prefixes: Sequence[str],
+    *,
+    n_samples: int,
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+    top_p: float = 1.0,
+    max_rows: int = 512,
+    has_logps: bool = False,
+) -> list[list[Completion]]:
+    """n_samples completions of each prefix, in the order of `prefixes`.
+
+    A prefix that is given twice gets twice the samples, all different draws.
+
+    Args:
+        temperature: divides the logits; 0 takes the most likely token (n_samples copies of it).
+        max_new_tokens: bound on a completion, its EOS included.
+        top_p: draws from the smallest set of tokens that holds this probability.
+        max_rows: bound on the rows of one forward pass; memory, not mathematics.
+        has_logps: also return each token's log-probability.
+    Raises:
+        ValueError: an argument out of range, a prefix that leaves no room for max_new_tokens.
+    """
+    _check_arguments(n_samples, temperature, top_p, max_new_tokens, max_rows)
+    settings = _Settings(temperature, top_p, max_new_tokens, max_rows, seed, has_logps)
+    places: dict[tuple[int, ...], list[int]] = defaultdict(list)  # where each distinct prefix stands
+    for i, (text, ids) in enumerate(zip(prefixes, encode_prefixes(policy, prefixes), strict=True)):
+        if len(ids) + max_new_tokens > policy.max_length:
+            raise ValueError(
+                f"the prefix {text[-60:]!r} has {len(ids)} tokens, with max_new_tokens={max_new_tokens} more than the "
+                f"model's max_length={policy.max_length}; lower max_new_tokens or raise the model's max_length"
+            )
+        places[tuple(ids)].append(i)
+    n_rows = {ids: 1 if temperature == 0 else n_samples * len(indices) for ids, indices in places.items()}
+    results: list[list[Completion]] = [[] for _ in prefixes]
+    policy.model.eval()
+    with torch.inference_mode():
+        for chunk in _chunks(n_rows, max_rows):
+            completions = iter(_complete(policy, chunk, [n_rows[ids] for ids in chunk], settings))
+            for ids in chunk:
+                drawn = [next(completions) for _ in range(n_rows[ids])]
+                for n, i in enumerate(places[ids]):
+                    start = n * n_samples
+                    results[i] = drawn * n_samples if temperature == 0 else drawn[start : start + n_samples]
+    return results
+
+
+def _check_arguments(
+    n_samples: int, temperature: float, top_p: float, max_new_tokens: int, max_rows: int
+) -> None:
+    wrong = {
+        f"n_samples={n_samples}": n_samples < 1,
+        f"temperature={temperature}": not 0 <= temperature < float("inf"),
+        f"top_p={top_p}": not 0 < top_p <= 1,
+        f"max_new_tokens={max_new_tokens}": max_new_tokens < 1,
+        f"max_rows={max_rows}": max_rows < 1,
+    }
+    if any(wrong.values()):
+        raise ValueError(
+            f"{', '.join(text for text, is_wrong in wrong.items() if is_wrong)}: expected counts of 1 or more, "
+            "temperature of 0 or more and top_p in (0, 1]; correct the sampling config"
+        )
+
+
+def _chunks(n_rows: dict[tuple[int, ...], int], max_rows: int) -> Iterator[list[tuple[int, ...]]]:
+    """Prefixes of similar length, at most max_rows rows together (a prefix with more is alone).
+
+    Equal lengths need no attention mask, so a well-filled chunk ends where the length changes.
+    """
+    chunk: list[tuple[int, ...]] = []
+    n_chunk = 0
+    for ids in sorted(n_rows, key=len):
+        is_longer = bool(chunk) and len(ids) > len(chunk[-1]) and n_chunk >= max_rows / 4
+        if chunk and (is_longer or n_chunk + n_rows[ids] > max_rows):
+            yield chunk
+            chunk, n_chunk = [], 0
+        chunk.append(ids)
+        n_chunk += n_rows[ids]
+    if chunk:
+        yield chunk
+
+
+def _complete(
+    policy: Policy, chunk: list[tuple[int, ...]], n_rows: list[int], settings: _Settings
+) -> Iterator[Completion]:
+    """Prefills the prefixes of a chunk, then decodes their rows, at most max_rows at a time."""
+    cache, logits, mask = _prefill(policy, chunk)
+    uniforms = np.concatenate(
+        [
+            _uniforms(settings, ids, n) if settings.temperature else np.empty((n, 0), np.float32)
+            for ids, n in zip(chunk, n_rows, strict=True)
+        ]
+    )
+    parents = np.repeat(np.arange(len(chunk)), n_rows)
+    for start in range(0, len(parents), settings.max_rows):
+        part = slice(start, start + settings.max_rows)
+        parent = torch.from_numpy(parents[part]).to(policy.device)
+        yield from _decode(
+            policy,
+            _selected(cache, parent),
+            logits[parent],
+            None if mask is None else mask[parent],
+            torch.from_numpy(uniforms[part]).to(policy.device),
+            settings,
+        )
+
+
+def _uniforms(settings: _Settings, ids: tuple[int, ...], n_rows: int) -> np.ndarray:
+    """(n_rows, max_new_tokens) in [0, 1), from a generator keyed by the seed and the prefix."""
+    digest = hashlib.blake2b(repr((settings.seed, ids)).encode(), digest_size=16).digest()
+    generator = np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64)))
+    return generator.random((n_rows, settings.max_new_tokens), dtype=np.float32)
+
+
+def _prefill(policy: Policy, chunk: list[tuple[int, ...]]) -> tuple[Cache, Tensor, Tensor | None]:
+    """Cache and next-token logits (n_prefixes, n_vocabulary); and, for mixed lengths, the left padding's mask."""
+    width = max(len(ids) for ids in chunk)
+    input_ids = torch.tensor(
+        [[policy.pad_id] * (width - len(ids)) + list(ids) for ids in chunk], device=policy.device
+    )
+    mask = None
+    if any(len(ids) < width for ids in chunk):
+        mask = torch.tensor(
+            [[0] * (width - len(ids)) + [1] * len(ids) for ids in chunk], device=policy.device
+        )
+    output = policy.model(
+        input_ids,
+        attention_mask=mask,
+        position_ids=None if mask is None else (mask.cumsum(1) - 1).clamp(min=0),
+        past_key_values=DynamicCache(config=policy.model.config),
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return output.past_key_values, output.logits[:, -1].float(), mask
+
+
+def _selected(cache: Cache, rows: Tensor) -> Cache:
+    """A new cache of the given rows, repeats allowed; the old one stays as it is."""
+    selected = copy.copy(cache)
+    selected.layers = [copy.copy(layer) for layer in cache.layers]
+    selected.batch_select_indices(rows)
+    return selected
+
+
+def _decode(
+    policy: Policy, cache: Cache, logits: Tensor, mask: Tensor | None, uniforms: Tensor, settings: _Settings
+) -> list[Completion]:
+    """One completion of each row, given the prefix's cache and next-token logits."""
+    n_rows, device = len(logits), policy.device
+    tokens = torch.full((n_rows, settings.max_new_tokens), policy.pad_id, device=device)
+    logps = torch.zeros(n_rows, settings.max_new_tokens, device=device) if settings.has_logps else None
+    live = torch.arange(n_rows, device=device)  # which row each place of the batch works on
+    has_ended = torch.zeros(n_rows, dtype=torch.bool, device=device)
+    eos_ids = torch.tensor(policy.eos_ids, device=device)
+    for step in range(settings.max_new_tokens):
+        chosen = _chosen(
+            logits, policy.barred_ids, uniforms[live, step] if settings.temperature else None, settings
+        )
+        tokens[live, step] = chosen
+        if logps is not None:
+            logps[live, step] = logits.log_softmax(1).gather(1, chosen[:, None])[:, 0]
+        has_ended |= torch.isin(chosen, eos_ids)
+        n_ended = int(has_ended.sum())
+        if n_ended == len(live) or step + 1 == settings.max_new_tokens:
+            break
+        if n_ended >= MIN_ENDED * len(live):
+            kept = (~has_ended).nonzero()[:, 0]
+            cache.batch_select_indices(kept)
+            live, chosen, has_ended = live[kept], chosen[kept], has_ended[kept]
+            mask = None if mask is None else mask[kept]
+        if mask is not None:
+            mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
+        logits = (
+            policy.model(
+                chosen[:, None],
+                attention_mask=mask,
+                position_ids=None if mask is None else mask.sum(1, keepdim=True) - 1,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            .logits[:, -1]
+            .float()
+        )
+    return _completions(policy, tokens, logps)
+
+
+def _chosen(logits: Tensor, barred_ids: list[int], uniforms: Tensor | None, settings: _Settings) -> Tensor:
+    """(n_rows,) next tokens: the most likely ones, or where each row's uniform number falls in its distribution."""
+    if barred_ids:
+        logits = logits.index_fill(1, torch.tensor(barred_ids, device=logits.device), float("-inf"))
+    if uniforms is None:
+        return logits.argmax(1)
+    probabilities = (logits / settings.temperature).softmax(1)
+    if settings.top_p < 1:
+        probabilities, order = probabilities.sort(1, descending=True)
+        before = probabilities.cumsum(1) - probabilities
+        probabilities = probabilities.masked_fill(before >= settings.top_p, 0)
+    cumulative = probabilities.cumsum(1)
+    # strictly below the last entry, whatever it was rounded to
+    thresholds = uniforms[:, None].clamp(max=1 - 1e-6) * cumulative[:, -1:]
+    places = torch.searchsorted(cumulative, thresholds, right=True).clamp(max=logits.shape[1] - 1)
+    return (places if settings.top_p == 1 else order.gather(1, places))[:, 0]
+
+
+def _completions(policy: Policy, tokens: Tensor, logps: Tensor | None) -> list[Completion]:
+    """Cuts each row behind its first EOS; what stands there is what a row did after it had ended."""
+    is_eos = torch.isin(tokens, torch.tensor(policy.eos_ids, device=tokens.device))
+    finished = is_eos.any(1)
+    lengths = torch.where(finished, is_eos.int().argmax(1) + 1, tokens.shape[1]).tolist()
+    rows = [ids[:n] for ids, n in zip(tokens.tolist(), lengths, strict=True)]
+    texts = policy.tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    row_logps = (
+        [None] * len(rows) if logps is None else [v[:n] for v, n in zip(logps.tolist(), lengths, strict=True)]
+    )
+    return [
+        Completion(text, n, is_finished, values)
+        for text, n, is_finished, values in zip(texts, lengths, finished.tolist(), row_logps, strict=True)
+    ]
