@@ -251,3 +251,9 @@ def _token_ids(policy: Policy, texts: Sequence[str], *, is_prefix: bool) -> list
                 "domain's vocabulary and pretrain the base again, or take the text out"
             )
     return encoded
+
+
+def to_device(policy: Policy, device: str) -> Policy:
+    """The same policy, its weights moved in place."""
+    place = torch.device(device)
+    return Policy(policy.model.to(place), policy.tokenizer, place)

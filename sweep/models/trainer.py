@@ -70,7 +70,7 @@ def train(
     log: Callable[[int, dict[str, float]], None],
     reference: Policy | None = None,
     precision: str = "fp32",
-    micro_batch_tokens: int = 4096,
+    micro_batch_tokens: int = 1024,
     checkpoint_dir: Path | None = None,
     checkpoint_every_s: float = 600.0,
     should_stop: Callable[[], bool] | None = None,
