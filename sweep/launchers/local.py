@@ -1,0 +1,323 @@
+"""Runs a plan on this machine: worker processes that import torch once and take many stages.
+
+The driver holds the graph and no result: a stage is done when its manifest is there. Workers die with
+the driver, so Ctrl-C or kill -9 at any moment loses the stages under way and nothing else.
+"""
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from sweep.artifacts import Manifest, Stage, Store
+from sweep.config import Exec, TrackingConfig
+from sweep.plan import Plan, estimate, needed, state
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+SIGNAL_PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+@dataclass
+class Worker:
+    """A process, the driver's end of its pipe, and the stage it is building."""
+
+    process: multiprocessing.process.BaseProcess
+    pipe: Connection
+    stage: Stage | None = None
+    started: float = 0.0
+
+
+def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
+    """Build what the plan's runs still need; prints progress and what failed.
+
+    Returns:
+        0 when every run is complete, 1 when a stage failed, 130 when interrupted.
+    Raises:
+        ValueError: the store cannot be written, or an artifact is corrupted and no rebuild was asked for.
+    """
+    store = Store(exec.store)
+    store.check_writable()
+    store.sweep_dead_builds()
+    if exec.rebuild_corrupted:
+        _set_corrupted_aside(plan, store)
+    pool = _Pool(plan, store, exec, tracking)
+    if not pool.waiting:
+        pool.view.close()
+        print(f"all {len(plan.runs)} runs are built already ({len(pool.manifests)} artifacts in {store.root})")
+        return 1 if pool.failed else 0
+    try:
+        pool.work()
+    except KeyboardInterrupt:
+        pool.kill()
+        pool.view.close()
+        print("interrupted: what was built is kept; give the same command again to go on", file=sys.stderr)
+        return 130
+    return pool.report()
+
+
+class _Pool:
+    """The graph's bookkeeping: what waits, runs, is built, failed, or cannot be built any more."""
+
+    def __init__(self, plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> None:
+        self.plan, self.store, self.exec, self.tracking = plan, store, exec, tracking
+        found = state(plan, store)
+        self.manifests: dict[str, Manifest] = dict(found.built)
+        self.waiting = {key: plan.stages[key] for key in needed(plan, found.built)}
+        self.failed: dict[str, str] = {}
+        self.lost: set[str] = set()
+        self.workers: list[Worker] = []
+        self.n_todo = len(self.waiting)
+        self.view = _View(self)
+        self.ranks = self._ranks()
+        for key, message in found.corrupted.items():
+            self._fail(key, message)
+
+    def work(self) -> None:
+        """Until nothing waits and nothing runs."""
+        n_workers = min(self.exec.n_workers or os.cpu_count() or 1, max(1, len(self.waiting)))
+        with _environment({name: str(self.exec.n_threads) for name in THREAD_VARIABLES}):
+            self.workers = [self._start() for _ in range(n_workers)]
+            while self.waiting or any(w.stage for w in self.workers):
+                self._hand_out()
+                busy = [w for w in self.workers if w.stage]
+                if not busy:
+                    raise RuntimeError(f"stages wait for parents that nobody builds: {sorted(self.waiting)}")
+                self.view.show()
+                for pipe in wait([w.pipe for w in busy], timeout=1.0):
+                    self._receive(next(w for w in busy if w.pipe is pipe))
+        for worker in self.workers:
+            worker.pipe.close()  # the worker reads the end of its work and leaves
+        for worker in self.workers:
+            worker.process.join(timeout=10)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the workers; what they were building is lost, nothing else is."""
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.process.join()
+        self.store.sweep_dead_builds()
+
+    def report(self) -> int:
+        """Print what failed and where its log is; the exit code."""
+        self.view.close()
+        n_built = self.n_todo - len(self.failed) - len(self.lost)
+        print(f"built {n_built} stages in {self.view.elapsed()}; {len(self.manifests)} artifacts in {self.store.root}")
+        for key, message in self.failed.items():
+            print(f"FAILED {key} ({label(self.plan.stages[key])}): {message}", file=sys.stderr)
+            print(f"       log: {self.store.log_path(key)}", file=sys.stderr)
+        if self.failed:
+            incomplete = sum(run.evaluate.key not in self.manifests for run in self.plan.runs)
+            print(
+                f"{len(self.failed)} stages failed, {len(self.lost)} that need them were not tried; {incomplete} of "
+                f"{len(self.plan.runs)} runs are incomplete. The same command again tries exactly these.",
+                file=sys.stderr,
+            )
+        return 1 if self.failed else 0
+
+    def _ready(self) -> list[Stage]:
+        return [s for s in self.waiting.values() if all(p.key in self.manifests for p in s.parents.values())]
+
+    def _hand_out(self) -> None:
+        ready = sorted(self._ready(), key=lambda s: -self.ranks[s.key])
+        for worker, stage in zip([w for w in self.workers if w.stage is None], ready, strict=False):
+            del self.waiting[stage.key]
+            worker.stage, worker.started = stage, time.monotonic()
+            worker.pipe.send(stage)
+
+    def _receive(self, worker: Worker) -> None:
+        stage = worker.stage
+        assert stage is not None
+        try:
+            status, content = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            worker.process.join()
+            status, content = "failed", (
+                f"its worker process ended with exit code {worker.process.exitcode} (a negative one is a signal; -9 is "
+                "often the kernel out of memory)"
+            )
+            self.workers[self.workers.index(worker)] = self._start()
+        worker.stage = None
+        if status == "built":
+            self.manifests[stage.key] = content
+            self.view.built(stage, content)
+        else:
+            self._fail(stage.key, content)
+            self.view.line(f"FAILED {label(stage)}: {content}")
+
+    def _fail(self, key: str, message: str) -> None:
+        self.failed[key] = message
+        self.waiting.pop(key, None)
+        for descendant in self.plan.descendants(key):
+            if self.waiting.pop(descendant, None):
+                self.lost.add(descendant)
+
+    def _start(self) -> Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        arguments = (theirs, self.store.root, self.exec, self.tracking, os.getpid())
+        process = context.Process(target=_worker, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        return Worker(process, ours)
+
+    def _ranks(self) -> dict[str, float]:
+        """Seconds from a stage to the end of its longest chain: what others wait for goes first."""
+        seconds = estimate(self.plan, self.waiting, list(self.manifests.values()))
+        children, ranks = self.plan.children(), {}
+        for key in reversed(list(self.plan.stages)):
+            ranks[key] = (seconds.get(key) or 1.0) + max((ranks[c] for c in children[key]), default=0.0)
+        return ranks
+
+
+class _View:
+    """One line a finished stage, and on a terminal a live line below it."""
+
+    def __init__(self, pool: _Pool) -> None:
+        self.pool, self.began, self.is_live, self.eta, self.estimated = pool, time.monotonic(), sys.stdout.isatty(), "", 0.0
+        print(
+            f"{len(pool.plan.runs)} runs = {len(pool.plan.stages)} unique stages ({pool.plan.n_unshared} without sharing), "
+            f"{len(pool.plan.stages) - pool.n_todo} built or not needed, {pool.n_todo} to build"
+        )
+
+    def built(self, stage: Stage, manifest: Manifest) -> None:
+        self.line(f"{label(stage)}  {manifest.cost.seconds:.1f} s")
+
+    def line(self, text: str) -> None:
+        pool = self.pool
+        n_done = pool.n_todo - len(pool.waiting) - sum(w.stage is not None for w in pool.workers) - len(pool.lost)
+        width = len(str(pool.n_todo))
+        self._clear()
+        print(f"[{n_done:>{width}}/{pool.n_todo}] {self.elapsed()} {text}", flush=True)
+
+    def show(self) -> None:
+        if not self.is_live:
+            return
+        pool, now = self.pool, time.monotonic()
+        if now - self.estimated > 3:
+            self.eta, self.estimated = self._remaining(), now
+        running = ", ".join(f"{label(w.stage)} {now - w.started:.0f} s" for w in pool.workers if w.stage)
+        n_done = pool.n_todo - len(pool.waiting) - sum(w.stage is not None for w in pool.workers)
+        text = f"{n_done}/{pool.n_todo} | failed {len(pool.failed)} | {self.elapsed()}{self.eta} | {running}"
+        print("\r\x1b[2K" + text[: os.get_terminal_size().columns - 1], end="", flush=True)
+
+    def close(self) -> None:
+        self._clear()
+
+    def elapsed(self) -> str:
+        return _clock(time.monotonic() - self.began)
+
+    def _remaining(self) -> str:
+        pool = self.pool
+        todo = [*pool.waiting, *(w.stage.key for w in pool.workers if w.stage)]
+        seconds = estimate(pool.plan, todo, list(pool.manifests.values()))
+        known = [s for s in seconds.values() if s is not None]
+        if not known:
+            return ""
+        total = sum(known) * len(seconds) / len(known) / max(1, len(pool.workers))
+        return f" | ETA {_clock(total)}"
+
+    def _clear(self) -> None:
+        if self.is_live:
+            print("\r\x1b[2K", end="", flush=True)
+
+
+def label(stage: Stage) -> str:
+    """What a person calls a stage: kind, arm and grid point."""
+    owner = stage.parents["policy"] if "policy" in stage.parents else stage
+    identity = owner.identity
+    words = [stage.kind] if owner is stage else [stage.kind, owner.kind]
+    for node in ("source", "method"):
+        if isinstance(identity.get(node), dict):
+            words.append(identity[node]["name"])
+    words += [f"{name}={identity[name]}" for name in ("n_problems", "seed") if name in identity]
+    return " ".join(words)
+
+
+def _worker(pipe: Connection, root: Path, exec: Exec, tracking: TrackingConfig, driver: int) -> None:
+    """Take stages until the driver is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SIGNAL_PARENT_DIED, signal.SIGKILL)
+    if os.getppid() != driver:
+        return
+    import torch
+    import wandb  # noqa: F401  imported here, once, so that no stage's time includes it
+
+    import sweep.models  # noqa: F401
+    from sweep.launchers.execute import build
+
+    torch.set_num_threads(exec.n_threads)
+    store = Store(root)
+    while True:
+        try:
+            stage = pipe.recv()
+        except EOFError:
+            return
+        with _log(store.log_path(stage.key)):
+            try:
+                answer = ("built", build(stage, store, exec, tracking))
+            except Exception as error:  # a stage's failure is its own: reported, and the sweep goes on
+                traceback.print_exc()
+                answer = ("failed", f"{type(error).__name__}: {error}")
+        pipe.send(answer)
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[None]:
+    """Everything the process prints, its libraries' C code included, goes to the stage's log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for old, new in zip(saved, (1, 2), strict=True):
+            os.dup2(old, new)
+            os.close(old)
+        os.close(descriptor)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _set_corrupted_aside(plan: Plan, store: Store) -> None:
+    for key in plan.stages:
+        try:
+            if store.folder(key).exists():
+                store.open(key)
+        except ValueError as error:
+            print(f"{error}\n  set aside: {store.set_aside(key)}", file=sys.stderr)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,121 @@
+"""Hydra's seams: a sweeper that leaves composition to the launcher, and the launchers themselves.
+
+A Launcher receives the override lists of ALL grid points in one call, which is where the planner sits.
+Hydra admits plugins by a class path that starts with `hydra_plugins.`; the classes are registered under
+such a path by `register`: this module is made known as `hydra_plugins.sweep`, and nothing has to be
+installed for Hydra to find it.
+"""
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from sweep.config import Leaf
+from sweep.launchers.compose import leaves
+from sweep.plan import Plan, plan
+
+Plugins.instance()  # scanning executes Hydra's own plugin modules anew: scan first, inherit after
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402
+
+
+class PlanSweeper(BasicSweeper):
+    """Hydra's basic sweeper; the launcher composes and checks every grid point once, before any work."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        pass
+
+
+class PlanLauncher(Launcher):
+    """Composes all grid points, plans them, records their configs and hands the plan to `run`."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        try:
+            grid_points = leaves(self.hydra_context.config_loader, self.config, job_overrides)
+            the_plan = plan(grid_points)
+            folder = Path(self.config.hydra.sweep.dir)
+            record_configs(folder, grid_points, self.config, initial_job_idx)
+            code = self.run(the_plan, grid_points[0], folder)
+        except ValueError as error:
+            sys.exit(refusal(error))
+        if code:
+            sys.exit(code)
+        return [self._job_return(leaf) for leaf in grid_points]
+
+    def run(self, the_plan: Plan, leaf: Leaf, folder: Path) -> int:
+        """Carry the plan out; the exit code."""
+        raise NotImplementedError
+
+    def _job_return(self, leaf: Leaf) -> JobReturn:
+        done = JobReturn(overrides=leaf.overrides, status=JobStatus.COMPLETED)
+        done.return_value = None
+        return done
+
+
+class LocalLauncher(PlanLauncher):
+    """Worker processes on this machine."""
+
+    def run(self, the_plan: Plan, leaf: Leaf, folder: Path) -> int:
+        from sweep.launchers.local import run
+
+        return run(the_plan, leaf.exec, leaf.tracking)
+
+
+class SlurmLauncher(PlanLauncher):
+    """A graph of SLURM jobs through Submitit."""
+
+    def run(self, the_plan: Plan, leaf: Leaf, folder: Path) -> int:
+        from sweep.launchers.slurm import submit
+
+        return submit(the_plan, leaf.exec, leaf.tracking, folder, self.options)
+
+
+def register() -> None:
+    """Make the sweeper and the launchers known to Hydra, as members of `hydra_plugins.sweep`."""
+    try:
+        namespace = importlib.import_module("hydra_plugins")
+    except ImportError:
+        namespace = ModuleType("hydra_plugins")
+        namespace.__path__ = []
+        sys.modules["hydra_plugins"] = namespace
+    namespace.sweep = sys.modules["hydra_plugins.sweep"] = sys.modules[__name__]
+    for plugin in (PlanSweeper, LocalLauncher, SlurmLauncher):
+        plugin.__module__ = "hydra_plugins.sweep"
+        Plugins.instance().register(plugin)
+
+
+def record_configs(folder: Path, grid_points: Sequence[Leaf], master: DictConfig, first: int) -> None:
+    """A `.hydra` folder for each run, as Hydra's own launchers leave one."""
+    with open_dict(master):
+        hydra_text = OmegaConf.to_yaml(OmegaConf.create({"hydra": master.hydra}))
+    for number, leaf in enumerate(grid_points, start=first):
+        target = folder / str(number) / ".hydra"
+        target.mkdir(parents=True, exist_ok=True)
+        config = {**asdict(leaf.exp), "tracking": asdict(leaf.tracking), "exec": asdict(leaf.exec)}
+        dump = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        (target / "config.yaml").write_text(yaml.dump(config, Dumper=dump, sort_keys=False))
+        (target / "overrides.yaml").write_text(yaml.dump(list(leaf.overrides), Dumper=dump))
+        (target / "hydra.yaml").write_text(hydra_text)
+
+
+def refusal(error: BaseException) -> int:
+    """Print a user's own mistake as one paragraph, without a traceback; the exit code."""
+    print(f"sweep: {error}", file=sys.stderr)
+    return 2

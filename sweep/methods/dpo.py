@@ -1,0 +1,58 @@
+"""Direct preference optimisation: make the chosen continuation more likely than the rejected
+one, each measured against the frozen reference policy that the pairs were sampled from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sweep.data.records import Pair
+from sweep.methods.material import Material
+
+if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch
+    from torch import Tensor
+
+
+def pairs(material: Material) -> list[Pair]:
+    """A good solution against a finished wrong trace of the same problem, paired at random.
+
+    Each wrong trace is used at most once; good solutions repeat where a problem has fewer of them.
+    """
+    wrong: dict[str, list[str]] = {}
+    for trace in material.traces:
+        if trace.is_finished and not trace.is_correct:
+            wrong.setdefault(trace.problem_id, []).append(trace.text)
+    out: list[Pair] = []
+    for problem_id in sorted(wrong):
+        right = material.draw(material.solutions_of[problem_id], len(material.solutions_of[problem_id]))
+        rejected = material.draw(list(dict.fromkeys(wrong[problem_id])), material.choices.max_pairs_per_problem)
+        out += [
+            Pair(material.prompts[problem_id], right[i % len(right)], text, True, True, problem_id)
+            for i, text in enumerate(rejected if right else [])
+        ]
+    return out
+
+
+def dpo_loss(
+    policy_chosen_logp_sum: Tensor,
+    policy_rejected_logp_sum: Tensor,
+    reference_chosen_logp_sum: Tensor,
+    reference_rejected_logp_sum: Tensor,
+    beta: float,
+) -> Tensor:
+    """-log sigmoid of beta times the margin between the two log-ratios; the trainer averages over pairs.
+
+    Args:
+        policy_chosen_logp_sum, policy_rejected_logp_sum: (n_pairs,) sum, never the mean, of the
+            log-probabilities of the continuation's tokens given the prefix, under the trained policy.
+        reference_chosen_logp_sum, reference_rejected_logp_sum: the same under the frozen reference.
+        beta: > 0; how dearly leaving the reference is paid.
+    Returns:
+        (n_pairs,) in nats; log 2 where policy and reference agree.
+    Source: arXiv:2305.18290, Eq. 7.
+    """
+    from torch.nn import functional as F
+
+    chosen_log_ratio = policy_chosen_logp_sum - reference_chosen_logp_sum
+    rejected_log_ratio = policy_rejected_logp_sum - reference_rejected_logp_sum
+    return -F.logsigmoid(beta * (chosen_log_ratio - rejected_log_ratio))

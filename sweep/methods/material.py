@@ -1,0 +1,59 @@
+"""What every method is given: one view of solutions and mistakes, whatever stage they came from."""
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sweep.data.records import Credit, Solution, Trace
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The dials of conf/method/, which the paper leaves open."""
+
+    max_solutions_per_problem: int
+    max_pairs_per_problem: int
+    pit_rule: str
+    pit_threshold: float
+    chosen_rule: str
+    chosen_span: str
+    rejected_span: str
+
+
+@dataclass(frozen=True)
+class Material:
+    """prompts: problem_id to rendered prompt; solutions: the source's good ones; traces and credits
+    are empty where the method needs none; steps splits a text; rng is the only randomness."""
+
+    prompts: Mapping[str, str]
+    solutions: Sequence[Solution]
+    traces: Sequence[Trace]
+    credits: Sequence[Credit]
+    steps: Callable[[str], list[str]]
+    choices: Choices
+    rng: np.random.Generator
+
+    @cached_property
+    def solutions_of(self) -> Mapping[str, list[str]]:
+        """problem_id to the texts of its good solutions."""
+        out: dict[str, list[str]] = defaultdict(list)
+        for solution in self.solutions:
+            out[solution.problem_id].append(solution.text)
+        return out
+
+    @cached_property
+    def credits_of(self) -> Mapping[str, list[Credit]]:
+        """problem_id to its wrong traces with their q_values."""
+        out: dict[str, list[Credit]] = defaultdict(list)
+        for credit in self.credits:
+            out[credit.problem_id].append(credit)
+        return out
+
+    def draw(self, items: Sequence, n: int) -> list:
+        """n of the items without replacement, in random order; all of them when there are fewer."""
+        order = self.rng.permutation(len(items))[:n]
+        return [items[i] for i in order]

@@ -1,0 +1,193 @@
+"""The plan: leaves of a multirun become unique stages, their parents, and what is already built.
+
+Pure: it reads no file but what its `store` argument is asked for, and starts nothing.
+"""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep import stages
+from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
+from sweep.config import Exp, Leaf
+
+
+@dataclass(frozen=True)
+class Run:
+    """One grid point: its leaf, and the evaluation that ends it."""
+
+    leaf: Leaf
+    evaluate: Stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """runs in the order of the multirun; stages by key, every parent before its children."""
+
+    runs: tuple[Run, ...]
+    stages: Mapping[str, Stage]
+    n_unshared: int  # stages that would be built if no run shared any
+    base_evaluations: tuple[tuple[Exp, Stage], ...] = field(default=())
+
+    def children(self) -> dict[str, list[str]]:
+        """key to the keys of the stages that need it."""
+        out: dict[str, list[str]] = {key: [] for key in self.stages}
+        for stage in self.stages.values():
+            for parent in stage.parents.values():
+                out[parent.key].append(stage.key)
+        return out
+
+    def descendants(self, key: str) -> set[str]:
+        """Every stage that cannot be built without `key`."""
+        children, seen, todo = self.children(), set(), [key]
+        while todo:
+            for child in children[todo.pop()]:
+                if child not in seen:
+                    seen.add(child)
+                    todo.append(child)
+        return seen
+
+
+def plan(leaves: Sequence[Leaf]) -> Plan:
+    """Unique stages of all leaves, in an order that can be built.
+
+    Raises:
+        ValueError: there are no leaves, or two of them are the same grid point.
+    """
+    if not leaves:
+        raise ValueError("the multirun has no grid point: check the swept values, e.g. n_problems=256,512")
+    unique: dict[str, Stage] = {}
+    runs, bases, n_unshared = [], {}, 0
+    first: dict[str, Leaf] = {}
+    for leaf in leaves:
+        end = stages.evaluate(leaf.exp)
+        if end.key in first:
+            raise ValueError(
+                f"two grid points are the same run: {' '.join(first[end.key].overrides) or '(defaults)'} and "
+                f"{' '.join(leaf.overrides) or '(defaults)'}; every swept value must change the run"
+            )
+        first[end.key] = leaf
+        base_end = stages.evaluate_base(leaf.exp)
+        bases.setdefault(base_end.key, (leaf.exp, base_end))
+        runs.append(Run(leaf, end))
+        n_unshared += 1 + sum(1 for _ in end.ancestors())
+        for target in (end, base_end):
+            for stage in [*target.ancestors(), target]:
+                unique.setdefault(stage.key, stage)
+    return Plan(tuple(runs), unique, n_unshared, tuple(bases.values()))
+
+
+@dataclass(frozen=True)
+class State:
+    """What the store holds of a plan: manifests by key, and what is wrong with the corrupted ones."""
+
+    built: Mapping[str, Manifest]
+    corrupted: Mapping[str, str]
+
+
+def state(plan: Plan, store: Store) -> State:
+    """Looks up every stage of the plan; a corrupted artifact is reported, never used."""
+    built: dict[str, Manifest] = {}
+    corrupted: dict[str, str] = {}
+    for key in plan.stages:
+        try:
+            manifest = store.manifest(key)
+        except CorruptArtifact as error:
+            corrupted[key] = str(error)
+        else:
+            if manifest is not None:
+                built[key] = manifest
+    return State(built, corrupted)
+
+
+def needed(plan: Plan, built: Iterable[str]) -> list[str]:
+    """Keys still to build: what an unfinished run needs, not every stage that is missing.
+
+    A parent whose children are all built is not built again, as after `gc`.
+    """
+    done = set(built)
+    todo: set[str] = set()
+    stack = [run.evaluate for run in plan.runs] + [stage for _, stage in plan.base_evaluations]
+    while stack:
+        stage = stack.pop()
+        if stage.key not in done and stage.key not in todo:
+            todo.add(stage.key)
+            stack.extend(stage.parents.values())
+    return [key for key in plan.stages if key in todo]
+
+
+def news(stage: Stage, known: Sequence[Manifest]) -> list[str]:
+    """Which fields make this stage new: its difference from the nearest built stage of its kind.
+
+    Returns:
+        Lines such as 'optim.lr: 0.0005 -> 0.001' or 'parent sft: new'; empty where no stage of the
+        kind was ever built.
+    """
+    mine = _flat({"version": stage.version, **stage.identity})
+    parents = {f"parent {role}": parent.key for role, parent in stage.parents.items()}
+    best: list[str] | None = None
+    for manifest in known:
+        if manifest.kind != stage.kind or manifest.key == stage.key:
+            continue
+        theirs = _flat({"version": manifest.version, **manifest.identity})
+        lines = [
+            f"{name}: {theirs.get(name, 'absent')} -> {mine.get(name, 'absent')}"
+            for name in sorted({*mine, *theirs})
+            if theirs.get(name, "absent") != mine.get(name, "absent")
+        ]
+        roles = {f"parent {role}": key for role, key in manifest.parents.items()}
+        lines += [
+            f"{role}: {'another' if role in roles and role in parents else 'absent -> needed'}"
+            if role in parents else f"{role}: no longer needed"
+            for role in sorted({*parents, *roles})
+            if roles.get(role) != parents.get(role)
+        ]
+        if best is None or len(lines) < len(best):
+            best = lines
+    return best or []
+
+
+def estimate(plan: Plan, todo: Iterable[str], known: Sequence[Manifest]) -> dict[str, float | None]:
+    """Seconds each stage to build will take, from manifests of the same kind; None where there is none.
+
+    Stages that carry n_problems are scaled by it; an artifact with the same method is preferred.
+    """
+    rates: dict[tuple[Any, ...], list[float]] = {}
+    for manifest in known:
+        for signature in _signatures(manifest.kind, manifest.identity):
+            rates.setdefault(signature, []).append(manifest.cost.seconds / manifest.identity.get("n_problems", 1))
+    out: dict[str, float | None] = {}
+    for key in todo:
+        stage = plan.stages[key]
+        found = [rates[s] for s in _signatures(stage.kind, stage.identity) if s in rates]
+        scale = stage.identity.get("n_problems", 1)
+        out[key] = sum(found[0]) / len(found[0]) * scale if found else None
+    return out
+
+
+def summary(plan: Plan, built: Mapping[str, Manifest]) -> dict[str, Any]:
+    """The counts that `plan --json` prints."""
+    return {
+        "runs": len(plan.runs),
+        "stages": len(plan.stages),
+        "stages_unshared": plan.n_unshared,
+        "cached": len(built),
+        "by_kind": dict(Counter(stage.kind for stage in plan.stages.values())),
+    }
+
+
+def _signatures(kind: str, identity: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    method = (identity.get("method") or {}).get("name")
+    return [(kind, method), (kind,)] if method else [(kind,)]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            out.update(_flat(value, f"{prefix}{name}."))
+        else:
+            out[f"{prefix}{name}"] = value
+    return out

@@ -1,0 +1,180 @@
+"""From manifests to one table: counts and per-problem outcomes, never rates.
+
+    TABLE/runs.parquet        a row a run: its grid point, counts, and what it cost
+    TABLE/outcomes.parquet    a row a (run, problem)
+    TABLE/provenance.json     commands, versions, configuration, what was tuned on what
+
+A run is named by the key of its evaluation. Rows come from manifests alone: nothing is read from a
+log, a folder name or a tracker.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sweep.artifacts import Artifact, Stage, Store, write_atomically
+from sweep.config import Exp
+
+ARMS = {
+    ("teacher", "sft"): "SFT",
+    ("self", "sft"): "RFT",
+    ("self", "dpo"): "DPO",
+    ("self", "step_dpo"): "per-step DPO",
+    ("teacher", "sft_more"): "SFT, more updates",
+    ("self", "chosen_sft"): "chosen steps only",
+    ("self", "random_step_dpo"): "random-step DPO",
+    ("self_unverified", "sft"): "RFT without verifier",
+}
+BASE_ARM = "base"
+NOT_COUNTED = ("base", "evaluate")  # the base model is a given, as a downloaded one; evaluation is no training
+
+
+@dataclass(frozen=True)
+class Table:
+    """runs: a row a run; outcomes: a row a (run, problem); provenance: how it came to be."""
+
+    runs: pd.DataFrame
+    outcomes: pd.DataFrame
+    provenance: dict[str, Any]
+
+
+def arm(source: str, method: str) -> str:
+    """The usual name of a (source, method) pair in tables and legends."""
+    return ARMS.get((source, method), f"{method} on {source}")
+
+
+def collect(runs: Sequence[tuple[Exp | None, Stage]], store: Store, *, is_mixed_code_allowed: bool = False) -> Table:
+    """The table of finished runs.
+
+    Args:
+        runs: (identity, evaluate stage) of each run; identity None marks the base model's own evaluation.
+    Raises:
+        ValueError: a run is not built, two rows are the same (arm, n_problems, seed), the runs were made
+            by different code, or they were not tested on the same problems; the runs are named.
+    """
+    missing = [stage for _, stage in runs if store.manifest(stage.key) is None]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(runs)} runs are not built: {_names(s.key for s in missing)}; give the sweep "
+            "command again to build them, or collect a smaller grid"
+        )
+    artifacts = [store.open(stage.key) for _, stage in runs]
+    rows = [_run_row(exp, stage, artifact, store) for (exp, stage), artifact in zip(runs, artifacts, strict=True)]
+    table = pd.DataFrame(rows)
+    _refuse_duplicates(table)
+    if not is_mixed_code_allowed:
+        _refuse_mixed(table)
+    outcomes = _outcomes(table, artifacts)
+    return Table(table, outcomes, {"versions": artifacts[0].manifest.provenance["versions"]})
+
+
+def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) -> dict[str, Any]:
+    policy = store.open(stage.parents["policy"].key).manifest
+    facts, evaluation = artifact.manifest.facts, stage.identity["evaluation"]
+    upstream = [store.manifest(s.key) for s in stage.ancestors() if s.kind not in NOT_COUNTED]
+    absent = [s.key for s, m in zip([s for s in stage.ancestors() if s.kind not in NOT_COUNTED], upstream, strict=True) if m is None]
+    if absent:
+        raise ValueError(f"{stage.key}: what its upstream stages cost is gone with {_names(absent)}; build them again")
+    identity = {"source": "none", "method": "none", "n_problems": 0, "seed": 0} if exp is None else {
+        "source": exp.source.name, "method": exp.method.name, "n_problems": exp.n_problems, "seed": exp.seed,
+    }
+    total = {f"total_{name}": sum(getattr(m.cost, name) for m in upstream if m) for name in asdict(policy.cost)}
+    return {
+        "run": stage.key,
+        "arm": BASE_ARM if exp is None else arm(exp.source.name, exp.method.name),
+        **identity,
+        "split": evaluation["split"],
+        **{name: facts[name] for name in ("n_test", "n_correct", "n_correct_sampled", "n_sampled")},
+        **(asdict(policy.cost) if exp is not None else {name: 0 for name in asdict(policy.cost)}),
+        **total,
+        "n_rows": policy.facts.get("n_rows", policy.facts.get("n_pairs", 0)),
+        "diagnosis": json.dumps(facts.get("diagnosis", {}), sort_keys=True),
+        "code": "+".join(sorted({m.provenance["code"] for m in [*(u for u in upstream if u), artifact.manifest]})),
+        "config": json.dumps(asdict(exp) if exp is not None else {}, sort_keys=True),
+    }
+
+
+def _refuse_duplicates(table: pd.DataFrame) -> None:
+    point = ["arm", "n_problems", "seed", "split"]
+    for cell, rows in table.groupby(point):
+        if len(rows) > 1:
+            first, second = (_flat(json.loads(text)) for text in rows.config[:2])
+            differ = sorted(k for k in {*first, *second} if first.get(k) != second.get(k))
+            raise ValueError(
+                f"runs {_names(rows.run)} are all {dict(zip(point, cell, strict=True))} and differ in "
+                f"{', '.join(differ) or 'nothing'}; the table needs one run a cell: collect them one setting at a time"
+            )
+
+
+def _refuse_mixed(table: pd.DataFrame) -> None:
+    if table.code.nunique() > 1:
+        counts = table.groupby("code").run.agg(["count", "first"])
+        told = "; ".join(f"{code}: {row['count']} runs, e.g. {row['first']}" for code, row in counts.iterrows())
+        raise ValueError(
+            f"the runs were made by different code (sweep/ fingerprints {told}); build them again with one version, or "
+            "collect with --allow-mixed-code if the difference cannot change a number"
+        )
+    if table.split.nunique() > 1:
+        raise ValueError(f"the runs mix evaluation splits {sorted(table.split.unique())}; collect one split at a time")
+
+
+def _outcomes(table: pd.DataFrame, artifacts: Sequence[Artifact]) -> pd.DataFrame:
+    frames, tested = [], None
+    columns = ["run", "arm", "source", "method", "n_problems", "seed"]
+    for row, artifact in zip(table[columns].itertuples(index=False), artifacts, strict=True):
+        outcomes = pd.read_parquet(artifact.path / "outcomes.parquet").drop(columns="solution")
+        ids = set(outcomes.problem_id)
+        if len(ids) != len(outcomes):
+            raise ValueError(f"{row.run}: has two outcomes for {_names(outcomes.problem_id[outcomes.problem_id.duplicated()])}")
+        if tested is not None and ids != tested[1]:
+            raise ValueError(
+                f"{row.run} was tested on other problems than {tested[0]}, e.g. {_names(sorted(ids ^ tested[1]))}; "
+                "all runs of a table need the same test problems"
+            )
+        tested = tested or (row.run, ids)
+        frames.append(outcomes.assign(**row._asdict())[columns + list(outcomes.columns)])
+    return pd.concat(frames, ignore_index=True)
+
+
+def write_table(table: Table, folder: Path, provenance: Mapping[str, Any]) -> None:
+    """Write runs, outcomes and provenance; an older table in the folder is replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table.runs.to_parquet(folder / "runs.parquet", index=False)
+    table.outcomes.to_parquet(folder / "outcomes.parquet", index=False)
+    write_atomically(folder / "provenance.json", json.dumps({**table.provenance, **provenance}, indent=1, sort_keys=True))
+
+
+def read_table(folder: str | Path) -> Table:
+    """The table that `python -m sweep collect` wrote.
+
+    Raises:
+        ValueError: not such a folder; the message says what is missing.
+    """
+    folder = Path(folder)
+    absent = [n for n in ("runs.parquet", "outcomes.parquet", "provenance.json") if not (folder / n).is_file()]
+    if absent:
+        raise ValueError(
+            f"{folder}: expected a table folder as `python -m sweep collect` writes it; it has no {', '.join(absent)}"
+        )
+    return Table(
+        pd.read_parquet(folder / "runs.parquet"),
+        pd.read_parquet(folder / "outcomes.parquet"),
+        json.loads((folder / "provenance.json").read_text()),
+    )
+
+
+def _names(keys: Any, n_shown: int = 5) -> str:
+    keys = list(keys)
+    return ", ".join(map(str, keys[:n_shown])) + (f" and {len(keys) - n_shown} more" if len(keys) > n_shown else "")
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        out.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
+    return out

@@ -1,0 +1,11 @@
+"""The teacher's verified solutions: D_syn as it is."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sweep.data.records import Solution, Trace
+
+
+def solutions(dsyn: Sequence[Solution], traces: Sequence[Trace], reached: Sequence[Solution]) -> list[Solution]:
+    """D_syn; what the policy sampled plays no part."""
+    return list(dsyn)

@@ -1,0 +1,486 @@
+"""The paper's method, stage by stage: what each needs, and what it builds. THE FILE TO READ.
+
+    dsyn        problems and the teacher's verified solutions            (section 3: D_syn)
+    base        the LLM before any of it: pretrained here, or a pinned revision
+    sft         base fine-tuned on D_syn: pi_sft, DPO's reference
+    samples     pi_sft's own solutions of those problems, verified        (section 3: D+ and negatives)
+    advantages  rollouts from each step of its mistakes: q_values         (section 5: per-step credit)
+    train       RFT, DPO, per-step DPO and their controls
+    evaluate    the outcome of every test problem
+
+The first half of the file says what a stage depends on: one function a stage, from the run's Exp to a
+Stage (kind, version, its slice of Exp, its parents). The second half builds them. A VERSION is bumped
+by hand when a change of code changes what a stage means.
+"""
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sweep.artifacts import Artifact, Cost, Stage, read_jsonl, write_jsonl
+from sweep.config import Exec, Exp, MethodConfig, OptimConfig, RolloutConfig, SourceConfig
+from sweep.data import Domain, Problem, Solution, Trace, domain
+from sweep.data.records import Credit, Pair, Row
+from sweep.methods import METHODS
+from sweep.methods.material import Choices, Material
+from sweep.sources import SOURCES
+from sweep.tracking import Tracker
+
+VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 1}
+
+
+# ---------------------------------------------------------------- what each stage depends on
+
+
+def dsyn(exp: Exp) -> Stage:
+    """Not a function of n_problems: every size is a subset of the same D_syn."""
+    return _stage("dsyn", {"dataset": _data(exp), "teacher": asdict(exp.teacher)}, {})
+
+
+def base(exp: Exp) -> Stage:
+    """One base model for all runs, as in the paper."""
+    return _stage("base", {"dataset": _data(exp), "model": exp.model}, {})
+
+
+def sft(exp: Exp) -> Stage:
+    return _stage("sft", {"optim": asdict(exp.sft), **_point(exp)}, {"base": base(exp), "dsyn": dsyn(exp)})
+
+
+def samples(exp: Exp) -> Stage:
+    sampling = {k: v for k, v in asdict(exp.sampling).items() if k != "rollouts"}
+    identity = {"sampling": sampling, "dataset": _data(exp), **_bound(exp), **_point(exp)}
+    return _stage("samples", identity, {"dsyn": dsyn(exp), "sft": sft(exp)})
+
+
+def advantages(exp: Exp) -> Stage:
+    return _stage(
+        "advantages",
+        {"rollouts": asdict(exp.sampling.rollouts), "dataset": _data(exp), **_bound(exp), **_point(exp)},
+        {"dsyn": dsyn(exp), "sft": sft(exp), "samples": samples(exp)},
+    )
+
+
+def train(exp: Exp) -> Stage:
+    """Only the stages this arm's source and method need are parents: the rest is never built for it."""
+    method = METHODS[exp.method.name]
+    parents = {method.start: base(exp) if method.start == "base" else sft(exp), "dsyn": dsyn(exp)}
+    if SOURCES[exp.source.name].needs_samples or method.needs != "none":
+        parents["samples"] = samples(exp)
+    if method.needs == "advantages":
+        parents["advantages"] = advantages(exp)
+    identity = {"method": asdict(exp.method), "source": asdict(exp.source), "dataset": _data(exp), **_point(exp)}
+    return _stage("train", identity, parents)
+
+
+def policy(exp: Exp) -> Stage:
+    """The stage whose weights this run is judged by: plain SFT is the sft stage itself."""
+    is_plain_sft = (exp.source.name, exp.method.name) == ("teacher", "sft")
+    return sft(exp) if is_plain_sft else train(exp)
+
+
+def evaluate(exp: Exp) -> Stage:
+    return _evaluation_of(policy(exp), exp)
+
+
+def evaluate_base(exp: Exp) -> Stage:
+    """The base model's own test error: the height that every curve starts from."""
+    return _evaluation_of(base(exp), exp)
+
+
+def _evaluation_of(policy: Stage, exp: Exp) -> Stage:
+    identity = {"evaluation": asdict(exp.evaluation), "dataset": _data(exp), **_bound(exp)}
+    return _stage("evaluate", identity, {"policy": policy})
+
+
+def _stage(kind: str, identity: dict[str, Any], parents: dict[str, Stage]) -> Stage:
+    return Stage(kind, VERSION[kind], identity, parents)
+
+
+def _point(exp: Exp) -> dict[str, int]:
+    return {"n_problems": exp.n_problems, "seed": exp.seed}
+
+
+def _bound(exp: Exp) -> dict[str, int]:
+    return {"max_solution_tokens": exp.max_solution_tokens}
+
+
+def _data(exp: Exp) -> dict[str, Any]:
+    return {**exp.dataset, "revision": open_domain(json.dumps(exp.dataset, sort_keys=True)).revision}
+
+
+@cache
+def open_domain(dataset: str) -> Domain:
+    """The domain of a dataset config, given as JSON; opened once a process."""
+    return domain({k: v for k, v in json.loads(dataset).items() if k != "revision"})
+
+
+# ---------------------------------------------------------------- how each is built
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a build may use: its parents, the base model's config, its folder, resources, curve, checkpoints."""
+
+    parents: Mapping[str, Artifact]
+    model: Mapping[str, Any]
+    out: Path
+    exec: Exec
+    tracker: Tracker
+    checkpoint_dir: Path
+    should_stop: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Built:
+    """Facts (counts and descriptions) for the manifest, and what the work cost."""
+
+    facts: dict[str, Any]
+    cost: Cost
+
+
+def build_dsyn(stage: Stage, bench: Bench) -> Built:
+    """Ask the teacher about each train problem; keep the first attempt whose final answer verifies."""
+    data = _domain_of(stage)
+    rng = np.random.default_rng(_seed(stage, 0))
+    problems, solutions, n_attempts = [], [], 0
+    for problem in data.problems("train"):
+        for _ in range(stage.identity["teacher"]["n_attempts"]):
+            text = data.teacher_solution(problem, rng)
+            n_attempts += text is not None
+            if text is not None and data.is_correct(text, problem):
+                problems.append(problem)
+                solutions.append(Solution(problem.problem_id, text))
+                break
+    write_jsonl(bench.out / "problems.jsonl", problems)
+    write_jsonl(bench.out / "solutions.jsonl", solutions)
+    n_asked = data.n_problems("train")
+    return Built({"n_problems": len(problems), "n_dropped": n_asked - len(problems), "n_attempts": n_attempts}, Cost())
+
+
+def build_base(stage: Stage, bench: Bench) -> Built:
+    """Pretrain a small policy on the domain's curriculum, or take a pinned revision of a published one."""
+    from sweep.methods.sft import sft_loss
+    from sweep.models import Optim, train
+    from sweep.models import policy as policies
+
+    model = stage.identity["model"]
+    if model["kind"] == "pretrained":
+        loaded = policies.load_policy(model["path"], revision=model["revision"], device="cpu", dtype=model["dtype"])
+        policies.save_policy(loaded, bench.out)
+        return Built({"path": model["path"], "revision": model["revision"]}, Cost())
+    data = _domain_of(stage)
+    if data.vocabulary is None:
+        raise ValueError(
+            f"model.kind=from_scratch pretrains on a procedural domain, but dataset={stage.identity['dataset']['name']} "
+            "is natural text; choose a pretrained model, e.g. model=deepseek_math_7b"
+        )
+    shape = {k: model[k] for k in ("hidden_size", "n_layers", "n_heads", "mlp_size", "max_length", "rope_theta")}
+    policies.save_policy(policies.new_policy(data.vocabulary, **shape, seed=model["seed"]), bench.out)
+    policy = policies.load_policy(str(bench.out), revision=None, device=_device(bench.exec), dtype=model["dtype"])
+    rng = np.random.default_rng(_seed(stage, model["seed"]))
+    cost = Cost()
+    for number, phase in enumerate(data.curriculum):
+        rows = [
+            Row(prompt, solution, True, f"phase-{number}-{i}")
+            for i, (prompt, solution) in enumerate(data.pretraining_documents(phase, rng))
+        ]
+        optim = Optim(
+            lr=phase.lr, n_updates=math.ceil(len(rows) / phase.batch_size), batch_size=phase.batch_size,
+            warmup_fraction=model["warmup_fraction"], schedule=model["schedule"],
+            embedding_lr_scale=phase.embedding_lr_scale, weight_decay=model["weight_decay"],
+            max_grad_norm=model["max_grad_norm"],
+        )
+        done = train(
+            policy, rows, sft_loss, optim, seed=int(rng.integers(2**31)), precision=model["precision"],
+            log=bench.tracker.curve(f"phase_{number}", offset=cost.n_updates), **_limits(bench, f"phase-{number}"),
+        )
+        cost = _plus(cost, n_updates=done.n_updates, n_trained_tokens=done.n_trained_tokens)
+    policies.save_policy(policy, bench.out)
+    return Built({"n_parameters": sum(p.numel() for p in policy.model.parameters())}, cost)
+
+
+def build_sft(stage: Stage, bench: Bench) -> Built:
+    """Fine-tune the base on the first n_problems of D_syn, in this seed's order."""
+    from sweep.methods.sft import sft_loss
+
+    problems, solutions = _subset(stage, bench)
+    material = _material(stage, problems, solutions)
+    return _train(stage, bench, "base", METHODS["sft"].rows(material), sft_loss, OptimConfig(**stage.identity["optim"]))
+
+
+def build_samples(stage: Stage, bench: Bench) -> Built:
+    """Draw n_samples solutions a problem from pi_sft and verify each by its final answer."""
+    from sweep.models import sample
+
+    data, sampling = _domain_of(stage), stage.identity["sampling"]
+    problems, _ = _subset(stage, bench)
+    drawn = sample(
+        _load(bench, "sft"), [data.prompt(p) for p in problems], n_samples=sampling["n_samples"],
+        temperature=sampling["temperature"], top_p=sampling["top_p"], seed=_seed(stage),
+        max_new_tokens=stage.identity["max_solution_tokens"], max_rows=bench.exec.max_rows,
+    )
+    traces = [
+        Trace(p.problem_id, c.text, c.is_finished and data.is_correct(c.text, p), c.is_finished)
+        for p, completions in zip(problems, drawn, strict=True)
+        for c in completions
+    ]
+    write_jsonl(bench.out / "traces.jsonl", traces)
+    facts = {
+        "n_traces": len(traces),
+        "n_correct": sum(t.is_correct for t in traces),
+        "n_unfinished": sum(not t.is_finished for t in traces),
+    }
+    return Built(facts, Cost(n_sampled_tokens=sum(c.n_tokens for completions in drawn for c in completions)))
+
+
+def build_advantages(stage: Stage, bench: Bench) -> Built:
+    """q_values of the wrong traces' steps by rollouts of pi_sft, all traces one step deeper at a time.
+
+    A prefix that several traces share is rolled out once. The last step closes the solution, so its
+    q_value is the verifier's 0 and needs no rollout. Successful rollouts are kept: they are the correct
+    solutions that share a prefix with a mistake.
+    """
+    from sweep.models import sample
+
+    data, rollouts = _domain_of(stage), RolloutConfig(**stage.identity["rollouts"])
+    problems = {p.problem_id: p for p in _subset(stage, bench)[0]}
+    traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
+    wrong = _mistakes(traces, rollouts.max_negatives_per_problem, np.random.default_rng(_seed(stage)))
+    steps = [data.steps(t.text) for t in wrong]
+    q_values: list[list[float]] = [[] for _ in wrong]
+    alive = list(range(len(wrong)))
+    pi_sft, reached, n_tokens, depth = _load(bench, "sft"), {}, 0, 0
+    while alive:
+        ends = [k for k in alive if depth == len(steps[k]) - 1]
+        deeper = {k: (wrong[k].problem_id, "".join(steps[k][: depth + 1])) for k in alive if k not in ends}
+        prefixes = list(dict.fromkeys(deeper.values()))
+        drawn = sample(
+            pi_sft, [data.prompt(problems[p]) + text for p, text in prefixes], n_samples=rollouts.n_rollouts,
+            temperature=rollouts.temperature, top_p=1.0, seed=_seed(stage) + depth + 1,
+            max_new_tokens=stage.identity["max_solution_tokens"], max_rows=bench.exec.max_rows,
+        ) if prefixes else []
+        q_of = {}
+        for (problem_id, text), completions in zip(prefixes, drawn, strict=True):
+            whole = [text + c.text for c in completions if c.is_finished]
+            right = [w for w in whole if data.is_correct(w, problems[problem_id])]
+            q_of[problem_id, text] = len(right) / rollouts.n_rollouts
+            reached.update(dict.fromkeys((problem_id, w) for w in right))
+            n_tokens += sum(c.n_tokens for c in completions)
+        for k in alive:
+            q_values[k].append(0.0 if k in ends else q_of[deeper[k]])
+        stops = rollouts.until == "pit"
+        alive = [k for k in alive if k not in set(ends) and not (stops and q_values[k][-1] == 0.0)]
+        depth += 1
+    n_right, n_drawn = defaultdict(int), defaultdict(int)
+    for t in traces:
+        n_right[t.problem_id] += t.is_correct
+        n_drawn[t.problem_id] += 1
+    credits = [
+        Credit(t.problem_id, t.text, n_right[t.problem_id] / n_drawn[t.problem_id], q)
+        for t, q in zip(wrong, q_values, strict=True)
+    ]
+    write_jsonl(bench.out / "credits.jsonl", credits)
+    write_jsonl(bench.out / "reached.jsonl", [Solution(p, text) for p, text in reached])
+    return Built({"n_credits": len(credits), "n_reached": len(reached)}, Cost(n_sampled_tokens=n_tokens))
+
+
+def build_train(stage: Stage, bench: Bench) -> Built:
+    """Turn solutions and mistakes into this method's rows or pairs and optimise its loss."""
+    from sweep.methods.dpo import dpo_loss
+    from sweep.methods.sft import sft_loss
+
+    config, source = MethodConfig(**stage.identity["method"]), SourceConfig(**stage.identity["source"])
+    optim, method = OptimConfig(**stage.identity["method"]["optim"]), METHODS[config.name]
+    problems, dsyn_solutions = _subset(stage, bench)
+    traces = _read(bench, "samples", "traces.jsonl", Trace)
+    solutions = SOURCES[source.name].solutions(
+        dsyn_solutions, traces, _read(bench, "advantages", "reached.jsonl", Solution)
+    )
+    if source.include_teacher and source.name != "teacher":
+        solutions = [*dsyn_solutions, *solutions]
+    material = _material(
+        stage, problems, solutions, traces=traces, credits=_read(bench, "advantages", "credits.jsonl", Credit),
+        config=config, source=source,
+    )
+    rows = method.rows(material)
+    if not rows:
+        raise ValueError(
+            f"{stage.key}: source={source.name} method={config.name} at n_problems={stage.identity['n_problems']} "
+            f"made no training {'pair' if method.is_preference else 'row'} out of {len(solutions)} solutions, "
+            f"{len(traces)} traces and {len(material.credits)} mistakes with q_values; draw more solutions "
+            "(sampling.n_samples) or take a source whose solutions share a prefix with the mistakes (source=self)"
+        )
+    loss = partial(dpo_loss, beta=config.beta) if method.is_preference else sft_loss
+    return _train(stage, bench, method.start, rows, loss, optim)
+
+
+def build_evaluate(stage: Stage, bench: Bench) -> Built:
+    """One greedy and n_samples sampled solutions of every problem of the split; counts, never rates."""
+    from sweep.models import sample
+
+    data, evaluation = _domain_of(stage), stage.identity["evaluation"]
+    policy, problems = _load(bench, "policy"), data.problems(evaluation["split"])
+    prompts = [data.prompt(p) for p in problems]
+    shared = {
+        "top_p": 1.0, "seed": _seed(stage, 0), "max_rows": bench.exec.max_rows,
+        "max_new_tokens": stage.identity["max_solution_tokens"],
+    }
+    greedy = [c[0] for c in sample(policy, prompts, n_samples=1, temperature=0.0, **shared)]
+    drawn = sample(
+        policy, prompts, n_samples=evaluation["n_samples"], temperature=evaluation["temperature"], **shared
+    )
+    outcomes = pd.DataFrame({
+        "problem_id": [p.problem_id for p in problems],
+        "is_correct": [c.is_finished and data.is_correct(c.text, p) for p, c in zip(problems, greedy, strict=True)],
+        "n_correct_sampled": [
+            sum(c.is_finished and data.is_correct(c.text, p) for c in completions)
+            for p, completions in zip(problems, drawn, strict=True)
+        ],
+        "n_sampled": evaluation["n_samples"],
+        "solution": [c.text for c in greedy],
+    })
+    outcomes.to_parquet(bench.out / "outcomes.parquet", index=False)
+    facts: dict[str, Any] = {
+        "n_test": len(problems),
+        "n_correct": int(outcomes.is_correct.sum()),
+        "n_correct_sampled": int(outcomes.n_correct_sampled.sum()),
+        "n_sampled": int(outcomes.n_sampled.sum()),
+    }
+    if hasattr(data, "step_errors"):  # a procedural domain can say what is wrong with a step
+        errors = [data.step_errors(c.text, p) for p, c in zip(problems, greedy, strict=True)]
+        facts["diagnosis"] = dict(Counter(kind for e in errors for kind in {k for step in e for k in step}))
+    bench.tracker.summary(facts)
+    n_tokens = sum(c.n_tokens for c in greedy) + sum(c.n_tokens for completions in drawn for c in completions)
+    return Built(facts, Cost(n_sampled_tokens=n_tokens))
+
+
+BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {
+    "dsyn": build_dsyn, "base": build_base, "sft": build_sft, "samples": build_samples,
+    "advantages": build_advantages, "train": build_train, "evaluate": build_evaluate,
+}
+TRACKED = ("base", "sft", "train", "evaluate")
+
+
+# ---------------------------------------------------------------- shared by the builders
+
+
+def _subset(stage: Stage, bench: Bench) -> tuple[list[Problem], list[Solution]]:
+    """This seed's first n_problems of D_syn: nested in n_problems, another order for another seed."""
+    folder, n = bench.parents["dsyn"].path, stage.identity["n_problems"]
+    problems, solutions = read_jsonl(folder / "problems.jsonl", Problem), read_jsonl(folder / "solutions.jsonl", Solution)
+    if n > len(problems):
+        raise ValueError(
+            f"n_problems={n} but D_syn ({folder}) has {len(problems)} problems with a verified solution, of "
+            f"{len(problems) + bench.parents['dsyn'].manifest.facts['n_dropped']} asked; "
+            f"choose n_problems up to {len(problems)} or a larger dataset"
+        )
+    order = np.random.default_rng(stage.identity["seed"]).permutation(len(problems))[:n]
+    return [problems[i] for i in order], [solutions[i] for i in order]
+
+
+def _mistakes(traces: Sequence[Trace], cap: int, rng: np.random.Generator) -> list[Trace]:
+    """Distinct finished wrong traces, at most cap a problem, drawn at random."""
+    of: dict[str, dict[str, Trace]] = defaultdict(dict)
+    for t in traces:
+        if t.is_finished and not t.is_correct:
+            of[t.problem_id].setdefault(t.text, t)
+    out = []
+    for problem_id in sorted(of):
+        candidates = list(of[problem_id].values())
+        out += [candidates[i] for i in rng.permutation(len(candidates))[:cap]]
+    return out
+
+
+def _material(
+    stage: Stage, problems: Sequence[Problem], solutions: Sequence[Solution], *, traces: Sequence[Trace] = (),
+    credits: Sequence[Credit] = (), config: MethodConfig | None = None, source: SourceConfig | None = None,
+) -> Material:
+    data, config = _domain_of(stage), config or MethodConfig()
+    dials = {f.name: getattr(config, f.name) for f in fields(Choices) if hasattr(config, f.name)}
+    cap = (source or SourceConfig()).max_solutions_per_problem
+    return Material(
+        prompts={p.problem_id: data.prompt(p) for p in problems}, solutions=solutions, traces=traces, credits=credits,
+        steps=data.steps, choices=Choices(max_solutions_per_problem=cap, **dials), rng=np.random.default_rng(_seed(stage)),
+    )
+
+
+def _train(
+    stage: Stage, bench: Bench, start: str, rows: Sequence[Row] | Sequence[Pair], loss: Callable, optim: OptimConfig
+) -> Built:
+    """n_updates is a function of n_problems alone, so arms with more or fewer rows still get equal updates."""
+    from sweep.models import Optim, save_policy, train
+
+    n_updates = max(optim.min_updates, math.ceil(optim.passes * stage.identity["n_problems"] / optim.batch_size))
+    policy = _load(bench, start)
+    is_preference = isinstance(rows[0], Pair)
+    done = train(
+        policy, rows, loss,
+        Optim(lr=optim.lr, n_updates=n_updates, batch_size=optim.batch_size, warmup_fraction=optim.warmup_fraction,
+              schedule=optim.schedule, weight_decay=optim.weight_decay, max_grad_norm=optim.max_grad_norm,
+              embedding_lr_scale=optim.embedding_lr_scale),
+        seed=_seed(stage), reference=policy if is_preference else None, precision=bench.model["precision"],
+        log=bench.tracker.curve("train"), **_limits(bench, "train"),
+    )
+    save_policy(policy, bench.out)
+    n_problems = len({row.problem_id for row in rows})
+    facts = {"n_pairs" if is_preference else "n_rows": len(rows), "n_problems_used": n_problems}
+    return Built(facts, Cost(n_updates=done.n_updates, n_trained_tokens=done.n_trained_tokens))
+
+
+def _limits(bench: Bench, name: str) -> dict[str, Any]:
+    return {
+        "micro_batch_tokens": bench.exec.micro_batch_tokens,
+        "checkpoint_dir": bench.checkpoint_dir / name,
+        "checkpoint_every_s": bench.exec.checkpoint_every_s,
+        "should_stop": bench.should_stop,
+    }
+
+
+def _load(bench: Bench, role: str) -> Any:
+    from sweep.models import load_policy
+
+    dtype = bench.model["dtype"]
+    return load_policy(str(bench.parents[role].path), revision=None, device=_device(bench.exec), dtype=dtype)
+
+
+def _device(exec: Exec) -> str:
+    if exec.device != "auto":
+        return exec.device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _read(bench: Bench, role: str, name: str, record: type) -> list[Any]:
+    return read_jsonl(bench.parents[role].path / name, record) if role in bench.parents else []
+
+
+def model_of(stage: Stage) -> Mapping[str, Any]:
+    """The model config of the base that a stage descends from; empty where it needs no model."""
+    found = [s for s in [*stage.ancestors(), stage] if s.kind == "base"]
+    return found[0].identity["model"] if found else {}
+
+
+def _domain_of(stage: Stage) -> Domain:
+    return open_domain(json.dumps(stage.identity["dataset"], sort_keys=True)) if "dataset" in stage.identity \
+        else _domain_of(stage.parents["dsyn"])
+
+
+def _seed(stage: Stage, seed: int | None = None) -> int:
+    """One stream of randomness a stage kind and run seed, the same on every machine."""
+    seed = stage.identity["seed"] if seed is None else seed
+    return int(np.random.SeedSequence([seed, zlib.crc32(stage.kind.encode())]).generate_state(1)[0])
+
+
+def _plus(cost: Cost, **more: int) -> Cost:
+    return Cost(**{**asdict(cost), **{k: getattr(cost, k) + v for k, v in more.items()}})

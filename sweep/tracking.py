@@ -1,0 +1,85 @@
+"""Training curves: metrics.jsonl is the record, Weights & Biases a view of it.
+
+One W&B run a stage: `id` is the stage's key, `group` the sweep, `job_type` the kind. Curves are drawn
+over `update`, an axis of our own, because W&B's own step starts again at 0 when an offline run resumes.
+"""
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sweep.artifacts import Stage
+from sweep.config import TrackingConfig
+
+METRICS = "metrics.jsonl"
+
+
+class Tracker:
+    """Writes one stage's metrics; a context manager, so that W&B's run is finished whatever happens."""
+
+    def __init__(self, folder: Path, stage: Stage, config: TrackingConfig, group: str) -> None:
+        self.path = folder / METRICS
+        self._stage, self._config, self._group, self._folder = stage, config, group, folder
+        self._run: Any = None
+
+    def __enter__(self) -> Tracker:
+        self._stream = self.path.open("a", encoding="utf-8")
+        if self._config.name == "wandb":
+            self._run = self._start_wandb()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+        if self._run is not None:
+            self._run.finish(exit_code=0 if kind is None else 1)
+
+    def log(self, update: int, metrics: Mapping[str, float]) -> None:
+        """One line of metrics.jsonl: the metrics, the update they belong to and the wall-clock time."""
+        row = {"update": update, "time": round(time.time(), 3), **metrics}
+        self._stream.write(json.dumps(row) + "\n")
+        self._stream.flush()
+        if self._run is not None:
+            self._run.log({"update": update, **metrics})
+
+    def curve(self, prefix: str, offset: int = 0) -> Callable[[int, Mapping[str, float]], None]:
+        """A callback for a trainer: its metrics under `prefix/`, updates counted on from offset."""
+        return lambda update, metrics: self.log(offset + update, {f"{prefix}/{k}": v for k, v in metrics.items()})
+
+    def summary(self, facts: Mapping[str, Any]) -> None:
+        """Counts that describe the finished stage."""
+        flat = {k: v for k, v in facts.items() if isinstance(v, int | float)}
+        self.log(0, {f"evaluate/{k}": v for k, v in flat.items()})
+        if self._run is not None:
+            self._run.summary.update(flat)
+
+    def _start_wandb(self) -> Any:
+        import wandb
+
+        run = wandb.init(
+            project=self._config.project, entity=self._config.entity, id=self._stage.key, name=self._stage.key,
+            group=self._group, job_type=self._stage.kind, resume="allow", dir=str(self._folder),
+            mode=self._config.mode or ("online" if has_wandb_key() else "offline"),
+            config={"version": self._stage.version, **self._stage.identity},
+            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True, disable_code=True),
+        )
+        run.define_metric("update")
+        run.define_metric("*", step_metric="update")
+        return run
+
+
+def has_wandb_key() -> bool:
+    """Whether W&B would find credentials: its environment variable, or a netrc entry it wrote."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    try:
+        return "wandb" in netrc.read_text(encoding="utf-8")
+    except OSError:
+        return False
