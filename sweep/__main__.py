@@ -26,11 +26,11 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from sweep.artifacts import Manifest, Store
-from sweep.config import Exec, Leaf, LeafConfig
-from sweep.launchers.compose import grid, leaves
+from sweep.config import Exec, Leaf, LeafConfig, leaf
+from sweep.launchers.compose import grid, leaves, resolved
 from sweep.launchers.local import label
 from sweep.launchers.plugins import refusal, register
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
@@ -57,13 +57,10 @@ def run(words: list[str]) -> int:
 
     def one(config: DictConfig) -> None:
         nonlocal code
-        from sweep.config import leaf
-        from sweep.launchers.compose import NODES
         from sweep.launchers.local import run as run_here
 
-        plain = {name: OmegaConf.to_container(OmegaConf.create({"v": config[name]}), resolve=True)["v"] for name in NODES}
         try:
-            grid_point = leaf(plain)
+            grid_point = leaf(resolved(config))
             code = run_here(plan([grid_point]), grid_point.exec, grid_point.tracking)
         except ValueError as error:
             code = refusal(error)
@@ -120,7 +117,7 @@ def show_status(words: list[str]) -> int:
     print(f"{n_complete} of {len(the_plan.runs)} runs complete; {len(found.built)} stages built, {len(todo)} to build")
     for key in logged:
         print(f"  tried and not built: {key} ({label(the_plan.stages[key])}), log: {store.log_path(key)}")
-    for key, message in found.corrupted.items():
+    for message in found.corrupted.values():
         print(f"  corrupted: {message}")
     return 0
 
@@ -183,7 +180,7 @@ def _plan(overrides: Sequence[str]) -> tuple[Plan, Exec]:
 
 def _manifests(store: Store) -> list[Manifest]:
     out = []
-    for key in store.keys():
+    for key in store.built():
         try:
             manifest = store.manifest(key)
         except ValueError:  # a corrupted artifact tells nothing here; `state` reports those of the plan
@@ -207,7 +204,9 @@ def _print_news(the_plan: Plan, todo: Sequence[str], known: Sequence[Manifest]) 
 
 def _told(seconds: Sequence[float | None]) -> str:
     known = [s for s in seconds if s is not None]
-    return f"{sum(known):.0f} s" if len(known) == len(seconds) else "no estimate yet" if not known else f"> {sum(known):.0f} s"
+    if not known:
+        return "no estimate yet"
+    return f"{'' if len(known) == len(seconds) else '> '}{sum(known):.0f} s"
 
 
 def _provenance(overrides: Sequence[str], the_plan: Plan, exec: Exec) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Store:
     def checkpoint_dir(self, key: str) -> Path:
         return self.root / ".checkpoints" / key
 
-    def keys(self) -> list[str]:
+    def built(self) -> list[str]:
         if not self.root.is_dir():
             return []
         return sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))

@@ -76,14 +76,15 @@ def collect(runs: Sequence[tuple[Exp | None, Stage]], store: Store, *, is_mixed_
 def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) -> dict[str, Any]:
     policy = store.open(stage.parents["policy"].key).manifest
     facts, evaluation = artifact.manifest.facts, stage.identity["evaluation"]
-    upstream = [store.manifest(s.key) for s in stage.ancestors() if s.kind not in NOT_COUNTED]
-    absent = [s.key for s, m in zip([s for s in stage.ancestors() if s.kind not in NOT_COUNTED], upstream, strict=True) if m is None]
+    counted = {s.key: store.manifest(s.key) for s in stage.ancestors() if s.kind not in NOT_COUNTED}
+    upstream = [manifest for manifest in counted.values() if manifest is not None]
+    absent = [key for key, manifest in counted.items() if manifest is None]
     if absent:
         raise ValueError(f"{stage.key}: what its upstream stages cost is gone with {_names(absent)}; build them again")
     identity = {"source": "none", "method": "none", "n_problems": 0, "seed": 0} if exp is None else {
         "source": exp.source.name, "method": exp.method.name, "n_problems": exp.n_problems, "seed": exp.seed,
     }
-    total = {f"total_{name}": sum(getattr(m.cost, name) for m in upstream if m) for name in asdict(policy.cost)}
+    total = {f"total_{name}": sum(getattr(m.cost, name) for m in upstream) for name in asdict(policy.cost)}
     return {
         "run": stage.key,
         "arm": BASE_ARM if exp is None else arm(exp.source.name, exp.method.name),
@@ -94,7 +95,7 @@ def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) ->
         **total,
         "n_rows": policy.facts.get("n_rows", policy.facts.get("n_pairs", 0)),
         "diagnosis": json.dumps(facts.get("diagnosis", {}), sort_keys=True),
-        "code": "+".join(sorted({m.provenance["code"] for m in [*(u for u in upstream if u), artifact.manifest]})),
+        "code": "+".join(sorted({m.provenance["code"] for m in [*upstream, artifact.manifest]})),
         "config": json.dumps(asdict(exp) if exp is not None else {}, sort_keys=True),
     }
 
@@ -130,7 +131,8 @@ def _outcomes(table: pd.DataFrame, artifacts: Sequence[Artifact]) -> pd.DataFram
         outcomes = pd.read_parquet(artifact.path / "outcomes.parquet").drop(columns="solution")
         ids = set(outcomes.problem_id)
         if len(ids) != len(outcomes):
-            raise ValueError(f"{row.run}: has two outcomes for {_names(outcomes.problem_id[outcomes.problem_id.duplicated()])}")
+            twice = outcomes.problem_id[outcomes.problem_id.duplicated()]
+            raise ValueError(f"{row.run}: has two outcomes for {_names(twice)}; build it again")
         if tested is not None and ids != tested[1]:
             raise ValueError(
                 f"{row.run} was tested on other problems than {tested[0]}, e.g. {_names(sorted(ids ^ tested[1]))}; "
@@ -146,7 +148,8 @@ def write_table(table: Table, folder: Path, provenance: Mapping[str, Any]) -> No
     folder.mkdir(parents=True, exist_ok=True)
     table.runs.to_parquet(folder / "runs.parquet", index=False)
     table.outcomes.to_parquet(folder / "outcomes.parquet", index=False)
-    write_atomically(folder / "provenance.json", json.dumps({**table.provenance, **provenance}, indent=1, sort_keys=True))
+    told = {**table.provenance, **provenance}
+    write_atomically(folder / "provenance.json", json.dumps(told, indent=1, sort_keys=True))
 
 
 def read_table(folder: str | Path) -> Table:

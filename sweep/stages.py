@@ -181,8 +181,9 @@ def build_base(stage: Stage, bench: Bench) -> Built:
     data = _domain_of(stage)
     if data.vocabulary is None:
         raise ValueError(
-            f"model.kind=from_scratch pretrains on a procedural domain, but dataset={stage.identity['dataset']['name']} "
-            "is natural text; choose a pretrained model, e.g. model=deepseek_math_7b"
+            "model.kind=from_scratch pretrains on a procedural domain, but "
+            f"dataset={stage.identity['dataset']['name']} is natural text; choose a pretrained model, "
+            "e.g. model=deepseek_math_7b"
         )
     shape = {k: model[k] for k in ("hidden_size", "n_layers", "n_heads", "mlp_size", "max_length", "rope_theta")}
     policies.save_policy(policies.new_policy(data.vocabulary, **shape, seed=model["seed"]), bench.out)
@@ -377,7 +378,8 @@ TRACKED = ("base", "sft", "train", "evaluate")
 def _subset(stage: Stage, bench: Bench) -> tuple[list[Problem], list[Solution]]:
     """This seed's first n_problems of D_syn: nested in n_problems, another order for another seed."""
     folder, n = bench.parents["dsyn"].path, stage.identity["n_problems"]
-    problems, solutions = read_jsonl(folder / "problems.jsonl", Problem), read_jsonl(folder / "solutions.jsonl", Solution)
+    problems = read_jsonl(folder / "problems.jsonl", Problem)
+    solutions = read_jsonl(folder / "solutions.jsonl", Solution)
     if n > len(problems):
         raise ValueError(
             f"n_problems={n} but D_syn ({folder}) has {len(problems)} problems with a verified solution, of "
@@ -410,7 +412,8 @@ def _material(
     cap = (source or SourceConfig()).max_solutions_per_problem
     return Material(
         prompts={p.problem_id: data.prompt(p) for p in problems}, solutions=solutions, traces=traces, credits=credits,
-        steps=data.steps, choices=Choices(max_solutions_per_problem=cap, **dials), rng=np.random.default_rng(_seed(stage)),
+        steps=data.steps, choices=Choices(max_solutions_per_problem=cap, **dials),
+        rng=np.random.default_rng(_seed(stage)),
     )
 
 

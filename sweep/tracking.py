@@ -67,7 +67,9 @@ class Tracker:
             group=self._group, job_type=self._stage.kind, resume="allow", dir=str(self._folder),
             mode=self._config.mode or ("online" if has_wandb_key() else "offline"),
             config={"version": self._stage.version, **self._stage.identity},
-            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True, disable_code=True),
+            settings=wandb.Settings(
+                silent=True, console="off", x_disable_stats=True, disable_git=True, disable_code=True
+            ),
         )
         run.define_metric("update")
         run.define_metric("*", step_metric="update")

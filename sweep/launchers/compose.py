@@ -65,14 +65,15 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
             if slot not in composed:
                 composed[slot] = loader.load_sweep_config(master, list(files))
             ConfigLoaderImpl._apply_overrides_to_config(values, composed[slot])
-            out.append(leaf(_resolved(composed[slot]), tuple(overrides)))
+            out.append(leaf(resolved(composed[slot]), tuple(overrides)))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             where = " ".join(overrides) or "(defaults)"
             raise ValueError(f"grid point {where}: {_reason(error)}") from error
     return out
 
 
-def _resolved(config: DictConfig) -> dict[str, Any]:
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The leaf's nodes of a composed config, interpolations resolved, as plain dicts."""
     return {
         name: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node := config[name]) else node
         for name in NODES

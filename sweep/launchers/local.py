@@ -184,10 +184,12 @@ class _View:
     """One line a finished stage, and on a terminal a live line below it."""
 
     def __init__(self, pool: _Pool) -> None:
-        self.pool, self.began, self.is_live, self.eta, self.estimated = pool, time.monotonic(), sys.stdout.isatty(), "", 0.0
+        self.pool, self.began, self.is_live = pool, time.monotonic(), sys.stdout.isatty()
+        self.eta, self.estimated = "", 0.0
+        plan, n_todo = pool.plan, pool.n_todo
         print(
-            f"{len(pool.plan.runs)} runs = {len(pool.plan.stages)} unique stages ({pool.plan.n_unshared} without sharing), "
-            f"{len(pool.plan.stages) - pool.n_todo} built or not needed, {pool.n_todo} to build"
+            f"{len(plan.runs)} runs = {len(plan.stages)} unique stages ({plan.n_unshared} without sharing), "
+            f"{len(plan.stages) - n_todo} built or not needed, {n_todo} to build"
         )
 
     def built(self, stage: Stage, manifest: Manifest) -> None:
@@ -234,7 +236,7 @@ class _View:
 
 def label(stage: Stage) -> str:
     """What a person calls a stage: kind, arm and grid point."""
-    owner = stage.parents["policy"] if "policy" in stage.parents else stage
+    owner = stage.parents.get("policy", stage)
     identity = owner.identity
     words = [stage.kind] if owner is stage else [stage.kind, owner.kind]
     for node in ("source", "method"):

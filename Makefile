@@ -1,0 +1,50 @@
+# Two commands do all their own set-up: `make reproduce` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export HYDRA_FULL_ERROR ?= 0
+
+.PHONY: reproduce test bench smoke lint clean help
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
+
+reproduce: $(VENV)/.run  ## the study: sweep, table, fits, figures, report (outputs/reproduce/report/index.html)
+	$(PY) -m sweep -m experiment=reproduce
+	$(PY) -m sweep collect -m experiment=reproduce
+	$(PY) -m analysis report outputs/reproduce/table --out outputs/reproduce/report
+
+smoke: $(VENV)/.run  ## every stage once, in under a minute
+	$(PY) -m sweep -m experiment=smoke
+
+test: $(VENV)/.dev  ## the test suite
+	$(PY) -m ruff check .
+	$(PY) -m pytest
+
+bench: $(VENV)/.dev  ## the measurements behind the README's speed and memory figures
+	$(PY) -m tests.benchmarks
+
+clean:  ## remove the environment; experiments under outputs/ are kept
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, found: $$($(PYTHON) --version 2>&1); try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; } || \
+	  { echo "Python's venv module is needed: sudo apt-get install python3-venv, then the same command again" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first and by exact version: whatever depends on it then keeps the build that is there
+$(VENV)/.run: $(VENV)/bin/python requirements.lock pyproject.toml
+	$(PY) -m pip install -q torch==2.13.0
+	$(PY) -m pip install -q -r requirements.lock
+	$(PY) -m pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(PY) -m pip install -q -r requirements-dev.lock
+	touch $@
