@@ -1,0 +1,215 @@
+"""The laws: error as a function of size, each with its inverse and its gradient.
+
+All are written in z = ln n - ln n_ref, n_ref the geometric mean of the sizes, so that the unit of n changes
+nothing but n_ref. One nonlinear parameter at most two; the rest enters linearly (variable projection, fit.py).
+
+    power               y = a e^(-b z)                        2 parameters an arm
+    power_floor         y = E + a e^(-b z)                    3
+    power_shared        y = a_k e^(-b z)                      b shared by the arms
+    power_floor_shared  y = E + a_k e^(-b z)                  b and E shared
+    log_linear          y = a - b z                           2
+    saturating          y = E + (C - E) / (1 + e^(b (z - t))) 3, C the measured error at zero data
+
+`a` is the excess error over the floor at n_ref: a value at a reference size, which has a standard error worth
+quoting, where A = a n_ref^b has not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A law's name, what it looks like and what it needs.
+
+    Args:
+        n_params: free parameters of one arm fitted alone.
+        n_sizes: distinct sizes an arm needs before the law is offered (parameters + 2, a power law 3).
+    """
+
+    name: str
+    formula: str
+    n_params: int
+    n_sizes: int
+    has_floor: bool = False
+    is_shared: bool = False
+
+
+FORMS: dict[str, Form] = {
+    form.name: form
+    for form in (
+        Form("power", "y = a (n/n_ref)^-b", 2, 3),
+        Form("power_floor", "y = E + a (n/n_ref)^-b", 3, 5, has_floor=True),
+        Form("power_shared", "y_k = a_k (n/n_ref)^-b, b shared", 2, 3, is_shared=True),
+        Form(
+            "power_floor_shared",
+            "y_k = E + a_k (n/n_ref)^-b, b and E shared",
+            3,
+            5,
+            has_floor=True,
+            is_shared=True,
+        ),
+        Form("log_linear", "y = a - b ln(n/n_ref)", 2, 3),
+        Form("saturating", "y = E + (C - E) / (1 + (n/n_0)^b), C measured", 3, 5, has_floor=True),
+    )
+}
+
+
+def form(name: str) -> Form:
+    if name not in FORMS:
+        raise ValueError(f"law {name!r} is unknown; the laws are {', '.join(FORMS)}, chinchilla and auto")
+    return FORMS[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Fitted curves of one arm: one a draw, all arrays (n_draws,).
+
+    Args:
+        floor: E; zeros for a law without one.
+        excess: a, the error above the floor at n_ref (log_linear: the error there).
+        slope: b.
+        midpoint: t of the saturating law, else None.
+        ceiling: C of the saturating law, else None.
+    """
+
+    name: str
+    ln_n_ref: float
+    floor: np.ndarray
+    excess: np.ndarray
+    slope: np.ndarray
+    midpoint: np.ndarray | None = None
+    ceiling: float | None = None
+
+    def error_at(self, ln_n: np.ndarray) -> np.ndarray:
+        """(n_draws, n_sizes) error at ln n, (n_sizes,) or (n_draws, n_sizes)."""
+        z = np.atleast_1d(ln_n) - self.ln_n_ref
+        floor, excess, slope = self.floor[:, None], self.excess[:, None], self.slope[:, None]
+        if self.name == "log_linear":
+            return excess - slope * z
+        if self.name == "saturating":
+            return floor + (self.ceiling - floor) / (1.0 + np.exp(slope * (z - self.midpoint[:, None])))
+        return floor + excess * np.exp(-slope * z)
+
+    def ln_size_at(self, errors: np.ndarray) -> np.ndarray:
+        """(n_draws, n_errors) ln n that reaches the error; +inf where none does, -inf where every size does.
+
+        Args:
+            errors: (n_errors,) or (n_draws, n_errors).
+        """
+        e = np.atleast_1d(errors)
+        floor, excess, slope = self.floor[:, None], self.excess[:, None], self.slope[:, None]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            if self.name == "log_linear":
+                z = (excess - e) / slope
+            elif self.name == "saturating":
+                share = (e - floor) / (self.ceiling - e)
+                z = self.midpoint[:, None] - np.log(np.where(share > 0, share, np.nan)) / slope
+                z = np.where(e >= self.ceiling, -np.inf, z)
+            else:
+                ratio = (e - floor) / excess
+                z = -np.log(np.where(ratio > 0, ratio, np.nan)) / slope
+        is_falling = (slope > 0) & (excess > 0)
+        level = excess if self.name == "log_linear" else floor + excess
+        z = np.where(is_falling, z, np.where(e < level, np.inf, -np.inf))
+        return self.ln_n_ref + np.where(np.isnan(z), np.inf, z)
+
+    def gradient(self, ln_n: np.ndarray) -> np.ndarray:
+        """(n_draws, n_sizes, n_params) of error_at by the parameters, floor first where the law has one.
+
+        The order is [E,] a, b; of the saturating law E, t, b.
+        """
+        z = np.atleast_1d(ln_n) - self.ln_n_ref
+        excess, slope = self.excess[:, None], self.slope[:, None]
+        if self.name == "log_linear":
+            return np.stack([np.ones_like(z * slope), -z * np.ones_like(slope)], axis=-1)
+        if self.name == "saturating":
+            d = z - self.midpoint[:, None]
+            share = 1.0 / (1.0 + np.exp(slope * d))
+            bend = (self.ceiling - self.floor[:, None]) * share * (1.0 - share)
+            return np.stack([1.0 - share, slope * bend, -d * bend], axis=-1)
+        g = np.exp(-slope * z)
+        parts = [g, -excess * z * g]
+        if FORMS[self.name].has_floor:
+            parts.insert(0, np.ones_like(g))
+        return np.stack(parts, axis=-1)
+
+    def __getitem__(self, draws: slice) -> Curves:
+        midpoint = None if self.midpoint is None else self.midpoint[draws]
+        return Curves(
+            self.name,
+            self.ln_n_ref,
+            self.floor[draws],
+            self.excess[draws],
+            self.slope[draws],
+            midpoint,
+            self.ceiling,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Isotonic:
+    """The non-parametric check: errors made non-increasing (PAVA), log-linear in between.
+
+    Args:
+        ln_n: (n_sizes,) increasing.
+        errors: (n_draws, n_sizes), non-increasing along sizes.
+    """
+
+    ln_n: np.ndarray
+    errors: np.ndarray
+    name: str = "isotonic"
+
+    def error_at(self, ln_n: np.ndarray) -> np.ndarray:
+        """(n_draws, n_sizes); the end values outside the sizes."""
+        at = np.clip(np.atleast_1d(ln_n), self.ln_n[0], self.ln_n[-1])
+        i = np.clip(np.searchsorted(self.ln_n, at, side="right") - 1, 0, len(self.ln_n) - 2)
+        share = (at - self.ln_n[i]) / (self.ln_n[i + 1] - self.ln_n[i])
+        logs = np.log(np.maximum(self.errors, 1e-12))
+        return np.exp(logs[:, i] * (1 - share) + logs[:, i + 1] * share)
+
+    def ln_size_at(self, errors: np.ndarray) -> np.ndarray:
+        """(n_draws, n_errors); on a flat stretch its middle, +inf below the last error, -inf above the first."""
+        e = np.broadcast_to(
+            np.atleast_1d(errors), (len(self.errors), np.shape(errors)[-1] if np.ndim(errors) else 1)
+        )
+        ln_e = np.log(np.maximum(e, 1e-12))
+        logs = np.log(np.maximum(self.errors, 1e-12))
+        first, last = self._edge(logs, ln_e, strict=False), self._edge(logs, ln_e, strict=True)
+        middle = (first + last) / 2.0
+        middle = np.where(e > self.errors[:, :1], -np.inf, middle)
+        return np.where(e < self.errors[:, -1:], np.inf, middle)
+
+    def _edge(self, logs: np.ndarray, ln_e: np.ndarray, *, strict: bool) -> np.ndarray:
+        """ln n where the curve first reaches (or, strict, last holds) the error."""
+        out = np.full(ln_e.shape, self.ln_n[0] if not strict else self.ln_n[-1])
+        order = range(len(self.ln_n) - 2, -1, -1) if not strict else range(len(self.ln_n) - 1)
+        for i in order:
+            left, right = logs[:, i, None], logs[:, i + 1, None]
+            fall = left - right
+            share = np.where(
+                fall > 0, (left - ln_e) / np.where(fall > 0, fall, 1.0), 1.0 if not strict else 0.0
+            )
+            here = (ln_e <= left) & (ln_e >= right) & (fall > 0)
+            value = self.ln_n[i] + np.clip(share, 0, 1) * (self.ln_n[i + 1] - self.ln_n[i])
+            out = np.where(here, value, out)
+        return out
+
+
+def isotonic(ln_n: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> Isotonic:
+    """Weighted non-increasing least squares of each row of (n_draws, n_sizes), by the min-max formula."""
+    n_sizes = errors.shape[1]
+    sums = np.concatenate([np.zeros((len(errors), 1)), np.cumsum(errors * weights, axis=1)], axis=1)
+    mass = np.concatenate([[0.0], np.cumsum(weights)])
+    fitted = np.empty_like(errors, dtype=float)
+    for i in range(n_sizes):
+        best = np.full(len(errors), np.inf)
+        for j in range(i + 1):
+            ends = np.arange(i + 1, n_sizes + 1)
+            means = (sums[:, ends] - sums[:, j, None]) / (mass[ends] - mass[j])
+            best = np.minimum(best, means.max(axis=1))
+        fitted[:, i] = best
+    return Isotonic(np.asarray(ln_n, dtype=float), np.minimum.accumulate(fitted, axis=1))

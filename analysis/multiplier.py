@@ -1,0 +1,409 @@
+"""The horizontal shift: how many problems the baseline needs for one of the arm's, at the same error.
+
+    m(e) = n_0(e) / n_1(e), n_k(e) the size at which arm k's fitted error is e.
+
+A number is reported only where both arms were observed to reach the error. Elsewhere it is a bound made of sizes
+that were run: m >= n_0,max / n_1(e) where the baseline never reached e, m <= n_0(e) / n_1,max where the arm did not.
+Draws without a solution are kept as infinities, so that quantiles keep their meaning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from analysis.fit import FitResult, FitStatus, fit, fit_curves, interval
+from analysis.forms import FORMS, Curves, Isotonic, form, isotonic
+from analysis.notes import Note, note, sorted_notes
+from analysis.resample import Draws
+
+Kind = Literal["interior", "extrapolated", "censored_hi", "censored_lo", "undefined"]
+SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """What one of the arm's problems is worth in the baseline's.
+
+    Args:
+        at_error, at_size: where it was read; at_size is the arm's size, None when an error was asked.
+        multiplier: the value, or the bound where `bound` is ">=" or "<="; nan where undefined.
+        ci_low, ci_high: limits at `level`; 0 or inf where nothing holds the side.
+        kind: interior (both arms observed around the error); extrapolated (a law gives a value outside the sizes
+            run, kept in `extrapolated_value`; the multiplier is a bound); censored_hi (the baseline never reaches
+            the error: a lower bound); censored_lo (the arm never does: an upper bound); undefined.
+        frac_censored: share of the draws in which one arm has no solution.
+        extrapolation: distance beyond the sizes run, in ln n; 0 for interior values.
+        extrapolated_value, extrapolated_ci: what the law says out there; None where it says nothing or is not asked.
+        form_values: law -> value at the same error; `form_spread` their least and largest.
+    """
+
+    arm: str
+    baseline: str
+    at_error: float
+    at_size: float | None
+    multiplier: float
+    ci_low: float
+    ci_high: float
+    level: float
+    kind: Kind
+    bound: Literal["=", ">=", "<=", "?"]
+    method: str
+    law: str
+    status: str
+    frac_censored: float
+    extrapolation: float
+    extrapolated_value: float | None
+    extrapolated_ci: tuple[float, float] | None
+    form_values: Mapping[str, float]
+    form_spread: tuple[float, float]
+    notes: tuple[Note, ...]
+
+
+class Comparison:
+    """The arms of one table under one set of draws; fits are made once and kept.
+
+    Args:
+        law: "auto", or a name in forms.FORMS that is not shared. auto is power_floor where both arms have 5 sizes,
+            else power: chosen by the number of sizes alone, never by the result.
+    """
+
+    def __init__(self, draws: Draws, *, level: float = 0.95, law: str = "auto") -> None:
+        if not 0.5 <= level < 1:
+            raise ValueError(f"level={level}: a share from 0.5 to below 1 was expected, for example 0.95")
+        if law != "auto" and form(law).is_shared:
+            raise ValueError(
+                f"law {law} is shared between arms and gives the pooled multiplier; "
+                f"choose one of {', '.join(SEPARATE_LAWS)} here"
+            )
+        self.draws, self.level, self.asked_law = draws, level, law
+        self.errors = np.concatenate([draws.observed[None], draws.errors])
+        self.fit, self.curves, self.isotonic = cache(self._fit), cache(self._curves), cache(self._isotonic)
+
+    def ln_n(self, arm: str) -> np.ndarray:
+        return np.log(self.draws.table.cells["x"].to_numpy(float)[self.draws.table.cells_of(arm)])
+
+    def arm_errors(self, arm: str) -> np.ndarray:
+        """(1 + n_draws, n_sizes), the observed means first."""
+        return self.errors[:, self.draws.table.cells_of(arm)]
+
+    def n_sizes(self, arm: str) -> int:
+        return len(self.draws.table.cells_of(arm))
+
+    def law_of(self, arm: str, baseline: str) -> str:
+        """The law for a pair; the baseline's where the arm has too few sizes for a curve of its own."""
+        if self.asked_law != "auto":
+            return self.asked_law
+        fewest = min(n for n in (self.n_sizes(arm), self.n_sizes(baseline)) if n >= 3)
+        return "power_floor" if fewest >= FORMS["power_floor"].n_sizes else "power"
+
+    def _fit(self, arm: str, law: str) -> FitResult:
+        self._refuse_few(arm)
+        cells = self.draws.table.cells_of(arm)
+        return fit(
+            arm,
+            law,
+            self.ln_n(arm),
+            self.arm_errors(arm),
+            self.draws.weights[cells],
+            self.draws.variance[cells],
+            level=self.level,
+            ceiling=self.draws.table.reference_error,
+        )
+
+    def _curves(self, arm: str, law: str) -> Curves:
+        return self.fit(arm, law).curves
+
+    def _refuse_few(self, arm: str) -> None:
+        if self.n_sizes(arm) < 3:
+            sizes = ", ".join(f"{n:g}" for n in np.exp(self.ln_n(arm)))
+            raise ValueError(
+                f"{self.draws.table.path}: {arm} has runs at {self.draws.table.x_name}={sizes} alone, "
+                "a curve needs 3 sizes or more; run the missing sizes, or name another baseline"
+            )
+
+    def _isotonic(self, arm: str) -> Isotonic:
+        return isotonic(
+            self.ln_n(arm), self.arm_errors(arm), self.draws.weights[self.draws.table.cells_of(arm)]
+        )
+
+    def observed_range(self, arm: str) -> tuple[float, float]:
+        """Least and largest observed error of the arm, made monotone."""
+        errors = self.isotonic(arm).errors[0]
+        return float(errors[-1]), float(errors[0])
+
+    def overlap(self, arm: str, baseline: str) -> tuple[float, float] | None:
+        """Errors that both arms were observed to span; None where the span is within the noise of two cells."""
+        (low_1, high_1), (low_0, high_0) = self.observed_range(arm), self.observed_range(baseline)
+        low, high = max(low_0, low_1), min(high_0, high_1)
+        spread = np.concatenate([np.std(np.log(self.arm_errors(one)), axis=0) for one in (arm, baseline)])
+        if not (low > 0 and high > low) or np.log(high / low) < 2 * np.median(spread):
+            return None
+        return low, high
+
+    def ln_m(self, arm: str, baseline: str, errors: np.ndarray, law: str) -> np.ndarray:
+        """(1 + n_draws, n_errors) ln m(e); nan where neither arm reaches the error."""
+        return self._difference(self._ln_size(baseline, errors, law), self._ln_size(arm, errors, law))
+
+    @staticmethod
+    def _difference(ln_n_0: np.ndarray, ln_n_1: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return ln_n_0 - ln_n_1
+
+    def _ln_size(self, arm: str, errors: np.ndarray, law: str) -> np.ndarray:
+        curves = self.isotonic(arm) if law == "isotonic" else self.curves(arm, law)
+        return curves.ln_size_at(errors)
+
+    def laws(self, *arms: str) -> tuple[str, ...]:
+        """Laws that all the arms have the sizes for, and isotonic interpolation."""
+        fewest = min(self.n_sizes(arm) for arm in arms)
+        ready = [law for law in SEPARATE_LAWS if FORMS[law].n_sizes <= fewest]
+        if self.draws.table.reference_error is None and "saturating" in ready:
+            ready.remove("saturating")
+        return (*ready, "isotonic")
+
+    def at_error(self, arm: str, baseline: str, error: float) -> Multiplier:
+        """The multiplier at a chosen error, in (0, 1)."""
+        if not 0 < error < 1:
+            raise ValueError(
+                f"error {error:g}: a fraction above 0 and below 1 was expected, for example 0.25"
+            )
+        self._refuse_few(baseline)
+        self._refuse_few(arm)
+        law = self.law_of(arm, baseline)
+        at = np.array([error])
+        forms = {one: _exp(self.ln_m(arm, baseline, at, one)[0, 0]) for one in self.laws(arm, baseline)}
+        return self._reading(
+            arm,
+            baseline,
+            law,
+            self._ln_size(baseline, at, law)[:, 0],
+            self._ln_size(arm, at, law)[:, 0],
+            error,
+            None,
+            forms,
+        )
+
+    def at_size(self, arm: str, baseline: str, size: float) -> Multiplier:
+        """The multiplier at one of the arm's sizes: the error is the arm's own, draw by draw.
+
+        An arm with fewer than 3 sizes has no curve: its measured errors are taken.
+        """
+        self._refuse_few(baseline)
+        law, ln_n = self.law_of(arm, baseline), np.log(size)
+        if self.n_sizes(arm) >= 3:
+            errors = self.curves(arm, law).error_at(np.array([ln_n]))
+        else:
+            place = np.flatnonzero(np.abs(self.ln_n(arm) - ln_n) < 1e-6)
+            if not len(place):
+                sizes = ", ".join(f"{n:g}" for n in np.exp(self.ln_n(arm)))
+                raise ValueError(
+                    f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes"
+                )
+            errors = self.arm_errors(arm)[:, place]
+        forms = {one: _exp(self._ln_size(baseline, errors, one)[0, 0] - ln_n) for one in self.laws(baseline)}
+        return self._reading(
+            arm,
+            baseline,
+            law,
+            self._ln_size(baseline, errors, law)[:, 0],
+            np.full(len(errors), ln_n),
+            float(errors[0, 0]),
+            size,
+            forms,
+        )
+
+    def at_sizes(self, arm: str, baseline: str) -> list[Multiplier]:
+        """The multiplier at each of the arm's own sizes."""
+        return [self.at_size(arm, baseline, float(size)) for size in np.exp(self.ln_n(arm))]
+
+    def headline(self, arm: str, baseline: str) -> Multiplier:
+        """One number for a pair: at the geometric middle of the overlap, else the strongest bound its sizes give."""
+        self._refuse_few(baseline)
+        shared = self.overlap(arm, baseline) if self.n_sizes(arm) >= 3 else None
+        if shared:
+            return self.at_error(arm, baseline, float(np.sqrt(shared[0] * shared[1])))
+        low, high = self.observed_range(baseline)
+        readings = self.at_sizes(arm, baseline)
+        above = [one for one in readings if one.bound == ">="]
+        below = [one for one in readings if one.bound == "<="]
+        sure = [one for one in above if one.ci_low >= 0.999 * one.multiplier]
+        sure_below = [one for one in below if one.ci_high <= 1.001 * one.multiplier]
+        chosen = (sure or above or sure_below[::-1] or below[::-1] or readings[len(readings) // 2 :])[0]
+        why = (
+            f"{arm} and {baseline} share no usable range of error ({arm} "
+            f"{self.observed_range(arm)[0]:.3f}..{self.observed_range(arm)[1]:.3f}, {baseline} {low:.3f}..{high:.3f})"
+        )
+        notes = (
+            note(
+                "no_overlap",
+                why
+                + f": read at {chosen.at_size:g}, "
+                + ("a bound" if chosen.bound in (">=", "<=") else "without a bound"),
+            ),
+        )
+        if self.n_sizes(arm) < 3:
+            notes = (
+                note(
+                    "short_arm",
+                    f"{arm} has {self.n_sizes(arm)} sizes: read point by point, no curve of its own",
+                ),
+            )
+        return dataclasses.replace(chosen, notes=sorted_notes(notes + chosen.notes))
+
+    def _reading(
+        self,
+        arm: str,
+        baseline: str,
+        law: str,
+        ln_0: np.ndarray,
+        ln_1: np.ndarray,
+        error: float,
+        size: float | None,
+        forms: dict[str, float],
+    ) -> Multiplier:
+        """Kind, value or bound, and limits from the draws of ln n_0 and ln n_1 (1 + n_draws,)."""
+        (low_0, high_0), n_0 = self.observed_range(baseline), self.ln_n(baseline)
+        where_0 = _where(error, low_0, high_0)
+        where_1 = "inside" if size is not None else _where(error, *self.observed_range(arm))
+        n_1 = self.ln_n(arm)
+        ln_m = self._difference(ln_0, ln_1)
+        frac = float(np.mean(~np.isfinite(ln_m[1:]))) if len(ln_m) > 1 else 0.0
+        clipped_0 = np.clip(ln_0, *_sides(where_0, n_0))
+        clipped_1 = np.clip(ln_1, *_sides(where_1, n_1))
+        kind, bound = _kind(where_0, where_1, ln_m[0])
+        shown = self._difference(clipped_0, clipped_1)
+        low, high = _limits(shown, self.level)
+        low = -np.inf if bound in ("<=", "?") else low
+        high = np.inf if bound in (">=", "?") else high
+        finite = [value for value in forms.values() if np.isfinite(value) and value > 0]
+        spread = (min(finite), max(finite)) if finite else (float("nan"), float("nan"))
+        outside = kind == "extrapolated" and np.isfinite(ln_m[0])
+        notes = self._reading_notes(arm, baseline, law, kind, frac, (low, high), finite, bound, size is None)
+        value = shown[0] if bound != "?" else np.nan
+        statuses = [str(self.fit(one, law).status) for one in (baseline, arm) if self.n_sizes(one) >= 3]
+        return Multiplier(
+            arm,
+            baseline,
+            error,
+            size,
+            _exp(value),
+            _exp(low),
+            _exp(high),
+            self.level,
+            kind,
+            bound,
+            self.draws.method,
+            law,
+            "+".join(dict.fromkeys(statuses)),
+            frac,
+            _distance(ln_0[0], n_0) + _distance(ln_1[0], n_1) if kind != "interior" else 0.0,
+            _exp(ln_m[0]) if outside else None,
+            tuple(_exp(side) for side in _limits(ln_m, self.level)) if outside else None,
+            forms,
+            spread,
+            notes,
+        )
+
+    def _reading_notes(
+        self,
+        arm: str,
+        baseline: str,
+        law: str,
+        kind: str,
+        frac: float,
+        limits: tuple[float, float],
+        finite: list[float],
+        bound: str,
+        is_arm_inverted: bool,
+    ) -> tuple[Note, ...]:
+        notes = [*self.draws.notes, *self.fit(baseline, law).notes]
+        if self.n_sizes(arm) >= 3:
+            notes += [
+                one
+                for one in self.fit(arm, law).notes
+                if is_arm_inverted or one.code not in ("not_falling", "floor_not_estimable")
+            ]
+        if self.fit(baseline, law).status is FitStatus.NOT_FALLING:
+            notes.append(
+                note(
+                    "baseline_flat",
+                    f"{baseline}'s error does not fall over the sizes run, so no number of "
+                    "its problems is known to reach a lower error",
+                )
+            )
+        if frac > (1 - self.level) / 2:
+            notes.append(note("censored", f"{frac:.1%} of the draws have no solution: a limit is infinite"))
+        if kind == "extrapolated":
+            notes.append(
+                note(
+                    "extrapolated",
+                    "the law reaches this error only outside the sizes that were run: shown as a bound",
+                )
+            )
+        if bound == "?":
+            notes.append(
+                note(
+                    "both_unreached", f"neither {arm} nor {baseline} was observed on both sides of this error"
+                )
+            )
+        if kind == "interior" and len(finite) > 1 and np.isfinite(limits).all():
+            if np.log(max(finite) / min(finite)) > (limits[1] - limits[0]) / 2:
+                notes.append(
+                    note(
+                        "form_uncertainty",
+                        f"the laws give {min(finite):.2f} to {max(finite):.2f}, "
+                        "more than half the width of the interval",
+                    )
+                )
+        return sorted_notes(notes)
+
+
+def _exp(value: float) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.exp(value))
+
+
+def _where(error: float, low: float, high: float) -> str:
+    """Where an error lies in an arm's observed range: below means more data than were run are needed."""
+    if error < low * (1 - 1e-12):
+        return "below"
+    return "above" if error > high * (1 + 1e-12) else "inside"
+
+
+def _sides(where: str, ln_n: np.ndarray) -> tuple[float, float]:
+    """Limits for ln n so that only sizes that were run carry a bound; none inside the observed errors."""
+    if where == "below":
+        return -np.inf, float(ln_n[-1])
+    return (float(ln_n[0]), np.inf) if where == "above" else (-np.inf, np.inf)
+
+
+def _kind(where_0: str, where_1: str, ln_m: float) -> tuple[Kind, Literal["=", ">=", "<=", "?"]]:
+    if where_0 == where_1 == "inside":
+        return ("interior", "=") if np.isfinite(ln_m) else ("undefined", "?")
+    more_0, more_1 = where_0 == "below", where_1 == "below"
+    less_0, less_1 = where_0 == "above", where_1 == "above"
+    if (more_0 and not more_1) or (less_1 and not less_0):
+        return ("extrapolated" if np.isfinite(ln_m) else "censored_hi"), ">="
+    if (more_1 and not more_0) or (less_0 and not less_1):
+        return ("extrapolated" if np.isfinite(ln_m) else "censored_lo"), "<="
+    return ("extrapolated" if np.isfinite(ln_m) else "undefined"), "?"
+
+
+def _limits(ln_m: np.ndarray, level: float) -> tuple[float, float]:
+    """Percentile limits; a draw that says nothing (nan) widens both sides."""
+    values = ln_m[1:] if len(ln_m) > 1 else ln_m
+    low = interval(np.where(np.isnan(values), -np.inf, values), level)[0]
+    high = interval(np.where(np.isnan(values), np.inf, values), level)[1]
+    return low, high
+
+
+def _distance(ln_n: float, sizes: np.ndarray) -> float:
+    if not np.isfinite(ln_n):
+        return float("inf")
+    return float(max(0.0, ln_n - sizes[-1], sizes[0] - ln_n))

@@ -1,0 +1,68 @@
+"""Notes: what a reader of a number has to know, with a code to match on and a severity to sort by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Severity = Literal["info", "warning", "serious"]
+_RANK: dict[str, int] = {"serious": 0, "warning": 1, "info": 2}
+
+CODES: dict[str, Severity] = {
+    "one_seed": "warning",  # one training run a cell: seed variance is not in the interval
+    "few_seeds": "info",  # seed variance rests on few degrees of freedom
+    "unpaired": "warning",  # arms were not tested on the same problems
+    "counts_only": "info",  # pairing of problems over arms cannot be used
+    "cell_means_only": "warning",  # neither problems nor counts: residuals stand for all noise
+    "normal_approximation": "info",  # many problems: cell means drawn from their covariance
+    "few_sizes": "warning",  # fewer sizes than parameters + 2
+    "floor_not_estimable": "info",  # the floor sits on its bound or needs more sizes
+    "not_falling": "serious",  # fitted error does not fall with size
+    "bad_fit": "warning",  # residuals larger than the noise allows
+    "multimodal": "warning",  # a second optimum fits about as well
+    "at_bound": "info",  # a parameter sits on its bound
+    "no_overlap": "serious",  # the two arms share no range of error
+    "baseline_flat": "serious",  # the baseline's error barely changes over its sizes
+    "extrapolated": "warning",  # the value needs sizes outside those run
+    "censored": "warning",  # a share of the draws has no solution
+    "both_unreached": "serious",  # neither arm reaches the asked error
+    "not_constant": "info",  # m(e) is not shown to be constant over the overlap
+    "form_uncertainty": "warning",  # the laws disagree by more than the interval's half width
+    "short_arm": "info",  # an arm with fewer than 3 sizes is read point by point
+    "seed_clusters": "warning",  # runs of one seed move together over sizes
+    "non_monotone": "info",  # a larger size has a larger error
+    "zero_errors": "warning",  # a cell without a single error
+    "dropped": "warning",  # rows left out, each named
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One remark that travels with a result.
+
+    Args:
+        code: a key of `CODES`, stable over versions, to be matched by programs.
+        text: one sentence with the numbers in it.
+    """
+
+    code: str
+    text: str
+
+    @property
+    def severity(self) -> Severity:
+        return CODES[self.code]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "severity": self.severity}
+
+
+def note(code: str, text: str) -> Note:
+    if code not in CODES:
+        raise KeyError(f"note code {code!r} is unknown; the codes are {', '.join(CODES)}")
+    return Note(code, text)
+
+
+def sorted_notes(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """Each note once, the most severe first, otherwise in the order of arrival."""
+    return tuple(sorted(dict.fromkeys(notes), key=lambda one: _RANK[one.severity]))

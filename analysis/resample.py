@@ -1,0 +1,322 @@
+"""Draws of all cell means at once, so that every contrast, law and arm sees the same ones.
+
+What the data permit decides the method:
+    outcomes  problems resampled jointly for all runs + excess seed variance
+    counts    binomial + excess seed variance
+    errors    residuals of each arm's curve under Webb's six-point weights, HC3-scaled (a wild bootstrap), or normal
+              with the given standard errors and what the residuals show beyond them
+The excess is the part of the variance between seeds that test sampling does not already explain; resampling seeds
+as well would count the test noise twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis.notes import Note, note
+from analysis.profile import best_slopes, project
+from analysis.table import Table
+
+METHODS = {
+    "outcomes": "paired problem bootstrap + excess seed variance",
+    "counts": "binomial + excess seed variance",
+    "errors": "wild cluster bootstrap of cell means (Webb)",
+    "stderr": "normal with given standard errors + lack of fit",
+}
+MANY_PROBLEMS = 20_000
+WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt(1.5)])
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Cell means, observed and drawn.
+
+    Args:
+        table: where they come from; its `cells` are the columns.
+        errors: (n_draws, n_cells).
+        variance: (n_cells,) sampling variance of a cell mean (test problems and seeds).
+        weights: (n_cells,) of the fits, inverse variances at the smoothed error, mean 1 within an arm.
+        phi: excess seed variance in units of [p (1 - p)]^2; 0 where it cannot be seen.
+        df: degrees of freedom behind the interval; inf where the draws already carry them.
+        method: a value of METHODS.
+    """
+
+    table: Table
+    errors: np.ndarray
+    variance: np.ndarray
+    weights: np.ndarray
+    phi: float
+    df: float
+    method: str
+    notes: tuple[Note, ...]
+
+    @property
+    def observed(self) -> np.ndarray:
+        return self.table.cells["error"].to_numpy(float)
+
+
+def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
+    """`n_draws` draws of all cell means of the table.
+
+    Raises:
+        ValueError: fewer than 100 draws (a 95 % interval needs tails).
+    """
+    if n_draws < 100:
+        raise ValueError(f"n_draws={n_draws}: an interval needs at least 100 draws; 4000 is the default")
+    rng = np.random.default_rng(seed)
+    if table.kind == "errors":
+        return _residual_draws(table, n_draws, rng)
+    p = table.cells["error"].to_numpy(float)
+    unit = _bernoulli_unit(table)
+    within = _within_seed_variance(table)
+    phi, df, notes = _excess(table, within, unit)
+    n_seeds = table.cells["n_seeds"].to_numpy(float)
+    if table.kind == "outcomes":
+        errors, noise, more = _problem_draws(table, n_draws, rng)
+        method = METHODS["outcomes"]
+        notes += more
+    else:
+        n_all = table.cells["n_test"].to_numpy(float) * n_seeds
+        errors = rng.binomial(n_all.astype(np.int64), p, size=(n_draws, len(p))) / n_all
+        noise, method = p * (1 - p) / n_all, METHODS["counts"]
+        notes += (
+            note(
+                "counts_only",
+                "counts do not say which problems were missed, so what the arms share "
+                "does not cancel: the interval is wider than outcomes would give",
+            ),
+        )
+    if phi > 0:
+        scale = np.sqrt(df / rng.chisquare(df, size=(n_draws, 1))) if np.isfinite(df) else 1.0
+        errors = errors + rng.standard_normal(errors.shape) * scale * unit * np.sqrt(phi / n_seeds)
+    variance = np.maximum(noise, unit / np.maximum(1.0, _n_outcomes(table)) * 0.25) + phi * unit**2 / n_seeds
+    weights = cell_weights(table, phi)
+    return Draws(table, np.maximum(errors, 1e-9), variance, weights, phi, df, method, table.notes + notes)
+
+
+def _n_outcomes(table: Table) -> np.ndarray:
+    return (table.cells["n_test"] * table.cells["n_seeds"]).to_numpy(float)
+
+
+def _bernoulli_unit(table: Table) -> np.ndarray:
+    """(n_cells,) p (1 - p), held off 0 for a cell without a single error."""
+    p = table.cells["error"].to_numpy(float)
+    edge = 0.5 / np.maximum(1.0, _n_outcomes(table))
+    p = np.clip(p, edge, 1 - edge)
+    return p * (1 - p)
+
+
+def _within_seed_variance(table: Table) -> np.ndarray:
+    """(n_cells,) variance of one run's mean that the finite test set alone makes, given the problems."""
+    cells = table.cells
+    if table.kind == "counts":
+        p = cells["error"].to_numpy(float)
+        return p * (1 - p) / cells["n_test"].to_numpy(float)
+    within = np.zeros(len(cells))
+    for block in table.blocks:
+        cell_of_row = table.cell_of_run[block.rows]
+        for cell in np.unique(cell_of_row):
+            x = block.errors[cell_of_row == cell]
+            if len(x) > 1:
+                # sum of squares about the problem's mean, without a copy of the matrix in double precision
+                spread = np.einsum("sj,sj->", x, x, dtype=float) - len(x) * np.square(x.mean(axis=0)).sum(
+                    dtype=float
+                )
+                within[cell] = spread / (len(x) - 1) / x.shape[1] ** 2
+    return within
+
+
+def _excess(table: Table, within: np.ndarray, unit: np.ndarray) -> tuple[float, float, tuple[Note, ...]]:
+    """phi, its degrees of freedom, and what to say about them."""
+    cells = table.cells
+    n_seeds = cells["n_seeds"].to_numpy()
+    between = table.runs["error"].groupby(table.cell_of_run).var().to_numpy()
+    many = (n_seeds > 1) & (cells["x"].to_numpy() > 0)
+    if not many.any():
+        phi, df = _lack_of_fit(table, unit)
+        return (
+            phi,
+            df,
+            (
+                note(
+                    "one_seed",
+                    "one training run a cell: the interval is conditional on these runs; seed "
+                    f"variance is taken from the scatter about the curves (phi {phi:.3g}), a lower bound",
+                ),
+            ),
+        )
+    dof = n_seeds[many] - 1
+    ratio = (between[many] - within[many]) / unit[many] ** 2
+    phi, df = max(0.0, float(np.average(ratio, weights=dof))), float(dof.sum())
+    notes: tuple[Note, ...] = ()
+    alone = sorted(set(cells.loc[(n_seeds == 1) & (cells["x"] > 0), "arm"]))
+    if alone:
+        notes += (
+            note(
+                "one_seed",
+                f"one training run a cell in {', '.join(alone)}: seed variance is borrowed from "
+                "the other arms",
+            ),
+        )
+    if df < 12:
+        notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
+    return phi, df, notes
+
+
+def _lack_of_fit(table: Table, unit: np.ndarray) -> tuple[float, float]:
+    """phi from the residuals of each arm's power law, less the test noise; (0, inf) with too few sizes."""
+    top, bottom = 0.0, 0
+    n_all = _n_outcomes(table)
+    for arm in table.arms:
+        cells = table.cells_of(arm)
+        if len(cells) < 4:
+            continue
+        residual, n_free = _residuals(table, cells, np.ones(len(cells)))[0], len(cells) - 2
+        noise = unit[cells] / n_all[cells]
+        top += float(((residual**2 - noise * n_free / len(cells)) / unit[cells] ** 2).sum())
+        bottom += n_free
+    return (max(0.0, top / bottom), float(bottom)) if bottom else (0.0, np.inf)
+
+
+def _residuals(table: Table, cells: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals and leverages (n_cells,) of one arm's power law."""
+    z = np.log(table.cells["x"].to_numpy(float)[cells])
+    z, y, one = z - z.mean(), table.cells["error"].to_numpy(float)[cells][None], np.ones((len(cells), 1))
+    b = best_slopes(z, y, weights, one, has_floor=False, n_grid=200)
+    fit = project(b, z, y, weights, one, has_floor=False)
+    g = np.exp(-b[0] * z)
+    jacobian = np.stack([g, -fit.excess[0, 0] * z * g], axis=1) * np.sqrt(weights)[:, None]
+    leverage = np.square(np.linalg.qr(jacobian)[0]).sum(axis=1)
+    return y[0] - fit.excess[0, 0] * g, np.minimum(leverage, 0.98)
+
+
+def _problem_draws(
+    table: Table, n_draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, tuple[Note, ...]]:
+    """Cell means under resampled problems (n_draws, n_cells), their variance (n_cells,), and notes.
+
+    One multinomial weight vector a draw and block serves all its runs: what the runs share cancels in contrasts.
+    """
+    n_cells = len(table.cells)
+    errors, variance, notes = np.empty((n_draws, n_cells)), np.empty(n_cells), ()
+    for block in table.blocks:
+        cells, means = _cell_means_by_problem(table, block)
+        n_problems = means.shape[1]
+        if n_problems > MANY_PROBLEMS:
+            centred = means - means.mean(axis=1, keepdims=True, dtype=float).astype(np.float32)
+            covariance = (centred @ centred.T).astype(float) / n_problems**2
+            root = np.linalg.cholesky(covariance + np.eye(len(cells)) * 1e-15)
+            errors[:, cells] = (
+                means.mean(axis=1, dtype=float) + rng.standard_normal((n_draws, len(cells))) @ root.T
+            )
+            variance[cells] = np.diag(covariance)
+            notes = (
+                note(
+                    "normal_approximation",
+                    f"{n_problems} problems: cell means are drawn from their joint "
+                    "normal distribution, which at this number is the bootstrap's",
+                ),
+            )
+            continue
+        for start in range(0, n_draws, 500):
+            stop = min(start + 500, n_draws)
+            errors[start:stop, cells] = _multinomial(stop - start, n_problems, rng) @ means.T / n_problems
+        variance[cells] = means.var(axis=1, dtype=float) / n_problems
+    return errors, variance, notes
+
+
+def _cell_means_by_problem(table: Table, block) -> tuple[np.ndarray, np.ndarray]:
+    """The block's cells and (n_cells, n_problems) mean error of each problem over the cell's seeds."""
+    cell_of_row = table.cell_of_run[block.rows]
+    cells, starts = np.unique(cell_of_row, return_index=True)
+    sums = np.add.reduceat(block.errors, starts, axis=0, dtype=np.float32)
+    return cells, sums / np.diff(np.append(starts, len(cell_of_row)))[:, None].astype(np.float32)
+
+
+def _multinomial(n_draws: int, n_problems: int, rng: np.random.Generator) -> np.ndarray:
+    """(n_draws, n_problems) how often each problem was drawn, n_problems in all."""
+    picks = rng.integers(0, n_problems, size=(n_draws, n_problems), dtype=np.int32)
+    picks += np.arange(n_draws, dtype=np.int32)[:, None] * n_problems
+    return (
+        np.bincount(picks.ravel(), minlength=n_draws * n_problems)
+        .reshape(n_draws, n_problems)
+        .astype(np.float32)
+    )
+
+
+def cell_weights(table: Table, phi: float) -> np.ndarray:
+    """(n_cells,) inverse variance at the smoothed error, so that a lucky cell does not gain weight; mean 1 an arm."""
+    out = np.ones(len(table.cells))
+    if table.kind == "errors":
+        if "stderr" in table.cells:
+            out = 1.0 / np.square(table.cells["stderr"].to_numpy(float))
+            for arm in table.arms:
+                out[table.cells_of(arm)] /= out[table.cells_of(arm)].mean()
+        return out
+    n_seeds, n_all = table.cells["n_seeds"].to_numpy(float), _n_outcomes(table)
+    for arm in table.arms:
+        cells = table.cells_of(arm)
+        p = table.cells["error"].to_numpy(float)[cells]
+        for _ in range(2 if len(cells) > 2 else 1):
+            p = np.clip(p, 0.5 / n_all[cells], 1 - 0.5 / n_all[cells])
+            unit = p * (1 - p)
+            weights = 1.0 / (unit / n_all[cells] + phi * unit**2 / n_seeds[cells])
+            out[cells] = weights / weights.mean()
+            if len(cells) > 2:
+                p = table.cells["error"].to_numpy(float)[cells] - _residuals(table, cells, out[cells])[0]
+    return out
+
+
+def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Draws:
+    """Draws for cell means without outcomes or counts: the residuals of the curves are all there is."""
+    cells_all, p = table.cells, table.cells["error"].to_numpy(float)
+    errors, variance = np.repeat(p[None], n_draws, axis=0), np.zeros(len(p))
+    weights, n_free, top = cell_weights(table, 0.0), 0, 0.0
+    curves = {arm: table.cells_of(arm) for arm in table.arms if len(table.cells_of(arm)) > 2}
+    if not curves:
+        raise ValueError(
+            f"{table.path}: no arm has 3 sizes, so errors without counts leave nothing to judge the noise "
+            "by; give outcomes, counts or --stderr"
+        )
+    residuals = {arm: _residuals(table, cells, weights[cells]) for arm, cells in curves.items()}
+    n_free = sum(len(cells) - 2 for cells in curves.values())
+    stderr = (
+        cells_all["stderr"].to_numpy(float) / np.sqrt(cells_all["n_seeds"]) if "stderr" in cells_all else None
+    )
+    for arm, cells in curves.items():
+        residual, leverage = residuals[arm]
+        top += float(
+            np.square(residual).sum()
+            - (0.0 if stderr is None else np.square(stderr[cells]).sum() * (len(cells) - 2) / len(cells))
+        )
+    spread = np.sqrt(max(top, 0.0) / n_free)
+    factor = stats.t.ppf(0.975, n_free) / stats.norm.ppf(0.975)
+    for arm in table.arms:
+        cells = table.cells_of(arm)
+        if stderr is not None:
+            noise = np.sqrt(stderr[cells] ** 2 + spread**2)
+            errors[:, cells] += rng.standard_normal((n_draws, len(cells))) * noise
+        elif arm in curves:
+            residual, leverage = residuals[arm]
+            kick = residual / (1 - leverage) * factor
+            errors[:, cells] = (p[cells] - residual) + rng.choice(WEBB, size=(n_draws, len(cells))) * kick
+            errors[:, cells] += residual
+        else:
+            errors[:, cells] += rng.standard_normal((n_draws, len(cells))) * spread * factor
+        variance[cells] = spread**2 if stderr is None else noise**2
+    notes = (
+        note(
+            "cell_means_only",
+            "errors without counts or outcomes: the scatter of "
+            f"{n_free} spare cells about the curves stands for all noise",
+        ),
+    )
+    if (cells_all["n_seeds"] == 1).all():
+        notes += (note("one_seed", "one training run a cell: the interval is conditional on these runs"),)
+    method = METHODS["errors"] if stderr is None else METHODS["stderr"]
+    return Draws(
+        table, np.maximum(errors, 1e-9), variance, weights, 0.0, float(n_free), method, table.notes + notes
+    )

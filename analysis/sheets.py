@@ -1,0 +1,295 @@
+"""The report's tables: each made once as a Sheet and written as CSV, LaTeX and HTML from the same cells."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.fit import interval
+from analysis.multiplier import Comparison, Multiplier
+from analysis.verdicts import Difference
+from analysis.words import KINDS, count, error_text, interval_text, multiplier_text, times
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as text.
+
+    Args:
+        name: stem of its files.
+        caption: what it shows, one sentence.
+        columns, rows: header and cells; a cell is text as the reader sees it.
+        raw: the same rows with plain numbers, for the CSV; None writes the text.
+        raw_columns: header of `raw`.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    raw_columns: tuple[str, ...] | None = None
+    raw: tuple[tuple[object, ...], ...] | None = None
+
+    def csv(self) -> str:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(self.raw_columns or self.columns)
+        writer.writerows(self.raw if self.raw is not None else self.rows)
+        return out.getvalue()
+
+    def latex(self) -> str:
+        """A booktabs tabular, ready for \\input."""
+        lines = [
+            f"% {self.caption}",
+            "\\begin{tabular}{" + "l" * len(self.columns) + "}",
+            "\\toprule",
+            " & ".join(map(_latex, self.columns)) + " \\\\",
+            "\\midrule",
+            *(" & ".join(map(_latex, row)) + " \\\\" for row in self.rows),
+            "\\bottomrule",
+            "\\end{tabular}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def html(self) -> str:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
+        )
+        return (
+            f'<table id="{self.name}"><caption>{html.escape(self.caption)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+    def write(self, folder: Path) -> None:
+        (folder / f"{self.name}.csv").write_text(self.csv(), encoding="utf-8")
+        (folder / f"{self.name}.tex").write_text(self.latex(), encoding="utf-8")
+
+
+_LATEX = {
+    "\\": "\\textbackslash{}",
+    "&": "\\&",
+    "%": "\\%",
+    "_": "\\_",
+    "#": "\\#",
+    "$": "\\$",
+    "^": "\\^{}",
+    "≥": "$\\geq$",
+    "≤": "$\\leq$",
+    "×": "$\\times$",
+    "∞": "$\\infty$",
+    "−": "$-$",
+    "⁶": "$^6$",
+    "<": "$<$",
+    ">": "$>$",
+    "±": "$\\pm$",
+    "~": "\\textasciitilde{}",
+}
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def multiplier_sheet(name: str, caption: str, results: Sequence[Multiplier], x_name: str) -> Sheet:
+    """One row a multiplier: value or bound, interval, where, kind, spread over laws, share of draws without solution."""
+    columns = (
+        "arm",
+        f"worth in {results[0].baseline if results else 'baseline'} {x_name}",
+        "read at",
+        "kind",
+        "spread over laws",
+        "law",
+        "no solution",
+    )
+    rows = [
+        (
+            m.arm,
+            multiplier_text(m) + _beyond(m),
+            _place(m),
+            KINDS[m.kind],
+            interval_text(*m.form_spread, times) if np.isfinite(m.form_spread).all() else "none defined",
+            m.law,
+            f"{m.frac_censored:.1%}",
+        )
+        for m in results
+    ]
+    raw_columns = (
+        "arm",
+        "baseline",
+        "at_error",
+        "at_size",
+        "multiplier",
+        "ci_low",
+        "ci_high",
+        "level",
+        "kind",
+        "bound",
+        "law",
+        "method",
+        "status",
+        "frac_censored",
+        "form_low",
+        "form_high",
+        "extrapolated_value",
+    )
+    raw = [
+        (
+            m.arm,
+            m.baseline,
+            m.at_error,
+            m.at_size,
+            m.multiplier,
+            m.ci_low,
+            m.ci_high,
+            m.level,
+            m.kind,
+            m.bound,
+            m.law,
+            m.method,
+            m.status,
+            m.frac_censored,
+            *m.form_spread,
+            m.extrapolated_value,
+        )
+        for m in results
+    ]
+    return Sheet(name, caption, columns, tuple(rows), raw_columns, tuple(raw))
+
+
+def _place(m: Multiplier) -> str:
+    at = f"error {error_text(m.at_error)}"
+    return at if m.at_size is None else f"n = {count(m.at_size)}, {at}"
+
+
+def _beyond(m: Multiplier) -> str:
+    if m.kind != "extrapolated" or m.extrapolated_value is None:
+        return ""
+    return f"; the law, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}" + (
+        f" {interval_text(*m.extrapolated_ci, times)}" if m.extrapolated_ci else ""
+    )
+
+
+def error_sheet(comparisons: dict[str, Comparison]) -> Sheet:
+    """Errors of every arm at every size, greedy and sampled, with intervals; the base model first."""
+    columns = ("arm", "n_problems", "seeds", *(f"{name} error" for name in comparisons))
+    first = next(iter(comparisons.values()))
+    cells = first.draws.table.cells
+    order = sorted(range(len(cells)), key=lambda i: (cells["x"][i] > 0, cells["arm"][i], cells["size"][i]))
+    rows, raw = [], []
+    for i in order:
+        texts, numbers = [], []
+        for comparison in comparisons.values():
+            low, high = interval(comparison.errors[1:, i], comparison.level)
+            value = float(comparison.errors[0, i])
+            texts.append(f"{error_text(value)} {interval_text(low, high, error_text)}")
+            numbers += [value, low, high]
+        head = (cells["arm"][i], count(cells["size"][i]), str(int(cells["n_seeds"][i])))
+        rows.append((*head, *texts))
+        raw.append((cells["arm"][i], cells["size"][i], int(cells["n_seeds"][i]), *numbers))
+    raw_columns = (
+        "arm",
+        "n_problems",
+        "n_seeds",
+        *(f"{name}_{part}" for name in comparisons for part in ("error", "low", "high")),
+    )
+    return Sheet(
+        "errors",
+        f"Test errors, mean over seeds, with {first.level:.0%} intervals.",
+        columns,
+        tuple(rows),
+        raw_columns,
+        tuple(raw),
+    )
+
+
+def difference_sheet(gaps: Sequence[Difference], level: float) -> Sheet:
+    """Controls: paired differences of error over the sizes both arms have."""
+    rows = [
+        (
+            gap.arm,
+            gap.other,
+            f"{error_text(gap.value)} {interval_text(gap.ci_low, gap.ci_high, error_text)}",
+            ", ".join(
+                f"{count(n)}: {error_text(one[0])}" for n, one in zip(gap.sizes, gap.by_size, strict=True)
+            ),
+        )
+        for gap in gaps
+    ]
+    raw = [(gap.arm, gap.other, gap.value, gap.ci_low, gap.ci_high, len(gap.sizes)) for gap in gaps]
+    return Sheet(
+        "controls",
+        f"Difference of error, first less second arm, mean over their common sizes, {level:.0%} "
+        "paired interval; negative: the first is better.",
+        ("arm", "less", "difference of error", "by size"),
+        tuple(rows),
+        ("arm", "other", "difference", "ci_low", "ci_high", "n_sizes"),
+        tuple(raw),
+    )
+
+
+def fit_sheet(comparison: Comparison, baseline: str) -> Sheet:
+    """Parameters of each arm's law, with status; no A +- SE, values at a reference size instead."""
+    rows, raw = [], []
+    for arm in comparison.draws.table.arms:
+        if comparison.n_sizes(arm) < 3:
+            continue
+        for law in dict.fromkeys(("power", comparison.law_of(arm, baseline))):
+            fit = comparison.fit(arm, law)
+            low, high = fit.intervals["b"]
+            at = next(name for name in ("error_at_ref", "excess_at_ref", "n_half") if name in fit.params)
+            floor = f"{fit.params['floor']:.3f}" if "floor" in fit.params else "none"
+            rows.append(
+                (
+                    arm,
+                    law,
+                    f"{fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}",
+                    f"{fit.params[at]:.3f} at n = {count(fit.params['n_ref'])}",
+                    floor,
+                    str(fit.status),
+                    f"{fit.frac_at_best:.0%} of {fit.n_starts}",
+                    ", ".join(fit.bounds_hit) or "none",
+                )
+            )
+            raw.append(
+                (
+                    arm,
+                    law,
+                    fit.params["b"],
+                    low,
+                    high,
+                    fit.params[at],
+                    fit.params["n_ref"],
+                    fit.params.get("floor"),
+                    str(fit.status),
+                    fit.frac_at_best,
+                    fit.objective,
+                )
+            )
+    return Sheet(
+        "fits",
+        "Fitted laws: exponent with interval, error (or excess over the floor) at the reference size, "
+        "floor, status of the optimum, share of the starts that reached it, bounds hit.",
+        ("arm", "law", "exponent b", "at reference", "floor", "status", "starts at best", "bounds hit"),
+        tuple(rows),
+        (
+            "arm",
+            "law",
+            "b",
+            "b_low",
+            "b_high",
+            "at_ref",
+            "n_ref",
+            "floor",
+            "status",
+            "frac_at_best",
+            "objective",
+        ),
+        tuple(raw),
+    )

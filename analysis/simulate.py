@@ -1,0 +1,64 @@
+"""Tables with a known truth, for recovery and coverage: difficulty of problems, seeds and outcomes drawn apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.table import Block, Table, table_from_runs
+
+Law = Callable[[np.ndarray], np.ndarray]
+
+
+def power(a: float, b: float, floor: float = 0.0) -> Law:
+    """n -> floor + a n^-b."""
+    return lambda n: floor + a * np.asarray(n, dtype=float) ** -b
+
+
+def simulated_table(
+    laws: Mapping[str, Law],
+    sizes: np.ndarray | Mapping[str, np.ndarray],
+    *,
+    n_seeds: int,
+    n_problems: int,
+    seed_sd: float,
+    difficulty_sd: float,
+    rng: np.random.Generator,
+) -> Table:
+    """Outcomes of every run on the same problems.
+
+    A run's expected error is law(n) + N(0, seed_sd^2); a problem's logit is shifted by N(0, difficulty_sd^2), with
+    the centre chosen so that the mean over the POPULATION of problems is the run's expected error.
+    """
+    difficulty = rng.normal(0.0, difficulty_sd, n_problems)
+    rows, blocks = [], []
+    for arm, law in laws.items():
+        for n in sizes[arm] if isinstance(sizes, Mapping) else sizes:
+            for seed in range(n_seeds):
+                target = float(np.clip(law(n) + rng.normal(0.0, seed_sd), 1e-4, 1 - 1e-4))
+                chance = 1.0 / (1.0 + np.exp(-(difficulty + _centre(target, difficulty_sd))))
+                wrong = rng.random(n_problems) < chance
+                blocks.append(wrong.astype(np.float32))
+                rows.append((arm, float(n), float(n), seed, wrong.mean(), n_problems))
+    runs = pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error", "n_test"])
+    return table_from_runs(
+        runs, "outcomes", [Block(np.arange(len(runs)), np.stack(blocks))], path="simulated"
+    )
+
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+
+
+def _centre(mean: float, sd: float) -> float:
+    """Logit c with E[logistic(c + sd Z)] = mean, Z standard normal, by Newton on a Gauss-Hermite sum."""
+    c = np.log(mean / (1 - mean)) * np.sqrt(1 + sd**2 / 2.9)
+    for _ in range(30):
+        p = 1.0 / (1.0 + np.exp(-(c + sd * _NODES)))
+        step = (p @ _WEIGHTS - mean) / ((p * (1 - p)) @ _WEIGHTS)
+        c -= np.clip(step, -2, 2)
+        if abs(step) < 1e-12:
+            break
+    return float(c)

@@ -1,0 +1,212 @@
+"""How every figure looks: one column or text width of a paper, colours that colour-blind readers tell apart.
+
+Files are the same for the same numbers: no dates, fixed SVG ids, text as paths.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+TEXT_WIDTH, COLUMN_WIDTH = 6.0, 3.25
+RC = {
+    "font.family": "serif",
+    "font.serif": ["STIXGeneral"],
+    "mathtext.fontset": "stix",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.5,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "axes.edgecolor": "#444444",
+    "axes.labelcolor": "#222222",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "svg.hashsalt": "analysis",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "figure.dpi": 150,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+}
+# after Okabe and Ito; preference arms warm, imitation arms cool, controls with open markers and dashed lines
+COLOURS = {
+    "SFT": "#333333",
+    "RFT": "#0072B2",
+    "DPO": "#E69F00",
+    "per-step DPO": "#D55E00",
+    "SFT, more updates": "#7F7F7F",
+    "chosen steps only": "#CC79A7",
+    "random-step DPO": "#009E73",
+    "RFT without verifier": "#56B4E9",
+    "base": "#999999",
+    "DPO, distant pairs": "#B8860B",
+    "advantage-filtered RFT": "#44AA99",
+}
+MARKERS = {
+    "SFT": "o",
+    "RFT": "s",
+    "DPO": "^",
+    "per-step DPO": "D",
+    "SFT, more updates": "o",
+    "chosen steps only": "v",
+    "random-step DPO": "P",
+    "RFT without verifier": "s",
+}
+MAIN_ARMS = ("SFT", "RFT", "DPO", "per-step DPO")
+_SPARE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#7F7F7F")
+_SPARE_MARKERS = ("s", "D", "^", "v", "P", "X", "o", "*")
+
+
+def look(arms: Sequence[str]) -> dict[str, tuple[str, str, bool]]:
+    """Colour, marker and whether it is a control, of each arm; an unknown arm takes a spare look by its place."""
+    known = any(arm in COLOURS for arm in arms)
+    spare = [arm for arm in arms if arm not in COLOURS]
+    out = {}
+    for arm in arms:
+        i = spare.index(arm) % len(_SPARE_COLOURS) if arm in spare else 0
+        colour, marker = COLOURS.get(arm, _SPARE_COLOURS[i]), MARKERS.get(arm, _SPARE_MARKERS[i])
+        out[arm] = (colour, marker, known and arm not in MAIN_ARMS)
+    return out
+
+
+@contextmanager
+def paper():
+    """matplotlib with the settings above and no others."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+def new_figure(
+    width: float, height: float, n_rows: int = 1, n_columns: int = 1, **grid
+) -> tuple[Figure, np.ndarray]:
+    """An empty figure in inches and its (n_rows, n_columns) axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(n_rows, n_columns, squeeze=False, **grid)
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """stem.png, .svg and .pdf, without dates."""
+    paths = []
+    with paper():
+        for suffix, metadata in (
+            (".png", {"Software": None}),
+            (".svg", {"Date": None, "Creator": None}),
+            (".pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
+        ):
+            path = stem.with_name(stem.name + suffix)
+            figure.savefig(path, dpi=220, metadata=metadata, bbox_inches="tight", pad_inches=0.04)
+            paths.append(path)
+    return paths
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as an <svg> element for a page."""
+    buffer = io.StringIO()
+    with paper():
+        figure.savefig(
+            buffer,
+            format="svg",
+            metadata={"Date": None, "Creator": None},
+            bbox_inches="tight",
+            pad_inches=0.04,
+        )
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def log_size_axis(axes: Axes, sizes: np.ndarray, label: str) -> None:
+    """A log axis whose ticks are the sizes that were run, thinned until the labels stand apart."""
+    axes.set_xscale("log")
+    ticks = sorted(set(float(size) for size in sizes))
+    least = 10 ** (np.log10(ticks[-1] / ticks[0]) / 8.0) if len(ticks) > 1 else 1.0
+    kept = ticks[:1]
+    for tick in ticks[1:]:
+        if tick >= kept[-1] * least:
+            kept.append(tick)
+    axes.xaxis.set_major_locator(FixedLocator(kept))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size_label(value)))
+    axes.set_xlabel(label)
+
+
+def log_error_axis(axes: Axes, low: float, high: float, label: str) -> None:
+    """A log axis with plain decimal ticks at round errors."""
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    steps = (
+        (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+        if high / low > 2.2
+        else tuple(np.round(np.arange(0.02, 1.0, 0.02 if high / low < 1.25 else 0.05), 2))
+    )
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in steps if low <= tick <= high]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_ylabel(label)
+
+
+def size_label(value: float) -> str:
+    """128, 2,048, 16k, 1.5M."""
+    for size, suffix in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            scaled = value / (1e3 if suffix == "k" else size)
+            return f"{scaled:.3g}{suffix}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
+
+
+def end_labels(axes: Axes, places: list[tuple[float, float, str, str]], *, least_gap: float = 0.052) -> None:
+    """Labels right of the curves' ends, pushed apart vertically; each (x, y, text, colour), x shared."""
+    if not places:
+        return
+    to_axes = axes.transData + axes.transAxes.inverted()
+    x = max(to_axes.transform((place[0], place[1]))[0] for place in places)
+    ordered = sorted(places, key=lambda place: place[1])
+    heights = [to_axes.transform((place[0], place[1]))[1] for place in ordered]
+    for _ in range(200):
+        moved = False
+        for i in range(len(heights) - 1):
+            gap = heights[i + 1] - heights[i]
+            if gap < least_gap - 1e-9:
+                heights[i] -= (least_gap - gap) / 2
+                heights[i + 1] += (least_gap - gap) / 2
+                moved = True
+        if not moved:
+            break
+    for (_, _, text, colour), height in zip(ordered, heights, strict=True):
+        axes.annotate(
+            text,
+            (x, height),
+            xycoords=axes.transAxes,
+            xytext=(7, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            ha="left",
+            fontsize=8.5,
+        )

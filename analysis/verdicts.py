@@ -1,0 +1,205 @@
+"""A verdict in words for each claim of the paper, by rules declared before any result was seen.
+
+Every interval is at the table's level (95 %) and comes from the same draws as the figures.
+
+Worth k times the data (RFT 2x, per-step DPO 8x; m is the multiplier over SFT, [low, high] its interval):
+    held        m read between sizes that were run: low > sqrt(k) and high >= k, that is, the whole interval lies
+                nearer to k than to 1 on the log scale and reaches k; a lower bound: low >= k
+    not held    high < k
+    undecided   otherwise; also where the rule says held but the multiplier at one of the arm's own sizes lies
+                below k with its whole interval: then the worth depends on the size
+    Beside it stands the weaker question, worth more than 1x: held if low > 1, not held if high < 1.
+One arm better than another (mean difference of error over the sizes both were run at, first minus second):
+    held        the interval lies below 0
+    not held    the interval lies above 0, or wholly inside +- 0.01: no difference worth a point of error
+    undecided   otherwise
+Error falls as a power of n_problems (SFT's exponent b and the fit of y = a n^-b):
+    held        the interval of b lies above 0 and the residuals are within the noise (chi-square, 1 % level)
+    not held    the interval of b lies at or below 0, or the residuals exceed the noise
+    undecided   otherwise
+SFT beats the base (SFT's error less the base's, mean over SFT's sizes): the rule for one arm better than another.
+A claim whose arms are not in the table has no verdict: not tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from analysis.fit import interval
+from analysis.multiplier import Comparison, Multiplier
+from analysis.words import count, error_text, interval_text, multiplier_text
+
+Ruling = Literal["held", "not held", "undecided", "not tested"]
+MARGIN = 0.01
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim, what became of it and the numbers that decided it."""
+
+    claim: str
+    ruling: Ruling
+    evidence: str
+    question: str = "the paper's claim"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean difference of error, first minus second arm, over the sizes both have, with its interval."""
+
+    arm: str
+    other: str
+    sizes: tuple[float, ...]
+    value: float
+    ci_low: float
+    ci_high: float
+    by_size: tuple[tuple[float, float, float], ...]
+
+
+def difference(comparison: Comparison, arm: str, other: str) -> Difference | None:
+    """Paired difference of error; None where the arms share no size or one is absent."""
+    table = comparison.draws.table
+    if arm not in table.arms or other not in table.arms:
+        return None
+    sizes = table.cells["size"].to_numpy(float)
+    mine = {sizes[cell]: cell for cell in table.cells_of(arm)}
+    theirs = {sizes[cell]: cell for cell in table.cells_of(other)}
+    shared = sorted(set(mine) & set(theirs))
+    if not shared:
+        return None
+    gaps = comparison.errors[:, [mine[n] for n in shared]] - comparison.errors[:, [theirs[n] for n in shared]]
+    return _difference(arm, other, tuple(shared), gaps, comparison.level)
+
+
+def difference_from_base(comparison: Comparison, arm: str) -> Difference | None:
+    """The arm's error less the base model's at each of the arm's sizes."""
+    table = comparison.draws.table
+    base = np.flatnonzero(table.cells["x"].to_numpy() == 0)
+    if not len(base) or arm not in table.arms:
+        return None
+    cells = table.cells_of(arm)
+    gaps = comparison.errors[:, cells] - comparison.errors[:, base].mean(axis=1, keepdims=True)
+    return _difference(arm, "base", tuple(table.cells["size"].to_numpy(float)[cells]), gaps, comparison.level)
+
+
+def _difference(arm: str, other: str, sizes: tuple[float, ...], gaps: np.ndarray, level: float) -> Difference:
+    low, high = interval(gaps[1:].mean(axis=1), level)
+    each = tuple((float(gap[0]), *interval(gap[1:], level)) for gap in gaps.T)
+    return Difference(arm, other, sizes, float(gaps[0].mean()), low, high, each)
+
+
+def worth(m: Multiplier, times: float, at_sizes: Sequence[Multiplier] = ()) -> Ruling:
+    """Ruling on `worth times x` for one multiplier and those at the arm's sizes; see the module's rules."""
+    if m.bound == "?":
+        return "undecided"
+    if m.ci_high < times:
+        return "not held"
+    if any(one.ci_high < times for one in at_sizes):
+        return "undecided"
+    if m.bound == ">=":
+        return "held" if m.ci_low >= times else "undecided"
+    if m.bound == "<=":
+        return "undecided"
+    return "held" if m.ci_low > np.sqrt(times) else "undecided"
+
+
+def worth_more(m: Multiplier, at_sizes: Sequence[Multiplier] = ()) -> Ruling:
+    """Ruling on `worth more than 1x`."""
+    if m.bound == "?":
+        return "undecided"
+    if m.ci_low > 1:
+        return "undecided" if any(one.ci_high < 1 for one in at_sizes) else "held"
+    return "not held" if m.ci_high < 1 else "undecided"
+
+
+def worth_evidence(m: Multiplier, times: float, at_sizes: Sequence[Multiplier]) -> str:
+    """The number, where it was read, and the sizes that speak against the claim."""
+    where = (
+        f"at error {error_text(m.at_error)}"
+        if m.at_size is None
+        else f"at n = {count(m.at_size)}, error {error_text(m.at_error)}"
+    )
+    against = [count(one.at_size) for one in at_sizes if one.ci_high < times and one.at_size]
+    more = f"; the interval lies below {times:g}x at n = {', '.join(against)}" if against else ""
+    return f"m = {multiplier_text(m)} {where}{more}"
+
+
+def better(gap: Difference | None) -> Ruling:
+    """Ruling on `the first arm beats the second`."""
+    if gap is None:
+        return "not tested"
+    if gap.ci_high < 0:
+        return "held"
+    return "not held" if gap.ci_low > 0 or max(-gap.ci_low, gap.ci_high) <= MARGIN else "undecided"
+
+
+def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
+    """All claims in the paper's order."""
+    arms = comparison.draws.table.arms
+    out = []
+    if baseline in arms:
+        out += [_falls_as_a_power(comparison, baseline), _beats_base(comparison, baseline)]
+    for arm, times in (("RFT", 2.0), ("per-step DPO", 8.0)):
+        claim = f"{arm} is worth {times:g}x {baseline}'s data"
+        if arm in arms and baseline in arms:
+            m = comparison.headline(arm, baseline)
+            at_sizes = comparison.at_sizes(arm, baseline)
+            out += [
+                Verdict(claim, worth(m, times, at_sizes), worth_evidence(m, times, at_sizes)),
+                Verdict(
+                    f"{arm} is worth more than 1x",
+                    worth_more(m, at_sizes),
+                    worth_evidence(m, 1.0, at_sizes),
+                    "the weaker question",
+                ),
+            ]
+        else:
+            out.append(Verdict(claim, "not tested", f"{arm} or {baseline} is not in the table"))
+    for claim, arm, other in PAIRS:
+        gap = difference(comparison, arm, other)
+        out.append(Verdict(claim, better(gap), _gap_evidence(gap, arm, other)))
+    return out
+
+
+PAIRS: Sequence[tuple[str, str, str]] = (
+    ("Negatives beat SFT with equally many updates", "per-step DPO", "SFT, more updates"),
+    ("Per-step DPO beats standard DPO", "per-step DPO", "DPO"),
+    ("Pairs at the pit beat pairs at a random step", "per-step DPO", "random-step DPO"),
+    ("The chosen side alone does not explain it", "per-step DPO", "chosen steps only"),
+    ("The verifier matters (RFT)", "RFT", "RFT without verifier"),
+)
+
+
+def _gap_evidence(gap: Difference | None, arm: str, other: str) -> str:
+    if gap is None:
+        return f"{arm} and {other} were not run at the same sizes"
+    n_better = sum(high < 0 for _, _, high in gap.by_size)
+    return (
+        f"{arm} less {other}: {error_text(gap.value)} {interval_text(gap.ci_low, gap.ci_high, error_text)} over "
+        f"{len(gap.sizes)} sizes; below 0 on its own at {n_better} of them"
+    )
+
+
+def _falls_as_a_power(comparison: Comparison, baseline: str) -> Verdict:
+    claim = f"{baseline}'s error falls as a power of n_problems"
+    if comparison.n_sizes(baseline) < 3:
+        return Verdict(claim, "not tested", f"{baseline} has fewer than 3 sizes")
+    fit = comparison.fit(baseline, "power")
+    low, high = fit.intervals["b"]
+    is_bad = any(one.code == "bad_fit" for one in fit.notes)
+    ruling: Ruling = "not held" if high <= 0 or (is_bad and low > 0) else "held" if low > 0 else "undecided"
+    scatter = "residuals exceed the noise" if is_bad else "residuals within the noise"
+    return Verdict(
+        claim, ruling, f"b = {fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}; {scatter}"
+    )
+
+
+def _beats_base(comparison: Comparison, baseline: str) -> Verdict:
+    gap = difference_from_base(comparison, baseline)
+    if gap is None:
+        return Verdict(f"{baseline} beats the base model", "not tested", "the base model is not in the table")
+    return Verdict(f"{baseline} beats the base model", better(gap), _gap_evidence(gap, baseline, "base"))

@@ -1,0 +1,64 @@
+"""Numbers as text, the same in every table, figure and message: a bound is always written as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from analysis.multiplier import Multiplier
+
+KINDS = {
+    "interior": "interior: both arms were observed around this error",
+    "extrapolated": "bound: beyond the sizes that were run",
+    "censored_hi": "lower bound: the baseline never reaches this error",
+    "censored_lo": "upper bound: the arm never reaches this error",
+    "undefined": "undefined: no shift exists",
+}
+SIGNS = {"=": "", ">=": "≥ ", "<=": "≤ ", "?": ""}
+
+
+def times(value: float) -> str:
+    """A factor with three figures: 0.031×, 1.89×, 24.1×, 1,230×; infinity as the sign."""
+    if np.isnan(value):
+        return "n/a"
+    if np.isinf(value) or value > 1e6:
+        return "∞" if np.isinf(value) else "> 10⁶×"
+    if value < 1e-3:
+        return "0×" if value == 0 else "< 0.001×"
+    if value >= 100:
+        return f"{value:,.0f}×"
+    return f"{value:.3g}×" if value >= 0.1 else f"{value:.2g}×"
+
+
+def multiplier_text(m: Multiplier, *, with_interval: bool = True) -> str:
+    """`1.89× [1.56×, 2.24×]`, `≥ 16× [from 12×]`, or why there is none."""
+    if m.bound == "?" or np.isnan(m.multiplier):
+        return "undefined"
+    value = SIGNS[m.bound] + times(m.multiplier)
+    if not with_interval:
+        return value
+    if m.bound == ">=" and np.isinf(m.ci_high):
+        return f"{value} [from {times(m.ci_low)}]"
+    if m.bound == "<=" and m.ci_low == 0:
+        return f"{value} [up to {times(m.ci_high)}]"
+    return f"{value} {interval_text(m.ci_low, m.ci_high, times)}"
+
+
+def interval_text(low: float, high: float, number: Callable[[float], str]) -> str:
+    return f"[{number(low)}, {number(high)}]"
+
+
+def error_text(value: float) -> str:
+    """An error, or a difference of errors, with three decimals and a true minus."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def count(value: float) -> str:
+    """1,024; 1.02M; 3.4B."""
+    for size, suffix in ((1e9, "B"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:,.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.3g}"
