@@ -139,8 +139,14 @@ class Exp:
 
 @dataclass
 class LeafConfig(Exp):
-    """What Hydra composes: identity at the top level, resources and tracking in nodes of their own."""
+    """What Hydra composes: identity at the top level, resources and tracking in nodes of their own.
 
+    `likelihood` and `preference` are where a model's file states its settings and conf/method/ reads
+    them; they decide nothing except through `method`.
+    """
+
+    likelihood: dict[str, Any] = field(default_factory=dict)
+    preference: dict[str, Any] = field(default_factory=dict)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     exec: Exec = field(default_factory=Exec)
 
@@ -181,10 +187,15 @@ def _typed(schema: type, values: dict[str, Any]) -> Any:
     for f in fields(schema):
         value = values[f.name]
         nested = NESTED.get(str(f.type))
-        if value == MISSING:
-            raise ValueError(f"{f.name} has no value: give one on the command line or in the experiment")
+        for name, inner in ((f.name, value), *_named(f.name, value)):
+            if inner == MISSING:
+                raise ValueError(f"{name} has no value: give one on the command line or in the experiment")
         out[f.name] = _typed(nested, value) if nested and not is_dataclass(value) else value
     return schema(**out)
+
+
+def _named(name: str, value: Any) -> list[tuple[str, Any]]:
+    return [(f"{name}.{key}", inner) for key, inner in value.items()] if isinstance(value, dict) else []
 
 
 def _check(exp: Exp) -> None:

@@ -21,9 +21,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config import Leaf, LeafConfig, leaf
+from sweep.config import Exp, Leaf, leaf
 
-NODES = tuple(f.name for f in fields(LeafConfig))
+NODES = tuple(f.name for f in fields(Leaf) if f.name not in ("overrides", "exp")) + tuple(f.name for f in fields(Exp))
 
 
 def grid(loader: ConfigLoader, master: DictConfig) -> list[list[str]]:
