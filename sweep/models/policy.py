@@ -24,6 +24,9 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging as transformers_logging
+
+transformers_logging.disable_progress_bar()  # many short stages write to one log
 
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -163,7 +166,7 @@ def load_policy(folder_or_name: str, *, revision: str | None, device: str, dtype
         model = AutoModelForCausalLM.from_pretrained(
             folder_or_name, dtype=DTYPES[dtype], use_safetensors=True, **options
         )
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
             f"{folder_or_name} (revision {revision}): expected a causal LM in safetensors with its tokenizer, and "
             f"could not open it: {str(error).strip().splitlines()[0]}. Build the artifact again, or name a "

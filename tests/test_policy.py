@@ -1,0 +1,143 @@
+"""A policy is a plain Hugging Face folder, and text becomes tokens and text again."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_policy import WORDS, rows, tiny_policy, weights
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from sweep.models import encode_continuation, encode_prefix, load_policy, new_policy, save_policy
+
+SHAPE = {
+    "hidden_size": 16,
+    "n_layers": 1,
+    "n_heads": 2,
+    "mlp_size": 32,
+    "max_length": 32,
+    "rope_theta": 1000.0,
+}
+
+
+def test_the_same_seed_makes_the_same_weights_and_another_seed_others() -> None:
+    assert torch.equal(weights(tiny_policy(seed=3)), weights(tiny_policy(seed=3)))
+    assert not torch.equal(weights(tiny_policy(seed=3)), weights(tiny_policy(seed=4)))
+
+
+def test_making_a_policy_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    tiny_policy(seed=9)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_number_of_parameters_of_the_testbeds_model() -> None:
+    # 828 * 64 embeddings; 3 layers of 4 * 64^2 attention, 3 * 64 * 192 MLP, 2 * 64 norms; a last norm
+    shape = {
+        "hidden_size": 64,
+        "n_layers": 3,
+        "n_heads": 4,
+        "mlp_size": 192,
+        "max_length": 64,
+        "rope_theta": 1000.0,
+    }
+    policy = new_policy([f"w{i}" for i in range(824)], **shape, seed=0)
+    expected = 828 * 64 + 3 * (4 * 64 * 64 + 3 * 64 * 192 + 2 * 64) + 64
+    assert sum(parameter.numel() for parameter in policy.model.parameters()) == expected == 213_184
+
+
+def test_text_survives_the_round_trip_through_tokens() -> None:
+    policy = tiny_policy()
+    for row in rows(20):
+        ids = encode_continuation(policy, row.continuation, False)
+        text = policy.tokenizer.decode(ids, skip_special_tokens=True)
+        assert text == row.continuation
+        assert encode_continuation(policy, text, False) == ids
+
+
+def test_a_prefix_begins_with_bos_and_only_a_final_continuation_ends_with_eos() -> None:
+    policy = tiny_policy()
+    # the specials come first: <pad> 0, <bos> 1, <eos> 2, <unk> 3, then f0 to f7 as 4 to 11, then the numbers
+    assert encode_prefix(policy, "2 f1 |") == [1, 14, 5, 17]
+    assert encode_continuation(policy, "ans 0", True) == [19, 12, 2]
+    assert encode_continuation(policy, "ans 0", False) == [19, 12]
+
+
+def test_a_saved_folder_opens_with_transformers_alone(tmp_path: Path) -> None:
+    policy = tiny_policy()
+    save_policy(policy, tmp_path)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    ids = tokenizer("2 f1 f2 |", return_tensors="pt")["input_ids"]
+    assert ids[0].tolist() == encode_prefix(policy, "2 f1 f2 |")
+    assert torch.equal(model(ids).logits, policy.model(ids).logits)
+    assert (tokenizer.eos_token, tokenizer.pad_token, tokenizer.model_max_length) == ("<eos>", "<pad>", 48)
+
+
+def test_a_loaded_policy_is_the_one_that_was_saved(tmp_path: Path) -> None:
+    policy = tiny_policy()
+    save_policy(policy, tmp_path)
+    loaded = load_policy(str(tmp_path), revision=None, device="cpu", dtype="float32")
+    assert torch.equal(weights(loaded), weights(policy))
+    assert loaded.max_length == policy.max_length == 48
+    assert (loaded.eos_ids, loaded.barred_ids) == ([2], [0, 1, 3])
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    policy = tiny_policy()
+    save_policy(policy, tmp_path)
+    torch.save(policy.model.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(
+        ValueError, match=r"expected weights in safetensors and found only pytorch_model\.bin, a pickle"
+    ):
+        load_policy(str(tmp_path), revision=None, device="cpu", dtype="float32")
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected weights in safetensors and found none"):
+        load_policy(str(tmp_path), revision=None, device="cpu", dtype="float32")
+
+
+def test_truncated_weights_are_refused_by_name(tmp_path: Path) -> None:
+    save_policy(tiny_policy(), tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=f"{tmp_path}.*could not open it"):
+        load_policy(str(tmp_path), revision=None, device="cpu", dtype="float32")
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    tiny_policy().model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"could not open it|no end-of-sequence token"):
+        load_policy(str(tmp_path), revision=None, device="cpu", dtype="float32")
+
+
+def test_a_hub_model_without_a_revision_is_refused() -> None:
+    with pytest.raises(ValueError, match="no such folder, and a model of a hub needs a revision"):
+        load_policy("someone/some-model", revision=None, device="cpu", dtype="float32")
+
+
+def test_an_unknown_dtype_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="dtype='int8' is not known; choose one of float32, bfloat16, float16"
+    ):
+        load_policy(str(tmp_path), revision=None, device="cpu", dtype="int8")
+
+
+@pytest.mark.parametrize("word", ["f1", "<eos>", "two words", ""])
+def test_a_vocabulary_word_that_is_not_one_new_word_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="repeated, special, empty or contain whitespace"):
+        new_policy([*WORDS, word], **SHAPE, seed=0)
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"hidden_size=16 with n_heads=3: expected a multiple of 2 \* n_heads"
+    ):
+        new_policy(WORDS, **{**SHAPE, "n_heads": 3}, seed=0)
+
+
+def test_an_unknown_word_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"words that the tokenizer does not know: \['f99'\]"):
+        encode_prefix(tiny_policy(), "2 f1 f99 |")

@@ -1,0 +1,313 @@
+"""The training loop: what it may not change (micro-batches, restarts) and what it must (weights, counts)."""
+
+import copy
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_policy import pairs, rows, tiny_policy, trained_policy, weights
+
+from sweep.data.records import Pair, Row
+from sweep.methods.dpo import dpo_loss
+from sweep.methods.sft import sft_loss
+from sweep.models import Interrupted, Optim, Policy, TrainCost, sample, train
+from sweep.models.optim import batch_indices, lr_factor
+from sweep.models.sequences import micro_batches
+
+OPTIM = Optim(lr=1e-2, n_updates=12, batch_size=8, weight_decay=0.01, embedding_lr_scale=3.0)
+PREFERENCE = partial(dpo_loss, beta=0.3)
+
+
+def trained(
+    policy: Policy, data: list[Row] | list[Pair], *, optim: Optim = OPTIM, seed: int = 0, **options
+) -> TrainCost:
+    is_pairs = isinstance(data[0], Pair)
+    options = {
+        "log": lambda update, metrics: None,
+        "reference": tiny_policy(seed=8) if is_pairs else None,
+    } | options
+    return train(policy, data, PREFERENCE if is_pairs else sft_loss, optim, seed=seed, **options)
+
+
+def gradient(policy: Policy, data: list[Row] | list[Pair], micro_batch_tokens: int) -> torch.Tensor:
+    """What has accumulated after the last micro-batch of a batch that holds all of data."""
+    kept = {}
+    for name, parameter in policy.model.named_parameters():
+        parameter.register_post_accumulate_grad_hook(lambda p, name=name: kept.update({name: p.grad.clone()}))
+    trained(
+        policy,
+        data,
+        optim=Optim(1e-3, 1, len(data), max_grad_norm=1e9),
+        micro_batch_tokens=micro_batch_tokens,
+    )
+    return torch.cat([kept[name].flatten() for name in sorted(kept)])
+
+
+@pytest.mark.parametrize("data", [rows(16), pairs(16, is_final=False)], ids=["rows", "pairs"])
+def test_micro_batches_leave_the_gradient_unchanged(data: list[Row] | list[Pair]) -> None:
+    policy = trained_policy()
+    whole = gradient(copy.deepcopy(policy), data, micro_batch_tokens=10**6)
+    cut = gradient(copy.deepcopy(policy), data, micro_batch_tokens=50)
+    alone = gradient(copy.deepcopy(policy), data, micro_batch_tokens=1)
+    assert whole.abs().max() > 0.01
+    assert (whole - cut).abs().max() < 1e-6
+    assert (whole - alone).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("data", [rows(20), pairs(20, is_final=True)], ids=["rows", "pairs"])
+def test_the_same_seed_ends_in_the_same_weights_and_another_seed_in_others(
+    data: list[Row] | list[Pair],
+) -> None:
+    first, again, other = (trained_policy() for _ in range(3))
+    trained(first, data, seed=1)
+    trained(again, data, seed=1)
+    trained(other, data, seed=2)
+    assert torch.equal(weights(first), weights(again))
+    assert not torch.equal(weights(first), weights(other))
+
+
+@pytest.mark.parametrize("data", [rows(20), pairs(20, is_final=True)], ids=["rows", "pairs"])
+def test_an_interrupted_run_resumes_to_the_same_bits(data: list[Row] | list[Pair], tmp_path: Path) -> None:
+    straight, resumed = trained_policy(), trained_policy()
+    cost = trained(straight, data)
+    answers = iter([False] * 6 + [True])
+    with pytest.raises(Interrupted, match="after update 7 of 12"):
+        trained(resumed, data, checkpoint_dir=tmp_path, should_stop=lambda: next(answers))
+    fresh, logged = trained_policy(), []
+    resumed_cost = trained(
+        fresh, data, checkpoint_dir=tmp_path, log=lambda update, metrics: logged.append(update)
+    )
+    assert logged == [8, 9, 10, 11, 12]
+    assert torch.equal(weights(fresh), weights(straight))
+    assert (resumed_cost.n_updates, resumed_cost.n_trained_tokens) == (cost.n_updates, cost.n_trained_tokens)
+
+
+def test_a_killed_run_resumes_from_its_last_timed_checkpoint(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def log(update: int, metrics: dict[str, float]) -> None:
+        if update == 9:
+            raise Killed  # after checkpoint 8, before checkpoint 9
+
+    straight, resumed = trained_policy(), trained_policy()
+    trained(straight, rows(20))
+    with pytest.raises(Killed):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, checkpoint_every_s=0.0, log=log)
+    assert [path.name for path in tmp_path.iterdir()] == ["update-00000008"]
+    (tmp_path / "writing-abc").mkdir()  # what a kill in the middle of a checkpoint leaves
+    trained(resumed, rows(20), checkpoint_dir=tmp_path)
+    assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_a_checkpoint_of_other_rows_or_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    for data, seed in ((rows(20, seed=9), 0), (rows(20), 1)):
+        with pytest.raises(ValueError, match="made with other rows, settings or seed"):
+            trained(trained_policy(), data, seed=seed, checkpoint_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["state.pt", "weights.safetensors"])
+def test_a_truncated_checkpoint_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    file = tmp_path / "update-00000001" / name
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match="update-00000001: expected a checkpoint of this trainer"):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    torch.save({"identity": partial(print, "code")}, tmp_path / "update-00000001" / "state.pt")
+    with pytest.raises(ValueError, match="could not read it"):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trained(tiny_policy(max_length=48), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    wider = tiny_policy()
+    wider.model.model.norm.weight = torch.nn.Parameter(torch.ones(1))
+    with pytest.raises(ValueError, match="other names or shapes than the model's"):
+        trained(wider, rows(20), checkpoint_dir=tmp_path)
+
+
+def test_training_learns_the_toy_language() -> None:
+    policy = trained_policy()
+    trained(policy, rows(200), optim=Optim(1e-2, 200, 32))
+    held_out = rows(50, seed=99)
+    drawn = sample(
+        policy, [row.prefix for row in held_out], n_samples=1, temperature=0, max_new_tokens=16, seed=0
+    )
+    assert np.mean([c[0].text == row.continuation for c, row in zip(drawn, held_out, strict=True)]) > 0.8
+
+
+def test_dpo_widens_the_margin_of_its_pairs() -> None:
+    logged: list[dict[str, float]] = []
+    trained(trained_policy(), pairs(20, is_final=True), log=lambda update, metrics: logged.append(metrics))
+    assert logged[-1]["log_ratio_margin"] > logged[0]["log_ratio_margin"] + 1
+    assert logged[-1]["loss"] < logged[0]["loss"]
+    assert logged[-1]["chosen_logp_sum"] > logged[-1]["rejected_logp_sum"]
+    assert 0 <= logged[-1]["pair_accuracy"] <= 1
+
+
+def test_trained_tokens_are_the_continuations_tokens_and_eos() -> None:
+    # "f1 1 ; ans 0" is 5 tokens and EOS; the inner step 3 without; one epoch of two rows is 9, twice
+    data = [Row("1 f1 | ", "f1 1 ; ans 0", True, "a"), Row("1 f1 f2 f3 | ", "f1 1 ; ", False, "b")]
+    assert trained(trained_policy(), data, optim=Optim(1e-3, 2, 2)).n_trained_tokens == 18
+    two_sided = [Pair("1 f1 | ", "f1 1 ; ", "f1 ", False, False, "a")]
+    assert trained(trained_policy(), two_sided, optim=Optim(1e-3, 3, 1)).n_trained_tokens == 12
+
+
+def test_the_reference_is_scored_once_before_the_first_update() -> None:
+    reference, n_calls = tiny_policy(seed=8), 0
+
+    def count(*_: object) -> None:
+        nonlocal n_calls
+        n_calls += 1
+
+    reference.model.model.register_forward_pre_hook(count)
+    trained(trained_policy(), pairs(20, is_final=True), reference=reference, micro_batch_tokens=10**6)
+    assert n_calls == 1
+
+
+def test_the_policy_itself_can_be_its_reference() -> None:
+    policy, copied, start = trained_policy(), trained_policy(), trained_policy()
+    trained(policy, pairs(20, is_final=True), reference=policy)
+    trained(copied, pairs(20, is_final=True), reference=start)
+    assert torch.equal(weights(policy), weights(copied))
+
+
+def test_metrics_are_logged_about_200_times_and_after_the_last_update() -> None:
+    logged: list[int] = []
+    optim = Optim(1e-3, 405, 1)
+    trained(tiny_policy(), rows(4), optim=optim, log=lambda update, metrics: logged.append(update))
+    assert logged == [*range(2, 405, 2), 405]
+
+
+def test_metrics_are_plain_numbers() -> None:
+    logged: list[dict[str, float]] = []
+    trained(trained_policy(), pairs(4, is_final=True), log=lambda update, metrics: logged.append(metrics))
+    names = (
+        "loss lr grad_norm n_trained_tokens log_ratio_margin pair_accuracy chosen_logp_sum rejected_logp_sum"
+    )
+    assert list(json.loads(json.dumps(logged[0]))) == names.split()
+
+
+def test_a_loss_that_is_not_finite_names_the_update() -> None:
+    policy, before = trained_policy(), weights(trained_policy())
+    n_calls = 0
+
+    def loss(logps: torch.Tensor) -> torch.Tensor:
+        nonlocal n_calls
+        n_calls += 1
+        return logps * (float("nan") if n_calls == 3 else 1.0)
+
+    with pytest.raises(FloatingPointError, match=r"update 3 of 12: loss nan"):
+        train(policy, rows(8), loss, OPTIM, seed=0, log=lambda *_: None, micro_batch_tokens=10**6)
+    assert torch.isfinite(weights(policy)).all() and not torch.equal(weights(policy), before)
+
+
+def test_bf16_trains_close_to_fp32() -> None:
+    logged: dict[str, float] = {}
+    for precision in ("fp32", "bf16"):
+        trained(
+            trained_policy(),
+            rows(16),
+            optim=Optim(1e-3, 1, 16),
+            precision=precision,
+            log=lambda update, metrics, precision=precision: logged.update({precision: metrics["loss"]}),
+        )
+    assert logged["bf16"] == pytest.approx(logged["fp32"], rel=0.02)
+    assert logged["bf16"] != logged["fp32"]
+
+
+def test_every_row_is_seen_once_an_epoch() -> None:
+    # batches of 4 from 10 rows: 5 batches are 2 epochs, the third batch spans both
+    places = [i for update in range(5) for i in batch_indices(10, 4, seed=0, update=update)]
+    assert sorted(places[:10]) == sorted(places[10:]) == list(range(10))
+    assert places[:10] != places[10:]
+    assert places != [i for update in range(5) for i in batch_indices(10, 4, seed=1, update=update)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("cosine", [0.5, 1.0, 1.0, 0.853553, 0.5, 0.146447]),
+        ("linear", [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]),
+        ("constant", [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]),
+    ],
+)
+def test_the_learning_rate_by_hand(schedule: str, expected: list[float]) -> None:
+    optim = Optim(1.0, 6, 1, warmup_fraction=1 / 3, schedule=schedule)
+    assert [lr_factor(optim, update) for update in range(6)] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_embedding_moves_with_its_own_learning_rate() -> None:
+    still, before = trained_policy(), trained_policy()
+    trained(still, rows(16), optim=Optim(1e-2, 3, 16, embedding_lr_scale=0.0))
+    embeddings = [policy.model.get_input_embeddings().weight for policy in (still, before)]
+    assert torch.equal(*embeddings)
+    assert not torch.equal(weights(still), weights(before))
+
+
+def test_micro_batches_hold_every_item_once_and_keep_the_bound() -> None:
+    lengths = [5, 9, 2, 9, 7, 30, 1]
+    groups = micro_batches(lengths, 20)
+    assert sorted(i for group in groups for i in group) == list(range(7))
+    assert [max(lengths[i] for i in group) * len(group) for group in groups] == [15, 18, 9, 30]
+    assert len(micro_batches(lengths, 20, multiple_of=3)) == 6
+    with pytest.raises(ValueError, match="2 items cannot be shared by 3 processes"):
+        micro_batches([1, 1], 20, multiple_of=3)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ([Row("1 f1 | ", "f1 " * 45, True, "p7")], r"p7: prefix of 4 tokens and continuation of 46 make 50, more than .*max_length=48"),
+        ([Pair("1 f1 | ", "f1 ", "f2 " * 45, False, False, "p8")], r"p8: prefix of 4 tokens and continuation of 45 make 49"),
+        ([Row("1 f1 | ", "", False, "p9")], "problem p9: the continuation has no tokens"),
+        ([], "all Row or all Pair, and at least one; found nothing"),
+        ([*rows(1), *pairs(1, is_final=True)], "all Row or all Pair, and at least one; found Pair, Row"),
+    ],
+)  # fmt: skip
+def test_rows_that_cannot_be_trained_on_are_refused_by_name(data: list, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        train(tiny_policy(), data, sft_loss, OPTIM, seed=0, log=lambda *_: None)
+
+
+def test_pairs_without_a_reference_and_rows_with_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="pairs without a reference policy"):
+        trained(tiny_policy(), pairs(2, is_final=True), reference=None)
+    with pytest.raises(ValueError, match="rows with a reference policy"):
+        trained(tiny_policy(), rows(2), reference=tiny_policy())
+
+
+def test_an_unknown_precision_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="precision='fp8' is not known; choose one of fp32, bf16"):
+        trained(tiny_policy(), rows(2), precision="fp8")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"lr": 0.0}, {"n_updates": 0}, {"batch_size": 0}, {"warmup_fraction": 1.5}, {"schedule": "step"},
+     {"weight_decay": -1.0}, {"betas": (0.9, 1.0)}, {"max_grad_norm": 0.0}, {"embedding_lr_scale": -1.0}],
+)  # fmt: skip
+def test_a_setting_out_of_range_is_refused_by_name(setting: dict) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(setting))}=.*expected"):
+        Optim(**{"lr": 1e-3, "n_updates": 1, "batch_size": 1, **setting})
+
+
+def test_logits_that_are_changed_after_the_output_layer_are_refused() -> None:
+    policy = tiny_policy()
+    policy.model.config.final_logit_softcapping = 30.0
+    with pytest.raises(
+        ValueError, match=r"changes its logits after the output layer \(final_logit_softcapping\)"
+    ):
+        trained(policy, rows(2))
