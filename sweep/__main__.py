@@ -1,8 +1,9 @@
-"""python -m sweep [run|plan|status|logs|collect] [-m] [Hydra overrides]
+"""python -m sweep [run|plan|status|compare|collect|logs] [-m] [Hydra overrides]
 
     run (the default)   build what the grid needs; the same command again resumes
     plan                unique and cached stages, which field made a stage new, estimated time  [--json]
     status              what of the grid is built, missing or corrupted                         [--json]
+    compare             correct counts of validation runs beside what differs between them      [--json]
     collect             one table of the grid's finished runs   [--out DIR] [--allow-mixed-code]
     logs KEY            what a stage printed (exec.store=FOLDER for another store)
 
@@ -17,7 +18,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from sweep.launchers.compose import grid, leaves, resolved
 from sweep.launchers.local import label
 from sweep.launchers.plugins import refusal, register
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
-from sweep.results import collect, write_table
+from sweep.results import collect, comparison, write_table
 
 CONF = str(Path(__file__).parents[1] / "conf")
 ConfigStore.instance().store("schema", LeafConfig)
@@ -146,7 +146,23 @@ def collect_table(words: list[str]) -> int:
     return 0
 
 
-VERBS = {"run": run, "plan": show_plan, "status": show_status, "logs": show_log, "collect": collect_table}
+def compare_runs(words: list[str]) -> int:
+    options, overrides = _options(words, json=True)
+    the_plan, exec = _plan(overrides)
+    table = comparison([(run.leaf.overrides, run.evaluate) for run in the_plan.runs], Store(exec.store))
+    swept = [c for c in table if table[c].nunique() > 1 and not c.startswith("n_correct")]
+    shown = table[[*swept, "n_test", "n_correct", "n_correct_sampled", "n_sampled"]]
+    if options.json:
+        print(json.dumps(shown.to_dict("records")))
+        return 0
+    print(shown.sort_values("n_correct", ascending=False).to_string(index=False))
+    return 0
+
+
+VERBS = {
+    "run": run, "plan": show_plan, "status": show_status, "logs": show_log, "collect": collect_table,
+    "compare": compare_runs,
+}
 
 
 def _options(words: list[str], **flags: bool) -> tuple[argparse.Namespace, list[str]]:
@@ -214,16 +230,15 @@ def _provenance(overrides: Sequence[str], the_plan: Plan, exec: Exec) -> dict[st
 
     first = the_plan.runs[0].leaf
     tuning = Path(CONF).parent / "analysis" / "tuning.json"
-    said = json.loads(tuning.read_text()) if tuning.exists() else {}
+    said = json.loads(tuning.read_text()).get(exec.sweep_name, {}) if tuning.exists() else {}
     return {
         "commands": [f"python -m sweep -m {' '.join(overrides)}", f"python -m sweep collect -m {' '.join(overrides)}"],
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git().get("commit"),
         "is_dirty": git().get("is_dirty", False),
         "experiment": exec.sweep_name,
         "config": asdict(first.exp),
-        "tuning": said.get(exec.sweep_name, said.get("tuning", [])) if isinstance(said, dict) else said,
-        "n_test_looks": said.get("n_test_looks") if isinstance(said, dict) else None,
+        "tuning": said.get("tuning", []),
+        "n_test_looks": said.get("n_test_looks"),
     }
 
 

@@ -70,7 +70,38 @@ def collect(runs: Sequence[tuple[Exp | None, Stage]], store: Store, *, is_mixed_
     if not is_mixed_code_allowed:
         _refuse_mixed(table)
     outcomes = _outcomes(table, artifacts)
-    return Table(table, outcomes, {"versions": artifacts[0].manifest.provenance["versions"]})
+    made = [a.manifest.provenance for a in artifacts]
+    # dated by the last evaluation, so that collecting the same runs again gives the same table
+    return Table(table, outcomes, {"versions": made[0]["versions"], "created": max(m["ended"] for m in made)})
+
+
+def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.DataFrame:
+    """Counts of validation runs that differ in any setting: what hyper-parameters are chosen by.
+
+    Args:
+        runs: (overrides, evaluate stage) of each run.
+    Raises:
+        ValueError: a run is not built, or was evaluated on test problems, which nothing is chosen on.
+    """
+    rows = []
+    for overrides, stage in runs:
+        split = stage.identity["evaluation"]["split"]
+        if split != "validation":
+            raise ValueError(
+                f"{stage.key} is evaluated on split={split}: settings are chosen on validation problems alone; "
+                "add evaluation=validation to the command that runs and compares them"
+            )
+        facts = _built(stage, store).manifest.facts
+        counts = {name: facts[name] for name in ("n_correct", "n_test", "n_correct_sampled", "n_sampled")}
+        rows.append({**dict(line.split("=", 1) for line in overrides), **counts})
+    return pd.DataFrame(rows)
+
+
+def _built(stage: Stage, store: Store) -> Artifact:
+    try:
+        return store.open(stage.key)
+    except FileNotFoundError as error:
+        raise ValueError(f"run {stage.key} is not built; give the sweep command again to build it") from error
 
 
 def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) -> dict[str, Any]:
