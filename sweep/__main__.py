@@ -33,6 +33,7 @@ from sweep.config import Exec, Leaf, LeafConfig, leaf
 from sweep.launchers.compose import grid, leaves, resolved
 from sweep.launchers.local import label
 from sweep.launchers.plugins import refusal, register
+from sweep.launchers.watch import cancel_command, retry_command, states, told
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
 from sweep.results import collect, comparison, write_table
 
@@ -107,14 +108,18 @@ def show_status(words: list[str]) -> int:
     found = state(the_plan, store)
     todo = needed(the_plan, found.built)
     n_complete = sum(run.evaluate.key in found.built for run in the_plan.runs)
-    logged = [key for key in todo if store.log_path(key).exists()]
+    jobs = states(store, todo)
+    logged = [key for key in todo if store.log_path(key).exists() and key not in jobs]
     if options.json:
         print(json.dumps({
             "runs": len(the_plan.runs), "complete": n_complete, "stages": len(the_plan.stages),
             "built": len(found.built), "to_build": len(todo), "corrupted": sorted(found.corrupted), "tried": logged,
+            "jobs": {key: {"state": s.state, "job": s.job, "reason": s.reason} for key, s in jobs.items()},
         }))
         return 0
     print(f"{n_complete} of {len(the_plan.runs)} runs complete; {len(found.built)} stages built, {len(todo)} to build")
+    for line in told(store, jobs):
+        print(line)
     for key in logged:
         print(f"  tried and not built: {key} ({label(the_plan.stages[key])}), log: {store.log_path(key)}")
     for message in found.corrupted.values():
@@ -162,6 +167,7 @@ def compare_runs(words: list[str]) -> int:
 VERBS = {
     "run": run, "plan": show_plan, "status": show_status, "logs": show_log, "collect": collect_table,
     "compare": compare_runs,
+    "cancel": cancel_command, "retry": retry_command,
 }
 
 

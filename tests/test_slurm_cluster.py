@@ -16,7 +16,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLUSTER = REPOSITORY / "slurm/cluster"
 sys.path.insert(0, str(CLUSTER))
-import daemons
+import daemons  # noqa: E402
 
 
 def why_no_cluster() -> str | None:

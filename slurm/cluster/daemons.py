@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -67,15 +68,11 @@ def _signal(started: dict[int, str | None], number: int) -> dict[int, str | None
     """Sends a signal to those that are still the same process; returns them."""
     same = {pid: t for pid, t in started.items() if t is not None and start_time(pid) == t}
     for pid in same:
-        try:
+        with suppress(ProcessLookupError):  # it ended in between, which is what was asked for
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass  # it ended in between, which is what was asked for
     for pid in started:  # our own children stay zombies until they are waited for
-        try:
+        with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            pass
     return same
 
 

@@ -60,28 +60,31 @@ def arrays(
     layouts: dict[tuple, list[Array]] = {}
     where = dict(places)
     lonely: dict[int, int] = {}  # number of a new array to its only index
-    ordered = list(stages)
-    for kind in dict.fromkeys(stage.kind for stage in ordered):
-        of_kind = [stage for stage in ordered if stage.kind == kind]
-        for stage in of_kind:
+    depth: dict[str, int] = {}
+    levels: dict[tuple[int, str], list[Stage]] = {}
+    for stage in stages:
+        depth[stage.key] = 1 + max((depth[p.key] for p in stage.parents.values() if p.key in depth), default=-1)
+        levels.setdefault((depth[stage.key], stage.kind), []).append(stage)
+    for _, kind in sorted(levels, key=lambda level: level[0]):
+        first = len(out)
+        for stage in levels[_, kind]:
             parents = dict.fromkeys(where[p.key] for p in stage.parents.values() if p.key in where)
-            many = [p for p in parents if p.array not in lonely]
+            many = tuple(p.array for p in parents if p.array not in lonely)
             single = tuple(p for p in parents if p.array in lonely)
-            indices = {p.index for p in many}
+            indices = {p.index for p in parents if p.array not in lonely}
+            layout, index = (kind, many, single), next(iter(indices), None)
             if len(indices) > 1:  # laid out differently: wait for each job by its own id
+                many, single = (), tuple(parents)
                 layout, index = (kind, stage.key), 0
-                many, single = [], tuple(parents)
-            else:
-                layout, index = (kind, tuple(p.array for p in many), single), next(iter(indices), None)
             array, index = _room(layouts.setdefault(layout, []), index, stages_per_job.get(kind, 1), max_array_size)
             if array is None:
-                array = Array(len(out), kind, aligned=tuple(p.array for p in many), single=single)
+                array = Array(len(out), kind, aligned=many, single=single)
                 out.append(array)
                 layouts[layout].append(array)
             array.elements.setdefault(index, []).append(stage.key)
             where[stage.key] = Place(array.number, index)
-        for array in out:
-            if array.kind == kind and len(array.elements) == 1:
+        for array in out[first:]:
+            if len(array.elements) == 1:
                 lonely[array.number] = next(iter(array.elements))
     return out
 

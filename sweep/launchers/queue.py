@@ -39,12 +39,13 @@ def ask(*command: str) -> str:
             f"hydra/launcher=slurm needs `{command[0]}`, which is not on PATH; run this on a login node of a SLURM "
             "cluster, try it on one machine with slurm/cluster/start, or leave hydra/launcher at local"
         )
+    shown = " ".join(command[:3])
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise SlurmError(f"`{' '.join(command[:3])}` did not answer within {TIMEOUT_S} s; see `scontrol ping`") from error
+        raise SlurmError(f"`{shown}` did not answer within {TIMEOUT_S} s; see `scontrol ping`") from error
     if done.returncode:
-        raise SlurmError(f"`{' '.join(command[:3])}` failed: {said(done.stderr) or said(done.stdout)}")
+        raise SlurmError(f"`{shown}` failed: {said(done.stderr) or said(done.stdout)}")
     return done.stdout
 
 
@@ -95,6 +96,12 @@ def jobs(job_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
             job, state, reason = line.split("|", 2)
             out[job] = (state, reason)
     return out
+
+
+def named(comment: str) -> list[str]:
+    """Ids of the jobs in the queue whose comment begins with these words."""
+    lines = ask("squeue", "-h", "-a", "-o", "%A|%k").splitlines()
+    return sorted({line.split("|")[0] for line in lines if line.split("|", 1)[1].split(" ")[0] == comment})
 
 
 def accounted(job_ids: Iterable[str]) -> dict[str, tuple[str, str, str]]:

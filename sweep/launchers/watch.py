@@ -1,0 +1,150 @@
+"""Looking at a sweep in the queue, and steering it: states, follow, cancel, retry. Looking changes nothing."""
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.artifacts import Store
+from sweep.config import Exec
+from sweep.launchers import queue, record
+from sweep.launchers.record import Submission
+from sweep.plan import Plan, needed, state
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What SLURM and the jobs' own records say of a stage that is not built."""
+
+    state: str  # SLURM's word while the job is in the queue; afterwards failed, blocked, or SLURM's last word
+    job: str
+    reason: str  # why it waits, or why it failed
+    output: Path  # what the job printed outside the stage's own log
+
+
+def states(store: Store, keys: Iterable[str]) -> dict[str, JobState]:
+    """The latest job of each stage, for those that one was submitted for; one squeue and one sacct call."""
+    wanted = set(keys)
+    found = record.submissions(store) if wanted else []
+    jobs: dict[str, tuple[Submission, int, str]] = {}
+    tried: dict[str, dict] = {}
+    for submission in found:
+        for array in submission.arrays():
+            for index, members in array.elements.items():
+                if array.job_id:
+                    job = (submission, array.number, f"{array.job_id}_{index}")
+                    jobs |= dict.fromkeys(wanted & set(members), job)
+        tried |= {row["key"]: row for row in submission.attempts() if row["key"] in wanted}
+    if not jobs:
+        return {}
+    live = queue.jobs(job.split("_")[0] for _, _, job in jobs.values())
+    ended = queue.accounted(job.split("_")[0] for _, _, job in jobs.values() if job not in live)
+    out = {}
+    for key, (submission, number, job) in jobs.items():
+        row = tried.get(key, {})
+        if row.get("job") != job:
+            row = {}
+        if job in live:
+            word, reason = live[job]
+        elif row.get("outcome") in ("failed", "blocked"):
+            word, reason = row["outcome"], row["error"]
+        else:
+            word, code, node = ended.get(job, ("gone", "", ""))
+            word, reason = word.lower(), f"exit {code} on {node}" if code else ""
+        out[key] = JobState(word, job, reason, submission.folder / "jobs" / f"{number:03}" / f"{job}.out")
+    return out
+
+
+def told(store: Store, found: Mapping[str, JobState]) -> list[str]:
+    """Lines for a person: how many stages wait, run, failed; each failure with its log."""
+    if not found:
+        return []
+    counts = Counter(s.state for s in found.values())
+    lines = ["in SLURM: " + ", ".join(f"{n} {word}" for word, n in counts.most_common())]
+    for key, s in found.items():
+        if s.state.islower() and s.state not in ("blocked", "cancelled"):
+            lines.append(f"  {s.state}: {key} (job {s.job}): {s.reason}; log: {store.log_path(key)}; job: {s.output}")
+    return lines
+
+
+def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
+    """Show the sweep until none of its jobs is in the queue; 0 when all is built.
+
+    The question is asked less often the longer it takes: every 5 s at first, at most every minute.
+    """
+    began, shown = time.monotonic(), ""
+    while True:
+        found = state(plan, store)
+        todo = needed(plan, found.built)
+        jobs = states(store, todo)
+        n_live = sum(s.state.isupper() for s in jobs.values())
+        counts = Counter(s.state for s in jobs.values())
+        words = ", ".join(f"{n} {word}" for word, n in counts.items())
+        line = f"{len(found.built)} of {len(plan.stages)} stages built; {words}"
+        if line != shown:
+            print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+            shown = line
+        if not n_live:
+            break
+        time.sleep(min(60.0, every_s + 0.05 * (time.monotonic() - began)))
+    for text in told(store, jobs):
+        print(text, file=sys.stderr)
+    if todo:
+        print(f"{len(todo)} stages are not built; the same command again tries exactly these", file=sys.stderr)
+    return 1 if todo else 0
+
+
+def pick(store: Store, name: str | None) -> Submission:
+    """The submission of that name, or the latest.
+
+    Raises:
+        ValueError: there is none; lists those there are.
+    """
+    found = record.submissions(store)
+    chosen = [s for s in found if name in (None, s.folder.name)]
+    if not chosen:
+        names = ", ".join(s.folder.name for s in found[-5:]) or "none"
+        raise ValueError(
+            f"{store.root} has no SLURM submission {name or ''}: the latest are {names}; give exec.store=FOLDER"
+        )
+    return chosen[-1]
+
+
+def cancel(submission: Submission) -> int:
+    """Cancel what of a submission is in the queue; how many jobs. What others wait for from it is lost to them too."""
+    ids = [array.job_id for array in submission.arrays() if array.job_id]
+    live = queue.jobs(ids)
+    arrays = sorted({job.split("_")[0] for job in live})
+    waves = queue.named(submission.folder.name)
+    queue.cancel([*waves, *arrays])  # the job that would submit the next wave first
+    return len(live)
+
+
+def cancel_command(words: Sequence[str]) -> int:
+    """`python -m sweep cancel [SUBMISSION] [exec.store=FOLDER]`: the latest submission without a name."""
+    store, name = _store_and_name("cancel", words)
+    submission = pick(store, name)
+    print(f"cancelled {cancel(submission)} jobs of {submission.folder.name}; what is built is kept")
+    return 0
+
+
+def retry_command(words: Sequence[str]) -> int:
+    """`python -m sweep retry [SUBMISSION] [exec.store=FOLDER]`: what failed of it, with the settings it had."""
+    from sweep.launchers.slurm import go_on
+
+    store, name = _store_and_name("retry", words)
+    submission = pick(store, name)
+    if not go_on(submission, is_retry=True):
+        print(f"{submission.folder.name}: every stage is built or in the queue, nothing to try again")
+    return 0
+
+
+def _store_and_name(verb: str, words: Sequence[str]) -> tuple[Store, str | None]:
+    names = [word for word in words if "=" not in word]
+    stores = [word.removeprefix("exec.store=") for word in words if word.startswith("exec.store=")]
+    if len(names) > 1 or len(names) + len(stores) != len(words):
+        raise ValueError(f"usage: python -m sweep {verb} [SUBMISSION] [exec.store=FOLDER], found: {' '.join(words)}")
+    return Store(stores[-1] if stores else Exec.store), names[0] if names else None
