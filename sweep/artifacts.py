@@ -40,13 +40,15 @@ class Stage:
     """One unit of work and the name of its result.
 
     identity is the stage's whole slice of the configuration, never the difference from defaults, so
-    a changed default changes the key and an old key keeps its meaning.
+    a changed default changes the key and an old key keeps its meaning. places says where input files
+    lie on this machine: what they hold is in identity by its hash, where they lie is not in the key.
     """
 
     kind: str
     version: int
     identity: Mapping[str, Any]
     parents: Mapping[str, Stage] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:

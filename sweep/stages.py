@@ -36,6 +36,7 @@ from sweep.methods.material import Choices, Material
 from sweep.sources import SOURCES
 from sweep.tracking import Tracker
 
+PATH = "_path"  # dataset fields so named say where files lie
 VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 1}
 
 
@@ -44,22 +45,22 @@ VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train
 
 def dsyn(exp: Exp) -> Stage:
     """Not a function of n_problems: every size is a subset of the same D_syn."""
-    return _stage("dsyn", {"dataset": _data(exp), "teacher": asdict(exp.teacher)}, {})
+    return _stage("dsyn", {"dataset": _data(exp), "teacher": asdict(exp.teacher)}, {}, exp)
 
 
 def base(exp: Exp) -> Stage:
     """One base model for all runs, as in the paper."""
-    return _stage("base", {"dataset": _data(exp), "model": exp.model}, {})
+    return _stage("base", {"dataset": _data(exp), "model": exp.model}, {}, exp)
 
 
 def sft(exp: Exp) -> Stage:
-    return _stage("sft", {"optim": asdict(exp.sft), **_point(exp)}, {"base": base(exp), "dsyn": dsyn(exp)})
+    return _stage("sft", {"optim": asdict(exp.sft), **_point(exp)}, {"base": base(exp), "dsyn": dsyn(exp)}, exp)
 
 
 def samples(exp: Exp) -> Stage:
     sampling = {k: v for k, v in asdict(exp.sampling).items() if k != "rollouts"}
     identity = {"sampling": sampling, "dataset": _data(exp), **_bound(exp), **_point(exp)}
-    return _stage("samples", identity, {"dsyn": dsyn(exp), "sft": sft(exp)})
+    return _stage("samples", identity, {"dsyn": dsyn(exp), "sft": sft(exp)}, exp)
 
 
 def advantages(exp: Exp) -> Stage:
@@ -67,6 +68,7 @@ def advantages(exp: Exp) -> Stage:
         "advantages",
         {"rollouts": asdict(exp.sampling.rollouts), "dataset": _data(exp), **_bound(exp), **_point(exp)},
         {"dsyn": dsyn(exp), "sft": sft(exp), "samples": samples(exp)},
+        exp,
     )
 
 
@@ -79,7 +81,7 @@ def train(exp: Exp) -> Stage:
     if method.needs == "advantages":
         parents["advantages"] = advantages(exp)
     identity = {"method": asdict(exp.method), "source": asdict(exp.source), "dataset": _data(exp), **_point(exp)}
-    return _stage("train", identity, parents)
+    return _stage("train", identity, parents, exp)
 
 
 def policy(exp: Exp) -> Stage:
@@ -99,11 +101,12 @@ def evaluate_base(exp: Exp) -> Stage:
 
 def _evaluation_of(policy: Stage, exp: Exp) -> Stage:
     identity = {"evaluation": asdict(exp.evaluation), "dataset": _data(exp), **_bound(exp)}
-    return _stage("evaluate", identity, {"policy": policy})
+    return _stage("evaluate", identity, {"policy": policy}, exp)
 
 
-def _stage(kind: str, identity: dict[str, Any], parents: dict[str, Stage]) -> Stage:
-    return Stage(kind, VERSION[kind], identity, parents)
+def _stage(kind: str, identity: dict[str, Any], parents: dict[str, Stage], exp: Exp) -> Stage:
+    places = {name: value for name, value in exp.dataset.items() if name.endswith(PATH)}
+    return Stage(kind, VERSION[kind], identity, parents, places if "dataset" in identity else {})
 
 
 def _point(exp: Exp) -> dict[str, int]:
@@ -115,13 +118,15 @@ def _bound(exp: Exp) -> dict[str, int]:
 
 
 def _data(exp: Exp) -> dict[str, Any]:
-    return {**exp.dataset, "revision": open_domain(json.dumps(exp.dataset, sort_keys=True)).revision}
+    """The dataset's dials and the hash of what its files hold, without where the files lie."""
+    dials = {name: value for name, value in exp.dataset.items() if not name.endswith(PATH)}
+    return {**dials, "revision": open_domain(json.dumps(exp.dataset, sort_keys=True)).revision}
 
 
 @cache
 def open_domain(dataset: str) -> Domain:
     """The domain of a dataset config, given as JSON; opened once a process."""
-    return domain({k: v for k, v in json.loads(dataset).items() if k != "revision"})
+    return domain(json.loads(dataset))
 
 
 # ---------------------------------------------------------------- how each is built
@@ -475,8 +480,17 @@ def model_of(stage: Stage) -> Mapping[str, Any]:
 
 
 def _domain_of(stage: Stage) -> Domain:
-    return open_domain(json.dumps(stage.identity["dataset"], sort_keys=True)) if "dataset" in stage.identity \
-        else _domain_of(stage.parents["dsyn"])
+    """The stage's own dataset, or that of its D_syn; refused where its files changed since planning."""
+    if "dataset" not in stage.identity:
+        return _domain_of(stage.parents["dsyn"])
+    dials = {name: value for name, value in stage.identity["dataset"].items() if name != "revision"}
+    data = open_domain(json.dumps({**dials, **stage.places}, sort_keys=True))
+    if data.revision != stage.identity["dataset"]["revision"]:
+        raise ValueError(
+            f"{stage.key}: the dataset's files changed since the sweep was planned (revision {data.revision}, planned "
+            f"with {stage.identity['dataset']['revision']}); give the sweep command again"
+        )
+    return data
 
 
 def _seed(stage: Stage, seed: int | None = None) -> int:

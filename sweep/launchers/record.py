@@ -4,7 +4,7 @@
     <store>/.slurm/code/<hash>/            the package as it was submitted, with its commit and diff
     <store>/.slurm/<submission>/
         submission.json                    who, when, with which settings; the stages that end its runs
-        stages.json                        every stage: kind, version, identity, parents
+        stages.json                        every stage: kind, version, identity, places, parents
         arrays.jsonl                       an array's elements before its sbatch, its job id after it
         jobs/<number>/                     Submitit's files: the script, the pickle, stdout and stderr
         attempts/<job>.jsonl               what became of each stage that a job tried
@@ -73,7 +73,7 @@ class Submission:
         out: dict[str, Stage] = {}
         for key, node in nodes.items():
             parents = {role: out[parent] for role, parent in node["parents"].items()}
-            out[key] = Stage(node["kind"], node["version"], node["identity"], parents)
+            out[key] = Stage(node["kind"], node["version"], node["identity"], parents, node["places"])
             if out[key].key != key:
                 raise ValueError(
                     f"{self.folder}/stages.json: stage {key} reads back as {out[key].key}; the file was edited, or the "
@@ -132,7 +132,7 @@ def create(
         (folder / name).mkdir(parents=True)
     nodes = {
         key: {
-            "kind": stage.kind, "version": stage.version, "identity": stage.identity,
+            "kind": stage.kind, "version": stage.version, "identity": stage.identity, "places": stage.places,
             "parents": {role: parent.key for role, parent in stage.parents.items()},
         }
         for key, stage in plan.stages.items()
