@@ -49,8 +49,9 @@ def dsyn(exp: Exp) -> Stage:
 
 
 def base(exp: Exp) -> Stage:
-    """One base model for all runs, as in the paper."""
-    return _stage("base", {"dataset": _data(exp), "model": exp.model}, {}, exp)
+    """One base model for all runs, as in the paper; one that is pretrained elsewhere knows no dataset."""
+    data = {"dataset": _data(exp)} if exp.model["kind"] == "from_scratch" else {}
+    return _stage("base", {"model": exp.model, **data}, {}, exp)
 
 
 def sft(exp: Exp) -> Stage:
