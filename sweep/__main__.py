@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -27,12 +28,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from sweep.artifacts import Manifest, Store
 from sweep.config import Exec, Leaf, LeafConfig, leaf
 from sweep.launchers.compose import grid, leaves, resolved
 from sweep.launchers.local import label
-from sweep.launchers.plugins import refusal, register
+from sweep.launchers.plugins import errors_raised, refusal, register
 from sweep.launchers.watch import cancel_command, retry_command, states, told
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
 from sweep.results import collect, comparison, write_table
@@ -48,8 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = words.pop(0) if words and words[0] in VERBS else "run"
     try:
         return VERBS[verb](words)
-    except (ValueError, HydraException) as error:
+    except (ValueError, HydraException, OmegaConfBaseException) as error:
+        if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
+            raise
         return refusal(error)
+    except KeyboardInterrupt:
+        print("interrupted before any work was started", file=sys.stderr)
+        return 130
 
 
 def run(words: list[str]) -> int:
@@ -63,11 +70,12 @@ def run(words: list[str]) -> int:
         try:
             grid_point = leaf(resolved(config))
             code = run_here(plan([grid_point]), grid_point.exec, grid_point.tracking)
-        except ValueError as error:
+        except (ValueError, OmegaConfBaseException) as error:  # Hydra would print a line of its own before ours
             code = refusal(error)
 
     sys.argv = ["sweep", *words]
-    hydra.main(config_path=CONF, config_name="config", version_base="1.3")(one)()
+    with errors_raised():
+        hydra.main(config_path=CONF, config_name="config", version_base="1.3")(one)()
     return code
 
 
@@ -249,8 +257,6 @@ def _provenance(overrides: Sequence[str], the_plan: Plan, exec: Exec) -> dict[st
 
 
 def _cores() -> int:
-    import os
-
     return os.cpu_count() or 1
 
 

@@ -7,6 +7,7 @@ stage's key.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
+from math import inf
 from typing import Any
 
 from omegaconf import MISSING
@@ -170,9 +171,11 @@ def leaf(config: dict[str, Any], overrides: tuple[str, ...] = ()) -> Leaf:
     nodes = {f.name: config[f.name] for f in fields(Exp)}
     exp = _typed(Exp, nodes)
     _check(exp)
-    tracking = _typed(TrackingConfig, config["tracking"])
+    tracking = _typed(TrackingConfig, config["tracking"], "tracking")
     _one_of("tracking.name", tracking.name, ("wandb", "jsonl"))
-    return Leaf(tuple(overrides), exp, _typed(Exec, config["exec"]), tracking)
+    exec = _typed(Exec, config["exec"], "exec")
+    _check_exec(exec)
+    return Leaf(tuple(overrides), exp, exec, tracking)
 
 
 NESTED = {
@@ -182,15 +185,18 @@ NESTED = {
 }
 
 
-def _typed(schema: type, values: dict[str, Any]) -> Any:
-    out = {}
+def _typed(schema: type, values: dict[str, Any], where: str = "") -> Any:
+    out, known = {}, [f.name for f in fields(schema)]
+    if unknown := sorted({*values} - {*known}):
+        raise ValueError(f"unknown key {', '.join(unknown)} in {where}; the valid ones are {', '.join(known)}")
     for f in fields(schema):
         value = values[f.name]
         nested = NESTED.get(str(f.type))
         for name, inner in ((f.name, value), *_named(f.name, value)):
             if inner == MISSING:
                 raise ValueError(f"{name} has no value: give one on the command line or in the experiment")
-        out[f.name] = _typed(nested, value) if nested and not is_dataclass(value) else value
+        inside = f"{where}.{f.name}".lstrip(".")
+        out[f.name] = _typed(nested, value, inside) if nested and not is_dataclass(value) else value
     return schema(**out)
 
 
@@ -213,10 +219,15 @@ def _check(exp: Exp) -> None:
     for name, optim in (("sft", exp.sft), ("method.optim", exp.method.optim)):
         _one_of(f"{name}.schedule", optim.schedule, SCHEDULES)
         _at_least(f"{name}.batch_size", optim.batch_size, 1)
-        for what in ("lr", "passes"):
-            if not getattr(optim, what) > 0:
-                raise ValueError(f"{name}.{what} must be above 0, found {getattr(optim, what)}")
+        for what in ("lr", "passes", "max_grad_norm", "embedding_lr_scale"):
+            if not 0 < getattr(optim, what) < inf:
+                raise ValueError(f"{name}.{what} must be above 0 and finite, found {getattr(optim, what)}")
+        _at_least(f"{name}.min_updates", optim.min_updates, 1)
+        _at_least(f"{name}.weight_decay", optim.weight_decay, 0)
+        _in_range(f"{name}.warmup_fraction", optim.warmup_fraction, 0, 1)
     for name, value in (
+        ("max_solution_tokens", exp.max_solution_tokens),
+        ("sampling.rollouts.max_negatives_per_problem", exp.sampling.rollouts.max_negatives_per_problem),
         ("sampling.n_samples", exp.sampling.n_samples),
         ("sampling.rollouts.n_rollouts", exp.sampling.rollouts.n_rollouts),
         ("evaluation.n_samples", exp.evaluation.n_samples),
@@ -231,8 +242,11 @@ def _check(exp: Exp) -> None:
         ("evaluation.temperature", exp.evaluation.temperature),
         ("method.beta", exp.method.beta),
     ):
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0, found {value}; greedy solutions are always evaluated")
+        if not 0 < value < inf:
+            raise ValueError(f"{name} must be above 0 and finite, found {value}")
+    _in_range("method.pit_threshold", exp.method.pit_threshold, 0, 1)
+    if not 0 < exp.sampling.top_p <= 1:
+        raise ValueError(f"sampling.top_p must be above 0 and at most 1, found {exp.sampling.top_p}")
     rule = exp.method.pit_rule
     if rule == "lowest_advantage" and exp.sampling.rollouts.until != "end":
         raise ValueError(
@@ -241,11 +255,25 @@ def _check(exp: Exp) -> None:
         )
 
 
+def _check_exec(exec: Exec) -> None:
+    for name in ("n_threads", "micro_batch_tokens", "max_rows"):
+        _at_least(f"exec.{name}", getattr(exec, name), 1)
+    if exec.n_workers is not None:
+        _at_least("exec.n_workers", exec.n_workers, 1)
+    _at_least("exec.checkpoint_every_s", exec.checkpoint_every_s, 0)
+    _one_of("exec.device", exec.device.split(":")[0], ("auto", "cpu", "cuda"))
+
+
 def _one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
     if value not in valid:
         raise ValueError(f"{name} must be one of {', '.join(valid)}; found {value!r}")
 
 
+def _in_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name} must lie in [{least}, {most}], found {value}")
+
+
 def _at_least(name: str, value: float, least: float) -> None:
-    if value < least:
+    if not value >= least:
         raise ValueError(f"{name} must be at least {least}, found {value}")

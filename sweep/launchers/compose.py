@@ -21,8 +21,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config import Exp, Leaf, leaf
+from sweep.config import Exp, Leaf, LeafConfig, leaf
 
+VALID = tuple(f.name for f in fields(LeafConfig))
 NODES = tuple(f.name for f in fields(Leaf) if f.name not in ("overrides", "exp")) + tuple(f.name for f in fields(Exp))
 
 
@@ -51,8 +52,11 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
     @cache
     def is_value(line: str) -> bool:
         override = parse(line)
-        is_change = override.type == OverrideType.CHANGE
-        return is_change and "/" not in override.key_or_group and not loader.get_group_options(override.key_or_group)
+        if override.type != OverrideType.CHANGE or "/" in override.key_or_group:
+            return False
+        if isinstance(override.value(), dict):
+            return False  # merged into what is there, so another leaf's would be left behind
+        return not loader.get_group_options(override.key_or_group)
 
     composed: dict[tuple[str, ...], DictConfig] = {}
     out = []
@@ -68,22 +72,37 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
             out.append(leaf(resolved(composed[slot]), tuple(overrides)))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             where = " ".join(overrides) or "(defaults)"
-            raise ValueError(f"grid point {where}: {_reason(error)}") from error
+            raise ValueError(f"grid point {where}: {reason(error)}") from error
     return out
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """The leaf's nodes of a composed config, interpolations resolved, as plain dicts."""
+    """The leaf's nodes of a composed config, interpolations resolved, as plain dicts.
+
+    Raises:
+        ValueError: a key was appended that nothing reads.
+    """
+    unknown = sorted({str(name) for name in config} - {"hydra", *VALID})
+    if unknown:
+        raise ValueError(f"unknown key {', '.join(unknown)}; the valid ones are {', '.join(VALID)}")
     return {
         name: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node := config[name]) else node
         for name in NODES
     }
 
 
-def _reason(error: BaseException) -> str:
-    """The error and what it came from, on one line."""
-    said = [str(error).strip()]
-    while error.__cause__ is not None:
+def reason(error: BaseException | None) -> str:
+    """The error and what it came from, on one line; for an unknown key, the keys that are valid there.
+
+    Of Hydra's own text, the advice to append the key is left out (nothing here reads a key that the schema does not
+    have), and so are its search path and its list of node types.
+    """
+    said = []
+    while error is not None:
+        text = str(error).split("Config search path:")[0].split("To append to your config")[0]
+        said.append(" ".join(text.split("full_key:")[0].split()))
+        parent = getattr(error, "parent_node", None)
+        if isinstance(error, AttributeError | KeyError) and OmegaConf.is_dict(parent):
+            said.append(f"valid keys there: {', '.join(sorted(map(str, parent)))}")
         error = error.__cause__
-        said.append(str(error).strip().splitlines()[0])
-    return "; ".join(dict.fromkeys(" ".join(s.split()) for s in said if s))
+    return "; ".join(dict.fromkeys(s.rstrip(".") for s in said if s))

@@ -8,8 +8,10 @@ installed for Hydra to find it.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +20,14 @@ from typing import Any
 import yaml
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config import Leaf
-from sweep.launchers.compose import leaves
+from sweep.launchers.compose import leaves, reason
 from sweep.plan import Plan, plan
 
 Plugins.instance()  # scanning executes Hydra's own plugin modules anew: scan first, inherit after
@@ -117,5 +121,19 @@ def record_configs(folder: Path, grid_points: Sequence[Leaf], master: DictConfig
 
 def refusal(error: BaseException) -> int:
     """Print a user's own mistake as one paragraph, without a traceback; the exit code."""
-    print(f"sweep: {error}", file=sys.stderr)
+    is_hydras = isinstance(error, HydraException | OmegaConfBaseException)
+    print(f"sweep: {reason(error) if is_hydras else error}", file=sys.stderr)
     return 2
+
+
+@contextmanager
+def errors_raised() -> Iterator[None]:
+    """Let Hydra's main raise what it would print: it ends with exit code 1 for a mistake, and we with 2."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
