@@ -268,7 +268,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     alive = list(range(len(wrong)))
     pi_sft, reached, n_tokens, depth = _load(bench, "sft"), {}, 0, 0
     while alive:
-        ends = [k for k in alive if depth == len(steps[k]) - 1]
+        ends = {k for k in alive if depth == len(steps[k]) - 1}
         deeper = {k: (wrong[k].problem_id, "".join(steps[k][: depth + 1])) for k in alive if k not in ends}
         prefixes = list(dict.fromkeys(deeper.values()))
         drawn = sample(
@@ -286,7 +286,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
         for k in alive:
             q_values[k].append(0.0 if k in ends else q_of[deeper[k]])
         stops = rollouts.until == "pit"
-        alive = [k for k in alive if k not in set(ends) and not (stops and q_values[k][-1] == 0.0)]
+        alive = [k for k in alive if k not in ends and not (stops and q_values[k][-1] == 0.0)]
         depth += 1
     n_right, n_drawn = defaultdict(int), defaultdict(int)
     for t in traces:
@@ -397,10 +397,13 @@ def _subset(stage: Stage, bench: Bench) -> tuple[list[Problem], list[Solution]]:
 
 
 def _mistakes(traces: Sequence[Trace], cap: int, rng: np.random.Generator) -> list[Trace]:
-    """Distinct finished wrong traces, at most cap a problem, drawn at random."""
+    """Distinct finished wrong traces, at most cap a problem, drawn at random.
+
+    A trace that ended before its first word has no step to charge and is left out.
+    """
     of: dict[str, dict[str, Trace]] = defaultdict(dict)
     for t in traces:
-        if t.is_finished and not t.is_correct:
+        if t.is_finished and not t.is_correct and t.text:
             of[t.problem_id].setdefault(t.text, t)
     out = []
     for problem_id in sorted(of):

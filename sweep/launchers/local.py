@@ -6,6 +6,7 @@ the driver, so Ctrl-C or kill -9 at any moment loses the stages under way and no
 from __future__ import annotations
 
 import ctypes
+import errno
 import multiprocessing
 import os
 import signal
@@ -50,10 +51,10 @@ def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
     if exec.rebuild_corrupted:
         _set_corrupted_aside(plan, store)
     pool = _Pool(plan, store, exec, tracking)
-    if not pool.waiting:
+    if not pool.waiting and not pool.failed:
         pool.view.close()
         print(f"all {len(plan.runs)} runs are built already ({len(pool.manifests)} artifacts in {store.root})")
-        return 1 if pool.failed else 0
+        return 0
     try:
         pool.work()
     except KeyboardInterrupt:
@@ -71,7 +72,11 @@ class _Pool:
         self.plan, self.store, self.exec, self.tracking = plan, store, exec, tracking
         found = state(plan, store)
         self.manifests: dict[str, Manifest] = dict(found.built)
-        self.waiting = {key: plan.stages[key] for key in needed(plan, found.built)}
+        # what was set aside is built again even where no stage waits for it: the table counts its cost
+        missing = [key for key in plan.stages if key not in found.built]
+        self.waiting = {
+            key: plan.stages[key] for key in (missing if exec.rebuild_corrupted else needed(plan, found.built))
+        }
         self.failed: dict[str, str] = {}
         self.lost: set[str] = set()
         self.workers: list[Worker] = []
@@ -79,6 +84,8 @@ class _Pool:
         self.view = _View(self)
         self.ranks = self._ranks()
         for key, message in found.corrupted.items():
+            if key not in self.waiting:
+                self.n_todo += 1
             self._fail(key, message)
 
     def work(self) -> None:
@@ -131,9 +138,13 @@ class _Pool:
     def _hand_out(self) -> None:
         ready = sorted(self._ready(), key=lambda s: -self.ranks[s.key])
         for worker, stage in zip([w for w in self.workers if w.stage is None], ready, strict=False):
+            try:
+                worker.pipe.send(stage)
+            except OSError:  # it died while it was idle; the stage goes to another
+                self._replace(worker)
+                continue
             del self.waiting[stage.key]
             worker.stage, worker.started = stage, time.monotonic()
-            worker.pipe.send(stage)
 
     def _receive(self, worker: Worker) -> None:
         stage = worker.stage
@@ -146,7 +157,7 @@ class _Pool:
                 f"its worker process ended with exit code {worker.process.exitcode} (a negative one is a signal; -9 is "
                 "often the kernel out of memory)"
             )
-            self.workers[self.workers.index(worker)] = self._start()
+            self._replace(worker)
         worker.stage = None
         if status == "built":
             self.manifests[stage.key] = content
@@ -162,12 +173,22 @@ class _Pool:
             if self.waiting.pop(descendant, None):
                 self.lost.add(descendant)
 
+    def _replace(self, worker: Worker) -> None:
+        worker.pipe.close()
+        worker.process.join(timeout=1)
+        self.workers[self.workers.index(worker)] = self._start()
+
     def _start(self) -> Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         arguments = (theirs, self.store.root, self.exec, self.tracking, os.getpid())
         process = context.Process(target=_worker, args=arguments, daemon=True)
-        process.start()
+        # a worker inherits this mask, so Ctrl-C while it still imports does not end it with a traceback of its own
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
         return Worker(process, ours)
 
@@ -254,10 +275,12 @@ def _worker(pipe: Connection, root: Path, exec: Exec, tracking: TrackingConfig, 
     if os.getppid() != driver:
         return
     import torch
-    import wandb  # noqa: F401  imported here, once, so that no stage's time includes it
 
     import sweep.models  # noqa: F401
     from sweep.launchers.execute import build
+
+    if tracking.name == "wandb":
+        import wandb  # noqa: F401  imported here, once, so that no stage's time includes it
 
     torch.set_num_threads(exec.n_threads)
     store = Store(root)
@@ -266,13 +289,25 @@ def _worker(pipe: Connection, root: Path, exec: Exec, tracking: TrackingConfig, 
             stage = pipe.recv()
         except EOFError:
             return
-        with _log(store.log_path(stage.key)):
-            try:
-                answer = ("built", build(stage, store, exec, tracking))
-            except Exception as error:  # a stage's failure is its own: reported, and the sweep goes on
-                traceback.print_exc()
-                answer = ("failed", f"{type(error).__name__}: {error}")
+        answer: tuple[str, object] = ("failed", "its log could not be written")
+        try:
+            with _log(store.log_path(stage.key)):
+                try:
+                    answer = ("built", build(stage, store, exec, tracking))
+                except Exception as error:  # a stage's failure is its own: reported, and the sweep goes on
+                    answer = ("failed", told(error, root))
+                    traceback.print_exc()
+        except OSError as error:  # the log itself, where the disk is full or read-only
+            answer = answer if answer[0] == "built" else ("failed", told(error, root))
         pipe.send(answer)
+
+
+def told(error: Exception, root: Path) -> str:
+    """A stage's error as one paragraph; for a store that cannot be written, with what to do."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    if any(os.strerror(n) in text for n in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
+        text += f"; the store {root} must be writable and have room: free it or choose another with exec.store=FOLDER"
+    return text
 
 
 @contextmanager

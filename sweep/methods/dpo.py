@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for to
 def pairs(material: Material) -> list[Pair]:
     """A good solution against a finished wrong trace of the same problem, paired at random.
 
-    Each wrong trace is used at most once; good solutions repeat where a problem has fewer of them.
+    Each wrong trace is used at most once; good solutions repeat where a problem has fewer of them. A trace
+    that the source itself holds up as good (an unverified one) is no counterexample.
     """
     wrong: dict[str, list[str]] = {}
     for trace in material.traces:
@@ -24,8 +25,11 @@ def pairs(material: Material) -> list[Pair]:
             wrong.setdefault(trace.problem_id, []).append(trace.text)
     out: list[Pair] = []
     for problem_id in sorted(wrong):
-        right = material.draw(material.solutions_of[problem_id], len(material.solutions_of[problem_id]))
-        rejected = material.draw(list(dict.fromkeys(wrong[problem_id])), material.choices.max_pairs_per_problem)
+        good = material.solutions_of.get(problem_id, [])
+        right = material.draw(good, len(good))
+        held_up = {" ".join(text.split()) for text in good}
+        distinct = [text for text in dict.fromkeys(wrong[problem_id]) if " ".join(text.split()) not in held_up]
+        rejected = material.draw(distinct, material.choices.max_pairs_per_problem)
         out += [
             Pair(material.prompts[problem_id], right[i % len(right)], text, True, True, problem_id)
             for i, text in enumerate(rejected if right else [])
