@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from submitit.helpers import DelayedSubmission
+
 from sweep.artifacts import Stage
 from sweep.launchers import queue
 from sweep.launchers.record import Submission
@@ -44,6 +46,10 @@ class Job:
         self.folder, self.number = folder, number
 
     def __call__(self) -> None:
+        self.signal: int | None = None
+        self.can_poll = True  # until a stage runs that does not, a signal is only noted
+        for number in (signal.SIGUSR2, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
         import torch
 
         self.submission = Submission(Path(self.folder))
@@ -51,10 +57,6 @@ class Job:
         self.store = self.submission.store
         self.job = queue.this_job() or "no-job"
         self.n_restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
-        self.signal: int | None = None
-        self.can_poll = False
-        for number in (signal.SIGUSR2, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
         index = int(os.environ["SLURM_ARRAY_TASK_ID"])
         keys = self.submission.array(self.number).elements[index]
         outcomes = {key: self._build(self.submission.stages[key]) for key in keys}
@@ -65,8 +67,9 @@ class Job:
         if bad:
             raise StageFailed(f"not built: {bad}; the logs are in {self.store.root}/.logs")
 
-    def checkpoint(self, *_: Any) -> None:
-        """Submitit's hook; the signals are ours, see _on_signal."""
+    def checkpoint(self, *_: Any) -> DelayedSubmission:
+        """For a signal before the handlers are ours: Submitit queues the job again as it was."""
+        return DelayedSubmission(self)
 
     def _build(self, stage: Stage) -> str:
         """built | failed | blocked; does not return where the job has to stop."""
@@ -139,5 +142,5 @@ class NextWave:
 
         go_on(Submission(Path(self.folder)), is_retry=False)
 
-    def checkpoint(self, *_: Any) -> None:
-        """Submitit's hook: a preempted wave is queued again by SLURM."""
+    def checkpoint(self, *_: Any) -> DelayedSubmission:
+        return DelayedSubmission(self)

@@ -229,7 +229,9 @@ def _sbatch_next_wave(submission: Submission, job_ids: Sequence[str]) -> None:
 def _executor(submission: Submission, folder: Path, parameters: dict[str, Any], kind: str) -> submitit.SlurmExecutor:
     """Submitit's, running the code as it was at submission."""
     exec, site = submission.exec, submission.settings["options"]["site"]
-    executor = submitit.SlurmExecutor(folder=folder, python=shlex.quote(sys.executable))
+    # until Python has set its handlers, the signal that asks for a checkpoint would end it and so fail the job
+    python = f"""bash -c 'trap "" USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
+    executor = submitit.SlurmExecutor(folder=folder, python=python)
     exports = {
         "PYTHONPATH": submission.settings["code"], "PYTHONSAFEPATH": "1",  # not the checkout in the working directory
         "TMPDIR": site["scratch"], **dict.fromkeys(THREADS, str(exec.n_threads)),
