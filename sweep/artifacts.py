@@ -102,6 +102,9 @@ class Manifest:
     @staticmethod
     def of_json(text: str) -> Manifest:
         raw = json.loads(text)
+        for expected in raw["files"].values():
+            if not {"n_bytes", "sha256"} <= expected.keys():
+                raise ValueError("a file without size or hash")
         return Manifest(**{**raw, "cost": Cost(**raw["cost"])})
 
 
@@ -162,7 +165,7 @@ class Store:
             return None
         try:
             manifest = Manifest.of_json((folder / MANIFEST).read_text())
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._corrupt(key, f"its {MANIFEST} cannot be read ({type(error).__name__})") from error
         if manifest.key != key:
             raise self._corrupt(key, f"its manifest is that of {manifest.key}")
