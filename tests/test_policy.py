@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_policy import WORDS, rows, tiny_policy, weights
+from tokenizers.processors import Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sweep.models import encode_continuation, encode_prefix, load_policy, new_policy, save_policy
+from tests.tiny_policy import WORDS, rows, tiny_policy, weights
 
 SHAPE = {
     "hidden_size": 16,
@@ -88,9 +89,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     save_policy(policy, tmp_path)
     torch.save(policy.model.state_dict(), tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(
-        ValueError, match=r"expected weights in safetensors and found only pytorch_model\.bin, a pickle"
-    ):
+    with pytest.raises(ValueError, match=r"in safetensors and found only pytorch_model\.bin, a pickle"):
         load_policy(str(tmp_path), revision=None, device="cpu", dtype="float32")
 
 
@@ -141,3 +140,19 @@ def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
 def test_an_unknown_word_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"words that the tokenizer does not know: \['f99'\]"):
         encode_prefix(tiny_policy(), "2 f1 f99 |")
+
+
+def test_a_tokenizer_without_an_end_of_sequence_token_is_refused(tmp_path: Path) -> None:
+    policy = tiny_policy()
+    policy.tokenizer.eos_token = None
+    save_policy(policy, tmp_path)
+    with pytest.raises(ValueError, match="end-of-sequence token, without which no solution ends"):
+        load_policy(str(tmp_path), revision=None, device="cpu", dtype="float32")
+
+
+def test_an_empty_prefix_needs_a_beginning_of_sequence_token() -> None:
+    policy = tiny_policy()
+    assert encode_prefix(policy, "") == [1]
+    policy.tokenizer.backend_tokenizer.post_processor = Sequence([])
+    with pytest.raises(ValueError, match="the prefix '' has no tokens"):
+        encode_prefix(policy, "")

@@ -1,14 +1,15 @@
 """A policy small enough to train inside a test, and rows of a toy language for it."""
 
 import copy
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 
 from sweep.data.records import Pair, Row
+from sweep.methods.dpo import dpo_loss
 from sweep.methods.sft import sft_loss
-from sweep.models import Optim, Policy, new_policy, train
+from sweep.models import Optim, Policy, TrainCost, new_policy, train
 
 WORDS = [*(f"f{i}" for i in range(8)), *(str(i) for i in range(5)), "|", ";", "ans"]
 
@@ -61,3 +62,18 @@ def _trained_policy() -> Policy:
 
 def weights(policy: Policy) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in policy.model.parameters()])
+
+
+OPTIM = Optim(lr=1e-2, n_updates=12, batch_size=8, weight_decay=0.01, embedding_lr_scale=3.0)
+PREFERENCE = partial(dpo_loss, beta=0.3)
+
+
+def trained(
+    policy: Policy, data: list[Row] | list[Pair], *, optim: Optim = OPTIM, seed: int = 0, **options
+) -> TrainCost:
+    is_pairs = isinstance(data[0], Pair)
+    options = {
+        "log": lambda update, metrics: None,
+        "reference": tiny_policy(seed=8) if is_pairs else None,
+    } | options
+    return train(policy, data, PREFERENCE if is_pairs else sft_loss, optim, seed=seed, **options)

@@ -172,10 +172,11 @@ def load_policy(folder_or_name: str, *, revision: str | None, device: str, dtype
             f"could not open it: {str(error).strip().splitlines()[0]}. Build the artifact again, or name a "
             "revision whose weights are in safetensors"
         ) from error
-    if tokenizer.eos_token_id is None:
+    if tokenizer.eos_token_id is None or not tokenizer.is_fast:
         raise ValueError(
-            f"{folder_or_name}: the tokenizer has no end-of-sequence token, so no solution could ever end; "
-            "choose a model whose tokenizer names one"
+            f"{folder_or_name}: expected a fast tokenizer (tokenizer.json) with an end-of-sequence token, "
+            f"without which no solution ends; found {type(tokenizer).__name__} and "
+            f"{tokenizer.eos_token}; choose another model"
         )
     place = torch.device(device)
     return Policy(model.eval().to(place), tokenizer, place)
@@ -240,9 +241,10 @@ def encode_continuations(policy: Policy, texts: Sequence[str], are_final: Sequen
 def _token_ids(policy: Policy, texts: Sequence[str], *, is_prefix: bool) -> list[list[int]]:
     if not texts:
         return []
-    encoded = policy.tokenizer(
-        list(texts), add_special_tokens=is_prefix, return_attention_mask=False, verbose=False
-    )["input_ids"]
+    backend = policy.tokenizer.backend_tokenizer  # a quarter of the time of calling the tokenizer itself
+    backend.no_truncation()
+    backend.no_padding()
+    encoded = [e.ids for e in backend.encode_batch_fast(list(texts), add_special_tokens=is_prefix)]
     unk_id = policy.tokenizer.unk_token_id
     for text, ids in zip(texts, encoded, strict=True):
         if unk_id is not None and unk_id in ids:
@@ -254,9 +256,3 @@ def _token_ids(policy: Policy, texts: Sequence[str], *, is_prefix: bool) -> list
                 "domain's vocabulary and pretrain the base again, or take the text out"
             )
     return encoded
-
-
-def to_device(policy: Policy, device: str) -> Policy:
-    """The same policy, its weights moved in place."""
-    place = torch.device(device)
-    return Policy(policy.model.to(place), policy.tokenizer, place)

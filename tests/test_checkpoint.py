@@ -1,0 +1,80 @@
+"""A run that is stopped or killed ends in the same bits, and a checkpoint is never opened on trust."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from sweep.data.records import Pair, Row
+from sweep.models import Interrupted
+from tests.tiny_policy import pairs, rows, tiny_policy, trained, trained_policy, weights
+
+
+@pytest.mark.parametrize("data", [rows(20), pairs(20, is_final=True)], ids=["rows", "pairs"])
+def test_an_interrupted_run_resumes_to_the_same_bits(data: list[Row] | list[Pair], tmp_path: Path) -> None:
+    straight, resumed = trained_policy(), trained_policy()
+    cost = trained(straight, data)
+    answers = iter([False] * 6 + [True])
+    with pytest.raises(Interrupted, match="after update 7 of 12"):
+        trained(resumed, data, checkpoint_dir=tmp_path, should_stop=lambda: next(answers))
+    fresh, logged = trained_policy(), []
+    resumed_cost = trained(
+        fresh, data, checkpoint_dir=tmp_path, log=lambda update, metrics: logged.append(update)
+    )
+    assert logged == [8, 9, 10, 11, 12]
+    assert torch.equal(weights(fresh), weights(straight))
+    assert (resumed_cost.n_updates, resumed_cost.n_trained_tokens) == (cost.n_updates, cost.n_trained_tokens)
+
+
+def test_a_killed_run_resumes_from_its_last_timed_checkpoint(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def log(update: int, metrics: dict[str, float]) -> None:
+        if update == 9:
+            raise Killed  # after checkpoint 8, before checkpoint 9
+
+    straight, resumed = trained_policy(), trained_policy()
+    trained(straight, rows(20))
+    with pytest.raises(Killed):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, checkpoint_every_s=0.0, log=log)
+    assert [path.name for path in tmp_path.iterdir()] == ["update-00000008"]
+    (tmp_path / "writing-abc").mkdir()  # what a kill in the middle of a checkpoint leaves
+    trained(resumed, rows(20), checkpoint_dir=tmp_path)
+    assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_a_checkpoint_of_other_rows_or_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    for data, seed in ((rows(20, seed=9), 0), (rows(20), 1)):
+        with pytest.raises(ValueError, match="made with other rows, settings or seed"):
+            trained(trained_policy(), data, seed=seed, checkpoint_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["state.pt", "weights.safetensors"])
+def test_a_truncated_checkpoint_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    file = tmp_path / "update-00000001" / name
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match="update-00000001: expected a checkpoint of this trainer"):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    torch.save({"identity": partial(print, "code")}, tmp_path / "update-00000001" / "state.pt")
+    with pytest.raises(ValueError, match="could not read it"):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trained(tiny_policy(max_length=48), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    wider = tiny_policy()
+    wider.model.model.norm.weight = torch.nn.Parameter(torch.ones(1))
+    with pytest.raises(ValueError, match="other names or shapes than the model's"):
+        trained(wider, rows(20), checkpoint_dir=tmp_path)
