@@ -35,6 +35,7 @@ class Phase:
     skip_easy: float = 0.0
     batch_size: int = 64
     embedding_lr_scale: float = 1.0
+    schedule: str = "cosine"  # "constant" where the next phase goes on from a working learning rate
 
     def __post_init__(self) -> None:
         for name in (
