@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_policy import pairs, rows, tiny_policy, trained, trained_policy, weights
 
 from sweep.data.records import Pair, Row
 from sweep.models import Interrupted
-from tests.tiny_policy import pairs, rows, tiny_policy, trained, trained_policy, weights
 
 
 @pytest.mark.parametrize("data", [rows(20), pairs(20, is_final=True)], ids=["rows", "pairs"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from tiny_policy import pairs, rows, tiny_policy, trained_policy
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
@@ -15,7 +16,6 @@ from sweep.data.records import Pair, Row
 from sweep.methods.dpo import dpo_loss
 from sweep.methods.sft import sft_loss
 from sweep.models import Loss, Optim, Policy, encode_continuation, encode_prefix, train
-from tests.tiny_policy import pairs, rows, tiny_policy, trained_policy
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of TRL and transformers to each other
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_policy import WORDS, rows, tiny_policy, weights
 from tokenizers.processors import Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sweep.models import encode_continuation, encode_prefix, load_policy, new_policy, save_policy
-from tests.tiny_policy import WORDS, rows, tiny_policy, weights
 
 SHAPE = {
     "hidden_size": 16,

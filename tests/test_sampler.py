@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny_policy import rows, tiny_policy, trained_policy
 
 from sweep.data.records import Row
 from sweep.models import (
@@ -14,7 +15,6 @@ from sweep.models import (
     n_sampled_tokens,
     sample,
 )
-from tests.tiny_policy import rows, tiny_policy, trained_policy
 
 PREFIXES = [row.prefix for row in rows(24, seed=7)]
 SHARP = 12.0  # factor on the weights of an untrained model, so that its distributions are uneven

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from tiny_policy import OPTIM, pairs, rows, tiny_policy, trained, trained_policy, weights
 
 from sweep.data.records import Pair, Row
 from sweep.methods.sft import sft_loss
 from sweep.models import Optim, Policy, sample, train
 from sweep.models.optim import batch_indices, lr_factor
 from sweep.models.sequences import micro_batches
-from tests.tiny_policy import OPTIM, pairs, rows, tiny_policy, trained, trained_policy, weights
 
 
 def gradient(policy: Policy, data: list[Row] | list[Pair], micro_batch_tokens: int) -> torch.Tensor:
