@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_policy import WORDS, rows, tiny_policy, weights
+from tokenizers import Tokenizer, decoders, models, normalizers
 from tokenizers.processors import Sequence
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from sweep.models import encode_continuation, encode_prefix, load_policy, new_policy, save_policy
+from sweep.models.policy import SPECIAL_TOKENS, decode_continuations
 
 SHAPE = {
     "hidden_size": 16,
@@ -156,3 +158,25 @@ def test_an_empty_prefix_needs_a_beginning_of_sequence_token() -> None:
     policy.tokenizer.backend_tokenizer.post_processor = Sequence([])
     with pytest.raises(ValueError, match="the prefix '' has no tokens"):
         encode_prefix(policy, "")
+
+
+def test_a_step_has_the_same_tokens_alone_as_inside_its_solution_even_in_sentencepiece() -> None:
+    # as in Llama 2: a space is put before every text, and stripped when it is read back
+    characters = [*SPECIAL_TOKENS, "\u2581", "<0x0A>", *"abc"]
+    backend = Tokenizer(
+        models.BPE({c: i for i, c in enumerate(characters)}, [], unk_token="<unk>", byte_fallback=True)
+    )
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    policy = tiny_policy()
+    policy.tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", unk_token="<unk>")
+    solution = ["a b\n", "c a\n", " c"]
+    whole = encode_continuation(policy, "".join(solution), False)
+    alone = [encode_continuation(policy, step, False) for step in solution]
+    assert [i for ids in alone for i in ids] == whole
+    assert decode_continuations(policy, alone) == solution
+    assert policy.tokenizer.decode(alone[2]) == "c"  # the plain reading loses the space

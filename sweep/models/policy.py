@@ -238,13 +238,24 @@ def encode_continuations(policy: Policy, texts: Sequence[str], are_final: Sequen
     ]
 
 
+def decode_continuations(policy: Policy, continuations: Sequence[Sequence[int]]) -> list[str]:
+    """Texts such that prefix + text is what the tokens say; special tokens are left out."""
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    before = _newline_ids(policy)
+    n_before = len(policy.tokenizer.decode(before, **options))
+    texts = policy.tokenizer.batch_decode([[*before, *ids] for ids in continuations], **options)
+    return [text[n_before:] for text in texts]
+
+
 def _token_ids(policy: Policy, texts: Sequence[str], *, is_prefix: bool) -> list[list[int]]:
     if not texts:
         return []
     backend = policy.tokenizer.backend_tokenizer  # a quarter of the time of calling the tokenizer itself
     backend.no_truncation()
     backend.no_padding()
-    encoded = [e.ids for e in backend.encode_batch_fast(list(texts), add_special_tokens=is_prefix)]
+    before = [] if is_prefix else _newline_ids(policy)
+    lines = ["\n" + text for text in texts] if before else list(texts)
+    encoded = [e.ids[len(before) :] for e in backend.encode_batch_fast(lines, add_special_tokens=is_prefix)]
     unk_id = policy.tokenizer.unk_token_id
     for text, ids in zip(texts, encoded, strict=True):
         if unk_id is not None and unk_id in ids:
@@ -256,3 +267,14 @@ def _token_ids(policy: Policy, texts: Sequence[str], *, is_prefix: bool) -> list
                 "domain's vocabulary and pretrain the base again, or take the text out"
             )
     return encoded
+
+
+def _newline_ids(policy: Policy) -> list[int]:
+    """What to put before a continuation so that it is read as the middle of a text; mostly nothing.
+
+    SentencePiece tokenizers (Llama 2) put a space before every text, which would make a step that
+    starts a line another sequence of tokens than inside the whole solution.
+    """
+    backend = policy.tokenizer.backend_tokenizer
+    puts_space = backend.encode("a", add_special_tokens=False).tokens[0].startswith("\u2581")
+    return backend.encode("\n", add_special_tokens=False).ids if puts_space else []

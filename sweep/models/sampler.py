@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
 
-from sweep.models.policy import Policy, encode_prefixes
+from sweep.models.policy import Policy, decode_continuations, encode_prefixes
 
 MIN_ENDED = 0.2  # fraction of a batch that has ended before the cache is copied without it
 
@@ -262,7 +262,7 @@ def _completions(policy: Policy, tokens: Tensor, logps: Tensor | None) -> list[C
     finished = is_eos.any(1)
     lengths = torch.where(finished, is_eos.int().argmax(1) + 1, tokens.shape[1]).tolist()
     rows = [ids[:n] for ids, n in zip(tokens.tolist(), lengths, strict=True)]
-    texts = policy.tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    texts = decode_continuations(policy, rows)
     row_logps = (
         [None] * len(rows) if logps is None else [v[:n] for v, n in zip(logps.tolist(), lengths, strict=True)]
     )

@@ -174,7 +174,8 @@ def _start(
     )
     if reference is not None:
         with run.autocast():
-            run.reference_logp_sums = logp_sums(reference, items, micro_batch_tokens).to(accelerator.device)
+            scores = logp_sums(reference, items, micro_batch_tokens).to(accelerator.device)
+        run.reference_logp_sums = scores.clone()  # of an inference tensor, which autograd cannot keep
     return run
 
 
