@@ -1,4 +1,8 @@
-"""python -m analysis report TABLE --out DIR"""
+"""python -m analysis fit | multiplier | design | validate | report | figures | published
+
+    TABLE is a folder written by `python -m sweep collect`, or any .csv or .parquet file.
+Exit codes: 0 done, 2 a mistake in the table or the options (one paragraph on stderr).
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,132 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis.report import Options, write_report
+from analysis import chinchilla, commands, printing, published, report
+from analysis.table import Columns
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis", description="multipliers, intervals and figures"
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    report = commands.add_parser("report", help="write the page, figures and tables of a results table")
-    report.add_argument("table")
-    report.add_argument("--out", required=True)
-    report.add_argument("--baseline", default="SFT")
-    report.add_argument("--law", default="auto")
-    report.add_argument("--draws", type=int, default=4000)
-    report.add_argument("--seed", type=int, default=0)
-    report.add_argument("--level", type=float, default=0.95)
-    asked = parser.parse_args(arguments)
+    asked = _parser().parse_args(arguments)
     try:
-        print(
-            write_report(
-                asked.table,
-                asked.out,
-                Options(asked.baseline, asked.law, asked.draws, asked.seed, asked.level),
-            )
-        )
+        print(asked.run(asked))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        return 0
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest="command", required=True)
+    fit = _command(kinds, "fit", _fit, "the laws of each arm")
+    fit.add_argument("--objective", choices=("huber", "least_squares"), default="huber", help="of --law chinchilla")
+    fit.add_argument("--delta", type=float, default=1e-3, help="of the Huber objective")
+    fit.add_argument("--n-params", default="n_params", help="column of model sizes, for --law chinchilla")
+    fit.add_argument("--n-tokens", default="n_tokens", help="column of data sizes, for --law chinchilla")
+    multiplier = _command(kinds, "multiplier", _multiplier, "what one of an arm's problems is worth in the baseline's")
+    where = multiplier.add_mutually_exclusive_group()
+    where.add_argument("--at-error", type=float)
+    where.add_argument("--at-size", type=float)
+    design = _command(kinds, "design", _design, "what to run next")
+    design.add_argument("--width", type=float, help="wanted: m within this factor either way, for example 1.25")
+    design.add_argument("--tell", type=float, default=2.0, help="wanted: this multiplier told from 1")
+    _command(kinds, "validate", _validate, "held-out error of each law")
+    for name, what in (("report", "figures, tables, verdicts and the page"), ("figures", "the figures alone")):
+        _command(kinds, name, _report, what).add_argument("--out", required=True, help="folder to write")
+    others = kinds.add_parser("published", help="others' tables: fits and multipliers")
+    others.add_argument("--json", action="store_true")
+    others.add_argument("--draws", type=int, default=2000)
+    others.set_defaults(run=_published)
+    return parser
+
+
+def _command(kinds: argparse._SubParsersAction, name: str, run, what: str) -> argparse.ArgumentParser:
+    """A subcommand with the options that all share."""
+    one = kinds.add_parser(name, help=what)
+    one.set_defaults(run=run)
+    one.add_argument("table", metavar="TABLE")
+    one.add_argument("--json", action="store_true", help="one JSON object")
+    one.add_argument("--baseline", default="SFT")
+    one.add_argument("--of", action="append", default=[], metavar="ARM", help="an arm to look at; may repeat")
+    one.add_argument("--law", default="auto")
+    one.add_argument("--draws", type=int, default=4000)
+    one.add_argument("--seed", type=int, default=0, help="of the draws")
+    one.add_argument("--level", type=float, default=0.95)
+    one.add_argument("--cost", metavar="COLUMN", help="axis in place of the size, for example total_seconds")
+    one.add_argument("--unpaired", action="store_true", help="arms were tested on different problems")
+    columns = one.add_argument_group("columns")
+    columns.add_argument("--arm", default="arm")
+    columns.add_argument("--x", default="n_problems")
+    columns.add_argument("--y", help="is_correct, n_correct or error, whichever is there; of a sweep greedy or sampled")
+    columns.add_argument("--y-is", choices=("error", "accuracy"))
+    columns.add_argument("--unit", choices=("fraction", "percent"), default="fraction")
+    columns.add_argument("--seed-column", default="seed")
+    columns.add_argument("--problem", default="problem_id")
+    columns.add_argument("--n-test", default="n_test")
+    columns.add_argument("--stderr", help="column with the standard error of y")
+    columns.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="rows to read")
+    return one
+
+
+def options(asked: argparse.Namespace) -> commands.Options:
+    """The parsed options as a value."""
+    bad = [one for one in asked.where if "=" not in one]
+    if bad:
+        raise ValueError(f"--where {bad[0]}: COLUMN=VALUE was expected, for example --where split=test")
+    columns = Columns(
+        arm=asked.arm, x=asked.x, seed=asked.seed_column, y=asked.y, y_is=asked.y_is, unit=asked.unit,
+        problem=asked.problem, n_test=asked.n_test, stderr=asked.stderr,
+        filters=dict(one.split("=", 1) for one in asked.where),
+    )
+    return commands.Options(
+        baseline=asked.baseline, law=asked.law, n_draws=asked.draws, seed=asked.seed, level=asked.level,
+        columns=columns, cost=asked.cost, of=tuple(asked.of), is_unpaired=asked.unpaired,
+    )
+
+
+def _fit(asked: argparse.Namespace) -> str:
+    if asked.law == "chinchilla":
+        points = chinchilla.read_losses(asked.table, asked.n_params, asked.n_tokens, asked.y or "loss")
+        found = chinchilla.fit_chinchilla(points, objective=asked.objective, delta=asked.delta, seed=asked.seed,
+                                          n_draws=min(asked.draws, 200), level=asked.level)
+        return printing.as_json(found) if asked.json else printing.fits_text(found)
+    found = commands.fits(asked.table, options(asked))
+    if asked.json:
+        return printing.as_json({"fits": found} if isinstance(found, tuple) else found)
+    return printing.fits_text(found)
+
+
+def _multiplier(asked: argparse.Namespace) -> str:
+    found = commands.multipliers(asked.table, options(asked), at_error=asked.at_error, at_size=asked.at_size)
+    if not asked.json:
+        return printing.results_text(found)
+    objects = [printing.result_object(one) for one in found]
+    return printing.as_json(objects[0] if len(objects) == 1 else {"multipliers": objects})
+
+
+def _design(asked: argparse.Namespace) -> str:
+    found = commands.what_next(asked.table, options(asked), width=asked.width, tell=asked.tell)
+    return printing.as_json({"plans": found}) if asked.json else printing.plans_text(found)
+
+
+def _validate(asked: argparse.Namespace) -> str:
+    chosen = options(asked)
+    found = commands.held_out(asked.table, chosen, None if asked.law == "auto" else [asked.law])
+    return printing.as_json(found) if asked.json else printing.validation_text(found)
+
+
+def _report(asked: argparse.Namespace) -> str:
+    write = report.write_report if asked.command == "report" else report.write_figures
+    written = write(asked.table, asked.out, options(asked))
+    return printing.as_json({"written": [str(path) for path in written]}) if asked.json else str(written[0])
+
+
+def _published(asked: argparse.Namespace) -> str:
+    found = published.implications(n_draws=asked.draws)
+    return printing.as_json(found) if asked.json else published.text(found)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from analysis.style import (
     MAIN_ARMS,
     TEXT_WIDTH,
     end_labels,
+    ink,
     log_error_axis,
     log_size_axis,
     look,
@@ -37,7 +38,7 @@ def error_against_n_problems(
     arms = list(arms or _main(table.arms, baseline))
     looks = look(table.arms)
     with paper():
-        figure, grid = new_figure(TEXT_WIDTH, 3.7)
+        figure, grid = new_figure(TEXT_WIDTH, 3.6)
         axes = grid[0, 0]
         lows, highs, ends = [], [], []
         for arm in arms:
@@ -62,7 +63,12 @@ def error_against_n_problems(
         log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), f"test {table.y_name}")
         axes.set_xlim(sizes.min() / 1.12, sizes.max() * 1.12)
         _draw_shifts(axes, comparison, [one for one in shifts if one.arm in arms], looks)
-        end_labels(axes, ends)
+        worth = {one.arm: multiplier_text(one) for one in shifts}
+        end_labels(
+            axes,
+            [(x, y, f"{arm}\n{worth[arm]}" if arm in worth else arm, colour) for x, y, arm, colour in ends],
+            least_gap=0.105,
+        )
     return figure
 
 
@@ -158,23 +164,24 @@ def _draw_shifts(axes: Axes, comparison: Comparison, shifts: Sequence[Multiplier
             arrowprops={
                 "arrowstyle": f"{head},head_width=0.18,head_length=0.35",
                 "color": colour,
-                "linewidth": 1.0,
+                "linewidth": 1.1,
                 "shrinkA": 0,
                 "shrinkB": 0,
                 "linestyle": "-" if m.bound == "=" else (0, (4, 2)),
             },
         )
+        share = 0.30 + 0.22 * (len(used) % 3)
         axes.annotate(
-            multiplier_text(m),
-            (np.sqrt(n_1 * end), e),
-            xytext=(0, 3),
+            multiplier_text(m, with_interval=False),
+            (n_1 ** (1 - share) * end**share, e),
+            xytext=(0, 1.5 if len(used) > 1 else -2.5),
             textcoords="offset points",
             ha="center",
-            va="bottom",
+            va="bottom" if len(used) > 1 else "top",
             fontsize=8,
-            color=colour,
+            color=ink(colour),
             zorder=6,
-            path_effects=[withStroke(linewidth=2.2, foreground="white")],
+            path_effects=[withStroke(linewidth=2.6, foreground="white")],
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from analysis import saturating
 from analysis.forms import FORMS, Curves, form
 from analysis.notes import Note, note
-from analysis.profile import B_MAX, best_slopes, project, slope_grid
+from analysis.profile import B_MAX, best_slopes, project, scan, slope_grid
 
 N_STARTS = 400
 OBJECTIVE = "weighted least squares on the error, O(1) scale, variable projection"
@@ -90,6 +90,9 @@ def fit_curves(
     z = ln_n - ln_n.mean()
     if law == "log_linear":
         return _log_linear(z, errors, weights, ln_n.mean())
+    if law == "log_log":
+        line = _log_linear(z, np.log(np.maximum(errors, 1e-12)), weights, ln_n.mean())
+        return Curves("log_log", line.ln_n_ref, line.floor, np.exp(line.excess), line.slope)
     if law == "saturating":
         if ceiling is None:
             raise ValueError(
@@ -133,18 +136,16 @@ def fit(
     arm: str,
     law: str,
     ln_n: np.ndarray,
-    errors: np.ndarray,
+    curves: Curves,
+    observed: np.ndarray,
     weights: np.ndarray,
     variance: np.ndarray,
     *,
     level: float = 0.95,
     ceiling: float | None = None,
 ) -> FitResult:
-    """The law fitted to `errors` (1 + n_draws, n_sizes), the observed means in row 0."""
-    observed = errors[0]
-    first = fit_curves(law, ln_n, observed[None], weights, ceiling=ceiling, n_grid=N_STARTS)
-    rest = fit_curves(law, ln_n, errors[1:], weights, ceiling=ceiling) if len(errors) > 1 else first[:0]
-    curves = _stacked(first, rest)
+    """What can be said of the law on one arm, from its curves (1 + n_draws; the fit to `observed` first)."""
+    first = curves[:1]
     share, is_multimodal, gradient = _diagnosis(law, ln_n, observed, weights, first, ceiling)
     fitted = first.error_at(ln_n)[0]
     bounds = _bounds_hit(law, first)
@@ -158,11 +159,10 @@ def fit(
         else FitStatus.CONVERGED
     )
     n_free = len(ln_n) - form(law).n_params
-    objective = (
-        float((np.square(observed - fitted) / variance).mean()) if np.all(variance > 0) else float("nan")
-    )
+    objective = float((np.square(observed - fitted) / variance).mean()) if np.all(variance > 0) else float("nan")
     params, intervals = _named(law, curves, level)
-    notes = _notes(arm, law, status, bounds, len(ln_n), objective * len(ln_n) / max(n_free, 1), n_free)
+    chi2 = objective * len(ln_n) / max(n_free, 1)
+    notes = _notes(arm, law, status, bounds, len(ln_n), chi2, n_free)
     return FitResult(
         arm,
         law,
@@ -184,7 +184,8 @@ def fit(
     )
 
 
-def _stacked(first: Curves, rest: Curves) -> Curves:
+def stacked(first: Curves, rest: Curves) -> Curves:
+    """Curves of the observed means and of the draws as one."""
     midpoint = None if first.midpoint is None else np.concatenate([first.midpoint, rest.midpoint])
     return Curves(
         first.name,
@@ -205,15 +206,13 @@ def _diagnosis(
     gradient = (
         np.linalg.norm((best.gradient(ln_n)[0] * (w * residual)[:, None]).sum(axis=0)) / np.square(y).sum()
     )
-    if law == "log_linear":
-        return 1.0, False, float(gradient)
+    if law in ("log_linear", "log_log"):
+        return 1.0, False, 0.0
     if law == "saturating":
         return *saturating.basins(ln_n - ln_n.mean(), y, w, ceiling), float(gradient)
     grid = slope_grid(N_STARTS, has_floor=FORMS[law].has_floor)
     one, z = np.ones((len(ln_n), 1)), ln_n - ln_n.mean()
-    values = np.array(
-        [project(b, z, y[None], w, one, has_floor=FORMS[law].has_floor).objective[0] for b in grid]
-    )
+    values = scan(grid, z, y, w, one, has_floor=FORMS[law].has_floor)
     share, is_multimodal = basins_of(values)
     return share, is_multimodal, float(gradient)
 
@@ -255,7 +254,7 @@ def _named(law: str, curves: Curves, level: float) -> tuple[dict[str, float], di
         columns["floor"] = curves.floor
     params = {name: float(values[0]) for name, values in columns.items()}
     params["n_ref"] = float(np.exp(curves.ln_n_ref))
-    if law.startswith("power"):
+    if law.startswith("power") or law == "log_log":
         params["ln_a"] = float(np.log(max(curves.excess[0], 1e-300)) + curves.slope[0] * curves.ln_n_ref)
     intervals = {}
     if len(curves.slope) > 1:

@@ -7,6 +7,7 @@ nothing but n_ref. One nonlinear parameter at most two; the rest enters linearly
     power_floor         y = E + a e^(-b z)                    3
     power_shared        y = a_k e^(-b z)                      b shared by the arms
     power_floor_shared  y = E + a_k e^(-b z)                  b and E shared
+    log_log             ln y = ln a - b z                     2, least squares on ln y, as published exponents are
     log_linear          y = a - b z                           2
     saturating          y = E + (C - E) / (1 + e^(b (z - t))) 3, C the measured error at zero data
 
@@ -52,6 +53,7 @@ FORMS: dict[str, Form] = {
             has_floor=True,
             is_shared=True,
         ),
+        Form("log_log", "ln y = ln a - b ln(n/n_ref)", 2, 3),
         Form("log_linear", "y = a - b ln(n/n_ref)", 2, 3),
         Form("saturating", "y = E + (C - E) / (1 + (n/n_0)^b), C measured", 3, 5, has_floor=True),
     )

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.fit import FitResult, FitStatus, fit, fit_curves, interval
+from analysis.fit import N_STARTS, FitResult, FitStatus, fit, fit_curves, interval, stacked
 from analysis.forms import FORMS, Curves, Isotonic, form, isotonic
 from analysis.notes import Note, note, sorted_notes
 from analysis.resample import Draws
@@ -84,6 +84,7 @@ class Comparison:
         self.draws, self.level, self.asked_law = draws, level, law
         self.errors = np.concatenate([draws.observed[None], draws.errors])
         self.fit, self.curves, self.isotonic = cache(self._fit), cache(self._curves), cache(self._isotonic)
+        self.point = cache(self._point)
 
     def ln_n(self, arm: str) -> np.ndarray:
         return np.log(self.draws.table.cells["x"].to_numpy(float)[self.draws.table.cells_of(arm)])
@@ -91,6 +92,10 @@ class Comparison:
     def arm_errors(self, arm: str) -> np.ndarray:
         """(1 + n_draws, n_sizes), the observed means first."""
         return self.errors[:, self.draws.table.cells_of(arm)]
+
+    def sizes(self, arm: str) -> list[float]:
+        """The arm's sizes on the axis of the fit, from the smallest up."""
+        return self.draws.table.cells["x"].to_numpy(float)[self.draws.table.cells_of(arm)].tolist()
 
     def n_sizes(self, arm: str) -> int:
         return len(self.draws.table.cells_of(arm))
@@ -109,32 +114,52 @@ class Comparison:
             arm,
             law,
             self.ln_n(arm),
-            self.arm_errors(arm),
-            self.draws.weights[cells],
-            self.draws.variance[cells],
+            self.curves(arm, law),
+            self.draws.observed[cells],
+            self._weights(arm),
+            self.draws.fit_variance[cells],
             level=self.level,
-            ceiling=self.draws.table.reference_error,
+            ceiling=self._ceiling(),
         )
 
-    def _curves(self, arm: str, law: str) -> Curves:
-        return self.fit(arm, law).curves
+    def _curves(self, arm: str, law: str) -> Curves | Isotonic:
+        """(1 + n_draws) curves of the arm."""
+        if law == "isotonic":
+            return self.isotonic(arm)
+        self._refuse_few(arm)
+        drawn = self.arm_errors(arm)[1:]
+        rest = fit_curves(law, self.ln_n(arm), drawn, self._weights(arm), ceiling=self._ceiling())
+        return stacked(self.point(arm, law), rest)
+
+    def _point(self, arm: str, law: str) -> Curves | Isotonic:
+        """The curve of the observed means alone."""
+        if law == "isotonic":
+            return isotonic(self.ln_n(arm), self.arm_errors(arm)[:1], self._weights(arm))
+        observed = self.arm_errors(arm)[:1]
+        return fit_curves(
+            law, self.ln_n(arm), observed, self._weights(arm), ceiling=self._ceiling(), n_grid=N_STARTS
+        )
+
+    def _weights(self, arm: str) -> np.ndarray:
+        return self.draws.weights[self.draws.table.cells_of(arm)]
+
+    def _ceiling(self) -> float | None:
+        return self.draws.table.reference_error
 
     def _refuse_few(self, arm: str) -> None:
         if self.n_sizes(arm) < 3:
-            sizes = ", ".join(f"{n:g}" for n in np.exp(self.ln_n(arm)))
+            sizes = ", ".join(f"{n:g}" for n in self.sizes(arm))
             raise ValueError(
                 f"{self.draws.table.path}: {arm} has runs at {self.draws.table.x_name}={sizes} alone, "
                 "a curve needs 3 sizes or more; run the missing sizes, or name another baseline"
             )
 
     def _isotonic(self, arm: str) -> Isotonic:
-        return isotonic(
-            self.ln_n(arm), self.arm_errors(arm), self.draws.weights[self.draws.table.cells_of(arm)]
-        )
+        return isotonic(self.ln_n(arm), self.arm_errors(arm), self._weights(arm))
 
     def observed_range(self, arm: str) -> tuple[float, float]:
         """Least and largest observed error of the arm, made monotone."""
-        errors = self.isotonic(arm).errors[0]
+        errors = self.point(arm, "isotonic").errors[0]
         return float(errors[-1]), float(errors[0])
 
     def overlap(self, arm: str, baseline: str) -> tuple[float, float] | None:
@@ -156,8 +181,7 @@ class Comparison:
             return ln_n_0 - ln_n_1
 
     def _ln_size(self, arm: str, errors: np.ndarray, law: str) -> np.ndarray:
-        curves = self.isotonic(arm) if law == "isotonic" else self.curves(arm, law)
-        return curves.ln_size_at(errors)
+        return self.curves(arm, law).ln_size_at(errors)
 
     def laws(self, *arms: str) -> tuple[str, ...]:
         """Laws that all the arms have the sizes for, and isotonic interpolation."""
@@ -177,7 +201,14 @@ class Comparison:
         self._refuse_few(arm)
         law = self.law_of(arm, baseline)
         at = np.array([error])
-        forms = {one: _exp(self.ln_m(arm, baseline, at, one)[0, 0]) for one in self.laws(arm, baseline)}
+        forms = {
+            one: _exp(
+                self._difference(
+                    self.point(baseline, one).ln_size_at(at)[0, 0], self.point(arm, one).ln_size_at(at)[0, 0]
+                )
+            )
+            for one in self.laws(arm, baseline)
+        }
         return self._reading(
             arm,
             baseline,
@@ -201,7 +232,7 @@ class Comparison:
         else:
             place = np.flatnonzero(np.abs(self.ln_n(arm) - ln_n) < 1e-6)
             if not len(place):
-                sizes = ", ".join(f"{n:g}" for n in np.exp(self.ln_n(arm)))
+                sizes = ", ".join(f"{n:g}" for n in self.sizes(arm))
                 raise ValueError(
                     f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes"
                 )
@@ -220,33 +251,22 @@ class Comparison:
 
     def at_sizes(self, arm: str, baseline: str) -> list[Multiplier]:
         """The multiplier at each of the arm's own sizes."""
-        return [self.at_size(arm, baseline, float(size)) for size in np.exp(self.ln_n(arm))]
+        return [self.at_size(arm, baseline, size) for size in self.sizes(arm)]
 
     def headline(self, arm: str, baseline: str) -> Multiplier:
-        """One number for a pair: at the geometric middle of the overlap, else the strongest bound its sizes give."""
+        """One number for a pair: at the geometric middle of the overlap, else the best reading at the arm's sizes."""
         self._refuse_few(baseline)
         shared = self.overlap(arm, baseline) if self.n_sizes(arm) >= 3 else None
         if shared:
             return self.at_error(arm, baseline, float(np.sqrt(shared[0] * shared[1])))
-        low, high = self.observed_range(baseline)
-        readings = self.at_sizes(arm, baseline)
-        above = [one for one in readings if one.bound == ">="]
-        below = [one for one in readings if one.bound == "<="]
-        sure = [one for one in above if one.ci_low >= 0.999 * one.multiplier]
-        sure_below = [one for one in below if one.ci_high <= 1.001 * one.multiplier]
-        chosen = (sure or above or sure_below[::-1] or below[::-1] or readings[len(readings) // 2 :])[0]
-        why = (
-            f"{arm} and {baseline} share no usable range of error ({arm} "
-            f"{self.observed_range(arm)[0]:.3f}..{self.observed_range(arm)[1]:.3f}, {baseline} {low:.3f}..{high:.3f})"
+        chosen = self._best_reading(arm, baseline)
+        mine, theirs = self.observed_range(arm), self.observed_range(baseline)
+        what = "a bound" if chosen.bound in (">=", "<=") else "one point"
+        text = (
+            f"{arm} (errors {mine[0]:.3f} to {mine[1]:.3f}) and {baseline} ({theirs[0]:.3f} to {theirs[1]:.3f}) share "
+            f"no range of error wider than the noise: read at {chosen.at_size:g}, {what}"
         )
-        notes = (
-            note(
-                "no_overlap",
-                why
-                + f": read at {chosen.at_size:g}, "
-                + ("a bound" if chosen.bound in (">=", "<=") else "without a bound"),
-            ),
-        )
+        notes = (note("no_overlap", text),)
         if self.n_sizes(arm) < 3:
             notes = (
                 note(
@@ -255,6 +275,22 @@ class Comparison:
                 ),
             )
         return dataclasses.replace(chosen, notes=sorted_notes(notes + chosen.notes))
+
+    def _best_reading(self, arm: str, baseline: str) -> Multiplier:
+        """Of the readings at the arm's sizes: the inner one nearest to the middle of what is shared, else the
+        strongest bound that its whole interval supports, else the strongest bound.
+        """
+        readings = self.at_sizes(arm, baseline)
+        inner = [one for one in readings if one.kind == "interior"]
+        if inner:
+            (low_1, high_1), (low_0, high_0) = self.observed_range(arm), self.observed_range(baseline)
+            middle = np.sqrt(max(low_0, low_1, 1e-9) * min(high_0, high_1))
+            return min(inner, key=lambda one: abs(np.log(one.at_error / middle)))
+        above = [one for one in readings if one.bound == ">="]
+        below = [one for one in readings if one.bound == "<="][::-1]
+        sure = [one for one in above if one.ci_low >= 0.999 * one.multiplier]
+        sure_below = [one for one in below if one.ci_high <= 1.001 * one.multiplier]
+        return (sure or above or sure_below or below or readings[len(readings) // 2 :])[0]
 
     def _reading(
         self,

@@ -6,6 +6,9 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.notes import Note
+from analysis.verdicts import Verdict
+
 STYLE = """
 :root { --ink:#1f2328; --soft:#59636e; --line:#d9dee3; --held:#00664f; --not:#a63603; --open:#6a51a3; }
 * { box-sizing: border-box; }
@@ -76,20 +79,18 @@ def folded(summary: str, inner: str) -> str:
     return f"<details><summary>{html.escape(summary)}</summary>{inner}</details>"
 
 
-def verdict_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
-    """Rows of (claim, question, ruling, evidence)."""
+def verdict_table(rulings: Sequence[Verdict], name: str = "verdicts") -> str:
     body = "".join(
-        f'<tr><td>{html.escape(claim)}<br><span class="soft">{html.escape(question)}</span></td>'
-        f'<td class="ruling {ruling.replace(" ", "-")}">{html.escape(ruling)}</td><td>{html.escape(evidence)}</td></tr>'
-        for claim, question, ruling, evidence in rows
+        f'<tr><td>{html.escape(one.claim)}<br><span class="soft">{html.escape(one.question)}</span></td>'
+        f'<td class="ruling {one.ruling.replace(" ", "-")}">{html.escape(one.ruling)}</td>'
+        f"<td>{html.escape(one.evidence)}</td></tr>"
+        for one in rulings
     )
-    return (
-        '<table id="verdicts"><thead><tr><th>claim</th><th>verdict</th><th>evidence</th></tr></thead>'
-        f"<tbody>{body}</tbody></table>"
-    )
+    head = "<thead><tr><th>claim</th><th>verdict</th><th>evidence</th></tr></thead>"
+    return f'<table id="{name}">{head}<tbody>{body}</tbody></table>'
 
 
-def note_list(notes: Sequence) -> str:
+def note_list(notes: Sequence[Note]) -> str:
     if not notes:
         return paragraph("None.")
     return (

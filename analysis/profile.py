@@ -85,12 +85,22 @@ def best_slopes(
 ) -> np.ndarray:
     """(n_draws,) slopes of least objective: the best grid point, then the root of the derivative beside it."""
     grid = slope_grid(n_grid, has_floor=has_floor)
-    objectives = np.stack([project(b, z, y, w, arm, has_floor=has_floor).objective for b in grid], axis=1)
+    if len(y) == 1:
+        objectives = scan(grid, z, y[0], w, arm, has_floor=has_floor)[None]
+    else:
+        objectives = np.stack([project(b, z, y, w, arm, has_floor=has_floor).objective for b in grid], axis=1)
     best = objectives.argmin(axis=1)
     low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, n_grid - 1)]
     return _root(
         low, high, grid[best], lambda b, rows: project(b, z, y[rows], w, arm, has_floor=has_floor).derivative
     )
+
+
+def scan(
+    grid: np.ndarray, z: np.ndarray, y: np.ndarray, w: np.ndarray, arm: np.ndarray, *, has_floor: bool
+) -> np.ndarray:
+    """(n_grid,) objective of one data vector y (n_cells,) over the grid of slopes."""
+    return project(grid, z, np.repeat(y[None], len(grid), axis=0), w, arm, has_floor=has_floor).objective
 
 
 def _root(low: np.ndarray, high: np.ndarray, start: np.ndarray, derivative) -> np.ndarray:

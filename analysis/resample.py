@@ -38,6 +38,8 @@ class Draws:
         table: where they come from; its `cells` are the columns.
         errors: (n_draws, n_cells).
         variance: (n_cells,) sampling variance of a cell mean (test problems and seeds).
+        fit_variance: (n_cells,) what residuals are judged by: `variance`, or with one seed a cell the test noise
+            alone, since seed variance is then itself read off the residuals.
         weights: (n_cells,) of the fits, inverse variances at the smoothed error, mean 1 within an arm.
         phi: excess seed variance in units of [p (1 - p)]^2; 0 where it cannot be seen.
         df: degrees of freedom behind the interval; inf where the draws already carry them.
@@ -47,6 +49,7 @@ class Draws:
     table: Table
     errors: np.ndarray
     variance: np.ndarray
+    fit_variance: np.ndarray
     weights: np.ndarray
     phi: float
     df: float
@@ -71,7 +74,7 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
         return _residual_draws(table, n_draws, rng)
     p = table.cells["error"].to_numpy(float)
     unit = _bernoulli_unit(table)
-    within = _within_seed_variance(table)
+    within = within_seed_variance(table)
     phi, df, notes = _excess(table, within, unit)
     n_seeds = table.cells["n_seeds"].to_numpy(float)
     if table.kind == "outcomes":
@@ -92,9 +95,19 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
     if phi > 0:
         scale = np.sqrt(df / rng.chisquare(df, size=(n_draws, 1))) if np.isfinite(df) else 1.0
         errors = errors + rng.standard_normal(errors.shape) * scale * unit * np.sqrt(phi / n_seeds)
-    variance = np.maximum(noise, unit / np.maximum(1.0, _n_outcomes(table)) * 0.25) + phi * unit**2 / n_seeds
-    weights = cell_weights(table, phi)
-    return Draws(table, np.maximum(errors, 1e-9), variance, weights, phi, df, method, table.notes + notes)
+    noise = np.maximum(noise, 0.25 * unit / np.maximum(1.0, _n_outcomes(table)))
+    variance = noise + phi * unit**2 / n_seeds
+    return Draws(
+        table=table,
+        errors=np.maximum(errors, 1e-9),
+        variance=variance,
+        fit_variance=noise if (n_seeds[table.cells["x"] > 0] == 1).all() else variance,
+        weights=cell_weights(table, phi),
+        phi=phi,
+        df=df,
+        method=method,
+        notes=table.notes + notes,
+    )
 
 
 def _n_outcomes(table: Table) -> np.ndarray:
@@ -109,7 +122,7 @@ def _bernoulli_unit(table: Table) -> np.ndarray:
     return p * (1 - p)
 
 
-def _within_seed_variance(table: Table) -> np.ndarray:
+def within_seed_variance(table: Table) -> np.ndarray:
     """(n_cells,) variance of one run's mean that the finite test set alone makes, given the problems."""
     cells = table.cells
     if table.kind == "counts":
@@ -318,5 +331,13 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
         notes += (note("one_seed", "one training run a cell: the interval is conditional on these runs"),)
     method = METHODS["errors"] if stderr is None else METHODS["stderr"]
     return Draws(
-        table, np.maximum(errors, 1e-9), variance, weights, 0.0, float(n_free), method, table.notes + notes
+        table=table,
+        errors=np.maximum(errors, 1e-9),
+        variance=variance,
+        fit_variance=variance,
+        weights=weights,
+        phi=0.0,
+        df=float(n_free),
+        method=method,
+        notes=table.notes + notes,
     )

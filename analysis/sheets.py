@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.fit import interval
 from analysis.multiplier import Comparison, Multiplier
+from analysis.validate import Validation, rmsle_at
 from analysis.verdicts import Difference
 from analysis.words import KINDS, count, error_text, interval_text, multiplier_text, times
 
@@ -67,9 +68,12 @@ class Sheet:
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
-    def write(self, folder: Path) -> None:
-        (folder / f"{self.name}.csv").write_text(self.csv(), encoding="utf-8")
-        (folder / f"{self.name}.tex").write_text(self.latex(), encoding="utf-8")
+    def write(self, folder: Path) -> list[Path]:
+        """name.csv and name.tex in the folder."""
+        paths = [folder / f"{self.name}.csv", folder / f"{self.name}.tex"]
+        for path, text in zip(paths, (self.csv(), self.latex()), strict=True):
+            path.write_text(text, encoding="utf-8")
+        return paths
 
 
 _LATEX = {
@@ -97,21 +101,18 @@ def _latex(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
-def multiplier_sheet(name: str, caption: str, results: Sequence[Multiplier], x_name: str) -> Sheet:
-    """One row a multiplier: value or bound, interval, where, kind, spread over laws, share of draws without solution."""
-    columns = (
-        "arm",
-        f"worth in {results[0].baseline if results else 'baseline'} {x_name}",
-        "read at",
-        "kind",
-        "spread over laws",
-        "law",
-        "no solution",
-    )
+def multiplier_sheet(
+    name: str, caption: str, results: Sequence[Multiplier], x_name: str, validation: Validation | None = None
+) -> Sheet:
+    """One row a multiplier: value or bound, where, kind, spread over laws; beside an extrapolated value, how well the
+    law did when it was held to the same distance.
+    """
+    baseline = results[0].baseline if results else "baseline"
+    columns = ("arm", f"worth in {baseline} {x_name}", "read at", "kind", "spread over laws", "law", "no solution")
     rows = [
         (
             m.arm,
-            multiplier_text(m) + _beyond(m),
+            multiplier_text(m) + _beyond(m, validation),
             _place(m),
             KINDS[m.kind],
             interval_text(*m.form_spread, times) if np.isfinite(m.form_spread).all() else "none defined",
@@ -120,47 +121,14 @@ def multiplier_sheet(name: str, caption: str, results: Sequence[Multiplier], x_n
         )
         for m in results
     ]
-    raw_columns = (
-        "arm",
-        "baseline",
-        "at_error",
-        "at_size",
-        "multiplier",
-        "ci_low",
-        "ci_high",
-        "level",
-        "kind",
-        "bound",
-        "law",
-        "method",
-        "status",
-        "frac_censored",
-        "form_low",
-        "form_high",
-        "extrapolated_value",
+    raw = [tuple(getattr(m, field) for field in _RAW) + (*m.form_spread, m.extrapolated_value) for m in results]
+    return Sheet(
+        name, caption, columns, tuple(rows), (*_RAW, "form_low", "form_high", "extrapolated_value"), tuple(raw)
     )
-    raw = [
-        (
-            m.arm,
-            m.baseline,
-            m.at_error,
-            m.at_size,
-            m.multiplier,
-            m.ci_low,
-            m.ci_high,
-            m.level,
-            m.kind,
-            m.bound,
-            m.law,
-            m.method,
-            m.status,
-            m.frac_censored,
-            *m.form_spread,
-            m.extrapolated_value,
-        )
-        for m in results
-    ]
-    return Sheet(name, caption, columns, tuple(rows), raw_columns, tuple(raw))
+
+
+_RAW = ("arm", "baseline", "at_error", "at_size", "multiplier", "ci_low", "ci_high", "level", "kind", "bound", "law",
+        "method", "status", "frac_censored")
 
 
 def _place(m: Multiplier) -> str:
@@ -168,15 +136,44 @@ def _place(m: Multiplier) -> str:
     return at if m.at_size is None else f"n = {count(m.at_size)}, {at}"
 
 
-def _beyond(m: Multiplier) -> str:
+def _beyond(m: Multiplier, validation: Validation | None) -> str:
     if m.kind != "extrapolated" or m.extrapolated_value is None:
         return ""
-    return f"; the law, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}" + (
-        f" {interval_text(*m.extrapolated_ci, times)}" if m.extrapolated_ci else ""
+    limits = f" {interval_text(*m.extrapolated_ci, times)}" if m.extrapolated_ci else ""
+    known = rmsle_at(validation, m.law, m.extrapolation) if validation is not None else None
+    tested = f"; held-out RMSLE that far {known:.2f}" if known is not None else "; no held-out size lies that far"
+    return (
+        f" (the law, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}{limits}"
+        f"{tested if validation is not None else ''})"
     )
 
 
-def error_sheet(comparisons: dict[str, Comparison]) -> Sheet:
+def cost_sheet(data: Sequence[Multiplier], by_cost: dict[str, list[Multiplier]], baseline: str) -> Sheet:
+    """The data multiplier and the multiplier of each cost, an arm a row."""
+    columns = ("arm", "in problems", *(f"in {name}" for name in by_cost))
+    rows = tuple(
+        (m.arm, multiplier_text(m), *(multiplier_text(found[i]) for found in by_cost.values()))
+        for i, m in enumerate(data)
+    )
+    raw_columns = ("arm", "cost", "multiplier", "ci_low", "ci_high", "bound", "kind")
+    every = [("n_problems", data), *by_cost.items()]
+    raw = tuple((m.arm, name, m.multiplier, m.ci_low, m.ci_high, m.bound, m.kind) for name, found in every for m in found)
+    caption = f"What one unit of the arm is worth in units of {baseline}, in problems and in what the runs cost."
+    return Sheet("cost", caption, columns, rows, raw_columns, raw)
+
+
+def validation_sheet(found: Validation) -> Sheet:
+    """Held-out scores, the best law first."""
+    columns = ("law", "parameters", "predictions", "mean square error in cell variances", "RMSLE")
+    rows = tuple(
+        (one.law, str(one.n_params), str(one.n_predictions), f"{one.mean_square_z:.2f} (se {one.se:.2f})",
+         f"{one.rmsle:.3f}")
+        for one in found.scores
+    )
+    return Sheet("held_out", "Rolling-origin error of each law on the same predictions.", columns, rows)
+
+
+def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:
     """Errors of every arm at every size, greedy and sampled, with intervals; the base model first."""
     columns = ("arm", "n_problems", "seeds", *(f"{name} error" for name in comparisons))
     first = next(iter(comparisons.values()))

@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
@@ -90,6 +91,12 @@ def look(arms: Sequence[str]) -> dict[str, tuple[str, str, bool]]:
         colour, marker = COLOURS.get(arm, _SPARE_COLOURS[i]), MARKERS.get(arm, _SPARE_MARKERS[i])
         out[arm] = (colour, marker, known and arm not in MAIN_ARMS)
     return out
+
+
+def ink(colour: str) -> tuple[float, float, float]:
+    """The colour, dark enough for text on white."""
+    rgb = np.array(to_rgb(colour))
+    return tuple((rgb * min(1.0, 0.30 / max(float(rgb @ (0.2126, 0.7152, 0.0722)), 1e-9)) ** 0.6).tolist())
 
 
 @contextmanager
@@ -205,8 +212,9 @@ def end_labels(axes: Axes, places: list[tuple[float, float, str, str]], *, least
             xycoords=axes.transAxes,
             xytext=(7, 0),
             textcoords="offset points",
-            color=colour,
+            color=ink(colour),
             va="center",
             ha="left",
             fontsize=8.5,
+            linespacing=1.0,
         )

@@ -121,8 +121,13 @@ class Table:
             raise ValueError(
                 f"{self.path}: arm {arm!r} is not in the table; its arms are {', '.join(self.arms)}"
             )
-        found = self.cells.index[(self.cells["arm"] == arm) & (self.cells["x"] > 0)].to_numpy()
-        return found[np.argsort(self.cells["x"].to_numpy()[found], kind="stable")]
+        return self._cells_by_arm[arm]
+
+    @cached_property
+    def _cells_by_arm(self) -> dict[str, np.ndarray]:
+        arm, x = self.cells["arm"].to_numpy(str), self.cells["x"].to_numpy(float)
+        found = {one: np.flatnonzero((arm == one) & (x > 0)) for one in self.arms}
+        return {one: cells[np.argsort(x[cells], kind="stable")] for one, cells in found.items()}
 
     def with_x(self, column: str) -> Table:
         """The same runs on another axis, for example total_seconds: cells stay (arm, size)."""

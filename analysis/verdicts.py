@@ -138,8 +138,10 @@ def better(gap: Difference | None) -> Ruling:
 
 
 def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
-    """All claims in the paper's order."""
+    """All claims in the paper's order; none where the table holds no arm of the paper but the baseline."""
     arms = comparison.draws.table.arms
+    if not {"RFT", "DPO", "per-step DPO"} & set(arms):
+        return []
     out = []
     if baseline in arms:
         out += [_falls_as_a_power(comparison, baseline), _beats_base(comparison, baseline)]

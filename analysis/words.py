@@ -30,20 +30,23 @@ def times(value: float) -> str:
         return "0×" if value == 0 else "< 0.001×"
     if value >= 100:
         return f"{value:,.0f}×"
+    if 1 <= value < 100:
+        return f"{value:.2f}×" if value < 10 else f"{value:.1f}×"
     return f"{value:.3g}×" if value >= 0.1 else f"{value:.2g}×"
 
 
 def multiplier_text(m: Multiplier, *, with_interval: bool = True) -> str:
-    """`1.89× [1.56×, 2.24×]`, `≥ 16× [from 12×]`, or why there is none."""
+    """`1.89× [1.56×, 2.24×]`, `≥ 16× [from 12×]` (`≥ 16×` where the interval supports it whole), or `undefined`."""
     if m.bound == "?" or np.isnan(m.multiplier):
         return "undefined"
-    value = SIGNS[m.bound] + times(m.multiplier)
+    exact = f"{m.multiplier:.3g}×" if 1 <= m.multiplier < 100 else times(m.multiplier)
+    value = SIGNS[m.bound] + (times(m.multiplier) if m.bound == "=" else exact)
     if not with_interval:
         return value
-    if m.bound == ">=" and np.isinf(m.ci_high):
-        return f"{value} [from {times(m.ci_low)}]"
-    if m.bound == "<=" and m.ci_low == 0:
-        return f"{value} [up to {times(m.ci_high)}]"
+    if m.bound == ">=":
+        return value if m.ci_low >= 0.999 * m.multiplier else f"{value} [from {times(m.ci_low)}]"
+    if m.bound == "<=":
+        return value if m.ci_high <= 1.001 * m.multiplier else f"{value} [up to {times(m.ci_high)}]"
     return f"{value} {interval_text(m.ci_low, m.ci_high, times)}"
 
 

@@ -1,0 +1,215 @@
+"""The commands as typed functions with frozen results; __main__ prints what they return.
+
+    fits(path)         -> tuple[FitResult, ...] | SharedFit | ChinchillaFit
+    multipliers(path)  -> tuple[Comparison result, ...]     value or bound, shape, curve
+    what_next(path)    -> tuple[Plan, ...]
+    held_out(path)     -> Validation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from analysis.delta import DeltaInterval, delta_interval
+from analysis.design import Plan, plan
+from analysis.fit import FitResult, fit_shared, interval
+from analysis.forms import FORMS, form
+from analysis.multiplier import Comparison, Multiplier
+from analysis.notes import Note
+from analysis.read import read
+from analysis.resample import draws
+from analysis.shape import MultiplierCurve, Shape, multiplier_curve, shape
+from analysis.table import Columns, Table
+from analysis.validate import Validation, validate
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a reader may choose; the same for every command.
+
+    Args:
+        cost: column to put on the axis in place of the size, for the compute multiplier.
+        of: arms to look at; all but the baseline where empty.
+    """
+
+    baseline: str = "SFT"
+    law: str = "auto"
+    n_draws: int = 4000
+    seed: int = 0
+    level: float = 0.95
+    columns: Columns = field(default_factory=Columns)
+    cost: str | None = None
+    of: tuple[str, ...] = ()
+    is_unpaired: bool = False
+
+
+@dataclass(frozen=True)
+class SharedFit:
+    """A shared-shape law over several arms: one slope (and floor), an error at n_ref an arm."""
+
+    law: str
+    arms: tuple[str, ...]
+    params: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    level: float
+    n_ref: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that is said of one pair.
+
+    Args:
+        shape, curve, delta: None where the arms have no curves or share no error.
+    """
+
+    multiplier: Multiplier
+    shape: Shape | None
+    curve: MultiplierCurve | None
+    delta: DeltaInterval | None
+
+
+def table_of(path: str | Path, options: Options) -> Table:
+    return read(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)
+
+
+def comparison_of(path: str | Path, options: Options, *, law: str | None = None) -> Comparison:
+    """The table's comparison, its arms checked against the options."""
+    table = table_of(path, options)
+    for arm in options.of:
+        table.cells_of(arm)
+    drawn = draws(table, options.n_draws, options.seed)
+    return Comparison(drawn, level=options.level, law=law or options.law)
+
+
+def _arms(comparison: Comparison, options: Options) -> list[str]:
+    table = comparison.draws.table
+    if options.baseline not in table.arms:
+        raise ValueError(
+            f"{table.path}: baseline {options.baseline!r} is not in the table; its arms are "
+            f"{', '.join(table.arms)}; name one with --baseline"
+        )
+    arms = list(options.of) or [arm for arm in table.arms if arm != options.baseline]
+    if not arms:
+        raise ValueError(f"{table.path}: {options.baseline} is the only arm, a multiplier compares two")
+    return arms
+
+
+def fits(path: str | Path, options: Options | None = None) -> tuple[FitResult, ...] | SharedFit:
+    """Every arm (or those asked for) under the law; under auto the power law and, with 5 sizes, its floor.
+
+    Raises:
+        ValueError: no arm has the sizes for the law.
+    """
+    options = options or Options()
+    if options.law != "auto" and form(options.law).is_shared:
+        return _shared(comparison_of(path, options, law="auto"), options)
+    comparison = comparison_of(path, options)
+    table, out = comparison.draws.table, []
+    for arm in options.of or table.arms:
+        laws = [options.law]
+        if options.law == "auto":
+            laws = [law for law in ("power", "power_floor") if comparison.n_sizes(arm) >= FORMS[law].n_sizes]
+        out += [comparison.fit(arm, law) for law in laws]
+    if not out:
+        sizes = ", ".join(f"{arm} {comparison.n_sizes(arm)}" for arm in table.arms)
+        raise ValueError(f"{table.path}: a power law needs 3 sizes or more, found {sizes}; run more sizes")
+    return tuple(out)
+
+
+def _shared(comparison: Comparison, options: Options) -> SharedFit:
+    table = comparison.draws.table
+    arms = tuple(options.of or [arm for arm in table.arms if comparison.n_sizes(arm) >= 2])
+    total = sum(comparison.n_sizes(arm) for arm in arms)
+    if len(arms) < 2 or total < len(arms) + form(options.law).n_params:
+        raise ValueError(
+            f"{table.path}: {options.law} needs two arms and more cells than parameters, found {total} cells of "
+            f"{', '.join(arms) or 'no arm'}; run more sizes"
+        )
+    curves = fit_shared(
+        options.law,
+        [comparison.ln_n(arm) for arm in arms],
+        [comparison.arm_errors(arm) for arm in arms],
+        [comparison.draws.weights[table.cells_of(arm)] for arm in arms],
+        n_grid=200,
+    )
+    columns: dict[str, np.ndarray] = {"b": curves[0].slope}
+    if FORMS[options.law].has_floor:
+        columns["floor"] = curves[0].floor
+    columns |= {f"excess_at_ref[{arm}]": one.excess for arm, one in zip(arms, curves, strict=True)}
+    params = {name: float(values[0]) for name, values in columns.items()}
+    intervals = {name: interval(values[1:], options.level) for name, values in columns.items()}
+    return SharedFit(options.law, arms, params, intervals, options.level, float(np.exp(curves[0].ln_n_ref)))
+
+
+def multipliers(
+    path: str | Path,
+    options: Options | None = None,
+    *,
+    at_error: float | None = None,
+    at_size: float | None = None,
+) -> tuple[Result, ...]:
+    """The multiplier of each arm over the baseline, at the middle of the overlap or where it was asked."""
+    options = options or Options()
+    comparison = comparison_of(path, options)
+    return tuple(
+        result(comparison, arm, options.baseline, at_error=at_error, at_size=at_size)
+        for arm in _arms(comparison, options)
+    )
+
+
+def result(
+    comparison: Comparison,
+    arm: str,
+    baseline: str,
+    *,
+    at_error: float | None = None,
+    at_size: float | None = None,
+) -> Result:
+    """One pair: the reading, and shape, curve and fast interval where the curves allow."""
+    if at_error is not None:
+        m = comparison.at_error(arm, baseline, at_error)
+    elif at_size is not None:
+        m = comparison.at_size(arm, baseline, at_size)
+    else:
+        m = comparison.headline(arm, baseline)
+    has_curves = min(comparison.n_sizes(arm), comparison.n_sizes(baseline)) >= 3
+    fast = None
+    if has_curves and m.kind == "interior" and m.at_size is None:
+        try:
+            fast = delta_interval(comparison, arm, baseline, at_error=m.at_error)
+        except ValueError:
+            fast = None  # no derivative at this point; the bootstrap's interval stands
+    return Result(
+        m,
+        shape(comparison, arm, baseline) if has_curves else None,
+        multiplier_curve(comparison, arm, baseline) if has_curves else None,
+        fast,
+    )
+
+
+def what_next(
+    path: str | Path, options: Options | None = None, *, width: float | None = None, tell: float = 2.0
+) -> tuple[Plan, ...]:
+    """A plan an arm; see design.plan."""
+    options = options or Options()
+    comparison = comparison_of(path, options)
+    return tuple(
+        plan(comparison, arm, options.baseline, width=width, tell=tell) for arm in _arms(comparison, options)
+    )
+
+
+def held_out(path: str | Path, options: Options | None = None, laws: Sequence[str] | None = None) -> Validation:
+    """Rolling-origin scores of the laws on the table."""
+    options = options or Options()
+    return validate(comparison_of(path, options, law="auto").draws, laws)
+
+
+def notes_of(results: Sequence[Result | FitResult]) -> tuple[Note, ...]:
+    """All notes of the results, each once."""
+    found = [one.multiplier.notes if isinstance(one, Result) else one.notes for one in results]
+    return tuple(dict.fromkeys(note for notes in found for note in notes))
