@@ -28,7 +28,7 @@ class Plan:
 
     runs: tuple[Run, ...]
     stages: Mapping[str, Stage]
-    n_unshared: int  # stages that would be built if no run shared any
+    n_unshared: int  # stages that would be built if no run, and no base model's evaluation, shared any
     base_evaluations: tuple[tuple[Exp, Stage], ...] = field(default=())
 
     def children(self) -> dict[str, list[str]]:
@@ -70,9 +70,10 @@ def plan(leaves: Sequence[Leaf]) -> Plan:
             )
         first[end.key] = leaf
         base_end = stages.evaluate_base(leaf.exp)
-        bases.setdefault(base_end.key, (leaf.exp, base_end))
         runs.append(Run(leaf, end))
-        n_unshared += 1 + sum(1 for _ in end.ancestors())
+        for target in [end] if base_end.key in bases else [end, base_end]:
+            n_unshared += 1 + sum(1 for _ in target.ancestors())
+        bases.setdefault(base_end.key, (leaf.exp, base_end))
         for target in (end, base_end):
             for stage in [*target.ancestors(), target]:
                 unique.setdefault(stage.key, stage)

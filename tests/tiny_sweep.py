@@ -11,14 +11,14 @@ from sweep.plan import Plan
 
 register()
 
-# A world of 8 functions that a 16-wide model learns in a second; every arm finds pairs in it.
+# A world of 8 functions that a 32-wide model learns in a second; every arm finds pairs in it.
 TINY = (
     "dataset.n_train=96", "dataset.n_validation=8", "dataset.n_test=40", "dataset.n_skills=8", "dataset.n_head=4",
     "dataset.n_values=4", "dataset.chain_length=2", "dataset.answer_classes=2",
     "dataset.curriculum=[{n_documents: 8000, lr: 1e-2, tail_fraction: 0.4, batch_size: 32}]",
     "max_solution_tokens=16", "sampling.n_samples=4", "sampling.rollouts.n_rollouts=2",
     "model.hidden_size=32", "model.n_layers=2", "model.n_heads=2", "model.mlp_size=64", "model.max_length=32",
-    "sft.batch_size=8", "sft.passes=2", "method.optim.batch_size=8", "method.optim.passes=2",
+    "sft.lr=5e-4", "sft.batch_size=8", "sft.passes=2", "method.optim.batch_size=8", "method.optim.passes=2",
     "n_problems=16", "tracking=jsonl", "exec.n_workers=1",
 )  # fmt: skip
 GRID = ("arm=sft,rft,dpo,step_dpo,sft_more,chosen_sft", "n_problems=8,16")

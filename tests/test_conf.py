@@ -1,0 +1,40 @@
+"""Every file of conf/ composes, and every experiment launches the runs that its comment promises."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from test_compose import composed
+
+CONF = Path(__file__).parents[1] / "conf"
+EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
+GROUPS = ("arm", "dataset", "evaluation", "method", "model", "sampling", "source", "teacher", "tracking")
+MUST_BE_GIVEN = {"model=deepseek_math_7b": "model.revision=abc"}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_launches_the_runs_its_comment_promises(path: Path) -> None:
+    text = path.read_text()
+    promised = re.search(r"= (\d+) runs", text)
+    command = re.search(r"^# python -m sweep (.*)$", text, re.MULTILINE)
+    assert promised and command, f"{path} states neither its number of runs nor its command"
+    words = [word for word in shlex.split(command[1]) if word != "-m"]
+    ours, _ = composed(*words, n_hydras=0)
+    assert len(ours) == int(promised[1])
+    assert len({(str(p.exp), p.overrides) for p in ours}) == len(ours)
+
+
+@pytest.mark.parametrize(
+    "word", [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+)
+def test_every_option_of_every_group_composes_alone(word: str) -> None:
+    words = [word, MUST_BE_GIVEN[word]] if word in MUST_BE_GIVEN else [word]
+    ours, _ = composed(*words, n_hydras=0)
+    assert len(ours) == 1
+
+
+def test_every_file_says_in_its_first_comment_what_it_is() -> None:
+    for path in CONF.rglob("*.yaml"):
+        lines = [line for line in path.read_text().splitlines() if line != "# @package _global_"]
+        assert re.match(r"# \S.{15,}", lines[0]), f"{path} opens with {lines[0]!r}"

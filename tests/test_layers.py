@@ -1,0 +1,127 @@
+"""Imports point down only: the arrows of sweep/__init__.py, read from the source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = {
+    "sweep.data": 0,
+    "sweep.sources": 1,
+    "sweep.methods": 1,
+    "sweep.models": 1,
+    "sweep.artifacts": 2,
+    "sweep.config": 2,
+    "sweep.tracking": 2,
+    "sweep.results": 3,
+    "sweep.stages": 4,
+    "sweep.plan": 4,
+    "sweep.launchers": 5,
+    "sweep.__main__": 6,
+    "analysis": 7,
+}
+SIBLINGS_APART = ("sweep.sources", "sweep.methods", "sweep.models")
+MAY_IMPORT = {
+    "torch": ("sweep.models", "sweep.launchers.local", "sweep.launchers.job", "sweep.stages"),
+    "transformers": ("sweep.models",),
+    "vllm": ("sweep.models",),
+    "accelerate": ("sweep.models",),
+    "hydra": ("sweep.__main__", "sweep.launchers", "sweep.config"),
+    "omegaconf": ("sweep.__main__", "sweep.launchers", "sweep.config"),
+    "submitit": ("sweep.launchers",),
+    "wandb": ("sweep.tracking", "sweep.launchers.local"),
+}
+LAZY_TORCH = ("sweep.launchers.local", "sweep.launchers.job", "sweep.stages")  # inside a function, in a worker only
+LOSSES = ("sweep.methods.dpo", "sweep.methods.sft")  # tensor-only; torch at type checking and inside the loss
+
+
+def modules() -> dict[str, ast.Module]:
+    """Dotted name to parsed source of every module of sweep and analysis."""
+    out = {}
+    for top in ("sweep", "analysis"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            out[name] = ast.parse(path.read_text(), str(path))
+    return out
+
+
+MODULES = modules()
+
+
+def imports(name: str, *, at_the_top: bool = False) -> set[str]:
+    """What a module imports: absolute dotted names, `from a import b` as both a and a.b."""
+    found: set[str] = set()
+    tree = MODULES[name]
+    for node in tree.body if at_the_top else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def layer(name: str) -> tuple[str, int] | None:
+    """The layer a dotted name belongs to, by its longest known part; None for sweep itself and for outsiders."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        if ".".join(parts[:end]) in LAYERS:
+            return ".".join(parts[:end]), LAYERS[".".join(parts[:end])]
+    return None
+
+
+def is_inside(name: str, places: tuple[str, ...]) -> bool:
+    return any(name == place or name.startswith(f"{place}.") for place in places)
+
+
+def test_every_module_has_a_layer() -> None:
+    assert [name for name in MODULES if layer(name) is None] == ["sweep"]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "sweep"])
+def test_imports_point_down(name: str) -> None:
+    mine = layer(name)
+    assert mine is not None
+    for imported in imports(name):
+        theirs = layer(imported)
+        if theirs is None or theirs[0] == mine[0]:
+            continue
+        assert theirs[1] <= mine[1], f"{name} imports {imported}, which is above it"
+        is_sibling = mine[0] in SIBLINGS_APART and theirs[0] in SIBLINGS_APART
+        assert not is_sibling, f"{name} imports its sibling {imported}"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("analysis")])
+def test_analysis_knows_the_pipeline_by_its_table_alone(name: str) -> None:
+    ours = {i for i in imports(name) if i.startswith("sweep.")}
+    assert all(is_inside(i, ("sweep.results",)) for i in ours), f"{name} imports {sorted(ours)}"
+
+
+@pytest.mark.parametrize("outside", sorted(MAY_IMPORT))
+def test_an_outside_package_is_known_in_its_place_alone(outside: str) -> None:
+    places = MAY_IMPORT[outside] + (LOSSES if outside == "torch" else ())
+    for name in MODULES:
+        if any(is_inside(i, (outside,)) for i in imports(name)):
+            assert is_inside(name, places), f"{name} imports {outside}, which belongs in {', '.join(places)}"
+
+
+@pytest.mark.parametrize("name", [*LAZY_TORCH, *LOSSES])
+def test_torch_is_imported_where_a_worker_runs_and_never_at_the_top(name: str) -> None:
+    heavy = {i for i in imports(name, at_the_top=True) if is_inside(i, ("torch", "wandb", "sweep.models"))}
+    assert heavy == set()
+
+
+def test_methods_sources_and_data_do_no_input_or_output() -> None:
+    for name in MODULES:
+        if is_inside(name, ("sweep.methods", "sweep.sources")):
+            forbidden = {"os", "pathlib", "json", "random", "time", "subprocess"} & imports(name)
+            assert not forbidden, f"{name} imports {sorted(forbidden)}"
+
+
+def test_importing_the_command_line_imports_no_torch() -> None:
+    code = "import sys, sweep.__main__; print({'torch', 'transformers', 'wandb'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "set()"

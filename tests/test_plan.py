@@ -1,0 +1,210 @@
+"""From grid points to unique stages: counts worked by hand, and what each field of the configuration moves."""
+
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import fields
+
+import pytest
+from tiny_sweep import GRID, Sweep, planned
+
+from sweep.artifacts import Cost, Manifest, Store
+from sweep.config import MethodConfig, OptimConfig
+from sweep.plan import Plan, estimate, needed, news, plan, state, summary
+
+
+def keys(plan: Plan, kind: str) -> set[str]:
+    return {key for key, stage in plan.stages.items() if stage.kind == kind}
+
+
+def kinds_that_differ(*words: str, arm: str = "step_dpo") -> set[str]:
+    """Kinds of the stages that only one of two single runs has, the second with `words` changed."""
+    first, second = planned(f"arm={arm}"), planned(f"arm={arm}", *words)
+    return {
+        stage.kind for plan in (first, second) for key, stage in plan.stages.items()
+        if key not in first.stages or key not in second.stages
+    }  # fmt: skip
+
+
+def manifest(stage_of: Plan, key: str, seconds: float = 1.0) -> Manifest:
+    stage = stage_of.stages[key]
+    parents = {role: parent.key for role, parent in stage.parents.items()}
+    return Manifest(key, stage.kind, stage.version, dict(stage.identity), parents, {}, {}, Cost(seconds=seconds), {})
+
+
+# sharing
+
+
+def test_stages_that_arms_have_in_common_are_planned_once(sweep: Sweep) -> None:
+    # base and dsyn once; at each of 2 sizes one sft, samples and advantages, 5 trains and 6 evaluations; the base's own
+    assert Counter(stage.kind for stage in sweep.plan.stages.values()) == {
+        "base": 1, "dsyn": 1, "sft": 2, "samples": 2, "advantages": 2, "train": 10, "evaluate": 13,
+    }  # fmt: skip
+
+
+def test_the_summary_counts_what_would_be_built_without_sharing(sweep: Sweep) -> None:
+    told = summary(sweep.plan, {})
+    # chains of sft 4, sft_more 5, rft 6, dpo 6, step_dpo 7 and chosen_sft 7 stages at 2 sizes; the base's own 2
+    assert (told["runs"], told["stages"], told["stages_unshared"], told["cached"]) == (12, 31, 72, 0)
+
+
+def test_every_parent_comes_before_its_children(sweep: Sweep) -> None:
+    order = {key: place for place, key in enumerate(sweep.plan.stages)}
+    for key, stage in sweep.plan.stages.items():
+        assert all(order[parent.key] < order[key] for parent in stage.parents.values())
+
+
+def test_a_stage_has_the_parents_its_method_needs_and_no_others() -> None:
+    parents = {}
+    for arm in ("rft", "dpo", "step_dpo", "sft_more", "chosen_sft"):
+        the_plan = planned(f"arm={arm}")
+        parents[arm] = set(the_plan.stages[next(iter(keys(the_plan, "train")))].parents)
+    assert parents == {
+        "rft": {"base", "dsyn", "samples"},
+        "dpo": {"sft", "dsyn", "samples"},
+        "step_dpo": {"sft", "dsyn", "samples", "advantages"},
+        "sft_more": {"sft", "dsyn"},
+        "chosen_sft": {"sft", "dsyn", "samples", "advantages"},
+    }
+
+
+def test_plain_sft_is_the_reference_itself_and_not_trained_twice() -> None:
+    assert keys(planned("arm=sft"), "train") == set()
+
+
+# identity
+
+
+@pytest.mark.parametrize(
+    ("word", "kinds"),
+    [
+        ("exec.n_threads=2", set()),
+        ("exec.store=/elsewhere", set()),
+        ("exec.max_rows=7", set()),
+        ("exec.sweep_name=other", set()),
+        ("tracking=wandb", set()),
+        ("evaluation=validation", {"evaluate"}),
+        ("method.beta=0.2", {"train", "evaluate"}),
+        ("source.include_teacher=true", {"train", "evaluate"}),
+        ("sampling.rollouts.n_rollouts=3", {"advantages", "train", "evaluate"}),
+        ("sampling.n_samples=5", {"samples", "advantages", "train", "evaluate"}),
+        ("max_solution_tokens=15", {"samples", "advantages", "train", "evaluate"}),
+        ("sft.lr=0.1", {"sft", "samples", "advantages", "train", "evaluate"}),
+        ("seed=1", {"sft", "samples", "advantages", "train", "evaluate"}),
+        ("n_problems=8", {"sft", "samples", "advantages", "train", "evaluate"}),
+        ("model.seed=1", {"base", "sft", "samples", "advantages", "train", "evaluate"}),
+        ("teacher.n_attempts=2", {"dsyn", "sft", "samples", "advantages", "train", "evaluate"}),
+        ("dataset.n_test=41", {"base", "dsyn", "sft", "samples", "advantages", "train", "evaluate"}),
+    ],
+)
+def test_a_field_changes_the_stages_that_depend_on_it_and_no_others(word: str, kinds: set[str]) -> None:
+    assert kinds_that_differ(word) == kinds
+
+
+def test_a_stages_identity_is_its_whole_slice_and_not_the_difference_from_defaults() -> None:
+    the_plan = planned("arm=step_dpo")
+    sft = the_plan.stages[next(iter(keys(the_plan, "sft")))].identity
+    train = the_plan.stages[next(iter(keys(the_plan, "train")))].identity
+    assert set(sft["optim"]) == {f.name for f in fields(OptimConfig)}
+    assert set(train["method"]) == {f.name for f in fields(MethodConfig)}
+
+
+def test_a_default_stated_on_the_command_line_is_the_same_run() -> None:
+    assert kinds_that_differ("sft.max_grad_norm=1.0") == set()
+
+
+# refusals
+
+
+def test_a_plan_without_grid_points_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the multirun has no grid point: check the swept values"):
+        plan([])
+
+
+def test_a_grid_point_given_twice_is_refused_with_both_overrides() -> None:
+    with pytest.raises(ValueError, match=r"same run: .*method.beta=0.1.* and .*method.beta=0.2.*"):
+        planned("arm=sft", "method.beta=0.1,0.2")
+
+
+# what is still to do
+
+
+def test_a_finished_plan_needs_nothing(sweep: Sweep) -> None:
+    assert needed(sweep.plan, state(sweep.plan, sweep.store).built) == []
+
+
+def test_a_missing_evaluation_needs_itself_and_a_missing_train_its_evaluation_too(sweep: Sweep) -> None:
+    end = sweep.plan.runs[-1].evaluate
+    train = end.parents["policy"]
+    assert needed(sweep.plan, set(sweep.plan.stages) - {end.key}) == [end.key]
+    assert needed(sweep.plan, set(sweep.plan.stages) - {end.key, train.key}) == [train.key, end.key]
+
+
+def test_a_missing_parent_whose_children_are_built_is_not_built_again(sweep: Sweep) -> None:
+    samples = keys(sweep.plan, "samples")
+    assert needed(sweep.plan, set(sweep.plan.stages) - samples) == []
+
+
+def test_descendants_are_all_that_cannot_be_built_without_a_stage(sweep: Sweep) -> None:
+    first = next(key for key in sweep.plan.stages if key in keys(sweep.plan, "advantages"))
+    lost = Counter(sweep.plan.stages[key].kind for key in sweep.plan.descendants(first))
+    assert lost == {"train": 2, "evaluate": 2}  # per-step DPO and its chosen steps at this size
+
+
+def test_a_corrupted_artifact_is_reported_apart_and_counts_as_missing(sweep_copy: Sweep) -> None:
+    key = sweep_copy.plan.runs[0].evaluate.key
+    (sweep_copy.store.folder(key) / "outcomes.parquet").write_bytes(b"")
+    found = state(sweep_copy.plan, sweep_copy.store)
+    assert list(found.corrupted) == [key]
+    assert len(found.built) == 30
+    assert needed(sweep_copy.plan, found.built) == [key]
+
+
+# what is new, and how long it will take
+
+
+def test_news_name_the_field_that_made_a_stage_new(sweep: Sweep) -> None:
+    known = [sweep.store.manifest(key) for key in sweep.plan.stages]
+    changed = planned("arm=sft", "sft.lr=0.25")
+    stage = changed.stages[next(iter(keys(changed, "sft")))]
+    assert news(stage, known) == ["optim.lr: 0.0005 -> 0.25"]
+
+
+def test_news_tell_another_parent_apart_from_a_changed_field(sweep: Sweep) -> None:
+    known = [sweep.store.manifest(key) for key in sweep.plan.stages]
+    changed = planned("arm=dpo", "sft.lr=0.25")
+    stage = changed.stages[next(iter(keys(changed, "samples")))]
+    assert news(stage, known) == ["parent sft: another"]
+
+
+def test_the_first_of_its_kind_has_no_news(sweep: Sweep) -> None:
+    assert news(next(iter(sweep.plan.stages.values())), []) == []
+
+
+def test_time_is_estimated_from_the_same_kind_scaled_by_problems(sweep: Sweep) -> None:
+    small, large = (next(iter(keys(planned(f"n_problems={n}"), "sft"))) for n in (8, 16))
+    known = [manifest(sweep.plan, small, seconds=4.0)]
+    assert estimate(sweep.plan, [large], known) == {large: 8.0}
+
+
+def test_there_is_no_estimate_where_no_stage_of_the_kind_was_built(sweep: Sweep) -> None:
+    key = next(iter(keys(sweep.plan, "base")))
+    assert estimate(sweep.plan, [key], []) == {key: None}
+
+
+# purity
+
+
+def test_planning_imports_no_torch_and_no_transformers() -> None:
+    code = (
+        "import sys; from sweep.__main__ import main; main(['plan', '-m', '--json', 'experiment=smoke']); "
+        "print({'torch', 'transformers', 'wandb'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_planning_writes_nothing(sweep: Sweep) -> None:
+    store = Store(sweep.store.root / "nowhere")
+    assert state(planned(*GRID), store).built == {}
+    assert not store.root.exists()
