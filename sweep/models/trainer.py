@@ -70,7 +70,7 @@ def train(
     log: Callable[[int, dict[str, float]], None],
     reference: Policy | None = None,
     precision: str = "fp32",
-    micro_batch_tokens: int = 1024,
+    micro_batch_tokens: int = 2048,
     checkpoint_dir: Path | None = None,
     checkpoint_every_s: float = 600.0,
     should_stop: Callable[[], bool] | None = None,
@@ -185,6 +185,7 @@ def _update(run: _Run, is_logged: bool) -> dict[str, float] | None:
     lengths = [padded_length(run.items[i]) for i in indices]
     n_processes = run.accelerator.num_processes
     groups = micro_batches(lengths, run.micro_batch_tokens, multiple_of=n_processes)
+    assert sum(map(len, groups)) == run.optim.batch_size  # no row is lost between epoch and gradient
     n_tokens = sum(tokens.n_trained for i in indices for tokens in run.items[i])
     n_units = n_tokens if run.reference_logp_sums is None else len(indices)
     shares = groups[run.accelerator.process_index :: n_processes]
