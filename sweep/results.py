@@ -111,7 +111,10 @@ def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) ->
     upstream = [manifest for manifest in counted.values() if manifest is not None]
     absent = [key for key, manifest in counted.items() if manifest is None]
     if absent:
-        raise ValueError(f"{stage.key}: what its upstream stages cost is gone with {_names(absent)}; build them again")
+        raise ValueError(
+            f"{stage.key}: what its upstream stages cost is gone with {_names(absent)}; give the sweep command again "
+            "with exec.rebuild_corrupted=true, which also builds what no unfinished run needs"
+        )
     identity = {"source": "none", "method": "none", "n_problems": 0, "seed": 0} if exp is None else {
         "source": exp.source.name, "method": exp.method.name, "n_problems": exp.n_problems, "seed": exp.seed,
     }

@@ -1,0 +1,177 @@
+"""The table: counts, what each run cost with everything upstream once, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tiny_sweep import Sweep, build_all, planned
+
+from sweep.artifacts import Stage
+from sweep.config import Exp
+from sweep.results import Table, arm, collect, comparison, read_table, write_table
+
+
+def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:
+    runs: list[tuple[Exp | None, Stage]] = [(run.leaf.exp, run.evaluate) for run in sweep.plan.runs]
+    return [*runs, *((None, stage) for _, stage in sweep.plan.base_evaluations)]
+
+
+def rewritten(sweep: Sweep, key: str, **changes: Any) -> None:
+    """Change fields of an artifact's manifest."""
+    path = sweep.store.folder(key) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.fixture(scope="module")
+def table(sweep: Sweep) -> Table:
+    return collect(runs_of(sweep), sweep.store)
+
+
+def row(table: Table, name: str, n_problems: int) -> pd.Series:
+    return table.runs[(table.runs.arm == name) & (table.runs.n_problems == n_problems)].iloc[0]
+
+
+def test_a_row_a_run_and_a_row_a_run_and_problem(table: Table) -> None:
+    assert len(table.runs) == 13  # 6 arms at 2 sizes, and the base
+    assert len(table.outcomes) == 13 * 40
+    assert not table.outcomes.duplicated(["run", "problem_id"]).any()
+
+
+def test_arms_go_by_their_usual_names(table: Table) -> None:
+    assert sorted(set(table.runs.arm)) == [
+        "DPO", "RFT", "SFT", "SFT, more updates", "base", "chosen steps only", "per-step DPO",
+    ]  # fmt: skip
+    assert arm("teacher", "dpo") == "dpo on teacher"
+
+
+def test_the_table_holds_counts_and_no_rates(table: Table) -> None:
+    for name in ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_problems", "seed", "total_n_updates"):
+        assert pd.api.types.is_integer_dtype(table.runs[name]), name
+    assert not [name for name in table.runs if "error" in name or "rate" in name or "accuracy" in name]
+
+
+def test_counts_of_a_run_are_the_sums_of_its_outcomes(table: Table) -> None:
+    sums = table.outcomes.groupby("run")[["is_correct", "n_correct_sampled", "n_sampled"]].sum()
+    runs = table.runs.set_index("run")
+    assert (sums.is_correct == runs.n_correct[sums.index]).all()
+    assert (sums.n_correct_sampled == runs.n_correct_sampled[sums.index]).all()
+    assert (runs.n_sampled == 40).all() and (runs.n_test == 40).all()
+
+
+def test_upstream_updates_are_counted_once_and_the_base_models_not(table: Table) -> None:
+    # passes=2, batch_size=8: ceil(2 * 8 / 8) = 2 updates a stage at 8 problems, 4 at 16
+    own = {name: int(row(table, name, 16).n_updates) for name in ("SFT", "RFT", "DPO", "per-step DPO")}
+    total = {name: int(row(table, name, 16).total_n_updates) for name in ("SFT", "RFT", "DPO", "per-step DPO")}
+    assert own == {"SFT": 4, "RFT": 4, "DPO": 4, "per-step DPO": 4}
+    assert total == {"SFT": 4, "RFT": 8, "DPO": 8, "per-step DPO": 8}
+
+
+def test_sampled_tokens_upstream_are_those_of_samples_and_rollouts(sweep: Sweep, table: Table) -> None:
+    cost = {
+        stage.kind: sweep.store.manifest(key).cost.n_sampled_tokens
+        for key, stage in sweep.plan.stages.items() if stage.identity.get("n_problems") == 16
+    }  # fmt: skip
+    assert cost["samples"] > 0 and cost["advantages"] > 0
+    assert row(table, "SFT", 16).total_n_sampled_tokens == 0
+    assert row(table, "RFT", 16).total_n_sampled_tokens == cost["samples"]
+    assert row(table, "per-step DPO", 16).total_n_sampled_tokens == cost["samples"] + cost["advantages"]
+
+
+def test_the_base_is_an_arm_without_problems_or_cost(table: Table) -> None:
+    base = row(table, "base", 0)
+    assert (base.seed, base.source, base.method) == (0, "none", "none")
+    assert (base.n_updates, base.total_n_updates, base.total_n_sampled_tokens, base.total_seconds) == (0, 0, 0, 0)
+
+
+def test_arms_get_equal_updates_at_equal_problems(table: Table) -> None:
+    for n in (8, 16):
+        mine = table.runs[table.runs.n_problems == n]
+        assert mine.n_updates.nunique() == 1
+
+
+def test_a_table_is_read_back_as_it_was_written(table: Table, tmp_path: Path) -> None:
+    write_table(table, tmp_path / "table", {"experiment": "tiny"})
+    read = read_table(tmp_path / "table")
+    pd.testing.assert_frame_equal(read.runs, table.runs)
+    pd.testing.assert_frame_equal(read.outcomes, table.outcomes)
+    assert read.provenance["experiment"] == "tiny"
+    assert set(read.provenance["versions"]) >= {"torch", "transformers"}
+
+
+def test_a_folder_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"it has no runs.parquet, outcomes.parquet, provenance.json"):
+        read_table(tmp_path)
+
+
+def test_a_run_given_twice_is_refused_by_name(sweep: Sweep) -> None:
+    runs = runs_of(sweep)
+    key = runs[0][1].key
+    with pytest.raises(ValueError, match=rf"runs {key}, {key} are all .*'arm': 'SFT', 'n_problems': 8.*differ in noth"):
+        collect([*runs, runs[0]], sweep.store)
+
+
+def test_two_settings_of_one_cell_are_refused_with_what_differs(sweep_copy: Sweep) -> None:
+    other = planned("arm=sft", "n_problems=8", "sft.lr=2e-3")
+    build_all(other, sweep_copy.store)
+    with pytest.raises(ValueError, match=r"'arm': 'SFT', 'n_problems': 8.* and differ in .*sft.lr"):
+        collect([*runs_of(sweep_copy), (other.runs[0].leaf.exp, other.runs[0].evaluate)], sweep_copy.store)
+
+
+def test_a_missing_run_is_refused_by_name(sweep_copy: Sweep) -> None:
+    key = sweep_copy.plan.runs[3].evaluate.key
+    sweep_copy.store.set_aside(key)
+    with pytest.raises(ValueError, match=rf"1 of 13 runs are not built: {key}; give the sweep command again"):
+        collect(runs_of(sweep_copy), sweep_copy.store)
+
+
+def test_runs_made_by_different_code_are_refused_by_name(sweep_copy: Sweep) -> None:
+    key = sweep_copy.plan.runs[3].evaluate.key
+    provenance = sweep_copy.store.manifest(key).provenance
+    rewritten(sweep_copy, key, provenance={**provenance, "code": "0123456789ab"})
+    with pytest.raises(ValueError, match=rf"made by different code .*0123456789ab.*1 runs, e.g. {key}"):
+        collect(runs_of(sweep_copy), sweep_copy.store)
+    assert len(collect(runs_of(sweep_copy), sweep_copy.store, is_mixed_code_allowed=True).runs) == 13
+
+
+def test_code_that_changed_between_a_run_and_what_it_stands_on_is_refused_too(sweep_copy: Sweep) -> None:
+    sft = sweep_copy.plan.runs[0].evaluate.parents["policy"]
+    provenance = sweep_copy.store.manifest(sft.key).provenance
+    rewritten(sweep_copy, sft.key, provenance={**provenance, "code": "0123456789ab"})
+    with pytest.raises(ValueError, match=r"made by different code .*0123456789ab\+"):
+        collect(runs_of(sweep_copy), sweep_copy.store)
+
+
+def test_a_flipped_byte_in_an_outcome_is_refused_by_name(sweep_copy: Sweep) -> None:
+    path = sweep_copy.store.folder(sweep_copy.plan.runs[0].evaluate.key) / "outcomes.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{path.parent}: corrupted artifact: outcomes.parquet .* sha256"):
+        collect(runs_of(sweep_copy), sweep_copy.store)
+
+
+def test_an_upstream_stage_that_is_gone_is_refused_by_name(sweep_copy: Sweep) -> None:
+    samples = next(key for key, stage in sweep_copy.plan.stages.items() if stage.kind == "samples")
+    sweep_copy.store.set_aside(samples)
+    with pytest.raises(ValueError, match=rf"cost is gone with {samples}; .*exec.rebuild_corrupted=true"):
+        collect(runs_of(sweep_copy), sweep_copy.store)
+
+
+def test_mixed_splits_are_refused(sweep_copy: Sweep) -> None:
+    other = planned("arm=sft", "n_problems=8", "evaluation=validation")
+    build_all(other, sweep_copy.store)
+    with pytest.raises(ValueError, match=r"the runs mix evaluation splits \['test', 'validation'\]"):
+        collect([*runs_of(sweep_copy), (other.runs[0].leaf.exp, other.runs[0].evaluate)], sweep_copy.store)
+
+
+def test_settings_are_compared_on_validation_alone(sweep_copy: Sweep) -> None:
+    run = sweep_copy.plan.runs[0]
+    with pytest.raises(ValueError, match=rf"{run.evaluate.key} .* split=test: .*add evaluation=validation"):
+        comparison([(run.leaf.overrides, run.evaluate)], sweep_copy.store)
+    other = planned("arm=sft", "n_problems=8", "evaluation=validation")
+    with pytest.raises(ValueError, match=r"is not built; give the sweep command again"):
+        comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store)
+    build_all(other, sweep_copy.store)
+    assert comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store).n_test.tolist() == [8]
