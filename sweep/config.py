@@ -81,7 +81,7 @@ class RolloutConfig:
 class SamplingConfig:
     """Solutions of D_syn's problems drawn from the SFT policy."""
 
-    n_samples: int = 12
+    n_samples: int = 8
     temperature: float = 1.0
     top_p: float = 1.0
     rollouts: RolloutConfig = field(default_factory=RolloutConfig)

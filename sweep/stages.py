@@ -203,7 +203,7 @@ def build_base(stage: Stage, bench: Bench) -> Built:
         ]
         optim = Optim(
             lr=phase.lr, n_updates=math.ceil(len(rows) / phase.batch_size), batch_size=phase.batch_size,
-            warmup_fraction=model["warmup_fraction"], schedule=model["schedule"],
+            warmup_fraction=model["warmup_fraction"], schedule=phase.schedule,
             embedding_lr_scale=phase.embedding_lr_scale, weight_decay=model["weight_decay"],
             max_grad_norm=model["max_grad_norm"],
         )
