@@ -225,14 +225,13 @@ def basins_of(values: np.ndarray) -> tuple[float, bool]:
         near = [j for j in (i - 1, i + 1) if 0 <= j < len(values) and values[j] < values[i] - tolerance]
         if near:
             target[i] = target[min(near, key=lambda j: values[j])]
-    best = target[int(values.argmin())]
-    plateau = values <= values.min() + tolerance
-    rivals = [
-        m
-        for m in set(target.tolist())
-        if m != best and not plateau[m] and values[m] <= 1.05 * values.min() + 1e-15
-    ]
-    return float(np.mean((target == best) | plateau[target])), bool(rivals)
+    first = int(values.argmin())
+    apart = np.flatnonzero(values > values[first] + tolerance)
+    left, right = apart[apart < first].max(initial=-1), apart[apart > first].min(initial=len(values))
+    is_best = (target > left) & (target < right)
+    rivals = target[~is_best]
+    is_multimodal = len(rivals) > 0 and values[rivals].min() <= 1.05 * values[first] + 1e-15
+    return float(is_best.mean()), bool(is_multimodal)
 
 
 def _bounds_hit(law: str, curve: Curves) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The report: every figure, table and verdict of one results table, as files and as one page.
 
-DIR/report.html                 the page, self-contained
+DIR/index.html                  the page, self-contained
 DIR/<figure>.{png,svg,pdf}      each figure
 DIR/<table>.{csv,tex}           each table
 DIR/verdicts.json               claims and rulings, for programs
@@ -46,7 +46,7 @@ def write_report(path: str | Path, out: str | Path, options: Options | None = No
     named = study.first.draws.table.provenance.get("experiment", Path(path).name)
     lead = _lead(rulings, study.results[study.first_name], study.baseline)
     text = page.page(f"What one problem is worth: {named}", lead, [one for one in parts if one is not None])
-    target = study.out / "report.html"
+    target = study.out / "index.html"
     target.write_text(text, encoding="utf-8")
     said = study.out / "verdicts.json"
     said.write_text(json.dumps([asdict(one) for one in rulings], indent=1) + "\n", encoding="utf-8")
