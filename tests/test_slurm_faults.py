@@ -18,11 +18,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import build_all, planned, tiny
 from test_slurm_cluster import REPOSITORY, cluster, daemons, recorded, sh, why_no_cluster
+from tiny_sweep import build_all, planned, tiny
 
 from sweep.artifacts import Store
-from sweep.launchers import record
+from sweep.launchers import queue, record
 from sweep.launchers.record import Submission
 from sweep.plan import Plan
 
@@ -150,8 +150,7 @@ def settle(seconds: float = 240) -> None:
 
 
 def state_of(job: str) -> str:
-    lines = sh("sacct", "-X", "-n", "-P", "-o", "JobID,State", "-j", job).splitlines()
-    return dict(line.split("|") for line in lines).get(job, "PENDING").split()[0]
+    return queue.accounted([job.split("_")[0]]).get(job, ("PENDING", "", ""))[0]
 
 
 def job_of(trial: Trial, key: str) -> str:
@@ -278,7 +277,7 @@ def test_a_time_limit_is_gone_on_from(trial) -> None:
     sweep = trial(*LONG)
     key = sweep.key("sft")
     # SLURM sends the signal up to a minute before it was asked to
-    sweep.launch("+hydra.launcher.stages.sft={timeout_min: 2, signal_delay_s: 60}")
+    sweep.launch("+hydra.launcher.stages.sft={timeout_min: 1, signal_delay_s: 50}")
     settle()
     sweep.assert_as_undisturbed()
     assert "stopped" in sweep.outcomes(key) and sweep.outcomes(key)[-1] == "built"
@@ -319,6 +318,7 @@ def test_a_node_whose_slurmd_dies_builds_twice_and_publishes_once(trial, nodes: 
 def test_the_controller_may_die_and_come_back(trial, nodes: Path) -> None:
     sweep = trial(*SHORT, "n_problems=8,9")
     sweep.launch()
+    time.sleep(6)  # it writes its state down every five seconds; what was submitted since is lost
     daemons.end([recorded(nodes)["slurmctld"]], patience_s=0)
     dead = sweep.launch(check=False)
     assert dead.returncode == 2 and "the SLURM controller cannot be asked, nothing was submitted" in dead.stderr

@@ -122,7 +122,19 @@ def accounted(job_ids: Iterable[str]) -> dict[str, tuple[str, str, str]]:
     out = {}
     for line in lines:
         job, state, code, node = line.split("|")
-        out[job] = (state.split()[0], code, node)
+        out |= dict.fromkeys(_elements(job), (state.split()[0], code, node))
+    return out
+
+
+def _elements(job: str) -> list[str]:
+    """ "7_[0-2,5]" as 7_0, 7_1, 7_2 and 7_5: elements that ended without ever having started share a row."""
+    array, bracket, ranges = job.partition("_[")
+    if not bracket:
+        return [job]
+    out = []
+    for part in re.sub(r"[%\]].*", "", ranges).split(","):
+        first, _, last = part.partition("-")
+        out += [f"{array}_{index}" for index in range(int(first), int(last or first) + 1)]
     return out
 
 
