@@ -44,7 +44,8 @@ def main() -> None:
         finished = sum(completion.is_finished for group in drawn for completion in group) / n_completions
         print(
             f"{name}: {n_completions / min(times):,.0f} samples/s, "
-            f"{n_sampled_tokens(drawn) / min(times):,.0f} tokens/s, {finished:.0%} finished; {n_completions / min(cpu):,.0f} samples per CPU second"
+            f"{n_sampled_tokens(drawn) / min(times):,.0f} tokens/s, {finished:.0%} finished; "
+            f"{n_completions / min(cpu):,.0f} samples per CPU second"
         )
 
 
