@@ -115,7 +115,7 @@ class Exec:
     n_workers: int | None = None  # local launcher; null: one a CPU core
     n_threads: int = 1  # torch threads of one worker
     device: str = "auto"  # auto | cpu | cuda
-    micro_batch_tokens: int = 65536
+    micro_batch_tokens: int = 4096
     max_rows: int = 2048  # rows the sampler decodes at once
     checkpoint_every_s: float = 300.0
     rebuild_corrupted: bool = False
