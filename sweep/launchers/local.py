@@ -90,7 +90,7 @@ class _Pool:
 
     def work(self) -> None:
         """Until nothing waits and nothing runs."""
-        n_workers = min(self.exec.n_workers or os.cpu_count() or 1, max(1, len(self.waiting)))
+        n_workers = min(self.exec.n_workers or os.cpu_count() or 1, len(self.waiting))
         with _environment({name: str(self.exec.n_threads) for name in THREAD_VARIABLES}):
             self.workers = [self._start() for _ in range(n_workers)]
             while self.waiting or any(w.stage for w in self.workers):
