@@ -1,0 +1,244 @@
+"""What the stages build: nested subsets, seeds, and q_values against a tree of completions worked by hand."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tiny_policy import weights
+from tiny_sweep import Sweep, build_all, planned
+
+from sweep import stages
+from sweep.artifacts import Artifact, Cost, Manifest, Stage, Store, read_jsonl, write_jsonl
+from sweep.config import Exec
+from sweep.data.records import Credit, Problem, Row, Solution, Trace
+from sweep.methods.sft import sft_loss
+from sweep.models import Optim, load_policy, new_policy, save_policy, train
+
+
+def stage_of(plan: Any, kind: str) -> Stage:
+    return next(stage for stage in plan.stages.values() if stage.kind == kind)
+
+
+def subset(sweep: Sweep, *words: str) -> list[str]:
+    """problem_ids of the training problems of one run."""
+    stage = stage_of(planned("arm=sft", *words), "sft")
+    bench = SimpleNamespace(parents={"dsyn": sweep.store.open(stage.parents["dsyn"].key)})
+    problems, solutions = stages._subset(stage, bench)
+    assert [p.problem_id for p in problems] == [s.problem_id for s in solutions]
+    return [p.problem_id for p in problems]
+
+
+# subsets and seeds
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_first_n_problems_are_inside_the_first_2n_of_the_same_seed(sweep: Sweep, seed: int) -> None:
+    small, large = (subset(sweep, f"n_problems={n}", f"seed={seed}") for n in (8, 16))
+    assert small == large[:8]
+    assert len(set(large)) == 16
+
+
+def test_another_seed_takes_other_problems(sweep: Sweep) -> None:
+    assert set(subset(sweep, "n_problems=16")) != set(subset(sweep, "n_problems=16", "seed=1"))
+
+
+def test_all_arms_of_a_seed_and_size_stand_on_the_same_problems(sweep: Sweep) -> None:
+    used = set(subset(sweep, "n_problems=8"))
+    samples = next(s for s in sweep.plan.stages.values() if s.kind == "samples" and s.identity["n_problems"] == 8)
+    traces = read_jsonl(sweep.store.open(samples.key).path / "traces.jsonl", Trace)
+    assert {t.problem_id for t in traces} == used
+    assert len(traces) == 8 * 4  # n_samples=4 of each
+
+
+def test_more_problems_than_dsyn_has_are_refused_with_how_many_there_are(sweep_copy: Sweep) -> None:
+    dsyn = stage_of(sweep_copy.plan, "dsyn")
+    n = sweep_copy.store.manifest(dsyn.key).facts["n_problems"]
+    too_many = planned("arm=sft", "n_problems=97")
+    told = rf"n_problems=97 but D_syn .* has {n} problems with a verified solution, of 96 asked; choose .* up to {n}"
+    with pytest.raises(ValueError, match=told):
+        build_all(too_many, sweep_copy.store, [stage_of(too_many, "sft").key])
+    assert sweep_copy.store.manifest(stage_of(too_many, "sft").key) is None
+
+
+def test_dsyn_holds_verified_solutions_of_train_problems_in_order(sweep: Sweep) -> None:
+    stage = stage_of(sweep.plan, "dsyn")
+    artifact, data = sweep.store.open(stage.key), stages._domain_of(stage)
+    problems = read_jsonl(artifact.path / "problems.jsonl", Problem)
+    solutions = read_jsonl(artifact.path / "solutions.jsonl", Solution)
+    assert all(data.is_correct(s.text, p) for p, s in zip(problems, solutions, strict=True))
+    assert problems == [p for p in data.problems("train") if p in set(problems)]
+    assert artifact.manifest.facts["n_problems"] + artifact.manifest.facts["n_dropped"] == 96
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(sweep: Sweep, tmp_path: Path) -> None:
+    def trained(folder: str, *words: str) -> torch.Tensor:
+        store, plan = Store(tmp_path / folder), planned("arm=step_dpo", "n_problems=8", *words)
+        store.root.mkdir()
+        for kind in ("base", "dsyn"):
+            key = stage_of(plan, kind).key
+            (store.root / key).symlink_to(sweep.store.folder(key))
+        keys = [k for k, s in plan.stages.items() if s.kind in ("sft", "samples", "advantages", "train")]
+        build_all(plan, store, keys)
+        folder_of = store.open(stage_of(plan, "train").key).path
+        return weights(load_policy(str(folder_of), revision=None, device="cpu", dtype="float32"))
+
+    first = trained("first")
+    shared = next(r.evaluate.parents["policy"] for r in sweep.plan.runs
+                  if r.leaf.exp.method.name == "step_dpo" and r.leaf.exp.n_problems == 8)  # fmt: skip
+    theirs = load_policy(str(sweep.store.open(shared.key).path), revision=None, device="cpu", dtype="float32")
+    assert torch.equal(first, weights(theirs))
+    assert not torch.equal(first, trained("other", "seed=1"))
+
+
+def test_every_artifact_with_weights_opens_as_a_plain_hugging_face_model(sweep: Sweep) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    for kind in ("base", "sft", "train"):
+        folder = sweep.store.open(stage_of(sweep.plan, kind).key).path
+        assert AutoModelForCausalLM.from_pretrained(folder).config.hidden_size == 32
+        assert AutoTokenizer.from_pretrained(folder).eos_token == "<eos>"
+
+
+def test_every_test_problem_has_an_outcome_and_the_counts_are_its_sums(sweep: Sweep) -> None:
+    import pandas as pd
+
+    stage = sweep.plan.runs[0].evaluate
+    artifact = sweep.store.open(stage.key)
+    outcomes = pd.read_parquet(artifact.path / "outcomes.parquet")
+    assert outcomes.problem_id.tolist() == [p.problem_id for p in stages._domain_of(stage).problems("test")]
+    assert artifact.manifest.facts["n_correct"] == outcomes.is_correct.sum()
+
+
+def test_a_method_without_a_single_pair_says_what_it_was_made_of(sweep: Sweep, tmp_path: Path) -> None:
+    plan = planned("arm=step_dpo", "n_problems=8")
+    stage = stage_of(plan, "train")
+    empty = {}
+    for role in ("sft", "dsyn"):
+        empty[role] = sweep.store.open(stage.parents[role].key)
+    for role, names in (("samples", ["traces"]), ("advantages", ["credits", "reached"])):
+        folder = tmp_path / role
+        folder.mkdir()
+        for name in names:
+            write_jsonl(folder / f"{name}.jsonl", [])
+        empty[role] = Artifact(folder, Manifest("", role, 1, {}, {}, {}, {}, Cost(), {}))
+    told = "method=step_dpo at n_problems=8 made no training pair out of 0 solutions, 0 traces and 0 mistakes"
+    with pytest.raises(ValueError, match=told):
+        stages.build_train(stage, bench_of(stage, empty, tmp_path))
+
+
+# q_values by rollouts: a policy that has learned by heart how each prefix goes on
+
+
+def bench_of(stage: Stage, parents: dict[str, Artifact], out: Path) -> stages.Bench:
+    return stages.Bench(parents, stages.model_of(stage), out, Exec(), None, out / "checkpoints")  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """One problem and a policy whose completions are known.
+
+        bare       -> G R ans right
+        G          -> R ans right        q = 1, 3 tokens-long steps and an end
+        G W        -> ans wrong          q = 0
+        B          -> W ans wrong        q = 0
+    """
+    plan = planned("arm=step_dpo", "n_problems=1", "dataset.chain_length=2", "sampling.rollouts.temperature=0.001")
+    advantages = stage_of(plan, "advantages")
+    data = stages._domain_of(advantages)
+    problem = data.problems("train")[0]
+    right = problem.answer
+    other = "C1" if right == "C0" else "C0"
+    good, repair, bad, wrong = "f0 0 1 ; ", "f1 1 2 ; ", "f2 0 3 ; ", "f3 3 3 ; "
+    prompt = data.prompt(problem)
+    known = [
+        (prompt + good, f"{repair}ans {right}"),
+        (prompt + good + wrong, f"ans {other}"),
+        (prompt + good + repair, f"ans {right}"),
+        (prompt + bad, f"{wrong}ans {other}"),
+        (prompt + bad + wrong, f"ans {other}"),
+    ]
+    shape = {"hidden_size": 32, "n_layers": 2, "n_heads": 2, "mlp_size": 64, "max_length": 48, "rope_theta": 1000.0}
+    policy = new_policy(data.vocabulary, **shape, seed=0)
+    rows = [Row(prefix, continuation, True, problem.problem_id) for prefix, continuation in known]
+    train(policy, rows, sft_loss, Optim(lr=1e-2, n_updates=120, batch_size=5), seed=0, log=lambda update, metrics: None)
+    root = tmp_path_factory.mktemp("tree")
+    save_policy(policy, root / "sft")
+    (root / "dsyn").mkdir()
+    write_jsonl(root / "dsyn" / "problems.jsonl", [problem])
+    write_jsonl(root / "dsyn" / "solutions.jsonl", [Solution(problem.problem_id, f"{good}{repair}ans {right}")])
+    return SimpleNamespace(
+        root=root, stage=advantages, problem=problem, right=right, other=other,
+        good=good, repair=repair, bad=bad, wrong=wrong,
+    )  # fmt: skip
+
+
+def credited(
+    tree: SimpleNamespace, out: Path, texts: list[str], n_right: int = 0, **rollouts: Any
+) -> tuple[list[Credit], list[Solution], stages.Built]:
+    """What build_advantages makes of wrong traces with these texts, beside n_right correct ones."""
+    identity = {**tree.stage.identity, "rollouts": {**tree.stage.identity["rollouts"], "n_rollouts": 2, **rollouts}}
+    identity["rollouts"]["max_negatives_per_problem"] = 9
+    stage = Stage("advantages", 1, identity, tree.stage.parents)
+    name = tree.problem.problem_id
+    traces = [Trace(name, text, False, True) for text in texts]
+    traces += [Trace(name, f"{tree.good}{tree.repair}ans {tree.right}", True, True)] * n_right
+    (out / "samples").mkdir()
+    write_jsonl(out / "samples" / "traces.jsonl", traces)
+    facts = Manifest("", "", 1, {}, {}, {}, {"n_dropped": 0}, Cost(), {})
+    folders = {"dsyn": tree.root / "dsyn", "sft": tree.root / "sft", "samples": out / "samples"}
+    parents = {role: Artifact(folder, facts) for role, folder in folders.items()}
+    built = stages.build_advantages(stage, bench_of(stage, parents, out))
+    return read_jsonl(out / "credits.jsonl", Credit), read_jsonl(out / "reached.jsonl", Solution), built
+
+
+def test_q_values_are_the_fraction_of_rollouts_that_reach_the_answer(tree: SimpleNamespace, tmp_path: Path) -> None:
+    late, early = f"{tree.good}{tree.wrong}ans {tree.other}", f"{tree.bad}{tree.wrong}ans {tree.other}"
+    credits, _, _ = credited(tree, tmp_path, [late, early], n_right=2)
+    assert {c.text: c.q_values for c in credits} == {late: [1.0, 0.0], early: [0.0]}
+    assert {c.pass_rate for c in credits} == {0.5}  # 2 of the 4 traces are correct
+
+
+def test_rollouts_to_the_end_give_every_step_a_q_value_and_the_last_is_the_verifiers(
+    tree: SimpleNamespace, tmp_path: Path
+) -> None:
+    late, early = f"{tree.good}{tree.wrong}ans {tree.other}", f"{tree.bad}{tree.wrong}ans {tree.other}"
+    credits, _, _ = credited(tree, tmp_path, [late, early], until="end")
+    assert {c.text: c.q_values for c in credits} == {late: [1.0, 0.0, 0.0], early: [0.0, 0.0, 0.0]}
+
+
+def test_a_solution_that_only_its_answer_spoils_is_charged_with_the_answer(
+    tree: SimpleNamespace, tmp_path: Path
+) -> None:
+    credits, _, _ = credited(tree, tmp_path, [f"{tree.good}{tree.repair}ans {tree.other}"])
+    assert [c.q_values for c in credits] == [[1.0, 1.0, 0.0]]
+
+
+def test_a_prefix_that_several_traces_share_is_rolled_out_once(tree: SimpleNamespace, tmp_path: Path) -> None:
+    # depth 0: G alone, 2 rollouts of `R ans right <eos>`: 4 + 2 + 1 tokens each;
+    # depth 1: G W and G R, 2 rollouts of `ans x <eos>` each: 3 tokens each. The third traces end there.
+    shared = [f"{tree.good}{tree.wrong}ans {tree.other}", f"{tree.good}{tree.repair}ans {tree.other}"]
+    _, _, built = credited(tree, tmp_path, shared)
+    assert built.cost.n_sampled_tokens == 2 * 7 + 4 * 3
+
+
+def test_right_ends_of_rollouts_are_kept_once_as_whole_solutions(tree: SimpleNamespace, tmp_path: Path) -> None:
+    _, reached, built = credited(tree, tmp_path, [f"{tree.good}{tree.wrong}ans {tree.other}"])
+    assert [r.text.split() for r in reached] == [f"{tree.good}{tree.repair}ans {tree.right}".split()]
+    assert built.facts == {"n_credits": 1, "n_reached": 1}
+
+
+def test_a_trace_that_ended_before_its_first_word_has_no_step_to_charge(tree: SimpleNamespace, tmp_path: Path) -> None:
+    credits, _, _ = credited(tree, tmp_path, ["", f"{tree.bad}{tree.wrong}ans {tree.other}"], until="end")
+    assert [c.text for c in credits] == [f"{tree.bad}{tree.wrong}ans {tree.other}"]
+
+
+def test_no_more_mistakes_a_problem_are_credited_than_the_cap() -> None:
+    import numpy as np
+
+    traces = [Trace("p0", f"w{i}", False, True) for i in range(9)] + [Trace("p0", "w0", False, True)]
+    traces += [Trace("p0", "cut", False, False), Trace("p0", "fine", True, True)]
+    drawn = stages._mistakes(traces, 3, np.random.default_rng(0))
+    assert len({t.text for t in drawn}) == 3
+    assert all(t.text.startswith("w") for t in drawn)
