@@ -21,7 +21,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -203,7 +203,8 @@ class Store:
         path = self.root / ".building" / f"{key}.lease"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            with suppress(OSError):  # some cluster file systems have no such lock
+                fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
     def start(self, key: str) -> Path:

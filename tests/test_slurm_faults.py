@@ -348,7 +348,7 @@ def test_a_full_disk_fails_the_stage_and_loses_nothing(trial, tmp_path: Path) ->
                 file.flush()
         sh("scontrol", "release", *{job_of(sweep, key).split("_")[0] for key in set(sweep.plan.stages) - sweep.built()})
         settle()
-        assert sweep.key("sft") not in sweep.built()
+        assert sweep.key("sft", 8) not in sweep.built()
         filler.unlink()
         sweep.launch()
         settle()

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import socket
-import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +19,7 @@ from typing import Any
 from sweep import stages
 from sweep.artifacts import Cost, Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
+from sweep.launchers.snapshot import git_state
 from sweep.tracking import Tracker
 
 DECIDES_NUMBERS = ("data", "methods", "models", "sources", "stages.py")
@@ -62,9 +63,12 @@ def _build(
 
 def provenance(started: datetime, exec: Exec) -> dict[str, Any]:
     """Where, when and with which code an artifact was made; never part of its key."""
+    ended = datetime.now(UTC)
     return {
         "started": started.isoformat(timespec="seconds"),
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ended": ended.isoformat(timespec="seconds"),
+        "gpus": gpus(),
+        "gpu_seconds": round((ended - started).total_seconds() * len(gpus()), 3),
         "host": socket.gethostname(),
         "code": code(),
         "git": git(),
@@ -72,7 +76,7 @@ def provenance(started: datetime, exec: Exec) -> dict[str, Any]:
         "versions": versions(),
         "device": exec.device,
         "n_threads": exec.n_threads,
-        "slurm": {k: v for k, v in sorted(os.environ.items()) if k in SLURM_VARIABLES},
+        "slurm": slurm_variables(),
     }
 
 
@@ -80,6 +84,11 @@ SLURM_VARIABLES = (
     "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_PARTITION", "SLURMD_NODENAME",
     "SLURM_RESTART_COUNT", "CUDA_VISIBLE_DEVICES",
 )
+
+
+def slurm_variables() -> dict[str, str]:
+    """What SLURM says of this job, once for each time it is started."""
+    return {k: v for k, v in sorted(os.environ.items()) if k in SLURM_VARIABLES}
 
 
 @cache
@@ -95,18 +104,23 @@ def code() -> str:
 
 @cache
 def git() -> dict[str, Any]:
-    """Commit, and whether tracked files differ from it; empty outside a git checkout."""
-    root = Path(__file__).parents[2]
+    """Commit, whether the package differs from it and the hash of the diff; empty outside a git checkout.
 
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
+    A SLURM job runs a snapshot of the package, whose git.json holds the diff itself.
+    """
+    found = git_state(Path(__file__).parents[2])
+    if not found:
+        return {}
+    diff = hashlib.sha256(str(found["diff"]).encode()).hexdigest()[:16] if found["is_dirty"] else None
+    return {"commit": found["commit"], "is_dirty": found["is_dirty"], "diff_sha256": diff}
 
-    commit = ask("rev-parse", "HEAD")
-    return {} if commit is None else {"commit": commit, "is_dirty": bool(ask("status", "--porcelain", "-uno"))}
+
+@cache
+def gpus() -> list[str]:
+    """Names of the GPUs this process may use."""
+    torch = sys.modules.get("torch")  # a stage that does without torch does not load it for this
+    n = torch.cuda.device_count() if torch and torch.cuda.is_available() else 0
+    return [torch.cuda.get_device_name(i) for i in range(n)] if torch else []
 
 
 @cache

@@ -73,7 +73,7 @@ class Job:
 
     def _build(self, stage: Stage) -> str:
         """built | failed | blocked; does not return where the job has to stop."""
-        from sweep.launchers.execute import build
+        from sweep.launchers.execute import build, slurm_variables
         from sweep.launchers.local import _log
         from sweep.models.trainer import Interrupted
 
@@ -84,13 +84,12 @@ class Job:
         if missing and self.store.manifest(stage.key) is None:
             self._note(stage, began, "blocked", f"not built: {', '.join(missing)}")
             return "blocked"
-        was_built = self.store.manifest(stage.key) is not None
         self.can_poll = stage.kind in POLLS_FOR_STOP
         try:
             with _log(self.store.log_path(stage.key)):
                 try:
-                    submission = self.submission
-                    build(stage, self.store, submission.exec, submission.tracking, lambda: self.signal is not None)
+                    exec, tracking = self.submission.exec, self.submission.tracking
+                    manifest = build(stage, self.store, exec, tracking, lambda: self.signal is not None)
                 except Exception as error:
                     if not isinstance(error, Interrupted):
                         traceback.print_exc()
@@ -104,7 +103,8 @@ class Job:
             return "failed"
         finally:
             self.can_poll = True
-        self._note(stage, began, "found" if was_built else "built", "")
+        is_ours = manifest.provenance["slurm"] == slurm_variables()  # not that of another copy of this job
+        self._note(stage, began, "built" if is_ours else "found", "")
         return "built"
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

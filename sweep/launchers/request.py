@@ -27,7 +27,8 @@ SUBMITIT = (  # Submitit's names for what it turns into sbatch options itself
 )
 MANAGED = (  # sbatch options that are the launcher's business
     "array", "dependency", "kill_on_invalid_dep", "output", "error", "job_name", "comment", "wrap", "parsable",
-    "signal", "requeue", "no_requeue", "export", "chdir", "wait", "test_only", "help", "usage", "version", "quiet", "verbose",
+    "signal", "requeue", "no_requeue", "export", "chdir", "wait", "test_only",
+    "help", "usage", "version", "quiet", "verbose",
 )
 SHARED_FILESYSTEMS = (
     "nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "9p", "afs", "pvfs2", "panfs", "wekafs",
