@@ -1,0 +1,238 @@
+"""The command line: verbs, what they print, exit codes, and mistakes told in one paragraph."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_sweep import Sweep, tiny
+
+from sweep.__main__ import main
+from sweep.results import read_table
+
+ROOT = Path(__file__).parents[1]
+Said = tuple[int, str, str]
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """Run one command in this process, in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sweep"])
+
+    def command(*words: str) -> Said:
+        try:
+            code = main(list(words))
+        except SystemExit as left:
+            code = left.code if isinstance(left.code, int) else 1
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+def one_paragraph(text: str) -> str:
+    """The one line of a refusal."""
+    assert text.startswith("sweep: ") and text.count("\n") == 1 and text.endswith("\n"), text
+    assert "Traceback" not in text
+    return text
+
+
+# plan and status
+
+
+def test_plan_as_json_has_exactly_five_counts(sweep: Sweep, said: Callable[..., Said]) -> None:
+    code, out, err = said("plan", "-m", "--json", *sweep.words)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {
+        "runs": 12, "stages": 31, "stages_unshared": 72, "cached": 31,
+        "by_kind": {"base": 1, "dsyn": 1, "sft": 2, "evaluate": 13, "samples": 2, "train": 10, "advantages": 2},
+    }  # fmt: skip
+
+
+def test_plan_names_the_field_that_made_a_stage_new(sweep: Sweep, said: Callable[..., Said]) -> None:
+    code, out, _ = said("plan", "-m", *sweep.words, "sft.lr=0.25", "arm=sft")
+    assert code == 0
+    assert "2 runs = 7 unique stages (10 without sharing)" in out
+    assert f"3 cached in {sweep.store.root}, 4 to build" in out
+    assert "new: 2 x sft: optim.lr: 0.0005 -> 0.25" in out
+
+
+def test_plan_estimates_time_from_stages_of_the_kind(sweep: Sweep, said: Callable[..., Said]) -> None:
+    _, out, _ = said("plan", "-m", *sweep.words, "seed=9")
+    assert "s on 1 workers" in out
+    assert "stages of which none like them was ever built" not in out
+
+
+def test_plan_of_an_empty_store_says_that_it_has_no_estimate(said: Callable[..., Said], tmp_path: Path) -> None:
+    _, out, _ = said("plan", "-m", *tiny("arm=sft"), f"exec.store={tmp_path / 'none'}")
+    assert "none of its kind is built" in out and "no estimate yet" in out
+    assert "plus 5 stages of which none like them was ever built here" in out
+    assert not (tmp_path / "none").exists()
+
+
+def test_plan_names_a_corrupted_artifact(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
+    key = sweep_copy.plan.runs[0].evaluate.key
+    (sweep_copy.store.folder(key) / "manifest.json").write_text("{")
+    _, out, _ = said("plan", "-m", *sweep_copy.words)
+    assert f"corrupted: {key}: " in out and "30 cached" in out and "1 to build" in out
+
+
+def test_status_counts_complete_runs(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
+    sweep_copy.store.set_aside(sweep_copy.plan.runs[0].evaluate.key)
+    code, out, _ = said("status", "-m", "--json", *sweep_copy.words)
+    told = json.loads(out)
+    assert code == 0
+    assert (told["runs"], told["complete"], told["stages"], told["built"], told["to_build"]) == (12, 11, 31, 30, 1)
+
+
+def test_an_axis_of_the_command_line_replaces_the_experiments(said: Callable[..., Said], tmp_path: Path) -> None:
+    _, out, _ = said("plan", "-m", "--json", "experiment=smoke", "n_problems=32", f"exec.store={tmp_path}")
+    assert json.loads(out)["runs"] == 8
+
+
+# run
+
+
+def test_each_run_leaves_the_config_it_was_composed_to_as_hydra_does(
+    sweep: Sweep, said: Callable[..., Said], tmp_path: Path
+) -> None:
+    code, out, err = said("-m", *sweep.words, f"hydra.sweep.dir={tmp_path / 'runs'}")
+    assert (code, err) == (0, "")
+    assert "all 12 runs are built already" in out
+    assert sorted(int(p.name) for p in (tmp_path / "runs").iterdir() if p.is_dir()) == list(range(12))
+    for number, run in enumerate(sweep.plan.runs):
+        folder = tmp_path / "runs" / str(number) / ".hydra"
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        assert config["n_problems"] == run.leaf.exp.n_problems
+        assert config["method"]["name"] == run.leaf.exp.method.name
+        assert config["sft"]["lr"] == 5e-4
+        assert f"n_problems={config['n_problems']}" in yaml.safe_load((folder / "overrides.yaml").read_text())
+        assert "hydra" in yaml.safe_load((folder / "hydra.yaml").read_text())
+
+
+def test_a_single_run_needs_no_multirun(sweep: Sweep, said: Callable[..., Said], tmp_path: Path) -> None:
+    words = [word for word in sweep.words if not word.startswith(("arm=", "n_problems="))]
+    code, out, err = said(*words, "arm=rft", "n_problems=8", f"hydra.run.dir={tmp_path / 'one'}")
+    assert (code, err) == (0, "")
+    assert "all 1 runs are built already" in out
+    assert (tmp_path / "one" / ".hydra" / "config.yaml").exists()
+
+
+def test_hydras_own_flags_stay(said: Callable[..., Said]) -> None:
+    code, out, _ = said("--cfg", "job", "seed=7")
+    assert code == 0 and "seed: 7" in out
+
+
+# collect, compare and logs
+
+
+def test_collect_writes_a_table_that_says_how_it_came_to_be(
+    sweep: Sweep, said: Callable[..., Said], tmp_path: Path
+) -> None:
+    code, out, err = said("collect", "-m", *sweep.words, "--out", str(tmp_path / "table"))
+    assert (code, err) == (0, "")
+    assert out == f"13 runs x 40 problems in {tmp_path / 'table'}\n"
+    table = read_table(tmp_path / "table")
+    assert len(table.runs) == 13
+    assert table.provenance["config"]["n_problems"] == 8
+    assert table.provenance["commands"][1].startswith("python -m sweep collect -m ")
+    assert "torch" in table.provenance["versions"]
+
+
+def test_collect_again_gives_the_same_bytes(sweep: Sweep, said: Callable[..., Said], tmp_path: Path) -> None:
+    made = []
+    for name in ("first", "second"):
+        said("collect", "-m", *sweep.words, "--out", str(tmp_path / name))
+        made.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()})
+    assert made[0] == made[1]
+
+
+def test_collect_refuses_a_grid_that_is_not_finished(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
+    key = sweep_copy.plan.runs[0].evaluate.key
+    sweep_copy.store.set_aside(key)
+    code, _, err = said("collect", "-m", *sweep_copy.words, "--out", "table")
+    assert code == 2
+    assert f"1 of 13 runs are not built: {key}; give the sweep command again" in one_paragraph(err)
+    assert not Path("table").exists()
+
+
+def test_compare_refuses_test_problems(sweep: Sweep, said: Callable[..., Said]) -> None:
+    code, _, err = said("compare", "-m", *sweep.words)
+    assert code == 2
+    assert "settings are chosen on validation problems alone; add evaluation=validation" in one_paragraph(err)
+
+
+def test_logs_print_what_a_stage_printed(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
+    path = sweep_copy.store.log_path("sft-1")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("hello\n")
+    assert said("logs", "sft-1", f"exec.store={sweep_copy.store.root}") == (0, "hello\n", "")
+    code, _, err = said("logs", "sft-2", f"exec.store={sweep_copy.store.root}")
+    assert code == 2 and "sft-2.log: no such log; the stage was not tried in this store" in one_paragraph(err)
+    code, _, err = said("logs")
+    assert code == 2 and "usage: python -m sweep logs KEY" in one_paragraph(err)
+
+
+# mistakes
+
+
+@pytest.mark.parametrize("verb", [[], ["-m"], ["plan", "-m"]])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["sft.nope=1"], "Could not override 'sft.nope'; Key 'nope' not in 'OptimConfig'; valid keys there: batch"),
+        (["+sft.nope=1"], "unknown key nope in sft; the valid ones are lr, passes, batch_size"),
+        (["+nope=1"], "unknown key nope; the valid ones are dataset, model, teacher"),
+        (["method=nope"], "Could not find 'method/nope' Available options in 'method': chosen_sft dpo"),
+        (["experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment': reproduce"),
+        (["seed=abc"], "Error merging override seed=abc; Value 'abc' of type 'str' could not be converted to Integer"),
+        (["sft={lr: [1"], "no viable alternative at input"),
+        (["n_problems=0"], "n_problems must be at least 1, found 0"),
+        (["method.optim.lr=-1"], "method.optim.lr must be above 0 and finite, found -1.0"),
+        (["+dataset.nope=1"], "dataset skills: unknown keys ['nope']"),
+        (["dataset=gsm8k", "dataset.train_path=/no/such.jsonl"], "/no/such.jsonl can't be read (No such file"),
+    ],
+)
+def test_a_mistake_is_one_paragraph_with_exit_code_2(
+    verb: list[str], words: list[str], told: str, said: Callable[..., Said]
+) -> None:
+    code, _, err = said(*verb, *words, "exec.store=never")
+    assert code == 2
+    assert told in one_paragraph(err)
+    assert not Path("never").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-m", "seed=0,0"], "two grid points are the same run: seed=0 exec.store=never and seed=0 exec.store=never"),
+        (["-m", "hydra/launcher=nope"], "Available options in 'hydra/launcher': basic local slurm"),
+        (["seed=0,1"], "To sweep over it, add --multirun to your command line"),
+        (["plan", "--jsn"], "unknown option --jsn; valid ones: usage: python -m sweep"),
+    ],
+)
+def test_a_mistake_of_one_way_to_start_is_told_too(words: list[str], told: str, said: Callable[..., Said]) -> None:
+    code, _, err = said(*words, "exec.store=never")
+    assert code == 2
+    assert told in one_paragraph(err)
+
+
+def test_a_store_that_cannot_be_written_is_one_paragraph(said: Callable[..., Said]) -> None:
+    Path("file").write_text("")
+    code, _, err = said("-m", *tiny("arm=sft"), "exec.store=file/store")
+    assert code == 2
+    assert "must be a folder this user can write to" in one_paragraph(err)
+
+
+def test_the_real_command_tells_a_mistake_the_same_way(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "sweep", "-m", "sft.nope=1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "valid keys there: batch_size" in one_paragraph(done.stderr)
+    assert list(tmp_path.iterdir()) == []
