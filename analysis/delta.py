@@ -77,7 +77,8 @@ def _influence(comparison: Comparison, cells: np.ndarray, estimate: Callable[[Co
         rows[2 * k + 1, cell] -= steps[k]
     nudged = dataclasses.replace(drawn, errors=rows)
     ln_m = estimate(Comparison(nudged, level=comparison.level, law=comparison.asked_law))
-    return (ln_m[1::2] - ln_m[2::2]) / (2 * steps), float(ln_m[0])
+    with np.errstate(invalid="ignore"):
+        return (ln_m[1::2] - ln_m[2::2]) / (2 * steps), float(ln_m[0])
 
 
 def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.fit import N_STARTS, FitResult, FitStatus, fit, fit_curves, interval, stacked
+from analysis.fit import N_STARTS, FitResult, fit, fit_curves, interval, stacked
 from analysis.forms import FORMS, Curves, Isotonic, form, isotonic
 from analysis.notes import Note, note, sorted_notes
 from analysis.resample import Draws
@@ -365,14 +365,13 @@ class Comparison:
                 for one in self.fit(arm, law).notes
                 if is_arm_inverted or one.code not in ("not_falling", "floor_not_estimable")
             ]
-        if self.fit(baseline, law).status is FitStatus.NOT_FALLING:
-            notes.append(
-                note(
-                    "baseline_flat",
-                    f"{baseline}'s error does not fall over the sizes run, so no number of "
-                    "its problems is known to reach a lower error",
-                )
+        plain = self.fit(baseline, "power")
+        if plain.intervals["b"][0] <= 0:
+            text = (
+                f"{baseline}'s error is not shown to fall over the sizes run (exponent {plain.params['b']:.3f}, "
+                f"interval from {plain.intervals['b'][0]:.3f}), so a small difference of error is a large multiplier"
             )
+            notes.append(note("baseline_flat", text))
         if frac > (1 - self.level) / 2:
             notes.append(note("censored", f"{frac:.1%} of the draws have no solution: a limit is infinite"))
         if kind == "extrapolated":

@@ -332,7 +332,7 @@ def _blocks(
         return (Block(np.arange(n_runs), matrix),), []
     arms = runs["arm"].to_numpy(str)
     blocks = []
-    for arm in sorted(set(arms)):
+    for arm in sorted(set(arms.tolist())):
         rows = np.flatnonzero(arms == arm)
         seen = is_known[rows]
         if not (seen == seen[0]).all():

@@ -297,7 +297,7 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
     residuals = {arm: _residuals(table, cells, weights[cells]) for arm, cells in curves.items()}
     n_free = sum(len(cells) - 2 for cells in curves.values())
     stderr = (
-        cells_all["stderr"].to_numpy(float) / np.sqrt(cells_all["n_seeds"]) if "stderr" in cells_all else None
+        cells_all["stderr"].to_numpy(float) / np.sqrt(cells_all["n_seeds"].to_numpy(float)) if "stderr" in cells_all else None
     )
     for arm, cells in curves.items():
         residual, leverage = residuals[arm]

@@ -64,7 +64,7 @@ class Sheet:
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
         )
         return (
-            f'<table id="{self.name}"><caption>{html.escape(self.caption)}</caption>'
+            f'<table id="table-{self.name}"><caption>{html.escape(self.caption)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 

@@ -1,0 +1,104 @@
+"""What to run next, and how the laws do on sizes they have not seen."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from analysis_tables import SIZES, exact, outcomes
+
+from analysis.design import plan
+from analysis.multiplier import Comparison
+from analysis.resample import draws
+from analysis.simulate import power
+from analysis.validate import rmsle_at, validate
+
+LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
+
+
+def compared(table, n_draws: int = 600) -> Comparison:
+    return Comparison(draws(table, n_draws), law="power")
+
+
+def with_costs(table):
+    return table.runs.__class__ and __import__("dataclasses").replace(
+        table, runs=table.runs.assign(total_seconds=table.runs["size"] * 0.1))
+
+
+def test_a_plan_reaches_its_target_and_names_the_new_cells() -> None:
+    table = with_costs(outcomes(LAWS, SIZES[:5], n_seeds=2, n_problems=600))
+    found = plan(compared(table), "RFT", "SFT", width=1.25)
+    assert not found.is_reached and found.cost_name == "total_seconds"
+    reaching = [one for one in found.options if one.se <= found.target_se]
+    assert reaching and found.options[0] in reaching
+    assert [one.cost for one in reaching] == sorted(one.cost for one in reaching)
+    by_seeds = next(one for one in found.options if one.what.endswith("seeds") and "," not in one.what)
+    fresh = ",".join(map(str, range(2, by_seeds.design.n_seeds)))
+    assert by_seeds.overrides == (f"n_problems=128,256,512,1024,2048 seed={fresh}",)
+    n_more = by_seeds.design.n_seeds - 2
+    assert by_seeds.n_new_runs == 10 * n_more
+    assert by_seeds.cost == pytest.approx(2 * n_more * 0.1 * SIZES[:5].sum(), rel=1e-6)
+
+
+def test_more_test_problems_cost_no_runs() -> None:
+    found = plan(compared(outcomes(LAWS, n_problems=300, seed_sd=0.0)), "RFT", "SFT", width=1.2)
+    tests = [one for one in found.options if one.what.endswith("test problems") and "," not in one.what.replace(",0", "")]
+    assert all(one.overrides == () and one.n_new_runs == 0 for one in found.options if one.n_new_runs == 0)
+    assert tests or found.options
+
+
+def test_the_predicted_width_is_the_simulated_one() -> None:
+    # predict 6 seeds and 2,400 problems from 3 seeds and 600, then run that study 25 times
+    small = compared(outcomes(LAWS, n_seeds=3, n_problems=600, seed_sd=0.01), 2000)
+    from analysis.design import Design, _Model
+
+    predicted = _Model(small, "RFT", "SFT").se(Design(tuple(SIZES), 6, 2400))
+    found = []
+    for seed in range(25):
+        one = compared(outcomes(LAWS, n_seeds=6, n_problems=2400, seed_sd=0.01, seed=seed), 100)
+        found.append(np.log(one.headline("RFT", "SFT").multiplier))
+    assert predicted == pytest.approx(np.std(found, ddof=1), rel=0.45)
+
+
+def test_a_study_that_is_wide_enough_says_so() -> None:
+    assert plan(compared(exact(LAWS)), "RFT", "SFT", tell=2.0).is_reached
+
+
+def test_a_plan_needs_a_factor_above_one_and_curves_that_meet() -> None:
+    with pytest.raises(ValueError, match="a factor above 1 was expected"):
+        plan(compared(exact(LAWS)), "RFT", "SFT", width=0.5)
+    flat = exact({"SFT": power(0.3, -0.05), "RFT": power(0.25, 0.1)})
+    with pytest.raises(ValueError, match="a fitted curve does not reach error"):
+        plan(compared(flat), "RFT", "SFT")
+
+
+def test_the_true_law_wins_on_held_out_sizes() -> None:
+    bent = draws(outcomes({"a": power(4.0, 0.6, 0.15), "b": power(3.0, 0.6, 0.15)}, n_problems=4000, seed_sd=0.002), 100)
+    found = validate(bent)
+    assert found.is_choice_feasible and found.chosen == "power_floor"
+    assert found.scores[0].law == "power_floor"
+    straight = draws(outcomes({"a": power(1.0, 0.15)}, n_problems=2000), 100)
+    assert validate(straight).chosen == "power"
+
+
+def test_all_laws_are_scored_on_the_same_predictions() -> None:
+    found = validate(draws(outcomes(LAWS, n_problems=300), 100))
+    assert {one.n_predictions for one in found.scores} == {2 * (3 + 2 + 1)}
+    for one in found.predictions:
+        assert one.distance > 0 and one.size > SIZES[one.n_fitted - 1]
+    pairs = itertools.groupby(sorted((one.arm, one.n_fitted, one.size) for one in found.predictions))
+    assert {len(list(group)) for _, group in pairs} == {3}
+
+
+def test_few_sizes_decide_nothing() -> None:
+    found = validate(draws(outcomes(LAWS, SIZES[:4], n_problems=300), 100))
+    assert found.chosen is None and "too few to choose a law by" in found.says
+    with pytest.raises(ValueError, match="holding a size out needs an arm with 4 sizes or more, found RFT 3, SFT 3"):
+        validate(draws(outcomes(LAWS, SIZES[:3], n_problems=300), 100))
+
+
+def test_held_out_error_beside_a_distance() -> None:
+    found = validate(draws(exact(LAWS), 100))
+    assert rmsle_at(found, "power", np.log(2)) == pytest.approx(0.0, abs=1e-6)
+    assert rmsle_at(found, "power", 50.0) is None

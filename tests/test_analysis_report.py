@@ -1,0 +1,211 @@
+"""The report from end to end: files, page, verdicts, and what a browser makes of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from analysis_tables import write_sweep
+
+from analysis import verdicts
+from analysis.commands import Options
+from analysis.multiplier import Comparison, Multiplier
+from analysis.read import read
+from analysis.report import write_figures, write_report
+from analysis.resample import draws
+from analysis.sheets import Sheet
+from analysis.simulate import power
+from analysis.words import count, multiplier_text, times
+
+
+def law(m: float):
+    return power(2.2 * m**-0.3, 0.3, 0.05)
+
+
+FALLING = {"SFT": law(1), "RFT": law(2), "DPO": law(4), "per-step DPO": law(8), "SFT, more updates": law(1.1),
+           "chosen steps only": law(2.1), "random-step DPO": law(5), "RFT without verifier": law(0.8)}
+FLAT = {"SFT": power(0.5, 0.0), "RFT": power(0.45, -0.02), "DPO": power(0.3, 0.0), "per-step DPO": power(0.25, 0.03)}
+QUICK = Options(n_draws=200)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sweep(tmp_path_factory.mktemp("sweep") / "table", FALLING, n_problems=600)
+
+
+@pytest.fixture(scope="module")
+def out(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(table, folder, QUICK)
+    return folder
+
+
+def test_the_report_holds_figures_tables_and_verdicts(out: Path) -> None:
+    for figure in ("error_against_n_problems", "controls", "multiplier_at_each_size", "multiplier_against_error",
+                   "residuals", "error_against_cost"):
+        assert (out / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert (out / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
+        assert "<svg" in (out / f"{figure}.svg").read_text()
+    for sheet in ("errors", "multipliers_greedy", "multipliers_sampled", "controls", "fits", "cost", "checklist"):
+        assert (out / f"{sheet}.csv").stat().st_size > 0
+        assert "\\toprule" in (out / f"{sheet}.tex").read_text()
+
+
+def test_the_page_is_self_contained_and_says_how_it_was_made(out: Path) -> None:
+    text = (out / "index.html").read_text()
+    assert not re.search(r'(src|href)="(?!#|data:)', text.replace("xlink:href", "xhref"))
+    for words in ("python -m sweep -m experiment=reproduce", "torch 2.13.0", "abc123", "SFT lr", "skills",
+                  "The rules, declared before any result was seen", "base", "sampled error", "dropped points"):
+        assert words in text
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_multiplier_in_the_table_is_the_one_of_the_engine(table: Path, out: Path) -> None:
+    m = Comparison(draws(read(table), 200)).headline("RFT", "SFT")
+    with (out / "multipliers_greedy.csv").open() as file:
+        row = next(one for one in csv.DictReader(file) if one["arm"] == "RFT")
+    assert float(row["multiplier"]) == m.multiplier and float(row["ci_low"]) == m.ci_low
+    assert multiplier_text(m) in (out / "index.html").read_text()
+
+
+def test_the_second_report_of_a_table_is_the_first(table: Path, out: Path, tmp_path: Path) -> None:
+    write_report(table, tmp_path, QUICK)
+    names = sorted(path.name for path in out.iterdir())
+    assert names == sorted(path.name for path in tmp_path.iterdir())
+    for name in names:
+        assert (out / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
+def test_flat_and_rising_arms_are_reported_without_a_crash(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "table", FLAT, n_problems=400)
+    write_report(folder, tmp_path / "out", QUICK)
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert "baseline_flat" in text
+    rulings = {one["claim"]: one["ruling"] for one in json.loads((tmp_path / "out" / "verdicts.json").read_text())}
+    assert rulings["SFT's error falls as a power of n_problems"] in ("not held", "undecided")
+    assert rulings["The verifier matters (RFT)"] == "not tested"
+
+
+def test_figures_alone_leave_figures_alone(table: Path, tmp_path: Path) -> None:
+    paths = write_figures(table, tmp_path, QUICK)
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert {path.suffix for path in paths} == {".png", ".svg", ".pdf"}
+
+
+def test_a_baseline_that_is_not_there_is_refused(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="arm 'PPO' is not in the table; its arms are DPO, RFT"):
+        write_report(table, tmp_path, Options(baseline="PPO", n_draws=200))
+
+
+def reading(bound: str, value: float, low: float, high: float) -> Multiplier:
+    return Multiplier("RFT", "SFT", 0.3, None, value, low, high, 0.95, "interior" if bound == "=" else "extrapolated",
+                      bound, "m", "power", "converged", 0.0, 0.0, None, None, {}, (np.nan, np.nan), ())
+
+
+@pytest.mark.parametrize("m, times_, ruling", [
+    (reading("=", 2.0, 1.6, 2.5), 2, "held"),        # reaches 2, nearer to 2 than to 1 throughout
+    (reading("=", 2.0, 1.2, 3.1), 2, "undecided"),   # may as well be 1.2
+    (reading("=", 1.5, 1.2, 1.9), 2, "not held"),
+    (reading("=", 3.0, 2.5, 3.5), 2, "held"),        # more than claimed
+    (reading("=", 7.0, 3.0, 9.0), 8, "held"),
+    (reading("=", 5.0, 2.0, 9.0), 8, "undecided"),
+    (reading(">=", 16.0, 9.0, np.inf), 8, "held"),
+    (reading(">=", 4.0, 4.0, np.inf), 8, "undecided"),
+    (reading("<=", 4.0, 0.0, 5.0), 8, "not held"),
+    (reading("<=", 4.0, 0.0, 9.0), 8, "undecided"),
+    (reading("?", np.nan, 0.0, np.inf), 8, "undecided"),
+])
+def test_worth_k_times_follows_the_declared_rule(m: Multiplier, times_: float, ruling: str) -> None:
+    assert verdicts.worth(m, times_) == ruling
+
+
+def test_a_size_that_contradicts_makes_it_undecided() -> None:
+    held, against = reading("=", 2.0, 1.6, 2.5), reading("=", 0.5, 0.3, 0.8)
+    assert verdicts.worth(held, 2, [held, against]) == "undecided"
+    assert verdicts.worth_more(held, [held, against]) == "undecided"
+    assert verdicts.worth_more(held, [held]) == "held"
+    assert verdicts.worth_more(against) == "not held"
+
+
+@pytest.mark.parametrize("low, high, ruling", [
+    (-0.05, -0.01, "held"), (0.01, 0.03, "not held"), (-0.008, 0.009, "not held"), (-0.03, 0.01, "undecided")])
+def test_one_arm_beats_another_by_the_declared_rule(low: float, high: float, ruling: str) -> None:
+    gap = verdicts.Difference("a", "b", (128.0,), (low + high) / 2, low, high, ((0.0, low, high),))
+    assert verdicts.better(gap) == ruling
+
+
+def test_known_truths_get_their_verdicts(table: Path) -> None:
+    found = {one.claim: one.ruling for one in verdicts.verdicts(Comparison(draws(read(table), 400)))}
+    assert found["RFT is worth more than 1x"] == "held"
+    assert found["per-step DPO is worth more than 1x"] == "held"
+    assert found["SFT beats the base model"] == "held"
+    assert found["Negatives beat SFT with equally many updates"] == "held"
+    assert found["The verifier matters (RFT)"] == "held"
+
+
+def test_a_bound_is_written_as_a_bound() -> None:
+    assert multiplier_text(reading(">=", 16.0, 16.0, np.inf)) == "≥ 16×"
+    assert multiplier_text(reading(">=", 16.0, 9.0, np.inf)) == "≥ 16× [from 9.00×]"
+    assert multiplier_text(reading("<=", 4.0, 0.0, 5.0)) == "≤ 4× [up to 5.00×]"
+    assert multiplier_text(reading("=", 1.891, 1.561, 2.241)) == "1.89× [1.56×, 2.24×]"
+    assert multiplier_text(reading("?", np.nan, 0.0, np.inf)) == "undefined"
+
+
+def test_numbers_as_a_reader_sees_them() -> None:
+    assert [times(x) for x in (0.0313, 0.5, 8.0, 24.12, 1230.0, np.inf, 0.0, 1e-5, 1e9)] == [
+        "0.031×", "0.5×", "8.00×", "24.1×", "1,230×", "∞", "0×", "< 0.001×", "> 10⁶×"]
+    assert [count(x) for x in (128, 2048.0, 1_020_000, 3.4e9, 0.25)] == ["128", "2,048", "1.02M", "3.4B", "0.25"]
+
+
+def test_a_sheet_escapes_what_latex_and_html_would_read() -> None:
+    sheet = Sheet("s", "c", ("a_b", "50 %"), (("<x>", "≥ 2×"),))
+    assert "a\\_b & 50 \\%" in sheet.latex() and "$\\geq$ 2$\\times$" in sheet.latex()
+    assert "&lt;x&gt;" in sheet.html()
+    assert sheet.csv() == "a_b,50 %\n<x>,≥ 2×\n"
+
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+PROBE = """<script>
+window.__errors = [];
+addEventListener("error", (e) => __errors.push("error: " + (e.message || (e.target && e.target.tagName))), true);
+const said = console.error; console.error = (...a) => { __errors.push("console: " + a.join(" ")); said(...a); };
+addEventListener("load", () => {
+  const box = (e) => { const r = e.getBoundingClientRect(); return [r.width, r.height]; };
+  const report = {
+    errors: __errors,
+    figures: [...document.querySelectorAll("figure > svg")].map(box),
+    paths: [...document.querySelectorAll("figure > svg")].map((e) => e.querySelectorAll("path").length),
+    images: [...document.images].map((i) => i.complete && i.naturalWidth > 0),
+    tables: document.querySelectorAll("table tbody tr").length,
+    fetched: performance.getEntriesByType("resource").map((e) => e.name).filter((n) => !n.startsWith("data:")),
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  };
+  const out = document.createElement("pre"); out.id = "probe"; out.textContent = JSON.stringify(report);
+  document.body.appendChild(out);
+});
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium, to look at the page")
+def test_a_browser_shows_the_page_without_an_error(out: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text((out / "index.html").read_text().replace("<head>", "<head>" + PROBE, 1))
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+               "--window-size=1100,900", "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom",
+               page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2000:]
+    report = json.loads(found.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert report["errors"] == [] and "CONSOLE" not in done.stderr.replace("INFO:CONSOLE", "")
+    assert len(report["figures"]) >= 6
+    assert all(width > 300 and height > 100 for width, height in report["figures"])
+    assert all(n > 20 for n in report["paths"]) and all(report["images"])
+    assert report["tables"] > 30 and report["fetched"] == [] and report["overflow"] <= 0

@@ -1,0 +1,227 @@
+"""Reading anybody's table, and the mistakes that are named and never guessed around."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysis_tables import SIZES, long_frame, outcomes, write_sweep
+
+from analysis.multiplier import Comparison
+from analysis.read import read
+from analysis.resample import METHODS, draws
+from analysis.simulate import power
+from analysis.table import Columns, Table
+
+LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return long_frame(outcomes(LAWS, SIZES[:4], n_seeds=2, n_problems=120))
+
+
+def saved(frame: pd.DataFrame, path: Path) -> Path:
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path, index=False)
+    return path
+
+
+def per_run(frame: pd.DataFrame) -> pd.DataFrame:
+    grouped = frame.groupby(["arm", "n_problems", "seed"], as_index=False)["is_correct"]
+    return grouped.agg(n_correct="sum", n_test="size")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_outcomes_counts_and_errors_are_the_same_table(frame: pd.DataFrame, suffix: str, tmp_path: Path) -> None:
+    counts = per_run(frame)
+    errors = counts.assign(error=1 - counts["n_correct"] / counts["n_test"]).drop(columns=["n_correct", "n_test"])
+    tables = [read(saved(one, tmp_path / f"{name}{suffix}")) for name, one in
+              (("outcomes", frame), ("counts", counts), ("errors", errors))]
+    assert [one.kind for one in tables] == ["outcomes", "counts", "errors"]
+    for other in tables[1:]:
+        assert other.cells["error"].to_numpy() == pytest.approx(tables[0].cells["error"].to_numpy(), abs=1e-7)
+    methods = [draws(one, 100).method for one in tables]
+    assert methods == [METHODS["outcomes"], METHODS["counts"], METHODS["errors"]]
+
+
+def test_a_cell_is_an_arm_at_a_size(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table = read(saved(frame, tmp_path / "t.parquet"))
+    assert table.arms == ("RFT", "SFT")
+    assert table.cells["n_seeds"].tolist() == [2] * 8
+    assert table.cells["n_test"].tolist() == [120] * 8
+    first = frame[(frame["arm"] == "RFT") & (frame["n_problems"] == 128)]
+    assert table.cells["error"][0] == pytest.approx(1 - first["is_correct"].mean())
+    assert table.runs["x"][table.cells_of("SFT") * 2].tolist() == [128, 256, 512, 1024]
+
+
+def test_other_column_names_and_text_outcomes(frame: pd.DataFrame, tmp_path: Path) -> None:
+    renamed = frame.rename(columns={"arm": "method", "n_problems": "n", "problem_id": "id", "is_correct": "ok",
+                                    "seed": "rep"})
+    columns = Columns(arm="method", x="n", seed="rep", y="ok", y_is="accuracy", problem="id")
+    table = read(saved(renamed, tmp_path / "t.csv"), columns)
+    assert table.kind == "outcomes"
+    assert table.cells["error"].tolist() == pytest.approx(
+        read(saved(frame, tmp_path / "u.csv")).cells["error"].tolist())
+
+
+def test_filters_choose_rows(frame: pd.DataFrame, tmp_path: Path) -> None:
+    both = pd.concat([frame.assign(split="test"), frame.assign(split="validation", is_correct=False)])
+    table = read(saved(both, tmp_path / "t.parquet"), Columns(filters={"split": "test"}))
+    assert table.cells["error"].max() < 1
+    with pytest.raises(ValueError, match="no rows left to read"):
+        read(tmp_path / "t.parquet", Columns(filters={"split": "train"}))
+    with pytest.raises(ValueError, match="no column 'part' to filter on"):
+        read(tmp_path / "t.parquet", Columns(filters={"part": "test"}))
+
+
+def test_percent_and_accuracy_are_asked_for(frame: pd.DataFrame, tmp_path: Path) -> None:
+    counts = per_run(frame)
+    percent = counts.assign(accuracy=100 * counts["n_correct"] / counts["n_test"]).drop(columns=["n_correct", "n_test"])
+    path = saved(percent, tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=r"fraction in \[0, 1\] was expected; if these are percentages say --unit"):
+        read(path, Columns(y="accuracy"))
+    table = read(path, Columns(y="accuracy", unit="percent"))
+    assert table.cells["error"][0] == pytest.approx(1 - counts["n_correct"][:2].sum() / 240)
+    score = saved(percent.rename(columns={"accuracy": "score"}), tmp_path / "s.csv")
+    with pytest.raises(ValueError, match="does 'score' grow with right or with wrong answers"):
+        read(score, Columns(y="score", unit="percent"))
+
+
+def changed(frame: pd.DataFrame, **columns) -> pd.DataFrame:
+    return frame.assign(**columns)
+
+
+def test_bad_rows_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    counts = per_run(frame)
+    errors = counts.assign(error=1 - counts["n_correct"] / counts["n_test"]).drop(columns=["n_correct", "n_test"])
+    bad = errors.copy()
+    bad.loc[3, "error"] = np.nan
+    cases = [
+        (pd.concat([frame, frame.iloc[:3]]), "3 duplicate .arm, size, seed, problem. rows, the first arm=RFT size=128"),
+        (pd.concat([errors, errors.iloc[:1]]), "1 duplicate rows, the first arm=RFT size=128 seed=0"),
+        (changed(errors, error=0.0), "all errors are zero"),
+        (bad, "error is missing in 1 of 16 rows|error is not a finite number in 1 of 16 rows"),
+        (changed(errors, n_problems=-errors["n_problems"]), "the size is negative in 16 rows"),
+        (changed(counts, n_correct=500), "n_correct must lie in 0..n_test"),
+        (counts.drop(columns="n_test"), "n_correct needs a column 'n_test'"),
+        (errors.drop(columns="arm"), "no column 'arm'; the columns are n_problems, seed, error"),
+        (errors.drop(columns="error"), "no outcome column"),
+        (changed(errors, n_problems="many"), "x is not a finite number"),
+        (errors.iloc[:0], "no rows left to read"),
+    ]
+    for one, message in cases:
+        with pytest.raises(ValueError, match=message):
+            read(saved(one, path))
+
+
+def test_a_hole_in_the_outcomes_and_arms_on_other_problems_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    hole = frame.drop(index=frame.index[5])
+    with pytest.raises(ValueError, match="the runs of arm 'RFT' were not tested on the same problems"):
+        read(saved(hole, path))
+    other = frame.assign(problem_id=frame["problem_id"].where(frame["arm"] == "SFT", "q" + frame["problem_id"]))
+    with pytest.raises(ValueError, match=r"tested on different problems \(RFT on 120, SFT on 120\)"):
+        read(saved(other, path))
+    table = read(path, is_unpaired=True)
+    assert len(table.blocks) == 2
+    assert "unpaired" in [one.code for one in draws(table, 100).notes]
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such file or folder"):
+        read(tmp_path / "none")
+    with pytest.raises(ValueError, match="no such file"):
+        read(tmp_path / "none.csv")
+    text = tmp_path / "t.parquet"
+    text.write_text("not a table")
+    with pytest.raises(ValueError, match="not readable as a table"):
+        read(text)
+    odd = tmp_path / "t.xlsx"
+    odd.write_text("")
+    with pytest.raises(ValueError, match="a folder, .csv or .parquet was expected, found '.xlsx'"):
+        read(odd)
+
+
+def test_a_sweeps_folder_is_read_with_its_base_model_and_costs(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "table", LAWS)
+    table = read(folder)
+    assert table.kind == "outcomes" and table.provenance["experiment"] == "reproduce"
+    assert table.reference_error == pytest.approx(0.86, abs=0.05)
+    assert table.arms == ("RFT", "SFT")
+    sampled = read(folder, Columns(y="sampled"))
+    assert sampled.cells["error"].mean() > table.cells["error"].mean()
+    seconds = table.with_x("total_seconds")
+    assert seconds.cells["x"].max() == pytest.approx(2048 * 0.01 * 3)
+    assert seconds.cells["size"].tolist() == table.cells["size"].tolist()
+    with pytest.raises(ValueError, match="no column 'dollars' to put on the axis; there are size"):
+        table.with_x("dollars")
+    with pytest.raises(ValueError, match="y='greedily' is not kept by a sweep"):
+        read(folder, Columns(y="greedily"))
+
+
+def test_a_folder_that_is_no_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"runs\.parquet"):
+        read(tmp_path)
+
+
+def test_outcomes_of_a_run_that_the_table_lacks_are_named(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "table", LAWS)
+    runs = pd.read_parquet(folder / "runs.parquet")
+    runs.iloc[1:].to_parquet(folder / "runs.parquet")
+    with pytest.raises(ValueError, match="outcomes hold run 'evaluate-"):
+        read(folder)
+
+
+def test_many_problems_are_drawn_from_their_normal_distribution() -> None:
+    table = outcomes({"SFT": power(1.0, 0.15)}, SIZES[:3], n_seeds=2, n_problems=20_500)
+    many = draws(table, 2000)
+    assert "normal_approximation" in [one.code for one in many.notes]
+    (block,) = table.blocks
+    fewer = Table(table.kind, table.runs, (type(block)(block.rows, block.errors[:, :19_000]),))
+    exact = draws(fewer, 400)
+    assert many.errors.std(axis=0) == pytest.approx(exact.errors.std(axis=0), rel=0.2)
+    assert np.corrcoef(many.errors.T)[0, 1] == pytest.approx(np.corrcoef(exact.errors.T)[0, 1], abs=0.15)
+
+
+def test_one_seed_says_so_and_another_arm_lends_its_seed_variance() -> None:
+    one = outcomes(LAWS, n_seeds=1, n_problems=300)
+    assert "one_seed" in [note.code for note in draws(one, 100).notes]
+    table = outcomes(LAWS, n_problems=300, seed_sd=0.02)
+    keep = ~((table.runs["arm"] == "RFT") & (table.runs["seed"] > 0)).to_numpy()
+    (block,) = table.blocks
+    fewer = Table(table.kind, table.runs[keep].reset_index(drop=True),
+                  (type(block)(np.arange(keep.sum()), block.errors[keep]),))
+    lent = draws(fewer, 100)
+    assert lent.phi > 0
+    assert any("borrowed" in note.text for note in lent.notes)
+
+
+def test_standard_errors_widen_the_draws(tmp_path: Path) -> None:
+    sizes = SIZES.astype(int)
+    rows = [(arm, n, 0, float(law(n)), 0.01) for arm, law in LAWS.items() for n in sizes]
+    frame = pd.DataFrame(rows, columns=["arm", "n_problems", "seed", "error", "se"])
+    path = saved(frame, tmp_path / "t.csv")
+    drawn = draws(read(path, Columns(stderr="se")), 2000)
+    assert drawn.method == METHODS["stderr"]
+    assert drawn.errors.std(axis=0) == pytest.approx(0.01, rel=0.1)
+    with pytest.raises(ValueError, match="se must be positive in every row"):
+        read(saved(frame.assign(se=0.0), path), Columns(stderr="se"))
+
+
+def test_cell_means_without_three_sizes_leave_nothing_to_judge_by(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"arm": ["a", "a", "b", "b"], "n_problems": [1, 2, 1, 2], "seed": 0,
+                          "error": [0.4, 0.3, 0.3, 0.2]})
+    with pytest.raises(ValueError, match="no arm has 3 sizes"):
+        draws(read(saved(frame, tmp_path / "t.csv")), 100)
+
+
+def test_a_multiplier_from_a_file_finds_its_truth(tmp_path: Path) -> None:
+    frame = long_frame(outcomes(LAWS, n_problems=600))
+    m = Comparison(draws(read(saved(frame, tmp_path / "t.parquet")), 400)).headline("RFT", "SFT")
+    assert m.ci_low < 2 < m.ci_high
