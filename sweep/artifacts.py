@@ -4,7 +4,7 @@
         manifest.json                 written last: a folder without one is not an artifact
         <files of the stage>
     <store>/.building/                folders under construction; a killed build leaves one here
-    <store>/.checkpoints/<key>/       where a long training stage left off
+    <store>/.checkpoints/<key>/       where a long training stage left off, and its curves so far
     <store>/.logs/<key>.log           what the stage printed, kept when it fails
     <store>/.corrupted/               artifacts set aside by a requested rebuild
 

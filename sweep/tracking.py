@@ -2,6 +2,9 @@
 
 One W&B run a stage: `id` is the stage's key, `group` the sweep, `job_type` the kind. Curves are drawn
 over `update`, an axis of our own, because W&B's own step starts again at 0 when an offline run resumes.
+
+A stage that is stopped and resumed goes on in the same folder, from its last checkpoint: what it had
+logged after that is logged again, and the later line holds.
 """
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sweep.artifacts import Stage
+from sweep.artifacts import Stage, write_atomically
 from sweep.config import TrackingConfig
 
 METRICS = "metrics.jsonl"
@@ -28,15 +31,17 @@ class Tracker:
         self._run: Any = None
 
     def __enter__(self) -> Tracker:
-        self._stream = self.path.open("a", encoding="utf-8")
         if self._config.name == "wandb":
             self._run = self._start_wandb()
+        self._stream = self.path.open("a", encoding="utf-8")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
+        if kind is None:
+            self._drop_repeated()
         if self._run is not None:
             self._run.finish(exit_code=0 if kind is None else 1)
 
@@ -58,6 +63,19 @@ class Tracker:
         self.log(0, {f"evaluate/{k}": v for k, v in flat.items()})
         if self._run is not None:
             self._run.summary.update(flat)
+
+    def _drop_repeated(self) -> None:
+        """Of the lines with the same update and the same metrics, keep the last."""
+        rows: dict[tuple[Any, ...], str] = {}
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:  # a kill cut it off in the middle
+                continue
+            names = (row["update"], *sorted(row))
+            rows.pop(names, None)
+            rows[names] = line
+        write_atomically(self.path, "".join(f"{line}\n" for line in rows.values()))
 
     def _start_wandb(self) -> Any:
         import wandb

@@ -11,6 +11,8 @@ from tiny_sweep import Sweep, build_all
 
 from sweep import stages
 from sweep.artifacts import CorruptArtifact, Cost, Manifest, Stage, Store, write_atomically
+from sweep.config import Exec, TrackingConfig
+from sweep.launchers.execute import _build
 
 PARENT = Stage("dsyn", 1, {"n_train": 4})
 
@@ -126,6 +128,24 @@ def test_two_builders_of_one_stage_on_one_machine_do_its_work_once(
         thread.join()
     assert store.open(key).manifest.facts["n_problems"] == sweep.store.open(key).manifest.facts["n_problems"]
     assert len(calls) == 1
+
+
+def test_a_builder_that_another_machine_overtook_takes_the_others_artifact(
+    sweep: Sweep, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, first = stages.BUILDERS["dsyn"], []
+    key = next(k for k, s in sweep.plan.stages.items() if s.kind == "dsyn")
+
+    def overtaken(of: Stage, bench: stages.Bench) -> stages.Built:
+        if not first:  # the other machine, which sees no lease of ours, does all of it while we build
+            first.append(None)
+            exec = Exec(store=str(store.root))
+            first[0] = _build(of, store, exec, TrackingConfig(name="jsonl"), None)
+        return real(of, bench)
+
+    monkeypatch.setitem(stages.BUILDERS, "dsyn", overtaken)
+    assert build_all(sweep.plan, store, [key]) == {key: first[0]}
+    assert [p for p in (store.root / ".building").iterdir() if p.is_dir()] == []
 
 
 def test_a_tracker_folder_is_kept_but_is_no_product(store: Store) -> None:

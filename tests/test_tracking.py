@@ -100,6 +100,34 @@ def test_metrics_written_before_a_failure_are_kept(tmp_path: Path) -> None:
     assert [row["loss"] for row in lines(tmp_path)] == [2.0]
 
 
+def test_a_stage_that_goes_on_after_a_kill_has_one_curve_with_each_update_once(tmp_path: Path) -> None:
+    tracker = Tracker(tmp_path, STAGE, TrackingConfig(name="jsonl"), "tests")
+    with pytest.raises(SystemExit), tracker:
+        for update in (1, 2, 3):
+            tracker.log(update, {"loss": 10.0 - update})
+        raise SystemExit
+    with (tmp_path / "metrics.jsonl").open("a") as stream:
+        stream.write('{"update": 4, "ti')
+        stream.write("\n")
+    with Tracker(tmp_path, STAGE, TrackingConfig(name="jsonl"), "tests") as tracker:  # from a checkpoint after update 1
+        for update in (2, 3, 4):
+            tracker.log(update, {"loss": 20.0 - update})
+    assert [(row["update"], row["loss"]) for row in lines(tmp_path)] == [(1, 9.0), (2, 18.0), (3, 17.0), (4, 16.0)]
+
+
+def test_the_curve_of_a_stage_that_failed_stays_where_its_next_try_goes_on(sweep: Sweep, tmp_path: Path) -> None:
+    plan = planned("arm=sft", "n_problems=8", "seed=6", "sft.lr=1e20", "sft.passes=6", "sft.warmup_fraction=0")
+    store, stage = Store(tmp_path), next(s for s in plan.stages.values() if s.kind == "sft")
+    for parent in stage.parents.values():
+        (tmp_path / parent.key).symlink_to(sweep.store.folder(parent.key))
+    for _ in range(2):
+        with pytest.raises(FloatingPointError, match="Lower lr=1e\\+20"):
+            build(stage, store, Exec(store=str(tmp_path)), TrackingConfig(name="jsonl"))
+        assert {row["update"] for row in lines(store.checkpoint_dir(stage.key) / "curves")} == {1}
+    assert store.manifest(stage.key) is None
+    assert [p for p in (tmp_path / ".building").iterdir() if p.is_dir()] == []
+
+
 @pytest.mark.parametrize(
     ("environment", "netrc", "is_found"),
     [

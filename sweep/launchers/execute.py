@@ -47,17 +47,24 @@ def _build(
     started, clock = datetime.now(UTC), time.monotonic()
     if stage.kind not in stages.TRACKED:
         tracking = replace(tracking, name="jsonl")
+    curves = store.checkpoint_dir(stage.key) / "curves"  # beside the checkpoints, so that a resumed stage adds to them
     try:
-        with Tracker(folder, stage, tracking, exec.sweep_name) as tracker:
+        curves.mkdir(parents=True, exist_ok=True)
+        with Tracker(curves, stage, tracking, exec.sweep_name) as tracker:
             bench = stages.Bench(
                 parents, stages.model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop
             )
             done = stages.BUILDERS[stage.kind](stage, bench)
+        for path in curves.iterdir():
+            os.rename(path, folder / path.name)
         seconds = round(time.monotonic() - clock, 3)
         cost = Cost(done.cost.n_updates, done.cost.n_trained_tokens, done.cost.n_sampled_tokens, seconds)
         return store.publish(stage, folder, done.facts, cost, provenance(started, exec))
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        # another machine may have built the same stage meanwhile, and taken the curves that both were writing
+        if isinstance(error, Exception) and (published := store.manifest(stage.key)) is not None:
+            return published
         raise
 
 
