@@ -16,10 +16,10 @@ MUST_BE_GIVEN = {"model=deepseek_math_7b": "model.revision=abc"}
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_an_experiment_launches_the_runs_its_comment_promises(path: Path) -> None:
     text = path.read_text()
-    promised = re.search(r"= (\d+) runs", text)
+    promised = re.search(r"= (\d+) runs?( for each value given on the command line)?", text)
     command = re.search(r"^# python -m sweep (.*)$", text, re.MULTILINE)
     assert promised and command, f"{path} states neither its number of runs nor its command"
-    words = [word for word in shlex.split(command[1]) if word != "-m"]
+    words = [word for word in shlex.split(command[1]) if word != "-m" and not (promised[2] and "," in word)]
     ours, _ = composed(*words, n_hydras=0)
     assert len(ours) == int(promised[1])
     assert len({(str(p.exp), p.overrides) for p in ours}) == len(ours)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from sweep.__main__ import _plan as plan_of_words
 from sweep.artifacts import Manifest, Store
@@ -33,6 +34,7 @@ class Sweep:
     store: Store
 
 
+@cache
 def planned(*words: str) -> Plan:
     """The plan of a tiny grid, composed as the command line composes it; later words win."""
     return plan_of_words(tiny(*words))[0]
