@@ -1,4 +1,4 @@
-"""python -m sweep [run|plan|status|compare|collect|logs] [-m] [Hydra overrides]
+"""python -m sweep [run|plan|status|compare|collect|logs|cancel|retry|gc] [-m] [Hydra overrides]
 
     run (the default)   build what the grid needs; the same command again resumes
     plan                unique and cached stages, which field made a stage new, estimated time  [--json]
@@ -6,6 +6,8 @@
     compare             correct counts of validation runs beside what differs between them      [--json]
     collect             one table of the grid's finished runs   [--out DIR] [--allow-mixed-code]
     logs KEY            what a stage printed (exec.store=FOLDER for another store)
+    cancel, retry       a SLURM submission's jobs; what failed of it
+    gc                  artifacts that no experiment reaches, a dry run without [--delete]
 
 Hydra is the front: -m sweeps, `a=1,2` is an axis, `experiment=NAME` a grid from conf/experiment/,
 `hydra/launcher=slurm` another launcher, `--cfg job`, `--info` and `--help` are Hydra's own.
@@ -33,6 +35,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweep.artifacts import Manifest, Store
 from sweep.config import Exec, Leaf, LeafConfig, leaf
 from sweep.launchers.compose import grid, leaves, resolved
+from sweep.launchers.gc import gc_command
 from sweep.launchers.local import label
 from sweep.launchers.plugins import errors_raised, refusal, register
 from sweep.launchers.watch import cancel_command, retry_command, states, told
@@ -96,7 +99,7 @@ def show_plan(words: list[str]) -> int:
     by_kind = Counter(the_plan.stages[key].kind for key in todo)
     for kind, n_all in counts["by_kind"].items():
         of_kind = [s for key, s in seconds.items() if the_plan.stages[key].kind == kind]
-        told = "" if not of_kind else _told(of_kind)
+        told = "" if not of_kind else _told(of_kind) + _gpu_hours(of_kind, kind, known)
         print(f"  {kind:<11} {n_all:>6} stages {by_kind[kind]:>6} to build  {told}")
     total, n_workers = sum(s for s in seconds.values() if s), exec.n_workers or _cores()
     n_unknown = sum(s is None for s in seconds.values())
@@ -172,10 +175,14 @@ def compare_runs(words: list[str]) -> int:
     return 0
 
 
+def remove_unreached(words: list[str]) -> int:
+    return gc_command(words, lambda overrides: _plan(overrides)[0], Path(CONF))
+
+
 VERBS = {
     "run": run, "plan": show_plan, "status": show_status, "logs": show_log, "collect": collect_table,
     "compare": compare_runs,
-    "cancel": cancel_command, "retry": retry_command,
+    "cancel": cancel_command, "retry": retry_command, "gc": remove_unreached,
 }
 
 
@@ -237,6 +244,12 @@ def _told(seconds: Sequence[float | None]) -> str:
     if not known:
         return "no estimate yet"
     return f"{'' if len(known) == len(seconds) else '> '}{sum(known):.0f} s"
+
+
+def _gpu_hours(seconds: Sequence[float | None], kind: str, known: Sequence[Manifest]) -> str:
+    """With as many GPUs as the artifacts of this kind were made with."""
+    n_gpus = max((len(m.provenance.get("gpus", ())) for m in known if m.kind == kind), default=0)
+    return f", {sum(s for s in seconds if s) * n_gpus / 3600:.1f} GPU-hours" if n_gpus else ""
 
 
 def _provenance(overrides: Sequence[str], the_plan: Plan, exec: Exec) -> dict[str, Any]:

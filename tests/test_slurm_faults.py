@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -414,17 +414,39 @@ def test_a_pack_goes_on_after_a_failure_and_the_chains_of_its_other_stages_too(t
     sweep.assert_as_undisturbed()
 
 
-def test_a_limit_on_queued_jobs_makes_waves(trial) -> None:
+@pytest.fixture
+def limit() -> Iterator[Callable[..., None]]:
+    """Sets a limit of the accounting, and takes it back."""
+    undo: list[tuple[str, ...]] = []
+
+    def set_limit(what: str, name: str, field: str, value: int) -> None:
+        undo.append((what, name, "set", f"{field}=-1"))
+        sh("sacctmgr", "-i", "-Q", "modify", what, name, "set", f"{field}={value}")
+
+    yield set_limit
+    for words in undo:
+        sh("sacctmgr", "-i", "-Q", "modify", *words)
+
+
+@pytest.mark.parametrize(("what", "name"), [("user", "root"), ("qos", "normal")])
+def test_a_limit_on_queued_jobs_makes_waves(trial, limit, what: str, name: str) -> None:
     sweep = trial(*SHORT, "n_problems=8,9,10")
-    sh("sacctmgr", "-i", "-Q", "modify", "user", "root", "set", "MaxSubmitJobs=4")
-    try:
-        said = sweep.launch().stdout
-        assert "4 more stages wait: you may have 4 jobs in the queue" in said
-        settle()
-    finally:
-        sh("sacctmgr", "-i", "-Q", "modify", "user", "root", "set", "MaxSubmitJobs=-1")
+    limit(what, name, "MaxSubmitJobs" if what == "user" else "MaxSubmitJobsPerUser", 4)
+    said = sweep.launch().stdout
+    assert "4 more stages wait: you may have 4 jobs in the queue" in said
+    settle()
     sweep.assert_as_undisturbed()
     assert set(sweep.n_built().values()) == {1}
+
+
+def test_a_refusal_in_the_middle_leaves_nothing_in_the_queue(trial, limit) -> None:
+    sweep = trial(*SHORT, "n_problems=8,9,10")
+    limit("account", "research", "GrpSubmitJobs", 4)  # of the account as a whole: not seen in advance
+    refused = sweep.launch("+hydra.launcher.hold=true", check=False)
+    assert refused.returncode == 2 and "sbatch refused the evaluate jobs" in refused.stderr
+    assert "AssocGrpSubmitJobsLimit" in refused.stderr and "submitted before were cancelled" in refused.stderr
+    settle(20)
+    assert [array.job_id is None for array in sweep.submission().arrays()].count(True) == 1
 
 
 def test_cancel_empties_the_queue_and_keeps_what_is_built(trial) -> None:

@@ -138,18 +138,28 @@ def _elements(job: str) -> list[str]:
     return out
 
 
-def submit_limit(account: str | None) -> int | None:
-    """How many jobs (array elements) this user may still submit; None without a limit that we can see."""
+def submit_limit(account: str | None, qos: str | None) -> int | None:
+    """How many jobs (array elements) this user may still submit; None without a limit that we can see.
+
+    Seen are the limits of the user in the account and of the QOS, not those of an account as a whole.
+    """
     user = os.environ.get("USER") or ask("id", "-un").strip()
     try:
-        rows = ask("sacctmgr", "-nP", "show", "assoc", f"user={user}", "format=account,maxsubmit,grpsubmit")
+        fields = "format=account,defaultqos,qos,maxsubmit,grpsubmit"
+        rows = ask("sacctmgr", "-nP", "show", "assoc", f"user={user}", fields)
+        of_qos = ask("sacctmgr", "-nP", "show", "qos", "format=name,maxsubmitpu,maxsubmitpa,grpsubmit")
         queued = ask("squeue", "-h", "-r", "-u", user, "-o", "%i").split()
     except SlurmError:
         return None
-    limits = []
+    limits, names = [], {qos}
     for row in rows.splitlines():
-        name, *values = row.split("|")
+        name, default, allowed, *values = row.split("|")
         if account in (None, name):
+            limits += [int(value) for value in values if value]
+            names |= {qos or default or allowed.split(",")[0]}
+    for row in of_qos.splitlines():
+        name, *values = row.split("|")
+        if name in names:
             limits += [int(value) for value in values if value]
     return max(0, min(limits) - len(queued)) if limits else None
 

@@ -30,7 +30,6 @@ from sweep.launchers.record import Submission
 from sweep.launchers.snapshot import snapshot
 from sweep.plan import Plan, State, needed, state
 
-LIMIT_MESSAGES = ("MaxSubmitJob", "MaxSubmit", "job submit limit", "GrpSubmit")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -135,8 +134,8 @@ def _send(
     """
     began, options = time.monotonic(), submission.settings["options"]
     packs = request.stages_per_job(options, plan, new, _manifests(submission.store, plan))
-    account = request.parameters(options, submission.exec, None).get("account")
-    limit = queue.submit_limit(account)
+    own = request.parameters(options, submission.exec, None)
+    limit = queue.submit_limit(own.get("account"), own.get("qos"))
 
     def laid_out(keys: Sequence[str]) -> list[Array]:
         stages = [plan.stages[key] for key in keys]
