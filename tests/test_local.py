@@ -21,7 +21,7 @@ from tiny_sweep import GRID, Sweep, planned, tiny
 
 from sweep.artifacts import Store
 from sweep.config import Exec, TrackingConfig
-from sweep.launchers.local import run, told
+from sweep.launchers.local import _Pool, run, told
 from sweep.plan import Plan
 from sweep.results import collect
 
@@ -120,6 +120,20 @@ def test_a_worker_that_is_killed_fails_its_stage_and_the_sweep_goes_on(
     assert f"FAILED {shot[0]}" in said and "its worker process ended with exit code -9" in said
     assert "1 stages failed, 1 that need them were not tried; 1 of 2 runs are incomplete" in said
     assert under_construction(sweep_copy.store.root, "sft") == []
+
+
+def test_a_worker_that_died_while_idle_is_replaced_and_its_stage_is_not_lost(sweep_copy: Sweep) -> None:
+    exec = Exec(store=str(sweep_copy.store.root), n_workers=1)
+    pool = _Pool(planned("arm=sft", "n_problems=8", "seed=4"), sweep_copy.store, exec, TrackingConfig(name="jsonl"))
+    waiting, worker = dict(pool.waiting), pool._start()
+    pool.workers = [worker]
+    worker.process.kill()
+    worker.process.join()
+    pool._hand_out()
+    assert pool.waiting == waiting and pool.failed == {}
+    assert pool.workers[0].process.is_alive() and pool.workers[0] is not worker
+    pool.kill()
+    assert not pool.workers[0].process.is_alive()
 
 
 # corruption
