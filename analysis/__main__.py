@@ -27,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     kinds = parser.add_subparsers(dest="command", required=True)
     fit = _command(kinds, "fit", _fit, "the laws of each arm")
     fit.add_argument("--objective", choices=("huber", "least_squares"), default="huber", help="of --law chinchilla")
@@ -86,21 +87,41 @@ def options(asked: argparse.Namespace) -> commands.Options:
     if bad:
         raise ValueError(f"--where {bad[0]}: COLUMN=VALUE was expected, for example --where split=test")
     columns = Columns(
-        arm=asked.arm, x=asked.x, seed=asked.seed_column, y=asked.y, y_is=asked.y_is, unit=asked.unit,
-        problem=asked.problem, n_test=asked.n_test, stderr=asked.stderr,
+        arm=asked.arm,
+        x=asked.x,
+        seed=asked.seed_column,
+        y=asked.y,
+        y_is=asked.y_is,
+        unit=asked.unit,
+        problem=asked.problem,
+        n_test=asked.n_test,
+        stderr=asked.stderr,
         filters=dict(one.split("=", 1) for one in asked.where),
     )
     return commands.Options(
-        baseline=asked.baseline, law=asked.law, n_draws=asked.draws, seed=asked.seed, level=asked.level,
-        columns=columns, cost=asked.cost, of=tuple(asked.of), is_unpaired=asked.unpaired,
+        baseline=asked.baseline,
+        law=asked.law,
+        n_draws=asked.draws,
+        seed=asked.seed,
+        level=asked.level,
+        columns=columns,
+        cost=asked.cost,
+        of=tuple(asked.of),
+        is_unpaired=asked.unpaired,
     )
 
 
 def _fit(asked: argparse.Namespace) -> str:
     if asked.law == "chinchilla":
         points = chinchilla.read_losses(asked.table, asked.n_params, asked.n_tokens, asked.y or "loss")
-        found = chinchilla.fit_chinchilla(points, objective=asked.objective, delta=asked.delta, seed=asked.seed,
-                                          n_draws=min(asked.draws, 200), level=asked.level)
+        found = chinchilla.fit_chinchilla(
+            points,
+            objective=asked.objective,
+            delta=asked.delta,
+            seed=asked.seed,
+            n_draws=min(asked.draws, 200),
+            level=asked.level,
+        )
         return printing.as_json(found) if asked.json else printing.fits_text(found)
     found = commands.fits(asked.table, options(asked))
     if asked.json:

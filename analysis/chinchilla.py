@@ -66,12 +66,16 @@ def read_losses(path: str | Path, n_params: str, n_tokens: str, loss: str) -> np
     frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     for name in (n_params, n_tokens, loss):
         if name not in frame:
-            raise ValueError(f"{path}: no column {name!r}; the columns are {', '.join(frame.columns)}; name yours "
-                             "with --n-params, --n-tokens and --y")
+            raise ValueError(
+                f"{path}: no column {name!r}; the columns are {', '.join(frame.columns)}; name yours "
+                "with --n-params, --n-tokens and --y"
+            )
         values = pd.to_numeric(frame[name], errors="coerce")
         if not (values > 0).all():
-            raise ValueError(f"{path}: {name} must be positive in every row, row {int(np.argmin(values > 0))} is "
-                             f"{frame[name].iloc[int(np.argmin(values > 0))]}; fill or drop these rows")
+            raise ValueError(
+                f"{path}: {name} must be positive in every row, row {int(np.argmin(values > 0))} is "
+                f"{frame[name].iloc[int(np.argmin(values > 0))]}; fill or drop these rows"
+            )
     return frame[[n_params, n_tokens, loss]].to_numpy(float)
 
 
@@ -116,9 +120,7 @@ def fit_chinchilla(
     tolerance = 1e-6 * values.min() + 1e-13
     distinct = values[values > values.min() + 10 * tolerance]
     rivals = tuple(sorted({round(float(x), 12) for x in distinct if x < 1.05 * values.min()}))
-    bounds = tuple(
-        name for name, value in zip(("E=0", "A=0", "B=0"), np.exp(best[:3]), strict=True) if value < 1e-8
-    )
+    bounds = tuple(name for name, value in zip(("E=0", "A=0", "B=0"), np.exp(best[:3]), strict=True) if value < 1e-8)
     status = FitStatus.MULTIMODAL if rivals else FitStatus.AT_BOUND if bounds else FitStatus.CONVERGED
     notes = (note("multimodal", f"{len(rivals)} other optima within 5 % of the best objective"),) if rivals else ()
     return ChinchillaFit(
@@ -184,9 +186,7 @@ class _Problem:
 
     def _parts(self, theta: np.ndarray) -> np.ndarray:
         """(3, n_points) E, A'/N'^a, B'/D'^b."""
-        return np.exp(
-            np.stack([theta[0] + 0 * self.u, theta[1] - theta[3] * self.u, theta[2] - theta[4] * self.v])
-        )
+        return np.exp(np.stack([theta[0] + 0 * self.u, theta[1] - theta[3] * self.u, theta[2] - theta[4] * self.v]))
 
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
         """(n_points, 5) of `residual`."""

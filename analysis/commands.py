@@ -1,9 +1,9 @@
 """The commands as typed functions with frozen results; __main__ prints what they return.
 
-    fits(path)         -> tuple[FitResult, ...] | SharedFit | ChinchillaFit
-    multipliers(path)  -> tuple[Comparison result, ...]     value or bound, shape, curve
-    what_next(path)    -> tuple[Plan, ...]
-    held_out(path)     -> Validation
+fits(path)         -> tuple[FitResult, ...] | SharedFit | ChinchillaFit
+multipliers(path)  -> tuple[Comparison result, ...]     value or bound, shape, curve
+what_next(path)    -> tuple[Plan, ...]
+held_out(path)     -> Validation
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from analysis.delta import DeltaInterval, delta_interval
-from analysis.design import Plan, plan
+from analysis.design import NoWidth, Plan, plan
 from analysis.fit import FitResult, fit_shared, interval
 from analysis.forms import FORMS, form
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
 from analysis.notes import Note
 from analysis.read import read
+from analysis.reading import Multiplier
 from analysis.resample import draws
 from analysis.shape import MultiplierCurve, Shape, multiplier_curve, shape
 from analysis.table import Columns, Table
@@ -192,15 +193,34 @@ def result(
     )
 
 
+@dataclass(frozen=True)
+class NoPlan:
+    """An arm for which no width can be predicted, and why."""
+
+    arm: str
+    baseline: str
+    why: str
+
+
 def what_next(
     path: str | Path, options: Options | None = None, *, width: float | None = None, tell: float = 2.0
-) -> tuple[Plan, ...]:
-    """A plan an arm; see design.plan."""
+) -> tuple[Plan | NoPlan, ...]:
+    """A plan an arm; see design.plan. Of all arms of a table, those without a plan say why.
+
+    Raises:
+        ValueError: an arm that was asked for by name has no plan.
+    """
     options = options or Options()
     comparison = comparison_of(path, options)
-    return tuple(
-        plan(comparison, arm, options.baseline, width=width, tell=tell) for arm in _arms(comparison, options)
-    )
+    out: list[Plan | NoPlan] = []
+    for arm in _arms(comparison, options):
+        try:
+            out.append(plan(comparison, arm, options.baseline, width=width, tell=tell))
+        except NoWidth as error:
+            if arm in options.of:
+                raise
+            out.append(NoPlan(arm, options.baseline, str(error)))
+    return tuple(out)
 
 
 def held_out(path: str | Path, options: Options | None = None, laws: Sequence[str] | None = None) -> Validation:

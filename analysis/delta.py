@@ -17,8 +17,10 @@ import numpy as np
 from scipy import stats
 
 from analysis.multiplier import Comparison
-from analysis.resample import Draws, within_seed_variance
+from analysis.resample import Draws
+from analysis.seeds import within_seed_variance
 from analysis.shape import pooled_draws
+from analysis.table import Table
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,7 @@ class DeltaInterval:
     high: float
 
 
-def delta_interval(
-    comparison: Comparison, arm: str, baseline: str, *, at_error: float | None = None
-) -> DeltaInterval:
+def delta_interval(comparison: Comparison, arm: str, baseline: str, *, at_error: float | None = None) -> DeltaInterval:
     """Two-way delta interval of m at an error, or of the shared-shape multiplier where none is given.
 
     Raises:
@@ -43,8 +43,10 @@ def delta_interval(
     cells = np.concatenate([comparison.draws.table.cells_of(one) for one in sorted((arm, baseline))])
     influence, ln_m = _influence(comparison, cells, _estimate(arm, baseline, at_error, comparison))
     if not np.isfinite(ln_m) or not np.all(np.isfinite(influence)):
-        raise ValueError(f"{arm} over {baseline}: no multiplier exists at this error, so no delta interval either; "
-                         "ask for the bound with the bootstrap")
+        raise ValueError(
+            f"{arm} over {baseline}: no multiplier exists at this error, so no delta interval either; "
+            "ask for the bound with the bootstrap"
+        )
     full = np.zeros(len(comparison.draws.table.cells))
     full[cells] = influence
     variance, df = influence_variance(comparison.draws, full)
@@ -53,7 +55,9 @@ def delta_interval(
     return DeltaInterval(ln_m, se, df, float(np.exp(ln_m - t * se)), float(np.exp(ln_m + t * se)))
 
 
-def _estimate(arm: str, baseline: str, at_error: float | None, comparison: Comparison) -> Callable[[Comparison], np.ndarray]:
+def _estimate(
+    arm: str, baseline: str, at_error: float | None, comparison: Comparison
+) -> Callable[[Comparison], np.ndarray]:
     """(1 + n_rows,) ln m of each row of cell means."""
     law = comparison.law_of(arm, baseline)
     if at_error is not None:
@@ -66,8 +70,9 @@ def _estimate(arm: str, baseline: str, at_error: float | None, comparison: Compa
     return pooled
 
 
-def _influence(comparison: Comparison, cells: np.ndarray, estimate: Callable[[Comparison], np.ndarray]
-               ) -> tuple[np.ndarray, float]:
+def _influence(
+    comparison: Comparison, cells: np.ndarray, estimate: Callable[[Comparison], np.ndarray]
+) -> tuple[np.ndarray, float]:
     """d ln m / d y_c by central differences through the fit, (n_cells,), and ln m."""
     drawn = comparison.draws
     steps = np.maximum(1e-5 * drawn.observed[cells], 1e-7)
@@ -97,7 +102,8 @@ def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, floa
             problems += float(np.square(u / block.errors.shape[1]).sum())
     else:
         problems = float(np.square(influence[used]) @ drawn.variance[used]) - float(
-            np.square(influence) @ (drawn.phi * _unit_squared(table) / n_seeds))
+            np.square(influence) @ (drawn.phi * _unit_squared(table) / n_seeds)
+        )
     many = used & (n_seeds > 1)
     if not many.any():
         return problems + float(np.square(influence) @ (drawn.phi * _unit_squared(table) / n_seeds)), drawn.df
@@ -112,6 +118,6 @@ def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, floa
     return problems + max(0.0, seeds - noise) + borrowed, float((n_seeds[many] - 1).sum())
 
 
-def _unit_squared(table) -> np.ndarray:
+def _unit_squared(table: Table) -> np.ndarray:
     p = table.cells["error"].to_numpy(float)
     return np.square(p * (1 - p))

@@ -26,6 +26,10 @@ POWER = 0.80
 MAX_SEEDS, MAX_PROBLEMS = 32, 64
 
 
+class NoWidth(ValueError):
+    """The pair's curves do not cross an error that both fits reach, so no width can be predicted."""
+
+
 @dataclass(frozen=True)
 class Design:
     """Sizes of both arms, seeds a cell and test problems."""
@@ -78,18 +82,17 @@ class Plan:
     options: tuple[Option, ...]
 
 
-def plan(
-    comparison: Comparison, arm: str, baseline: str, *, width: float | None = None, tell: float = 2.0
-) -> Plan:
+def plan(comparison: Comparison, arm: str, baseline: str, *, width: float | None = None, tell: float = 2.0) -> Plan:
     """Options that bring the interval of the pair to a wanted width.
 
     Args:
         width: wanted factor: m known to within this factor either way, at the comparison's level.
         tell: without a width, tell a multiplier of `tell` from 1 with 80 % power.
     Raises:
-        ValueError: the pair's curves do not cross an error that both fits reach, so no width can be predicted.
+        ValueError: the wanted factor is not above 1.
+        NoWidth: a curve is missing, or the two do not reach a common error.
     """
-    if width is not None and width <= 1 or tell <= 1:
+    if (width is not None and width <= 1) or tell <= 1:
         raise ValueError(f"width={width}, tell={tell}: a factor above 1 was expected, for example 1.25")
     model = _Model(comparison, arm, baseline)
     z = stats.norm.ppf((1 + comparison.level) / 2)
@@ -126,11 +129,16 @@ class _Model:
         self.comparison, self.pair = comparison, (baseline, arm)
         drawn, table = comparison.draws, comparison.draws.table
         self.law = "power"
+        short = [one for one in self.pair if comparison.n_sizes(one) < 3]
+        if short:
+            raise NoWidth(
+                f"{short[0]} has {comparison.n_sizes(short[0])} sizes, a curve needs 3: run more sizes of it first"
+            )
         self.curve = {one: comparison.fit(one, self.law).curves[:1] for one in self.pair}
         self.error = self._error(arm, baseline)
         ln_m = comparison.ln_m(arm, baseline, np.array([self.error]), self.law)[:, 0]
         if not np.isfinite(ln_m[0]):
-            raise ValueError(
+            raise NoWidth(
                 f"{arm} over {baseline}: a fitted curve does not reach error {self.error:.3f}, so no multiplier and no "
                 "width can be predicted; run sizes at which the two arms reach the same errors"
             )
@@ -160,8 +168,9 @@ class _Model:
         """Predicted standard error of ln m."""
         ln_n = np.log(design.sizes)
         error = {one: np.clip(self.curve[one].error_at(ln_n)[0], 1e-3, 0.999) for one in self.pair}
-        gradient = np.concatenate([sign * self._influence(one, ln_n, error[one]) for one, sign in
-                                   zip(self.pair, (1.0, -1.0), strict=True)])
+        gradient = np.concatenate(
+            [sign * self._influence(one, ln_n, error[one]) for one, sign in zip(self.pair, (1.0, -1.0), strict=True)]
+        )
         p = np.concatenate([error[one] for one in self.pair])
         v = p * (1 - p)
         weighted = gradient * np.sqrt(v)
@@ -212,8 +221,9 @@ class _Model:
         new = self._new_cells(design)
         cost = sum(self._cost(arm, size) * len(seeds) for arm, size, seeds in new) if self.cost_name else None
         z = stats.norm.ppf((1 + self.comparison.level) / 2)
-        return Option(what, design, se, float(np.exp(z * se)), sum(len(seeds) for _, _, seeds in new), cost,
-                      _overrides(new))
+        return Option(
+            what, design, se, float(np.exp(z * se)), sum(len(seeds) for _, _, seeds in new), cost, _overrides(new)
+        )
 
     def _new_cells(self, design: Design) -> list[tuple[str, float, tuple[int, ...]]]:
         """(arm, size, new seeds) that the design asks for and the table lacks."""
@@ -239,6 +249,7 @@ class _Model:
 
 def _cheapest(options: Sequence[Option], target_se: float) -> list[Option]:
     """Drop an option that another beats in cost, new runs, test problems and width at once."""
+
     def price(one: Option) -> tuple[float, int, int]:
         return (one.cost or 0.0, one.n_new_runs, one.design.n_test)
 
@@ -263,7 +274,7 @@ def _correlation(drawn: Draws, cells: np.ndarray) -> float:
     top = bottom = 0.0
     for block in table.blocks:
         x = block.errors[wanted[block.rows]]
-        x = x[: 60]
+        x = x[:60]
         if len(x) < 2:
             continue
         covariance = np.cov(x)
@@ -282,4 +293,3 @@ def _overrides(new: Sequence[tuple[str, float, tuple[int, ...]]]) -> tuple[str, 
         f"n_problems={','.join(f'{size:.0f}' for size in sorted(sizes))} seed={','.join(map(str, seeds))}"
         for seeds, sizes in sorted(by_seeds.items(), key=lambda one: sorted(one[1]))
     )
-

@@ -62,8 +62,15 @@ def residuals(comparison: Comparison, baseline: str, arms: Sequence[str]) -> Fig
             colour, marker, is_control = looks[arm]
             shift = 1.0 + 0.03 * (k - (len(arms) - 1) / 2)
             x = np.exp(fit.ln_n)
-            axes.plot(x * shift, z, linestyle="none", marker=marker, color=colour, label=arm,
-                      markerfacecolor="white" if is_control else colour)
+            axes.plot(
+                x * shift,
+                z,
+                linestyle="none",
+                marker=marker,
+                color=colour,
+                label=arm,
+                markerfacecolor="white" if is_control else colour,
+            )
             axes.vlines(x * shift, 0, z, color=colour, linewidth=0.7, alpha=0.6)
             largest, sizes = max(largest, np.abs(z).max() * 1.1), [*sizes, *x]
         log_size_axis(axes, np.array(sizes), comparison.draws.table.x_name)
@@ -84,8 +91,16 @@ def held_out_errors(validation: Validation) -> Figure:
             mine = [one for one in validation.predictions if one.law == score.law]
             logs = np.array([np.log(max(one.predicted, 1e-12) / max(one.observed, 1e-12)) for one in mine])
             at = np.array([one.distance for one in mine]) + 0.03 * (k - (len(validation.scores) - 1) / 2)
-            axes.plot(at, np.clip(logs, -1.5, 1.5), linestyle="none", marker=marker, color=colour, alpha=0.8,
-                      markersize=3.8, label=f"{score.law}, RMSLE {score.rmsle:.3f}")
+            axes.plot(
+                at,
+                np.clip(logs, -1.5, 1.5),
+                linestyle="none",
+                marker=marker,
+                color=colour,
+                alpha=0.8,
+                markersize=3.8,
+                label=f"{score.law}, RMSLE {score.rmsle:.3f}",
+            )
         axes.set_xlabel("distance beyond the fitted sizes (ln n)")
         axes.set_ylabel("ln predicted − ln observed")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, handletextpad=0.2, columnspacing=1.2)

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from analysis.fit import FitStatus, interval
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
+from analysis.reading import Multiplier
 from analysis.style import (
     MAIN_ARMS,
     TEXT_WIDTH,
@@ -130,9 +131,7 @@ def _curve_with_points(
         else:
             axes.plot(np.exp(at), drawn[0], color=colour, linestyle="--" if is_control else "-", zorder=3)
             band = np.array([interval(column[1:], comparison.level) for column in drawn.T])
-            axes.fill_between(
-                np.exp(at), band[:, 0], band[:, 1], color=colour, alpha=0.12, linewidth=0, zorder=1
-            )
+            axes.fill_between(np.exp(at), band[:, 0], band[:, 1], color=colour, alpha=0.12, linewidth=0, zorder=1)
             last = (last[0], float(drawn[0, -1]))
     return (
         float(min(limits[:, 0].min(), runs["error"].min())),
@@ -215,9 +214,7 @@ def controls_against_n_problems(comparison: Comparison, baseline: str) -> Figure
                 highs.append(high)
                 places.append((*last, arm, looks[arm][0]))
             ends.append(places)
-            log_size_axis(
-                axes, sizes, "n_problems" if table.x_name == "n_problems" else _size_name(table.x_name)
-            )
+            log_size_axis(axes, sizes, "n_problems" if table.x_name == "n_problems" else _size_name(table.x_name))
             axes.set_xlim(sizes.min() / 1.15, sizes.max() * 1.15)
             axes.set_title(title, loc="left", color="#444444")
         for axes, places in zip(grid[0], ends, strict=True):
@@ -259,9 +256,7 @@ def multiplier_at_each_size(comparison: Comparison, baseline: str, arms: Sequenc
         log_size_axis(axes, sizes, f"the arm's {comparison.draws.table.x_name}")
         axes.set_xlim(sizes.min() / 1.2, sizes.max() * 1.2)
         axes.set_ylabel(f"worth in {baseline} data")
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(arms), handletextpad=0.2, columnspacing=1.4
-        )
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(arms), handletextpad=0.2, columnspacing=1.4)
     return figure
 
 
@@ -270,9 +265,7 @@ def _reading(axes: Axes, x: float, m: Multiplier, colour: str, marker: str, is_c
     if m.bound == "=":
         low, high = max(m.ci_low, m.multiplier / 64), min(m.ci_high, m.multiplier * 64)
         axes.plot([x, x], [low, high], color=colour, linewidth=0.9)
-        axes.plot(
-            x, m.multiplier, marker=marker, color=colour, markerfacecolor="white" if is_control else colour
-        )
+        axes.plot(x, m.multiplier, marker=marker, color=colour, markerfacecolor="white" if is_control else colour)
         return
     side = 1.55 if m.bound == ">=" else 1 / 1.55
     axes.annotate(

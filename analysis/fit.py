@@ -203,9 +203,7 @@ def _diagnosis(
 ) -> tuple[float, bool, float]:
     """Share of starts in the best basin, whether a rival optimum exists, and the scaled gradient norm."""
     residual = y - best.error_at(ln_n)[0]
-    gradient = (
-        np.linalg.norm((best.gradient(ln_n)[0] * (w * residual)[:, None]).sum(axis=0)) / np.square(y).sum()
-    )
+    gradient = np.linalg.norm((best.gradient(ln_n)[0] * (w * residual)[:, None]).sum(axis=0)) / np.square(y).sum()
     if law in ("log_linear", "log_log"):
         return 1.0, False, 0.0
     if law == "saturating":
@@ -277,9 +275,7 @@ def _notes(
     if status is FitStatus.MULTIMODAL:
         out.append(note("multimodal", f"{arm}: a second optimum of {law} fits within 5 %"))
     if "floor=0" in bounds:
-        out.append(
-            note("floor_not_estimable", f"{arm}: the floor of {law} sits at 0, the data do not show one")
-        )
+        out.append(note("floor_not_estimable", f"{arm}: the floor of {law} sits at 0, the data do not show one"))
     if n_sizes < form(law).n_params + 2:
         out.append(
             note(
@@ -289,9 +285,7 @@ def _notes(
             )
         )
     if n_free > 0 and np.isfinite(chi2) and chi2 > _CHI2_LIMIT(n_free):
-        out.append(
-            note("bad_fit", f"{arm}: residuals of {law} are {np.sqrt(chi2):.1f} times what the noise allows")
-        )
+        out.append(note("bad_fit", f"{arm}: residuals of {law} are {np.sqrt(chi2):.1f} times what the noise allows"))
     return tuple(out)
 
 

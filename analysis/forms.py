@@ -175,9 +175,7 @@ class Isotonic:
 
     def ln_size_at(self, errors: np.ndarray) -> np.ndarray:
         """(n_draws, n_errors); on a flat stretch its middle, +inf below the last error, -inf above the first."""
-        e = np.broadcast_to(
-            np.atleast_1d(errors), (len(self.errors), np.shape(errors)[-1] if np.ndim(errors) else 1)
-        )
+        e = np.broadcast_to(np.atleast_1d(errors), (len(self.errors), np.shape(errors)[-1] if np.ndim(errors) else 1))
         ln_e = np.log(np.maximum(e, 1e-12))
         logs = np.log(np.maximum(self.errors, 1e-12))
         first, last = self._edge(logs, ln_e, strict=False), self._edge(logs, ln_e, strict=True)
@@ -192,9 +190,7 @@ class Isotonic:
         for i in order:
             left, right = logs[:, i, None], logs[:, i + 1, None]
             fall = left - right
-            share = np.where(
-                fall > 0, (left - ln_e) / np.where(fall > 0, fall, 1.0), 1.0 if not strict else 0.0
-            )
+            share = np.where(fall > 0, (left - ln_e) / np.where(fall > 0, fall, 1.0), 1.0 if not strict else 0.0)
             here = (ln_e <= left) & (ln_e >= right) & (fall > 0)
             value = self.ln_n[i] + np.clip(share, 0, 1) * (self.ln_n[i + 1] - self.ln_n[i])
             out = np.where(here, value, out)

@@ -10,59 +10,17 @@ Draws without a solution are kept as infinities, so that quantiles keep their me
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 
-from analysis.fit import N_STARTS, FitResult, fit, fit_curves, interval, stacked
+from analysis.fit import N_STARTS, FitResult, fit, fit_curves, stacked
 from analysis.forms import FORMS, Curves, Isotonic, form, isotonic
 from analysis.notes import Note, note, sorted_notes
+from analysis.reading import Multiplier, distance, exp, kind_of, limits_of, sides, where
 from analysis.resample import Draws
 
-Kind = Literal["interior", "extrapolated", "censored_hi", "censored_lo", "undefined"]
 SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
-
-
-@dataclass(frozen=True)
-class Multiplier:
-    """What one of the arm's problems is worth in the baseline's.
-
-    Args:
-        at_error, at_size: where it was read; at_size is the arm's size, None when an error was asked.
-        multiplier: the value, or the bound where `bound` is ">=" or "<="; nan where undefined.
-        ci_low, ci_high: limits at `level`; 0 or inf where nothing holds the side.
-        kind: interior (both arms observed around the error); extrapolated (a law gives a value outside the sizes
-            run, kept in `extrapolated_value`; the multiplier is a bound); censored_hi (the baseline never reaches
-            the error: a lower bound); censored_lo (the arm never does: an upper bound); undefined.
-        frac_censored: share of the draws in which one arm has no solution.
-        extrapolation: distance beyond the sizes run, in ln n; 0 for interior values.
-        extrapolated_value, extrapolated_ci: what the law says out there; None where it says nothing or is not asked.
-        form_values: law -> value at the same error; `form_spread` their least and largest.
-    """
-
-    arm: str
-    baseline: str
-    at_error: float
-    at_size: float | None
-    multiplier: float
-    ci_low: float
-    ci_high: float
-    level: float
-    kind: Kind
-    bound: Literal["=", ">=", "<=", "?"]
-    method: str
-    law: str
-    status: str
-    frac_censored: float
-    extrapolation: float
-    extrapolated_value: float | None
-    extrapolated_ci: tuple[float, float] | None
-    form_values: Mapping[str, float]
-    form_spread: tuple[float, float]
-    notes: tuple[Note, ...]
 
 
 class Comparison:
@@ -136,9 +94,7 @@ class Comparison:
         if law == "isotonic":
             return isotonic(self.ln_n(arm), self.arm_errors(arm)[:1], self._weights(arm))
         observed = self.arm_errors(arm)[:1]
-        return fit_curves(
-            law, self.ln_n(arm), observed, self._weights(arm), ceiling=self._ceiling(), n_grid=N_STARTS
-        )
+        return fit_curves(law, self.ln_n(arm), observed, self._weights(arm), ceiling=self._ceiling(), n_grid=N_STARTS)
 
     def _weights(self, arm: str) -> np.ndarray:
         return self.draws.weights[self.draws.table.cells_of(arm)]
@@ -194,15 +150,13 @@ class Comparison:
     def at_error(self, arm: str, baseline: str, error: float) -> Multiplier:
         """The multiplier at a chosen error, in (0, 1)."""
         if not 0 < error < 1:
-            raise ValueError(
-                f"error {error:g}: a fraction above 0 and below 1 was expected, for example 0.25"
-            )
+            raise ValueError(f"error {error:g}: a fraction above 0 and below 1 was expected, for example 0.25")
         self._refuse_few(baseline)
         self._refuse_few(arm)
         law = self.law_of(arm, baseline)
         at = np.array([error])
         forms = {
-            one: _exp(
+            one: exp(
                 self._difference(
                     self.point(baseline, one).ln_size_at(at)[0, 0], self.point(arm, one).ln_size_at(at)[0, 0]
                 )
@@ -233,11 +187,9 @@ class Comparison:
             place = np.flatnonzero(np.abs(self.ln_n(arm) - ln_n) < 1e-6)
             if not len(place):
                 sizes = ", ".join(f"{n:g}" for n in self.sizes(arm))
-                raise ValueError(
-                    f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes"
-                )
+                raise ValueError(f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes")
             errors = self.arm_errors(arm)[:, place]
-        forms = {one: _exp(self._ln_size(baseline, errors, one)[0, 0] - ln_n) for one in self.laws(baseline)}
+        forms = {one: exp(self._ln_size(baseline, errors, one)[0, 0] - ln_n) for one in self.laws(baseline)}
         return self._reading(
             arm,
             baseline,
@@ -305,16 +257,16 @@ class Comparison:
     ) -> Multiplier:
         """Kind, value or bound, and limits from the draws of ln n_0 and ln n_1 (1 + n_draws,)."""
         (low_0, high_0), n_0 = self.observed_range(baseline), self.ln_n(baseline)
-        where_0 = _where(error, low_0, high_0)
-        where_1 = "inside" if size is not None else _where(error, *self.observed_range(arm))
+        where_0 = where(error, low_0, high_0)
+        where_1 = "inside" if size is not None else where(error, *self.observed_range(arm))
         n_1 = self.ln_n(arm)
         ln_m = self._difference(ln_0, ln_1)
         frac = float(np.mean(~np.isfinite(ln_m[1:]))) if len(ln_m) > 1 else 0.0
-        clipped_0 = np.clip(ln_0, *_sides(where_0, n_0))
-        clipped_1 = np.clip(ln_1, *_sides(where_1, n_1))
-        kind, bound = _kind(where_0, where_1, ln_m[0])
+        clipped_0 = np.clip(ln_0, *sides(where_0, n_0))
+        clipped_1 = np.clip(ln_1, *sides(where_1, n_1))
+        kind, bound = kind_of(where_0, where_1, ln_m[0])
         shown = self._difference(clipped_0, clipped_1)
-        low, high = _limits(shown, self.level)
+        low, high = limits_of(shown, self.level)
         low = -np.inf if bound in ("<=", "?") else low
         high = np.inf if bound in (">=", "?") else high
         finite = [value for value in forms.values() if np.isfinite(value) and value > 0]
@@ -328,9 +280,9 @@ class Comparison:
             baseline,
             error,
             size,
-            _exp(value),
-            _exp(low),
-            _exp(high),
+            exp(value),
+            exp(low),
+            exp(high),
             self.level,
             kind,
             bound,
@@ -338,9 +290,9 @@ class Comparison:
             law,
             "+".join(dict.fromkeys(statuses)),
             frac,
-            _distance(ln_0[0], n_0) + _distance(ln_1[0], n_1) if kind != "interior" else 0.0,
-            _exp(ln_m[0]) if outside else None,
-            tuple(_exp(side) for side in _limits(ln_m, self.level)) if outside else None,
+            distance(ln_0[0], n_0) + distance(ln_1[0], n_1) if kind != "interior" else 0.0,
+            exp(ln_m[0]) if outside else None,
+            tuple(exp(side) for side in limits_of(ln_m, self.level)) if outside else None,
             forms,
             spread,
             notes,
@@ -382,63 +334,9 @@ class Comparison:
                 )
             )
         if bound == "?":
-            notes.append(
-                note(
-                    "both_unreached", f"neither {arm} nor {baseline} was observed on both sides of this error"
-                )
-            )
-        if kind == "interior" and len(finite) > 1 and np.isfinite(limits).all():
-            if np.log(max(finite) / min(finite)) > (limits[1] - limits[0]) / 2:
-                notes.append(
-                    note(
-                        "form_uncertainty",
-                        f"the laws give {min(finite):.2f} to {max(finite):.2f}, "
-                        "more than half the width of the interval",
-                    )
-                )
+            notes.append(note("both_unreached", f"no sizes of {arm} and {baseline} that were run surround this error"))
+        spread = np.log(max(finite) / min(finite)) if kind == "interior" and finite else 0.0
+        if np.isfinite(limits).all() and spread > (limits[1] - limits[0]) / 2:
+            text = f"the laws give {min(finite):.2f} to {max(finite):.2f}, more than half the width of the interval"
+            notes.append(note("form_uncertainty", text))
         return sorted_notes(notes)
-
-
-def _exp(value: float) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.exp(value))
-
-
-def _where(error: float, low: float, high: float) -> str:
-    """Where an error lies in an arm's observed range: below means more data than were run are needed."""
-    if error < low * (1 - 1e-12):
-        return "below"
-    return "above" if error > high * (1 + 1e-12) else "inside"
-
-
-def _sides(where: str, ln_n: np.ndarray) -> tuple[float, float]:
-    """Limits for ln n so that only sizes that were run carry a bound; none inside the observed errors."""
-    if where == "below":
-        return -np.inf, float(ln_n[-1])
-    return (float(ln_n[0]), np.inf) if where == "above" else (-np.inf, np.inf)
-
-
-def _kind(where_0: str, where_1: str, ln_m: float) -> tuple[Kind, Literal["=", ">=", "<=", "?"]]:
-    if where_0 == where_1 == "inside":
-        return ("interior", "=") if np.isfinite(ln_m) else ("undefined", "?")
-    more_0, more_1 = where_0 == "below", where_1 == "below"
-    less_0, less_1 = where_0 == "above", where_1 == "above"
-    if (more_0 and not more_1) or (less_1 and not less_0):
-        return ("extrapolated" if np.isfinite(ln_m) else "censored_hi"), ">="
-    if (more_1 and not more_0) or (less_0 and not less_1):
-        return ("extrapolated" if np.isfinite(ln_m) else "censored_lo"), "<="
-    return ("extrapolated" if np.isfinite(ln_m) else "undefined"), "?"
-
-
-def _limits(ln_m: np.ndarray, level: float) -> tuple[float, float]:
-    """Percentile limits; a draw that says nothing (nan) widens both sides."""
-    values = ln_m[1:] if len(ln_m) > 1 else ln_m
-    low = interval(np.where(np.isnan(values), -np.inf, values), level)[0]
-    high = interval(np.where(np.isnan(values), np.inf, values), level)[1]
-    return low, high
-
-
-def _distance(ln_n: float, sizes: np.ndarray) -> float:
-    if not np.isfinite(ln_n):
-        return float("inf")
-    return float(max(0.0, ln_n - sizes[-1], sizes[0] - ln_n))

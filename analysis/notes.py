@@ -21,7 +21,6 @@ CODES: dict[str, Severity] = {
     "not_falling": "serious",  # fitted error does not fall with size
     "bad_fit": "warning",  # residuals larger than the noise allows
     "multimodal": "warning",  # a second optimum fits about as well
-    "at_bound": "info",  # a parameter sits on its bound
     "no_overlap": "serious",  # the two arms share no range of error
     "baseline_flat": "serious",  # the baseline's error barely changes over its sizes
     "extrapolated": "warning",  # the value needs sizes outside those run
@@ -31,9 +30,7 @@ CODES: dict[str, Severity] = {
     "form_uncertainty": "warning",  # the laws disagree by more than the interval's half width
     "short_arm": "info",  # an arm with fewer than 3 sizes is read point by point
     "seed_clusters": "warning",  # runs of one seed move together over sizes
-    "non_monotone": "info",  # a larger size has a larger error
     "zero_errors": "warning",  # a cell without a single error
-    "dropped": "warning",  # rows left out, each named
 }
 
 

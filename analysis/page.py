@@ -68,7 +68,8 @@ def figure(svg: str, caption: str, name: str) -> str:
     own = svg.replace('id="', f'id="{name}-').replace('xlink:href="#', f'xlink:href="#{name}-')
     own = own.replace("url(#", f"url(#{name}-")
     label = f'<svg role="img" aria-label="{html.escape(caption, quote=True)}"'
-    return f'<figure id="figure-{name}">{own.replace("<svg", label, 1)}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    drawn, said = own.replace("<svg", label, 1), html.escape(caption)
+    return f'<figure id="figure-{name}">{drawn}<figcaption>{said}</figcaption></figure>'
 
 
 def preformatted(text: str) -> str:
@@ -96,7 +97,8 @@ def note_list(notes: Sequence[Note]) -> str:
     return (
         '<ul class="notes">'
         + "".join(
-            f'<li><span class="{one.severity}">{one.severity}</span> <code>{one.code}</code>: {html.escape(one.text)}</li>'
+            f'<li><span class="{one.severity}">{one.severity}</span> <code>{one.code}</code>: '
+            f"{html.escape(one.text)}</li>"
             for one in notes
         )
         + "</ul>"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.chinchilla import ChinchillaFit
-from analysis.commands import Result, SharedFit
+from analysis.commands import NoPlan, Result, SharedFit
 from analysis.design import Plan
 from analysis.fit import FitResult
 from analysis.forms import Curves
@@ -59,8 +59,9 @@ def results_text(results: Sequence[Result]) -> str:
         at = f"error {error_text(m.at_error)}" + ("" if m.at_size is None else f", n = {count(m.at_size)}")
         lines.append(f"{m.arm} over {m.baseline}: {multiplier_text(m)} at {at}  ({KINDS[m.kind]})")
         if m.kind == "extrapolated" and m.extrapolated_value is not None:
-            lines.append(f"  the law {m.law}, extended by {m.extrapolation:.1f} in ln n, says "
-                         f"{times(m.extrapolated_value)}")
+            lines.append(
+                f"  the law {m.law}, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}"
+            )
         if np.isfinite(m.form_spread).all():
             spread = ", ".join(f"{law} {times(value)}" for law, value in m.form_values.items())
             lines.append(f"  laws: {spread}")
@@ -77,10 +78,15 @@ def shape_text(one: Shape) -> str:
     """Whether one number stands for the whole curve, in a sentence."""
     gap = f"exponents differ by {one.delta_b:+.3f} {interval_text(*one.delta_b_ci, '{:+.3f}'.format)}"
     if one.is_constant:
-        return (f"m(e) is constant within a factor {one.factor_high:.2f} (90 %): pooled {times(one.pooled)} "
-                f"{interval_text(*one.pooled_ci, times)}, Fieller {_fieller(one)}; {gap}")
-    known = "has no overlap to be judged over" if not np.isfinite(one.factor_high) and np.isnan(one.factor) else (
-        f"is not shown to be constant (it may change by {times(one.factor_high)} over the overlap)")
+        return (
+            f"m(e) is constant within a factor {one.factor_high:.2f} (90 %): pooled {times(one.pooled)} "
+            f"{interval_text(*one.pooled_ci, times)}, Fieller {_fieller(one)}; {gap}"
+        )
+    known = (
+        "has no overlap to be judged over"
+        if not np.isfinite(one.factor_high) and np.isnan(one.factor)
+        else (f"is not shown to be constant (it may change by {times(one.factor_high)} over the overlap)")
+    )
     return f"m(e) {known}; {gap}"
 
 
@@ -92,32 +98,46 @@ def _fieller(one: Shape) -> str:
 
 def fits_text(found: Sequence[FitResult] | SharedFit | ChinchillaFit) -> str:
     if isinstance(found, (SharedFit, ChinchillaFit)):
-        head = f"{found.law}: {', '.join(found.arms)}" if isinstance(found, SharedFit) else (
-            f"chinchilla on {found.n_points} points, {found.objective_name}: {found.status}, objective "
-            f"{found.objective:.6g}, {found.frac_at_best:.0%} of {found.n_starts} starts at the best, gradient "
-            f"{found.gradient_norm:.1e}")
+        head = (
+            f"{found.law}: {', '.join(found.arms)}"
+            if isinstance(found, SharedFit)
+            else (
+                f"chinchilla on {found.n_points} points, {found.objective_name}: {found.status}, objective "
+                f"{found.objective:.6g}, {found.frac_at_best:.0%} of {found.n_starts} starts at the best, gradient "
+                f"{found.gradient_norm:.1e}"
+            )
+        )
         lines = [head, *_params_text(found.params, found.intervals)]
         return "\n".join([*lines, *notes_text(getattr(found, "notes", ()))])
     lines = []
     for one in found:
-        lines.append(f"{one.arm}, {one.law}: {one.status}, {one.frac_at_best:.0%} of {one.n_starts} starts at the best"
-                     + (f", bounds hit {', '.join(one.bounds_hit)}" if one.bounds_hit else ""))
+        lines.append(
+            f"{one.arm}, {one.law}: {one.status}, {one.frac_at_best:.0%} of {one.n_starts} starts at the best"
+            + (f", bounds hit {', '.join(one.bounds_hit)}" if one.bounds_hit else "")
+        )
         lines += _params_text(one.params, one.intervals)
     return "\n".join([*lines, *notes_text(sorted_notes(note for one in found for note in one.notes))])
 
 
 def _params_text(params: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]) -> list[str]:
-    return [f"  {name} = {value:.6g}"
-            + (f"  {interval_text(*intervals[name], '{:.4g}'.format)}" if name in intervals else "")
-            for name, value in params.items()]
+    return [
+        f"  {name} = {value:.6g}"
+        + (f"  {interval_text(*intervals[name], '{:.4g}'.format)}" if name in intervals else "")
+        for name, value in params.items()
+    ]
 
 
-def plans_text(plans: Sequence[Plan]) -> str:
+def plans_text(plans: Sequence[Plan | NoPlan]) -> str:
     lines = []
     for one in plans:
+        if isinstance(one, NoPlan):
+            lines.append(f"{one.arm} over {one.baseline}: no plan; {one.why}")
+            continue
         state = "reached already" if one.is_reached else f"needs a standard error of {one.target_se:.3f}"
-        lines.append(f"{one.arm} over {one.baseline}: m = {times(one.multiplier)} at error {error_text(one.at_error)}, "
-                     f"known within a factor {one.factor:.2f} (se of ln m {one.se:.3f}); {one.target}: {state}")
+        lines.append(
+            f"{one.arm} over {one.baseline}: m = {times(one.multiplier)} at error {error_text(one.at_error)}, "
+            f"known within a factor {one.factor:.2f} (se of ln m {one.se:.3f}); {one.target}: {state}"
+        )
         for option in one.options:
             cost = "" if option.cost is None else f", {count(option.cost)} {one.cost_name}"
             mark = "reaches" if option.se <= one.target_se * 1.0001 else "falls short"
@@ -130,8 +150,10 @@ def plans_text(plans: Sequence[Plan]) -> str:
 
 def validation_text(found: Validation) -> str:
     lines = ["law            predictions  mean z^2 (se)      RMSLE"]
-    lines += [f"{one.law:<14} {one.n_predictions:>11}  {one.mean_square_z:8.2f} ({one.se:.2f})  {one.rmsle:8.4f}"
-              for one in found.scores]
+    lines += [
+        f"{one.law:<14} {one.n_predictions:>11}  {one.mean_square_z:8.2f} ({one.se:.2f})  {one.rmsle:8.4f}"
+        for one in found.scores
+    ]
     return "\n".join([*lines, found.says])
 
 

@@ -91,9 +91,7 @@ def best_slopes(
         objectives = np.stack([project(b, z, y, w, arm, has_floor=has_floor).objective for b in grid], axis=1)
     best = objectives.argmin(axis=1)
     low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, n_grid - 1)]
-    return _root(
-        low, high, grid[best], lambda b, rows: project(b, z, y[rows], w, arm, has_floor=has_floor).derivative
-    )
+    return _root(low, high, grid[best], lambda b, rows: project(b, z, y[rows], w, arm, has_floor=has_floor).derivative)
 
 
 def scan(
@@ -104,7 +102,7 @@ def scan(
 
 
 def _root(low: np.ndarray, high: np.ndarray, start: np.ndarray, derivative) -> np.ndarray:
-    """Root of the derivative in each bracket by safeguarded secants (Illinois); an end where there is no sign change."""
+    """Root of the derivative in each bracket by safeguarded secants (Illinois); without a sign change an end."""
     everything = np.arange(len(low))
     f_low, f_high = derivative(low, everything), derivative(high, everything)
     b = np.where((f_low >= 0) & (f_high > 0), low, np.where((f_low < 0) & (f_high <= 0), high, start))

@@ -20,9 +20,7 @@ from analysis.table import COSTS, Block, Columns, Table, table_from_runs
 SWEEP_Y = {"greedy": ("n_correct", "n_test"), "sampled": ("n_correct_sampled", "n_sampled")}
 
 
-def read(
-    path: str | Path, columns: Columns | None = None, *, is_unpaired: bool = False, x: str | None = None
-) -> Table:
+def read(path: str | Path, columns: Columns | None = None, *, is_unpaired: bool = False, x: str | None = None) -> Table:
     """The table at `path`, checked.
 
     Args:
@@ -44,9 +42,7 @@ def read(
             "or a .csv or .parquet file"
         )
     else:
-        raise ValueError(
-            f"{path}: a folder, .csv or .parquet was expected, found {path.suffix or 'no suffix'!r}"
-        )
+        raise ValueError(f"{path}: a folder, .csv or .parquet was expected, found {path.suffix or 'no suffix'!r}")
     return table.with_x(x) if x else table
 
 
@@ -92,9 +88,7 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
             )
         wrong = _wrong_share(outcomes, y)
         problem_codes, problems = _codes(outcomes["problem_id"])
-        blocks, notes = _blocks(
-            places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path)
-        )
+        blocks, notes = _blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
         kind = "outcomes"
     return table_from_runs(
         runs.drop(columns="run"),
@@ -121,8 +115,7 @@ def _read_file(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     for name in (columns.arm, columns.x):
         if name not in have:
             raise ValueError(
-                f"{path}: no column {name!r}; the columns are {', '.join(have)}; "
-                "name yours with --arm, --x and --y"
+                f"{path}: no column {name!r}; the columns are {', '.join(have)}; name yours with --arm, --x and --y"
             )
     y = columns.y or next((name for name in ("is_correct", "n_correct", "error") if name in have), None)
     if y is None or y not in have:
@@ -131,9 +124,7 @@ def _read_file(path: Path, columns: Columns, is_unpaired: bool) -> Table:
             f"{', '.join(have)}; name yours with --y"
         )
     if data[y].null_count:
-        raise ValueError(
-            f"{path}: {y} is missing in {data[y].null_count} of {len(data)} rows; fill or drop them"
-        )
+        raise ValueError(f"{path}: {y} is missing in {data[y].null_count} of {len(data)} rows; fill or drop them")
     if columns.problem in have:
         return _from_outcomes(data, y, columns, is_unpaired, str(path))
     return _from_rows(data, y, columns, str(path))
@@ -142,9 +133,7 @@ def _read_file(path: Path, columns: Columns, is_unpaired: bool) -> Table:
 def _arrow(path: Path, columns: Columns) -> pa.Table:
     """The file with text columns as dictionaries, which keeps ten million rows small."""
     if not path.exists():
-        raise ValueError(
-            f"{path}: no such file; give a .csv or .parquet file with a row a run or a row an outcome"
-        )
+        raise ValueError(f"{path}: no such file; give a .csv or .parquet file with a row a run or a row an outcome")
     text = [columns.arm, columns.problem]
     try:
         if path.suffix.lower() == ".csv":
@@ -152,9 +141,7 @@ def _arrow(path: Path, columns: Columns) -> pa.Table:
             data = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=types))
         else:
             schema = pa.parquet.read_schema(path)
-            text = [
-                name for name in text if name in schema.names and pa.types.is_string(schema.field(name).type)
-            ]
+            text = [name for name in text if name in schema.names and pa.types.is_string(schema.field(name).type)]
             wanted = {
                 columns.arm,
                 columns.x,
@@ -174,28 +161,21 @@ def _arrow(path: Path, columns: Columns) -> pa.Table:
             )
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(
-            f"{path}: not readable as a table ({error}); a .csv with a header line or a .parquet "
-            "file was expected"
+            f"{path}: not readable as a table ({error}); a .csv with a header line or a .parquet file was expected"
         ) from error
     for name, value in columns.filters.items():
         if name not in data.column_names:
-            raise ValueError(
-                f"{path}: no column {name!r} to filter on; the columns are {', '.join(data.column_names)}"
-            )
+            raise ValueError(f"{path}: no column {name!r} to filter on; the columns are {', '.join(data.column_names)}")
         data = data.filter(pc.equal(pc.cast(data[name], pa.string()), value))
     if not len(data):
-        raise ValueError(
-            f"{path}: no rows left to read; check the file and the filters {dict(columns.filters)}"
-        )
+        raise ValueError(f"{path}: no rows left to read; check the file and the filters {dict(columns.filters)}")
     return data
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
     """(n_rows,) integer code of each value, and the values."""
     if column.null_count:
-        raise ValueError(
-            f"{column.null_count} rows lack a value that identifies them; fill or drop these rows"
-        )
+        raise ValueError(f"{column.null_count} rows lack a value that identifies them; fill or drop these rows")
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = whole.unify_dictionaries().combine_chunks() if whole.num_chunks != 1 else whole.chunk(0)
@@ -207,9 +187,7 @@ def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, 
     arm_codes, arms = _codes(data[columns.arm])
     size_codes, sizes = _codes(data[columns.x])
     seed_codes, seeds = (
-        _codes(data[columns.seed])
-        if columns.seed in data.column_names
-        else (np.zeros(len(data), dtype=np.int32), [0])
+        _codes(data[columns.seed]) if columns.seed in data.column_names else (np.zeros(len(data), dtype=np.int32), [0])
     )
     flat = (arm_codes.astype(np.int64) * len(sizes) + size_codes) * len(seeds) + seed_codes
     run_keys, run_of_row = _unique_small(flat, len(arms) * len(sizes) * len(seeds))
@@ -229,9 +207,7 @@ def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, 
         n_test=n_test,
         error=np.bincount(run_of_row, weights=wrong, minlength=len(runs)) / n_test,
     )
-    return table_from_runs(
-        runs, "outcomes", blocks, x_name=columns.x, y_name="error", path=path, notes=tuple(notes)
-    )
+    return table_from_runs(runs, "outcomes", blocks, x_name=columns.x, y_name="error", path=path, notes=tuple(notes))
 
 
 def _unique_small(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
@@ -248,9 +224,7 @@ def _as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> n
     try:
         values = column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64()).to_numpy()
     except pa.ArrowInvalid as error:
-        raise ValueError(
-            f"{path}: {y} holds text where 0/1, true/false or a number was expected ({error})"
-        ) from error
+        raise ValueError(f"{path}: {y} holds text where 0/1, true/false or a number was expected ({error})") from error
     values = values / 100.0 if columns.unit == "percent" else values.astype(float)
     y_is = columns.y_is or {
         "is_correct": "accuracy",
@@ -270,8 +244,7 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, path: str) -> Table:
     is_counts = y == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
     if is_counts and columns.n_test not in frame:
         raise ValueError(
-            f"{path}: {y} needs a column {columns.n_test!r} with the number of test problems; "
-            "name yours with --n-test"
+            f"{path}: {y} needs a column {columns.n_test!r} with the number of test problems; name yours with --n-test"
         )
     size = pd.to_numeric(frame[columns.x], errors="coerce").astype(float)
     runs = pd.DataFrame(
@@ -279,7 +252,7 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, path: str) -> Table:
             "arm": frame[columns.arm].astype(str),
             "size": size,
             "x": size,
-            "seed": frame[columns.seed] if columns.seed in frame else 0,
+            "seed": frame.get(columns.seed, 0),
         }
     )
     if is_counts:
@@ -297,9 +270,7 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, path: str) -> Table:
         if columns.stderr:
             stderr = frame[columns.stderr].astype(float) / (100.0 if columns.unit == "percent" else 1.0)
             if not (stderr > 0).all():
-                raise ValueError(
-                    f"{path}: {columns.stderr} must be positive in every row; drop it to use residuals"
-                )
+                raise ValueError(f"{path}: {columns.stderr} must be positive in every row; drop it to use residuals")
             runs = runs.assign(stderr=stderr)
     costs = [name for name in frame if name.startswith("total_") or name in COSTS]
     runs = runs.assign(**{name: frame[name] for name in costs})
@@ -350,9 +321,7 @@ def _blocks(
             f"{path}: the arms were tested on different problems ({sizes}); paired intervals need one "
             "test set; say --unpaired to resample each arm's problems by themselves"
         )
-    return tuple(blocks), [
-        note("unpaired", "arms were tested on different problems: nothing cancels between them")
-    ]
+    return tuple(blocks), [note("unpaired", "arms were tested on different problems: nothing cancels between them")]
 
 
 def _refuse_duplicates(

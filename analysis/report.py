@@ -16,8 +16,9 @@ from pathlib import Path
 
 from analysis import page, sections, style, verdicts
 from analysis.commands import Options
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
 from analysis.read import SWEEP_Y, read
+from analysis.reading import Multiplier
 from analysis.resample import draws
 from analysis.table import Table
 from analysis.words import multiplier_text
@@ -56,8 +57,14 @@ def write_report(path: str | Path, out: str | Path, options: Options | None = No
 def write_figures(path: str | Path, out: str | Path, options: Options | None = None) -> list[Path]:
     """Write the figures alone."""
     study = read_study(path, out, options or Options())
-    for section in (sections.curves, sections.multipliers, sections.shapes, sections.controls, sections.costs,
-                    sections.fits):
+    for section in (
+        sections.curves,
+        sections.multipliers,
+        sections.shapes,
+        sections.controls,
+        sections.costs,
+        sections.fits,
+    ):
         section(study)
     pictures = [one for one in study.written if one.suffix in (".png", ".svg", ".pdf")]
     for one in set(study.written) - set(pictures):

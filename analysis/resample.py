@@ -17,8 +17,8 @@ import numpy as np
 from scipy import stats
 
 from analysis.notes import Note, note
-from analysis.profile import best_slopes, project
-from analysis.table import Table
+from analysis.seeds import bernoulli_unit, n_outcomes, residuals, seed_noise
+from analysis.table import Block, Table
 
 METHODS = {
     "outcomes": "paired problem bootstrap + excess seed variance",
@@ -73,10 +73,8 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
     if table.kind == "errors":
         return _residual_draws(table, n_draws, rng)
     p = table.cells["error"].to_numpy(float)
-    unit = _bernoulli_unit(table)
-    within = within_seed_variance(table)
-    phi, df, notes = _excess(table, within, unit)
-    n_seeds = table.cells["n_seeds"].to_numpy(float)
+    unit, seeds = bernoulli_unit(table), seed_noise(table)
+    n_seeds, notes = table.cells["n_seeds"].to_numpy(float), seeds.notes
     if table.kind == "outcomes":
         errors, noise, more = _problem_draws(table, n_draws, rng)
         method = METHODS["outcomes"]
@@ -92,118 +90,23 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
                 "does not cancel: the interval is wider than outcomes would give",
             ),
         )
-    if phi > 0:
-        scale = np.sqrt(df / rng.chisquare(df, size=(n_draws, 1))) if np.isfinite(df) else 1.0
-        errors = errors + rng.standard_normal(errors.shape) * scale * unit * np.sqrt(phi / n_seeds)
-    noise = np.maximum(noise, 0.25 * unit / np.maximum(1.0, _n_outcomes(table)))
-    variance = noise + phi * unit**2 / n_seeds
+    errors = errors + seeds.draw(table, n_draws, rng)
+    noise = np.maximum(noise, 0.25 * unit / np.maximum(1.0, n_outcomes(table)))
+    variance = noise + seeds.phi * unit**2 / n_seeds
+    empty = [f"{row.arm} at {row.size:g}" for row in table.cells.itertuples() if row.error == 0]
+    if empty:
+        notes += (note("zero_errors", f"no error at all in {', '.join(empty)}: its noise cannot be judged"),)
     return Draws(
         table=table,
         errors=np.maximum(errors, 1e-9),
         variance=variance,
         fit_variance=noise if (n_seeds[table.cells["x"] > 0] == 1).all() else variance,
-        weights=cell_weights(table, phi),
-        phi=phi,
-        df=df,
+        weights=cell_weights(table, seeds.phi),
+        phi=seeds.phi,
+        df=seeds.df,
         method=method,
         notes=table.notes + notes,
     )
-
-
-def _n_outcomes(table: Table) -> np.ndarray:
-    return (table.cells["n_test"] * table.cells["n_seeds"]).to_numpy(float)
-
-
-def _bernoulli_unit(table: Table) -> np.ndarray:
-    """(n_cells,) p (1 - p), held off 0 for a cell without a single error."""
-    p = table.cells["error"].to_numpy(float)
-    edge = 0.5 / np.maximum(1.0, _n_outcomes(table))
-    p = np.clip(p, edge, 1 - edge)
-    return p * (1 - p)
-
-
-def within_seed_variance(table: Table) -> np.ndarray:
-    """(n_cells,) variance of one run's mean that the finite test set alone makes, given the problems."""
-    cells = table.cells
-    if table.kind == "counts":
-        p = cells["error"].to_numpy(float)
-        return p * (1 - p) / cells["n_test"].to_numpy(float)
-    within = np.zeros(len(cells))
-    for block in table.blocks:
-        cell_of_row = table.cell_of_run[block.rows]
-        for cell in np.unique(cell_of_row):
-            x = block.errors[cell_of_row == cell]
-            if len(x) > 1:
-                # sum of squares about the problem's mean, without a copy of the matrix in double precision
-                spread = np.einsum("sj,sj->", x, x, dtype=float) - len(x) * np.square(x.mean(axis=0)).sum(
-                    dtype=float
-                )
-                within[cell] = spread / (len(x) - 1) / x.shape[1] ** 2
-    return within
-
-
-def _excess(table: Table, within: np.ndarray, unit: np.ndarray) -> tuple[float, float, tuple[Note, ...]]:
-    """phi, its degrees of freedom, and what to say about them."""
-    cells = table.cells
-    n_seeds = cells["n_seeds"].to_numpy()
-    between = table.runs["error"].groupby(table.cell_of_run).var().to_numpy()
-    many = (n_seeds > 1) & (cells["x"].to_numpy() > 0)
-    if not many.any():
-        phi, df = _lack_of_fit(table, unit)
-        return (
-            phi,
-            df,
-            (
-                note(
-                    "one_seed",
-                    "one training run a cell: the interval is conditional on these runs; seed "
-                    f"variance is taken from the scatter about the curves (phi {phi:.3g}), a lower bound",
-                ),
-            ),
-        )
-    dof = n_seeds[many] - 1
-    ratio = (between[many] - within[many]) / unit[many] ** 2
-    phi, df = max(0.0, float(np.average(ratio, weights=dof))), float(dof.sum())
-    notes: tuple[Note, ...] = ()
-    alone = sorted(set(cells.loc[(n_seeds == 1) & (cells["x"] > 0), "arm"]))
-    if alone:
-        notes += (
-            note(
-                "one_seed",
-                f"one training run a cell in {', '.join(alone)}: seed variance is borrowed from "
-                "the other arms",
-            ),
-        )
-    if df < 12:
-        notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
-    return phi, df, notes
-
-
-def _lack_of_fit(table: Table, unit: np.ndarray) -> tuple[float, float]:
-    """phi from the residuals of each arm's power law, less the test noise; (0, inf) with too few sizes."""
-    top, bottom = 0.0, 0
-    n_all = _n_outcomes(table)
-    for arm in table.arms:
-        cells = table.cells_of(arm)
-        if len(cells) < 4:
-            continue
-        residual, n_free = _residuals(table, cells, np.ones(len(cells)))[0], len(cells) - 2
-        noise = unit[cells] / n_all[cells]
-        top += float(((residual**2 - noise * n_free / len(cells)) / unit[cells] ** 2).sum())
-        bottom += n_free
-    return (max(0.0, top / bottom), float(bottom)) if bottom else (0.0, np.inf)
-
-
-def _residuals(table: Table, cells: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals and leverages (n_cells,) of one arm's power law."""
-    z = np.log(table.cells["x"].to_numpy(float)[cells])
-    z, y, one = z - z.mean(), table.cells["error"].to_numpy(float)[cells][None], np.ones((len(cells), 1))
-    b = best_slopes(z, y, weights, one, has_floor=False, n_grid=200)
-    fit = project(b, z, y, weights, one, has_floor=False)
-    g = np.exp(-b[0] * z)
-    jacobian = np.stack([g, -fit.excess[0, 0] * z * g], axis=1) * np.sqrt(weights)[:, None]
-    leverage = np.square(np.linalg.qr(jacobian)[0]).sum(axis=1)
-    return y[0] - fit.excess[0, 0] * g, np.minimum(leverage, 0.98)
 
 
 def _problem_draws(
@@ -222,9 +125,7 @@ def _problem_draws(
             centred = means - means.mean(axis=1, keepdims=True, dtype=float).astype(np.float32)
             covariance = (centred @ centred.T).astype(float) / n_problems**2
             root = np.linalg.cholesky(covariance + np.eye(len(cells)) * 1e-15)
-            errors[:, cells] = (
-                means.mean(axis=1, dtype=float) + rng.standard_normal((n_draws, len(cells))) @ root.T
-            )
+            errors[:, cells] = means.mean(axis=1, dtype=float) + rng.standard_normal((n_draws, len(cells))) @ root.T
             variance[cells] = np.diag(covariance)
             notes = (
                 note(
@@ -241,7 +142,7 @@ def _problem_draws(
     return errors, variance, notes
 
 
-def _cell_means_by_problem(table: Table, block) -> tuple[np.ndarray, np.ndarray]:
+def _cell_means_by_problem(table: Table, block: Block) -> tuple[np.ndarray, np.ndarray]:
     """The block's cells and (n_cells, n_problems) mean error of each problem over the cell's seeds."""
     cell_of_row = table.cell_of_run[block.rows]
     cells, starts = np.unique(cell_of_row, return_index=True)
@@ -253,11 +154,7 @@ def _multinomial(n_draws: int, n_problems: int, rng: np.random.Generator) -> np.
     """(n_draws, n_problems) how often each problem was drawn, n_problems in all."""
     picks = rng.integers(0, n_problems, size=(n_draws, n_problems), dtype=np.int32)
     picks += np.arange(n_draws, dtype=np.int32)[:, None] * n_problems
-    return (
-        np.bincount(picks.ravel(), minlength=n_draws * n_problems)
-        .reshape(n_draws, n_problems)
-        .astype(np.float32)
-    )
+    return np.bincount(picks.ravel(), minlength=n_draws * n_problems).reshape(n_draws, n_problems).astype(np.float32)
 
 
 def cell_weights(table: Table, phi: float) -> np.ndarray:
@@ -269,7 +166,7 @@ def cell_weights(table: Table, phi: float) -> np.ndarray:
             for arm in table.arms:
                 out[table.cells_of(arm)] /= out[table.cells_of(arm)].mean()
         return out
-    n_seeds, n_all = table.cells["n_seeds"].to_numpy(float), _n_outcomes(table)
+    n_seeds, n_all = table.cells["n_seeds"].to_numpy(float), n_outcomes(table)
     for arm in table.arms:
         cells = table.cells_of(arm)
         p = table.cells["error"].to_numpy(float)[cells]
@@ -279,7 +176,7 @@ def cell_weights(table: Table, phi: float) -> np.ndarray:
             weights = 1.0 / (unit / n_all[cells] + phi * unit**2 / n_seeds[cells])
             out[cells] = weights / weights.mean()
             if len(cells) > 2:
-                p = table.cells["error"].to_numpy(float)[cells] - _residuals(table, cells, out[cells])[0]
+                p = table.cells["error"].to_numpy(float)[cells] - residuals(table, cells, out[cells])[0]
     return out
 
 
@@ -294,13 +191,15 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
             f"{table.path}: no arm has 3 sizes, so errors without counts leave nothing to judge the noise "
             "by; give outcomes, counts or --stderr"
         )
-    residuals = {arm: _residuals(table, cells, weights[cells]) for arm, cells in curves.items()}
+    by_arm = {arm: residuals(table, cells, weights[cells]) for arm, cells in curves.items()}
     n_free = sum(len(cells) - 2 for cells in curves.values())
     stderr = (
-        cells_all["stderr"].to_numpy(float) / np.sqrt(cells_all["n_seeds"].to_numpy(float)) if "stderr" in cells_all else None
+        cells_all["stderr"].to_numpy(float) / np.sqrt(cells_all["n_seeds"].to_numpy(float))
+        if "stderr" in cells_all
+        else None
     )
     for arm, cells in curves.items():
-        residual, leverage = residuals[arm]
+        residual, leverage = by_arm[arm]
         top += float(
             np.square(residual).sum()
             - (0.0 if stderr is None else np.square(stderr[cells]).sum() * (len(cells) - 2) / len(cells))
@@ -313,7 +212,7 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
             noise = np.sqrt(stderr[cells] ** 2 + spread**2)
             errors[:, cells] += rng.standard_normal((n_draws, len(cells))) * noise
         elif arm in curves:
-            residual, leverage = residuals[arm]
+            residual, leverage = by_arm[arm]
             kick = residual / (1 - leverage) * factor
             errors[:, cells] = (p[cells] - residual) + rng.choice(WEBB, size=(n_draws, len(cells))) * kick
             errors[:, cells] += residual

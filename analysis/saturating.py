@@ -47,9 +47,7 @@ def fit(ln_n_ref: float, z: np.ndarray, y: np.ndarray, w: np.ndarray, ceiling: f
         slope[part], middle[part] = _SLOPES[i], _midpoints(z)[j]
     h = 1.0 / (1.0 + np.exp(slope[:, None] * (z - middle[:, None])))
     r = 1.0 - h
-    floor = np.clip(
-        ((y - ceiling * h) * r * w).sum(axis=1) / np.maximum((r * r * w).sum(axis=1), 1e-300), 0, ceiling
-    )
+    floor = np.clip(((y - ceiling * h) * r * w).sum(axis=1) / np.maximum((r * r * w).sum(axis=1), 1e-300), 0, ceiling)
     theta = _polish(np.stack([floor, middle, np.log(slope)], axis=1), z, y, w, ceiling)
     return Curves(
         "saturating",

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 
 from analysis import diagnostics, figures, page, sheets, style, verdicts
 from analysis.commands import Options
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
 from analysis.notes import sorted_notes
 from analysis.printing import shape_text
+from analysis.reading import Multiplier
 from analysis.resample import draws
 from analysis.shape import multiplier_curve, shape
 from analysis.table import COSTS
@@ -106,17 +107,27 @@ def multipliers(study: Study) -> page.Section | None:
             f"{name} error: how many of {study.baseline}'s problems one of the arm's is worth; read at the geometric "
             "middle of the shared range of error, or at the best of the arm's own sizes."
         )
-        out.append(study.sheet(sheets.multiplier_sheet(f"multipliers_{name}", caption, found, first.draws.table.x_name,
-                                                       study.validation if name == study.first_name else None)))
+        out.append(
+            study.sheet(
+                sheets.multiplier_sheet(
+                    f"multipliers_{name}",
+                    caption,
+                    found,
+                    first.draws.table.x_name,
+                    study.validation if name == study.first_name else None,
+                )
+            )
+        )
     drawn = figures.multiplier_at_each_size(first, study.baseline, study.main)
     caption = (
-        f"The multiplier at each of the arm's own sizes with {first.level:.0%} intervals; an arrow starts at a bound and "
-        "points into the open side."
+        f"The multiplier at each of the arm's own sizes with {first.level:.0%} intervals; an arrow starts at a "
+        "bound and points into the open side."
     )
     out.append(study.figure(drawn, "multiplier_at_each_size", caption))
     rows = [m for arm in study.main for m in first.at_sizes(arm, study.baseline)]
-    sheet = sheets.multiplier_sheet("multipliers_by_size", "The multiplier at each of the arm's own sizes.", rows,
-                                    first.draws.table.x_name)
+    sheet = sheets.multiplier_sheet(
+        "multipliers_by_size", "The multiplier at each of the arm's own sizes.", rows, first.draws.table.x_name
+    )
     out.append(page.folded("Every size in numbers", study.sheet(sheet)))
     return page.Section("multipliers", "Multipliers", out)
 
@@ -133,8 +144,8 @@ def shapes(study: Study) -> page.Section | None:
     if drawn_curves:
         drawn = diagnostics.multiplier_against_error(first, drawn_curves)
         caption = (
-            f"m(e) over the shared range of error, with pointwise (dark) and simultaneous (light) {first.level:.0%} bands. "
-            "A flat curve means that one number stands for the whole range."
+            f"m(e) over the shared range of error, with pointwise (dark) and simultaneous (light) "
+            f"{first.level:.0%} bands. A flat curve means that one number stands for the whole range."
         )
         parts.append(study.figure(drawn, "multiplier_against_error", caption))
     lines = [f"{arm}: {shape_text(shape(first, arm, study.baseline))}" for arm in with_curves]
@@ -171,7 +182,9 @@ def costs(study: Study) -> page.Section | None:
         results[name] = [comparison.headline(arm, study.baseline) for arm in study.arms]
         if name == ready[0]:
             shifts = [one for one in results[name] if one.arm in study.main]
-            picture = figures.error_against_n_problems(comparison, study.baseline, shifts, [study.baseline, *study.main])
+            picture = figures.error_against_n_problems(
+                comparison, study.baseline, shifts, [study.baseline, *study.main]
+            )
             caption = f"Test error against {name}: a run and all its upstream stages, each counted once."
             pictures.append(study.figure(picture, "error_against_cost", caption))
     sheet = sheets.cost_sheet(study.results[study.first_name], results, study.baseline)
@@ -215,15 +228,30 @@ def how(study: Study) -> page.Section:
         "What was fitted, and how.",
         ("item", "value"),
         (
-            ("form", f"{law}" + (" (power with floor where both arms have 5 sizes, else power)" if law == "auto" else "")),
-            ("objective", "weighted least squares on the error by variable projection, scaled to O(1); weights: inverse "
-             "variance at the smoothed error"),
-            ("start points", "slope scanned on 400 points for the data, 48 for each draw; root of the exact derivative"),
+            (
+                "form",
+                f"{law}" + (" (power with floor where both arms have 5 sizes, else power)" if law == "auto" else ""),
+            ),
+            (
+                "objective",
+                "weighted least squares on the error by variable projection, scaled to O(1); weights: inverse "
+                "variance at the smoothed error",
+            ),
+            (
+                "start points",
+                "slope scanned on 400 points for the data, 48 for each draw; root of the exact derivative",
+            ),
             ("dropped points", "none"),
-            ("interval", f"{drawn.method}; percentiles of {len(drawn.errors):,} draws, seed {study.options.seed}, level "
-             f"{study.options.level:g}; the same draws for every arm, law and contrast"),
-            ("seeds", f"{int(cells['n_seeds'].min())} to {int(cells['n_seeds'].max())} runs a cell; excess seed variance "
-             f"{drawn.phi:.3g} [p(1-p)]^2 on {drawn.df:g} degrees of freedom"),
+            (
+                "interval",
+                f"{drawn.method}; percentiles of {len(drawn.errors):,} draws, seed {study.options.seed}, level "
+                f"{study.options.level:g}; the same draws for every arm, law and contrast",
+            ),
+            (
+                "seeds",
+                f"{int(cells['n_seeds'].min())} to {int(cells['n_seeds'].max())} runs a cell; excess seed variance "
+                f"{drawn.phi:.3g} [p(1-p)]^2 on {drawn.df:g} degrees of freedom",
+            ),
             ("test problems", f"{int(cells['n_test'].min()):,}" if "n_test" in cells else "not known"),
             ("chosen on the test set", "nothing by this analysis: the law follows from the number of sizes"),
         ),

@@ -14,7 +14,8 @@ from scipy import stats
 
 from analysis.fit import fit_shared, interval
 from analysis.forms import FORMS
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
+from analysis.reading import Multiplier
 
 FACTOR, CONFIDENCE = 1.25, 0.90
 N_POINTS = 33
@@ -94,9 +95,7 @@ def multiplier_curve(
     ln_m = comparison.ln_m(arm, baseline, errors, law)
     pointwise = np.array([_open_interval(column[1:], comparison.level) for column in ln_m.T])
     band = simultaneous_band(ln_m[1:], comparison.level)
-    return MultiplierCurve(
-        arm, baseline, law, comparison.level, errors, _exp(ln_m[0]), _exp(pointwise), _exp(band)
-    )
+    return MultiplierCurve(arm, baseline, law, comparison.level, errors, _exp(ln_m[0]), _exp(pointwise), _exp(band))
 
 
 def _exp(values: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis.fit import interval
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
+from analysis.reading import Multiplier
 from analysis.validate import Validation, rmsle_at
 from analysis.verdicts import Difference
 from analysis.words import KINDS, count, error_text, interval_text, multiplier_text, times
@@ -60,9 +61,7 @@ class Sheet:
 
     def html(self) -> str:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
-        )
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
         return (
             f'<table id="table-{self.name}"><caption>{html.escape(self.caption)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -121,14 +120,28 @@ def multiplier_sheet(
         )
         for m in results
     ]
-    raw = [tuple(getattr(m, field) for field in _RAW) + (*m.form_spread, m.extrapolated_value) for m in results]
+    raw = [(*(getattr(m, field) for field in _RAW), *m.form_spread, m.extrapolated_value) for m in results]
     return Sheet(
         name, caption, columns, tuple(rows), (*_RAW, "form_low", "form_high", "extrapolated_value"), tuple(raw)
     )
 
 
-_RAW = ("arm", "baseline", "at_error", "at_size", "multiplier", "ci_low", "ci_high", "level", "kind", "bound", "law",
-        "method", "status", "frac_censored")
+_RAW = (
+    "arm",
+    "baseline",
+    "at_error",
+    "at_size",
+    "multiplier",
+    "ci_low",
+    "ci_high",
+    "level",
+    "kind",
+    "bound",
+    "law",
+    "method",
+    "status",
+    "frac_censored",
+)
 
 
 def _place(m: Multiplier) -> str:
@@ -157,7 +170,9 @@ def cost_sheet(data: Sequence[Multiplier], by_cost: dict[str, list[Multiplier]],
     )
     raw_columns = ("arm", "cost", "multiplier", "ci_low", "ci_high", "bound", "kind")
     every = [("n_problems", data), *by_cost.items()]
-    raw = tuple((m.arm, name, m.multiplier, m.ci_low, m.ci_high, m.bound, m.kind) for name, found in every for m in found)
+    raw = tuple(
+        (m.arm, name, m.multiplier, m.ci_low, m.ci_high, m.bound, m.kind) for name, found in every for m in found
+    )
     caption = f"What one unit of the arm is worth in units of {baseline}, in problems and in what the runs cost."
     return Sheet("cost", caption, columns, rows, raw_columns, raw)
 
@@ -166,8 +181,13 @@ def validation_sheet(found: Validation) -> Sheet:
     """Held-out scores, the best law first."""
     columns = ("law", "parameters", "predictions", "mean square error in cell variances", "RMSLE")
     rows = tuple(
-        (one.law, str(one.n_params), str(one.n_predictions), f"{one.mean_square_z:.2f} (se {one.se:.2f})",
-         f"{one.rmsle:.3f}")
+        (
+            one.law,
+            str(one.n_params),
+            str(one.n_predictions),
+            f"{one.mean_square_z:.2f} (se {one.se:.2f})",
+            f"{one.rmsle:.3f}",
+        )
         for one in found.scores
     )
     return Sheet("held_out", "Rolling-origin error of each law on the same predictions.", columns, rows)
@@ -213,9 +233,7 @@ def difference_sheet(gaps: Sequence[Difference], level: float) -> Sheet:
             gap.arm,
             gap.other,
             f"{error_text(gap.value)} {interval_text(gap.ci_low, gap.ci_high, error_text)}",
-            ", ".join(
-                f"{count(n)}: {error_text(one[0])}" for n, one in zip(gap.sizes, gap.by_size, strict=True)
-            ),
+            ", ".join(f"{count(n)}: {error_text(one[0])}" for n, one in zip(gap.sizes, gap.by_size, strict=True)),
         )
         for gap in gaps
     ]

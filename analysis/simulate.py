@@ -43,9 +43,7 @@ def simulated_table(
                 blocks.append(wrong.astype(np.float32))
                 rows.append((arm, float(n), float(n), seed, wrong.mean(), n_problems))
     runs = pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error", "n_test"])
-    return table_from_runs(
-        runs, "outcomes", [Block(np.arange(len(runs)), np.stack(blocks))], path="simulated"
-    )
+    return table_from_runs(runs, "outcomes", [Block(np.arange(len(runs)), np.stack(blocks))], path="simulated")
 
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)

@@ -108,9 +108,7 @@ def paper():
         yield
 
 
-def new_figure(
-    width: float, height: float, n_rows: int = 1, n_columns: int = 1, **grid
-) -> tuple[Figure, np.ndarray]:
+def new_figure(width: float, height: float, n_rows: int = 1, n_columns: int = 1, **grid) -> tuple[Figure, np.ndarray]:
     """An empty figure in inches and its (n_rows, n_columns) axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)

@@ -12,7 +12,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -118,9 +117,7 @@ class Table:
     def cells_of(self, arm: str) -> np.ndarray:
         """Positions in `cells` of the arm's positive sizes, from the smallest size up."""
         if arm not in self.arms:
-            raise ValueError(
-                f"{self.path}: arm {arm!r} is not in the table; its arms are {', '.join(self.arms)}"
-            )
+            raise ValueError(f"{self.path}: arm {arm!r} is not in the table; its arms are {', '.join(self.arms)}")
         return self._cells_by_arm[arm]
 
     @cached_property
@@ -134,12 +131,8 @@ class Table:
         if column == self.x_name:
             return self
         if column not in self.runs:
-            known = [
-                name for name in self.runs.columns if name not in ("arm", "seed", "error", "x", "stderr")
-            ]
-            raise ValueError(
-                f"{self.path}: no column {column!r} to put on the axis; there are {', '.join(known)}"
-            )
+            known = [name for name in self.runs.columns if name not in ("arm", "seed", "error", "x", "stderr")]
+            raise ValueError(f"{self.path}: no column {column!r} to put on the axis; there are {', '.join(known)}")
         values = self.runs[column].to_numpy(float)
         if not np.all(np.isfinite(values)) or np.any(values < 0):
             raise ValueError(
@@ -177,9 +170,7 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
 
 def _check_numbers(runs: pd.DataFrame, path: str) -> None:
     if runs.empty:
-        raise ValueError(
-            f"{path}: no rows to read; a table needs arm, size, seed and an outcome, one row a run"
-        )
+        raise ValueError(f"{path}: no rows to read; a table needs arm, size, seed and an outcome, one row a run")
     for name in ("x", "error"):
         values = runs[name].to_numpy(float)
         bad = ~np.isfinite(values)
@@ -202,6 +193,4 @@ def _check_numbers(runs: pd.DataFrame, path: str) -> None:
             "--y-is accuracy"
         )
     if np.all(error == 0):
-        raise ValueError(
-            f"{path}: all errors are zero, so no curve can be told from another; use harder test problems"
-        )
+        raise ValueError(f"{path}: all errors are zero, so no curve can be told from another; use harder test problems")

@@ -82,9 +82,7 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None) -> Validation:
     if table.reference_error is None:
         usable = [law for law in usable if law != "saturating"]
     first = max(FORMS[law].n_params for law in usable) + 1
-    predictions = [
-        one for arm in arms for law in usable for one in _predictions(drawn, arm, law, min(first, most - 1))
-    ]
+    predictions = [one for arm in arms for law in usable for one in _predictions(drawn, arm, law, min(first, most - 1))]
     scores = sorted((_score(law, predictions) for law in usable), key=lambda score: score.mean_square_z)
     feasible = most > FEW_SIZES
     best = scores[0]
@@ -128,9 +126,7 @@ def _score(law: str, predictions: Sequence[HeldOut]) -> Score:
     squares = np.array([one.z**2 for one in mine])
     logs = np.array([np.log(max(one.predicted, 1e-12)) - np.log(max(one.observed, 1e-12)) for one in mine])
     se = float(squares.std(ddof=1) / np.sqrt(len(squares))) if len(squares) > 1 else float("inf")
-    return Score(
-        law, FORMS[law].n_params, len(mine), float(squares.mean()), se, float(np.sqrt(np.square(logs).mean()))
-    )
+    return Score(law, FORMS[law].n_params, len(mine), float(squares.mean()), se, float(np.sqrt(np.square(logs).mean())))
 
 
 def rmsle_at(validation: Validation, law: str, distance: float) -> float | None:

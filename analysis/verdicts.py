@@ -30,7 +30,8 @@ from typing import Literal
 import numpy as np
 
 from analysis.fit import interval
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
+from analysis.reading import Multiplier
 from analysis.words import count, error_text, interval_text, multiplier_text
 
 Ruling = Literal["held", "not held", "undecided", "not tested"]
@@ -195,9 +196,7 @@ def _falls_as_a_power(comparison: Comparison, baseline: str) -> Verdict:
     is_bad = any(one.code == "bad_fit" for one in fit.notes)
     ruling: Ruling = "not held" if high <= 0 or (is_bad and low > 0) else "held" if low > 0 else "undecided"
     scatter = "residuals exceed the noise" if is_bad else "residuals within the noise"
-    return Verdict(
-        claim, ruling, f"b = {fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}; {scatter}"
-    )
+    return Verdict(claim, ruling, f"b = {fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}; {scatter}")
 
 
 def _beats_base(comparison: Comparison, baseline: str) -> Verdict:

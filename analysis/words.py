@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from analysis.multiplier import Multiplier
+    from analysis.reading import Multiplier
 
 KINDS = {
     "interior": "interior: both arms were observed around this error",

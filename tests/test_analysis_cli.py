@@ -17,8 +17,19 @@ from analysis.notes import CODES, Note, note, sorted_notes
 from analysis.simulate import power
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
-KEYS = {"arm", "baseline", "at_error", "multiplier", "ci_low", "ci_high", "level", "kind", "method", "status",
-        "frac_censored"}
+KEYS = {
+    "arm",
+    "baseline",
+    "at_error",
+    "multiplier",
+    "ci_low",
+    "ci_high",
+    "level",
+    "kind",
+    "method",
+    "status",
+    "frac_censored",
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +53,7 @@ def refused(capsys: pytest.CaptureFixture, *words: str) -> str:
 
 def test_multiplier_as_one_object(path: str, capsys: pytest.CaptureFixture) -> None:
     found = json.loads(said(capsys, "multiplier", path, "--json"))
-    assert KEYS <= set(found)
+    assert set(found) >= KEYS
     assert found["arm"] == "RFT" and found["baseline"] == "SFT" and found["kind"] == "interior"
     assert found["ci_low"] < found["multiplier"] < found["ci_high"]
     assert found["shape"]["fieller"]["kind"] == "interval"
@@ -72,12 +83,17 @@ def test_an_unbounded_limit_is_null(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_fit_prints_named_parameters(path: str, capsys: pytest.CaptureFixture) -> None:
     found = json.loads(said(capsys, "fit", path, "--json"))["fits"]
     assert [(one["arm"], one["law"]) for one in found] == [
-        ("RFT", "power"), ("RFT", "power_floor"), ("SFT", "power"), ("SFT", "power_floor")]
+        ("RFT", "power"),
+        ("RFT", "power_floor"),
+        ("SFT", "power"),
+        ("SFT", "power_floor"),
+    ]
     assert found[0]["params"]["b"] == pytest.approx(0.15, abs=0.05)
     assert found[0]["status"] in ("converged", "at_bound")
     shared = json.loads(said(capsys, "fit", path, "--json", "--law", "power_floor_shared"))
     assert shared["arms"] == ["RFT", "SFT"] and {"b", "floor"} <= set(shared["params"])
-    assert "error_at_ref" in said(capsys, "fit", path, "--law", "power")
+    text = said(capsys, "fit", path, "--law", "power")
+    assert "error_at_ref" in text
 
 
 def test_fit_of_the_two_variable_law(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -114,7 +130,8 @@ def test_the_compute_multiplier_is_another_number(tmp_path: Path, capsys: pytest
 def test_user_mistakes_end_in_one_paragraph(path: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "no such file" in refused(capsys, "multiplier", str(tmp_path / "none.csv"))
     assert "baseline 'PPO' is not in the table; its arms are RFT, SFT" in refused(
-        capsys, "multiplier", path, "--baseline", "PPO")
+        capsys, "multiplier", path, "--baseline", "PPO"
+    )
     assert "COLUMN=VALUE was expected" in refused(capsys, "fit", path, "--where", "split")
     assert "law 'cubic' is unknown" in refused(capsys, "fit", path, "--law", "cubic")
     assert "n_draws=10" in refused(capsys, "multiplier", path, "--draws", "10")
@@ -137,16 +154,23 @@ def test_notes_have_codes_and_severities() -> None:
     assert note("bad_fit", "x").as_dict() == {"code": "bad_fit", "text": "x", "severity": "warning"}
     with pytest.raises(KeyError, match="note code 'odd' is unknown; the codes are one_seed"):
         note("odd", "x")
-    mixed = [note("at_bound", "a"), note("no_overlap", "b"), note("at_bound", "a")]
-    assert [one.code for one in sorted_notes(mixed)] == ["no_overlap", "at_bound"]
+    mixed = [note("few_seeds", "a"), note("no_overlap", "b"), note("few_seeds", "a")]
+    assert [one.code for one in sorted_notes(mixed)] == ["no_overlap", "few_seeds"]
     assert set(CODES.values()) == {"info", "warning", "serious"} and isinstance(mixed[0], Note)
 
 
 def test_published_exponents_are_reproduced(capsys: pytest.CaptureFixture) -> None:
     found = published.implications(n_draws=200)
     log_log = {(one.source, one.column): round(one.log_log, 3) for one in found.exponents}
-    yuan = {"llama_7b": -0.100, "llama2_7b": -0.113, "llama_13b": -0.138, "llama2_13b": -0.141, "llama_33b": -0.151,
-            "llama_65b": -0.157, "llama2_70b": -0.164}
+    yuan = {
+        "llama_7b": -0.100,
+        "llama2_7b": -0.113,
+        "llama_13b": -0.138,
+        "llama2_13b": -0.141,
+        "llama_33b": -0.151,
+        "llama_65b": -0.157,
+        "llama2_70b": -0.164,
+    }
     assert {model: log_log["Yuan SFT", model] for model in yuan} == yuan
     assert log_log["Xwin synthetic", "gsm8k to 7.5k"] == -0.190
     assert log_log["Xwin synthetic", "gsm8k with all"] == -0.214

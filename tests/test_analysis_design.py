@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
-from analysis_tables import SIZES, exact, outcomes
+from analysis_tables import SIZES, exact, long_frame, outcomes
 
-from analysis.design import plan
+from analysis import commands
+from analysis.design import Design, _Model, plan
 from analysis.multiplier import Comparison
 from analysis.resample import draws
 from analysis.simulate import power
+from analysis.table import Table
 from analysis.validate import rmsle_at, validate
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
@@ -21,9 +25,8 @@ def compared(table, n_draws: int = 600) -> Comparison:
     return Comparison(draws(table, n_draws), law="power")
 
 
-def with_costs(table):
-    return table.runs.__class__ and __import__("dataclasses").replace(
-        table, runs=table.runs.assign(total_seconds=table.runs["size"] * 0.1))
+def with_costs(table: Table) -> Table:
+    return dataclasses.replace(table, runs=table.runs.assign(total_seconds=table.runs["size"] * 0.1))
 
 
 def test_a_plan_reaches_its_target_and_names_the_new_cells() -> None:
@@ -43,7 +46,9 @@ def test_a_plan_reaches_its_target_and_names_the_new_cells() -> None:
 
 def test_more_test_problems_cost_no_runs() -> None:
     found = plan(compared(outcomes(LAWS, n_problems=300, seed_sd=0.0)), "RFT", "SFT", width=1.2)
-    tests = [one for one in found.options if one.what.endswith("test problems") and "," not in one.what.replace(",0", "")]
+    tests = [
+        one for one in found.options if one.what.endswith("test problems") and "," not in one.what.replace(",0", "")
+    ]
     assert all(one.overrides == () and one.n_new_runs == 0 for one in found.options if one.n_new_runs == 0)
     assert tests or found.options
 
@@ -51,8 +56,6 @@ def test_more_test_problems_cost_no_runs() -> None:
 def test_the_predicted_width_is_the_simulated_one() -> None:
     # predict 6 seeds and 2,400 problems from 3 seeds and 600, then run that study 25 times
     small = compared(outcomes(LAWS, n_seeds=3, n_problems=600, seed_sd=0.01), 2000)
-    from analysis.design import Design, _Model
-
     predicted = _Model(small, "RFT", "SFT").se(Design(tuple(SIZES), 6, 2400))
     found = []
     for seed in range(25):
@@ -73,8 +76,20 @@ def test_a_plan_needs_a_factor_above_one_and_curves_that_meet() -> None:
         plan(compared(flat), "RFT", "SFT")
 
 
+def test_of_all_arms_those_without_a_plan_say_why(tmp_path: Path) -> None:
+    frame = long_frame(outcomes({**LAWS, "DPO": power(0.8, 0.15)}, {"SFT": SIZES, "RFT": SIZES, "DPO": SIZES[:2]}))
+    frame.to_parquet(tmp_path / "t.parquet")
+    dpo, rft = commands.what_next(tmp_path / "t.parquet", commands.Options(n_draws=200))
+    assert isinstance(dpo, commands.NoPlan) and "DPO has 2 sizes, a curve needs 3" in dpo.why
+    assert rft.arm == "RFT"
+    with pytest.raises(ValueError, match="DPO has 2 sizes"):
+        commands.what_next(tmp_path / "t.parquet", commands.Options(n_draws=200, of=("DPO",)))
+
+
 def test_the_true_law_wins_on_held_out_sizes() -> None:
-    bent = draws(outcomes({"a": power(4.0, 0.6, 0.15), "b": power(3.0, 0.6, 0.15)}, n_problems=4000, seed_sd=0.002), 100)
+    bent = draws(
+        outcomes({"a": power(4.0, 0.6, 0.15), "b": power(3.0, 0.6, 0.15)}, n_problems=4000, seed_sd=0.002), 100
+    )
     found = validate(bent)
     assert found.is_choice_feasible and found.chosen == "power_floor"
     assert found.scores[0].law == "power_floor"

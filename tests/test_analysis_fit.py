@@ -16,8 +16,9 @@ Z = LN_N - LN_N.mean()
 FLAT = np.ones(len(SIZES))
 
 
-def curve(law: str, floor: float, excess: float, slope: float, midpoint: float | None = None,
-          ceiling: float | None = None) -> Curves:
+def curve(
+    law: str, floor: float, excess: float, slope: float, midpoint: float | None = None, ceiling: float | None = None
+) -> Curves:
     middle = None if midpoint is None else np.array([midpoint])
     return Curves(law, float(LN_N.mean()), np.array([floor]), np.array([excess]), np.array([slope]), middle, ceiling)
 
@@ -100,8 +101,15 @@ def test_scipy_from_many_starts_finds_no_better_optimum(law: str) -> None:
 
     low = [0.0, -20.0, -7] if law == "saturating" else [0.0, 0.0, -7]
     ends = [
-        least_squares(residual, [rng.uniform(0, 0.2), rng.uniform(0.1, 0.5), rng.normal(-1, 1)], method="trf",
-                      bounds=(low, [0.8, 20.0, 2.5]), ftol=1e-15, xtol=1e-15, gtol=1e-15)
+        least_squares(
+            residual,
+            [rng.uniform(0, 0.2), rng.uniform(0.1, 0.5), rng.normal(-1, 1)],
+            method="trf",
+            bounds=(low, [0.8, 20.0, 2.5]),
+            ftol=1e-15,
+            xtol=1e-15,
+            gtol=1e-15,
+        )
         for _ in range(30)
     ]
     theirs = min(2 * one.cost for one in ends)
@@ -126,8 +134,9 @@ def test_a_rising_arm_gets_a_floor_fit_that_is_flat() -> None:
 
 def result(errors: np.ndarray, law: str, **more: float):
     curves = fit_curves(law, LN_N[: len(errors)], errors[None], np.ones(len(errors)), n_grid=400, **more)
-    return fit("arm", law, LN_N[: len(errors)], curves, errors, np.ones(len(errors)),
-               np.full(len(errors), 1e-4), **more)
+    return fit(
+        "arm", law, LN_N[: len(errors)], curves, errors, np.ones(len(errors)), np.full(len(errors), 1e-4), **more
+    )
 
 
 def test_a_clean_fit_converges_from_every_start_with_a_vanishing_gradient() -> None:

@@ -11,7 +11,8 @@ from analysis_tables import SIZES, errors_table, exact, outcomes, regrouped
 
 from analysis.delta import delta_interval
 from analysis.fit import interval
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
+from analysis.reading import Multiplier
 from analysis.resample import Draws, draws
 from analysis.shape import fieller, multiplier_curve, pooled_draws, shape, simultaneous_band
 from analysis.simulate import power
@@ -60,7 +61,8 @@ def test_pooled_and_delta_swap_too() -> None:
     assert there.pooled * back.pooled == pytest.approx(1.0, abs=1e-12)
     assert there.delta_b == -back.delta_b
     assert delta_interval(comparison, "RFT", "SFT").ln_m == pytest.approx(
-        -delta_interval(comparison, "SFT", "RFT").ln_m, abs=1e-12)
+        -delta_interval(comparison, "SFT", "RFT").ln_m, abs=1e-12
+    )
 
 
 def test_a_bound_swaps_into_the_opposite_bound() -> None:
@@ -103,8 +105,10 @@ def test_identical_arms_are_worth_one_with_an_interval_that_is_not_empty() -> No
     same = table.runs.assign(arm="b")
     (block,) = table.blocks
     both = dataclasses.replace(
-        table, runs=pd.concat([table.runs, same], ignore_index=True),
-        blocks=(Block(np.arange(2 * len(same)), np.concatenate([block.errors, block.errors])),))
+        table,
+        runs=pd.concat([table.runs, same], ignore_index=True),
+        blocks=(Block(np.arange(2 * len(same)), np.concatenate([block.errors, block.errors])),),
+    )
     m = compared(both).headline("b", "a")
     assert m.multiplier == 1.0
     assert m.ci_low < 0.98 and m.ci_high > 1.02
@@ -259,9 +263,12 @@ def test_pairing_narrows_the_interval() -> None:
     runs, (block,) = table.runs, table.blocks
     apart = tuple(
         Block(np.flatnonzero(runs["arm"] == arm), block.errors[np.flatnonzero(runs["arm"] == arm)])
-        for arm in ("RFT", "SFT"))
-    paired, unpaired = (compared(each, 1000, law="power").headline("RFT", "SFT")
-                        for each in (table, dataclasses.replace(table, blocks=apart)))
+        for arm in ("RFT", "SFT")
+    )
+    paired, unpaired = (
+        compared(each, 1000, law="power").headline("RFT", "SFT")
+        for each in (table, dataclasses.replace(table, blocks=apart))
+    )
     assert np.log(unpaired.ci_high / unpaired.ci_low) > 1.2 * np.log(paired.ci_high / paired.ci_low)
 
 
@@ -275,8 +282,9 @@ def test_cell_means_alone_give_a_wild_interval_that_holds_the_truth() -> None:
 COVERAGE = {
     "paper's exponent": dict(laws=(SFT, TWICE), n_problems=500, n_seeds=3, seed_sd=0.006),
     "loud seeds": dict(laws=(SFT, TWICE), n_problems=1319, n_seeds=3, seed_sd=0.02),
-    "four sizes, two seeds": dict(laws=(power(1.5, 0.3), power(1.5 * 2**-0.3, 0.3)), n_problems=800, n_seeds=2,
-                                  seed_sd=0.006, sizes=SIZES[:4]),
+    "four sizes, two seeds": dict(
+        laws=(power(1.5, 0.3), power(1.5 * 2**-0.3, 0.3)), n_problems=800, n_seeds=2, seed_sd=0.006, sizes=SIZES[:4]
+    ),
 }
 
 
@@ -287,7 +295,9 @@ def test_the_interval_covers(name: str) -> None:
     base, arm = setting.pop("laws")
     misses = pooled_misses = 0
     for seed in range(60):
-        comparison = Comparison(draws(outcomes({"base": base, "arm": arm}, seed=seed, **setting), 200, seed), law="power")
+        comparison = Comparison(
+            draws(outcomes({"base": base, "arm": arm}, seed=seed, **setting), 200, seed), law="power"
+        )
         m = comparison.headline("arm", "base")
         misses += not m.ci_low <= 2 <= m.ci_high
         distance, slope = pooled_draws(comparison, "arm", "base")

@@ -15,8 +15,9 @@ from analysis_tables import write_sweep
 
 from analysis import verdicts
 from analysis.commands import Options
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
 from analysis.read import read
+from analysis.reading import Multiplier
 from analysis.report import write_figures, write_report
 from analysis.resample import draws
 from analysis.sheets import Sheet
@@ -28,8 +29,16 @@ def law(m: float):
     return power(2.2 * m**-0.3, 0.3, 0.05)
 
 
-FALLING = {"SFT": law(1), "RFT": law(2), "DPO": law(4), "per-step DPO": law(8), "SFT, more updates": law(1.1),
-           "chosen steps only": law(2.1), "random-step DPO": law(5), "RFT without verifier": law(0.8)}
+FALLING = {
+    "SFT": law(1),
+    "RFT": law(2),
+    "DPO": law(4),
+    "per-step DPO": law(8),
+    "SFT, more updates": law(1.1),
+    "chosen steps only": law(2.1),
+    "random-step DPO": law(5),
+    "RFT without verifier": law(0.8),
+}
 FLAT = {"SFT": power(0.5, 0.0), "RFT": power(0.45, -0.02), "DPO": power(0.3, 0.0), "per-step DPO": power(0.25, 0.03)}
 QUICK = Options(n_draws=200)
 
@@ -47,8 +56,14 @@ def out(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_report_holds_figures_tables_and_verdicts(out: Path) -> None:
-    for figure in ("error_against_n_problems", "controls", "multiplier_at_each_size", "multiplier_against_error",
-                   "residuals", "error_against_cost"):
+    for figure in (
+        "error_against_n_problems",
+        "controls",
+        "multiplier_at_each_size",
+        "multiplier_against_error",
+        "residuals",
+        "error_against_cost",
+    ):
         assert (out / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
         assert (out / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
         assert "<svg" in (out / f"{figure}.svg").read_text()
@@ -60,8 +75,17 @@ def test_the_report_holds_figures_tables_and_verdicts(out: Path) -> None:
 def test_the_page_is_self_contained_and_says_how_it_was_made(out: Path) -> None:
     text = (out / "index.html").read_text()
     assert not re.search(r'(src|href)="(?!#|data:)', text.replace("xlink:href", "xhref"))
-    for words in ("python -m sweep -m experiment=reproduce", "torch 2.13.0", "abc123", "SFT lr", "skills",
-                  "The rules, declared before any result was seen", "base", "sampled error", "dropped points"):
+    for words in (
+        "python -m sweep -m experiment=reproduce",
+        "torch 2.13.0",
+        "abc123",
+        "SFT lr",
+        "skills",
+        "The rules, declared before any result was seen",
+        "base",
+        "sampled error",
+        "dropped points",
+    ):
         assert words in text
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
@@ -105,23 +129,46 @@ def test_a_baseline_that_is_not_there_is_refused(table: Path, tmp_path: Path) ->
 
 
 def reading(bound: str, value: float, low: float, high: float) -> Multiplier:
-    return Multiplier("RFT", "SFT", 0.3, None, value, low, high, 0.95, "interior" if bound == "=" else "extrapolated",
-                      bound, "m", "power", "converged", 0.0, 0.0, None, None, {}, (np.nan, np.nan), ())
+    return Multiplier(
+        "RFT",
+        "SFT",
+        0.3,
+        None,
+        value,
+        low,
+        high,
+        0.95,
+        "interior" if bound == "=" else "extrapolated",
+        bound,
+        "m",
+        "power",
+        "converged",
+        0.0,
+        0.0,
+        None,
+        None,
+        {},
+        (np.nan, np.nan),
+        (),
+    )
 
 
-@pytest.mark.parametrize("m, times_, ruling", [
-    (reading("=", 2.0, 1.6, 2.5), 2, "held"),        # reaches 2, nearer to 2 than to 1 throughout
-    (reading("=", 2.0, 1.2, 3.1), 2, "undecided"),   # may as well be 1.2
-    (reading("=", 1.5, 1.2, 1.9), 2, "not held"),
-    (reading("=", 3.0, 2.5, 3.5), 2, "held"),        # more than claimed
-    (reading("=", 7.0, 3.0, 9.0), 8, "held"),
-    (reading("=", 5.0, 2.0, 9.0), 8, "undecided"),
-    (reading(">=", 16.0, 9.0, np.inf), 8, "held"),
-    (reading(">=", 4.0, 4.0, np.inf), 8, "undecided"),
-    (reading("<=", 4.0, 0.0, 5.0), 8, "not held"),
-    (reading("<=", 4.0, 0.0, 9.0), 8, "undecided"),
-    (reading("?", np.nan, 0.0, np.inf), 8, "undecided"),
-])
+@pytest.mark.parametrize(
+    "m, times_, ruling",
+    [
+        (reading("=", 2.0, 1.6, 2.5), 2, "held"),  # reaches 2, nearer to 2 than to 1 throughout
+        (reading("=", 2.0, 1.2, 3.1), 2, "undecided"),  # may as well be 1.2
+        (reading("=", 1.5, 1.2, 1.9), 2, "not held"),
+        (reading("=", 3.0, 2.5, 3.5), 2, "held"),  # more than claimed
+        (reading("=", 7.0, 3.0, 9.0), 8, "held"),
+        (reading("=", 5.0, 2.0, 9.0), 8, "undecided"),
+        (reading(">=", 16.0, 9.0, np.inf), 8, "held"),
+        (reading(">=", 4.0, 4.0, np.inf), 8, "undecided"),
+        (reading("<=", 4.0, 0.0, 5.0), 8, "not held"),
+        (reading("<=", 4.0, 0.0, 9.0), 8, "undecided"),
+        (reading("?", np.nan, 0.0, np.inf), 8, "undecided"),
+    ],
+)
 def test_worth_k_times_follows_the_declared_rule(m: Multiplier, times_: float, ruling: str) -> None:
     assert verdicts.worth(m, times_) == ruling
 
@@ -134,8 +181,10 @@ def test_a_size_that_contradicts_makes_it_undecided() -> None:
     assert verdicts.worth_more(against) == "not held"
 
 
-@pytest.mark.parametrize("low, high, ruling", [
-    (-0.05, -0.01, "held"), (0.01, 0.03, "not held"), (-0.008, 0.009, "not held"), (-0.03, 0.01, "undecided")])
+@pytest.mark.parametrize(
+    "low, high, ruling",
+    [(-0.05, -0.01, "held"), (0.01, 0.03, "not held"), (-0.008, 0.009, "not held"), (-0.03, 0.01, "undecided")],
+)
 def test_one_arm_beats_another_by_the_declared_rule(low: float, high: float, ruling: str) -> None:
     gap = verdicts.Difference("a", "b", (128.0,), (low + high) / 2, low, high, ((0.0, low, high),))
     assert verdicts.better(gap) == ruling
@@ -160,7 +209,16 @@ def test_a_bound_is_written_as_a_bound() -> None:
 
 def test_numbers_as_a_reader_sees_them() -> None:
     assert [times(x) for x in (0.0313, 0.5, 8.0, 24.12, 1230.0, np.inf, 0.0, 1e-5, 1e9)] == [
-        "0.031×", "0.5×", "8.00×", "24.1×", "1,230×", "∞", "0×", "< 0.001×", "> 10⁶×"]
+        "0.031×",
+        "0.5×",
+        "8.00×",
+        "24.1×",
+        "1,230×",
+        "∞",
+        "0×",
+        "< 0.001×",
+        "> 10⁶×",
+    ]
     assert [count(x) for x in (128, 2048.0, 1_020_000, 3.4e9, 0.25)] == ["128", "2,048", "1.02M", "3.4B", "0.25"]
 
 
@@ -171,7 +229,9 @@ def test_a_sheet_escapes_what_latex_and_html_would_read() -> None:
     assert sheet.csv() == "a_b,50 %\n<x>,≥ 2×\n"
 
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 PROBE = """<script>
 window.__errors = [];
 addEventListener("error", (e) => __errors.push("error: " + (e.message || (e.target && e.target.tagName))), true);
@@ -193,13 +253,24 @@ addEventListener("load", () => {
 </script>"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium, to look at the page")
+@pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium, to look at the page"
+)
 def test_a_browser_shows_the_page_without_an_error(out: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text((out / "index.html").read_text().replace("<head>", "<head>" + PROBE, 1))
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-               "--window-size=1100,900", "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom",
-               page.as_uri()]
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--window-size=1100,900",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=5000",
+        "--dump-dom",
+        page.as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]

@@ -13,7 +13,7 @@ from analysis.multiplier import Comparison
 from analysis.read import read
 from analysis.resample import METHODS, draws
 from analysis.simulate import power
-from analysis.table import Columns, Table
+from analysis.table import Block, Columns, Table, table_from_runs
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 
@@ -40,8 +40,10 @@ def per_run(frame: pd.DataFrame) -> pd.DataFrame:
 def test_outcomes_counts_and_errors_are_the_same_table(frame: pd.DataFrame, suffix: str, tmp_path: Path) -> None:
     counts = per_run(frame)
     errors = counts.assign(error=1 - counts["n_correct"] / counts["n_test"]).drop(columns=["n_correct", "n_test"])
-    tables = [read(saved(one, tmp_path / f"{name}{suffix}")) for name, one in
-              (("outcomes", frame), ("counts", counts), ("errors", errors))]
+    tables = [
+        read(saved(one, tmp_path / f"{name}{suffix}"))
+        for name, one in (("outcomes", frame), ("counts", counts), ("errors", errors))
+    ]
     assert [one.kind for one in tables] == ["outcomes", "counts", "errors"]
     for other in tables[1:]:
         assert other.cells["error"].to_numpy() == pytest.approx(tables[0].cells["error"].to_numpy(), abs=1e-7)
@@ -60,13 +62,15 @@ def test_a_cell_is_an_arm_at_a_size(frame: pd.DataFrame, tmp_path: Path) -> None
 
 
 def test_other_column_names_and_text_outcomes(frame: pd.DataFrame, tmp_path: Path) -> None:
-    renamed = frame.rename(columns={"arm": "method", "n_problems": "n", "problem_id": "id", "is_correct": "ok",
-                                    "seed": "rep"})
+    renamed = frame.rename(
+        columns={"arm": "method", "n_problems": "n", "problem_id": "id", "is_correct": "ok", "seed": "rep"}
+    )
     columns = Columns(arm="method", x="n", seed="rep", y="ok", y_is="accuracy", problem="id")
     table = read(saved(renamed, tmp_path / "t.csv"), columns)
     assert table.kind == "outcomes"
     assert table.cells["error"].tolist() == pytest.approx(
-        read(saved(frame, tmp_path / "u.csv")).cells["error"].tolist())
+        read(saved(frame, tmp_path / "u.csv")).cells["error"].tolist()
+    )
 
 
 def test_filters_choose_rows(frame: pd.DataFrame, tmp_path: Path) -> None:
@@ -144,7 +148,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         read(text)
     odd = tmp_path / "t.xlsx"
     odd.write_text("")
-    with pytest.raises(ValueError, match="a folder, .csv or .parquet was expected, found '.xlsx'"):
+    with pytest.raises(ValueError, match=r"a folder, \.csv or \.parquet was expected, found '\.xlsx'"):
         read(odd)
 
 
@@ -183,7 +187,7 @@ def test_many_problems_are_drawn_from_their_normal_distribution() -> None:
     many = draws(table, 2000)
     assert "normal_approximation" in [one.code for one in many.notes]
     (block,) = table.blocks
-    fewer = Table(table.kind, table.runs, (type(block)(block.rows, block.errors[:, :19_000]),))
+    fewer = Table(table.kind, table.runs, (Block(block.rows, block.errors[:, :19_000]),))
     exact = draws(fewer, 400)
     assert many.errors.std(axis=0) == pytest.approx(exact.errors.std(axis=0), rel=0.2)
     assert np.corrcoef(many.errors.T)[0, 1] == pytest.approx(np.corrcoef(exact.errors.T)[0, 1], abs=0.15)
@@ -195,11 +199,46 @@ def test_one_seed_says_so_and_another_arm_lends_its_seed_variance() -> None:
     table = outcomes(LAWS, n_problems=300, seed_sd=0.02)
     keep = ~((table.runs["arm"] == "RFT") & (table.runs["seed"] > 0)).to_numpy()
     (block,) = table.blocks
-    fewer = Table(table.kind, table.runs[keep].reset_index(drop=True),
-                  (type(block)(np.arange(keep.sum()), block.errors[keep]),))
+    fewer = Table(
+        table.kind, table.runs[keep].reset_index(drop=True), (Block(np.arange(keep.sum()), block.errors[keep]),)
+    )
     lent = draws(fewer, 100)
     assert lent.phi > 0
     assert any("borrowed" in note.text for note in lent.notes)
+
+
+def test_runs_of_one_seed_that_move_together_are_one_cluster() -> None:
+    # seed k of an arm is off by the same amount at every size, as with nested data sets
+    rng = np.random.default_rng(0)
+    table = outcomes(LAWS, n_problems=2000, n_seeds=4, seed_sd=0.001)
+    (block,) = table.blocks
+    errors, shift = block.errors.copy(), {}
+    for i, run in enumerate(table.runs.itertuples()):
+        off = shift.setdefault((run.arm, run.seed), rng.normal(0, 0.03))
+        change = rng.permutation(np.flatnonzero(errors[i] == (off < 0)))[: int(abs(off) * 2000)]
+        errors[i, change] = float(off > 0)
+    together = table_from_runs(table.runs.assign(error=errors.mean(axis=1)), "outcomes", [Block(block.rows, errors)])
+    drawn, apart = draws(together, 2000), draws(table, 2000)
+    assert "seed_clusters" in [note.code for note in drawn.notes]
+    assert "seed_clusters" not in [note.code for note in apart.notes]
+    arm = together.cells_of("SFT")
+    correlation = np.corrcoef(drawn.errors[:, arm].T)
+    assert correlation[0, -1] > np.corrcoef(apart.errors[:, arm].T)[0, -1] + 0.1
+
+
+def test_a_cell_without_a_single_error_is_noted(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "arm": "SFT",
+            "n_problems": [1, 2, 4, 8] * 2,
+            "seed": [0] * 4 + [1] * 4,
+            "n_correct": [50, 70, 90, 100] * 2,
+            "n_test": 100,
+        }
+    )
+    drawn = draws(read(saved(frame, tmp_path / "t.csv")), 100)
+    assert any(note.code == "zero_errors" and "SFT at 8" in note.text for note in drawn.notes)
+    assert np.isfinite(drawn.errors).all()
 
 
 def test_standard_errors_widen_the_draws(tmp_path: Path) -> None:
@@ -215,8 +254,9 @@ def test_standard_errors_widen_the_draws(tmp_path: Path) -> None:
 
 
 def test_cell_means_without_three_sizes_leave_nothing_to_judge_by(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"arm": ["a", "a", "b", "b"], "n_problems": [1, 2, 1, 2], "seed": 0,
-                          "error": [0.4, 0.3, 0.3, 0.2]})
+    frame = pd.DataFrame(
+        {"arm": ["a", "a", "b", "b"], "n_problems": [1, 2, 1, 2], "seed": 0, "error": [0.4, 0.3, 0.3, 0.2]}
+    )
     with pytest.raises(ValueError, match="no arm has 3 sizes"):
         draws(read(saved(frame, tmp_path / "t.csv")), 100)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.multiplier import Comparison, Multiplier
+from analysis.multiplier import Comparison
 from analysis.notes import Note
+from analysis.reading import Multiplier
 from analysis.resample import draws
 from analysis.table import Table, table_from_runs
 from analysis.words import count, interval_text, multiplier_text, times
@@ -58,10 +59,16 @@ class Implications:
 def counts_table(frame: pd.DataFrame, n_test: int, name: str) -> Table:
     """Rows of (arm, n, accuracy in percent) as counts of a known test set."""
     n_correct = np.round(frame["accuracy"] / 100.0 * n_test)
-    runs = pd.DataFrame({
-        "arm": frame["arm"].astype(str), "size": frame["n"].astype(float), "x": frame["n"].astype(float), "seed": 0,
-        "error": 1.0 - n_correct / n_test, "n_test": float(n_test),
-    })
+    runs = pd.DataFrame(
+        {
+            "arm": frame["arm"].astype(str),
+            "size": frame["n"].astype(float),
+            "x": frame["n"].astype(float),
+            "seed": 0,
+            "error": 1.0 - n_correct / n_test,
+            "n_test": float(n_test),
+        }
+    )
     return table_from_runs(runs.reset_index(drop=True), "counts", x_name="n_train", path=name)
 
 
@@ -98,8 +105,16 @@ def exponent(frame: pd.DataFrame, n_test: int, source: str, column: str, n_draws
     rest = y - level - slope * x
     fit = comparison.fit(column, "power")
     objections = tuple(one for one in fit.notes if one.severity in ("warning", "serious"))
-    return Exponent(source, column, len(x), float(slope), float(1 - rest.var() / y.var()), -fit.params["b"],
-                    (-fit.intervals["b"][1], -fit.intervals["b"][0]), objections)
+    return Exponent(
+        source,
+        column,
+        len(x),
+        float(slope),
+        float(1 - rest.var() / y.var()),
+        -fit.params["b"],
+        (-fit.intervals["b"][1], -fit.intervals["b"][0]),
+        objections,
+    )
 
 
 def implications(n_draws: int = 2000) -> Implications:
@@ -115,7 +130,9 @@ def implications(n_draws: int = 2000) -> Implications:
         n_test = N_TEST[str(dataset)]
         small = rows[rows["n"] <= 7500]
         synthetic = rows[rows["arm"] == "synthetic"]
-        exponents.append(exponent(synthetic[synthetic["n"] <= 7500], n_test, "Xwin synthetic", f"{dataset} to 7.5k", n_draws))
+        exponents.append(
+            exponent(synthetic[synthetic["n"] <= 7500], n_test, "Xwin synthetic", f"{dataset} to 7.5k", n_draws)
+        )
         exponents.append(exponent(synthetic, n_test, "Xwin synthetic", f"{dataset} with all", n_draws))
         comparison = Comparison(draws(counts_table(small, n_test, "Xwin"), n_draws))
         real.append((str(dataset), comparison.headline("real", "synthetic")))
@@ -129,15 +146,18 @@ def text(found: Implications) -> str:
     """For a terminal."""
     lines = ["exponent of the error by the training-set size (log-log least squares; weighted power law with interval)"]
     for one in found.exponents:
-        lines.append(f"  {one.source:<15} {one.column:<22} {one.n_sizes} sizes  {one.log_log:+.3f} (R2 {one.r2:.3f})  "
-                     f"{one.power:+.3f} {interval_text(*one.power_ci, '{:+.3f}'.format)}")
+        lines.append(
+            f"  {one.source:<15} {one.column:<22} {one.n_sizes} sizes  {one.log_log:+.3f} (R2 {one.r2:.3f})  "
+            f"{one.power:+.3f} {interval_text(*one.power_ci, '{:+.3f}'.format)}"
+        )
         lines += [f"    {note.severity} {note.code}: {note.text}" for note in one.objections]
     lines.append("RFT over SFT, Yuan: worth of one of the 7,400 problems under RFT in problems under SFT")
     for model, m in found.rft_over_sft:
         more = ""
         if m.extrapolated_value is not None:
-            more = (f"; the law, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}"
-                    + (f" {interval_text(*m.extrapolated_ci, times)}" if m.extrapolated_ci else ""))
+            more = f"; the law, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}" + (
+                f" {interval_text(*m.extrapolated_ci, times)}" if m.extrapolated_ci else ""
+            )
         lines.append(f"  {model:<12} {m.arm:<9} {multiplier_text(m)} at n = {count(N_GSM8K_PROBLEMS)}{more}")
     lines.append("real over synthetic problems, Xwin")
     for dataset, m in found.real_over_synthetic:

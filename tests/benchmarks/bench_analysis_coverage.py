@@ -79,8 +79,15 @@ def replication(setting: Setting, n_draws: int, seed: int) -> dict[str, tuple[fl
     rng = np.random.default_rng(seed)
     base, arm, ln_m = truth(setting)
     sizes = {"base": setting.sizes, "arm": setting.sizes if setting.arm_sizes is None else setting.arm_sizes}
-    table = simulated_table({"base": base, "arm": arm}, sizes, n_seeds=setting.n_seeds, n_problems=setting.n_problems,
-                            seed_sd=setting.seed_sd, difficulty_sd=2.0, rng=rng)
+    table = simulated_table(
+        {"base": base, "arm": arm},
+        sizes,
+        n_seeds=setting.n_seeds,
+        n_problems=setting.n_problems,
+        seed_sd=setting.seed_sd,
+        difficulty_sd=2.0,
+        rng=rng,
+    )
     drawn = draws(table, n_draws, seed)
     out = {}
     for law in ("auto", "power"):
@@ -111,8 +118,10 @@ def coverage(setting: Setting, n_replications: int, n_draws: int, first_seed: in
     for name, rows in found.items():
         low, high, true = np.array(rows).T
         out[name] = {
-            "n": len(rows), "coverage": float(np.mean((low <= true) & (true <= high))),
-            "width": float(np.median(high - low)), "below": float(np.mean(high < true)),
+            "n": len(rows),
+            "coverage": float(np.mean((low <= true) & (true <= high))),
+            "width": float(np.median(high - low)),
+            "below": float(np.mean(high < true)),
             "above": float(np.mean(low > true)),
         }
     return out
@@ -128,7 +137,10 @@ def main() -> None:
         if asked.only in name:
             started = time.perf_counter()
             for what, row in coverage(setting, asked.replications, asked.draws).items():
-                print(json.dumps({"setting": name, "interval": what, **{k: round(v, 4) for k, v in row.items()}}), flush=True)
+                print(
+                    json.dumps({"setting": name, "interval": what, **{k: round(v, 4) for k, v in row.items()}}),
+                    flush=True,
+                )
             print(f"# {name}: {time.perf_counter() - started:.0f} s", flush=True)
 
 

@@ -1,0 +1,157 @@
+"""Seed variance: what runs of one cell differ by beyond the noise of their finite test set.
+
+In units of [p (1 - p)]^2, so that one number serves all cells: phi in all, of which phi_shared is common to the runs
+of one seed of one arm over all sizes. Nested data sets (the first 1,000 problems inside the first 2,000) and a shared
+starting point make runs of one seed move together; they are then one cluster, not independent runs. The shared part
+is used only where it is seen clearly, and it only ever widens an interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis.notes import Note, note
+from analysis.profile import best_slopes, project
+from analysis.table import Table
+
+Z_SHARED = float(stats.norm.ppf(0.99))
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """phi, its shared part, the degrees of freedom behind phi (inf: not estimated), and what to say about them."""
+
+    phi: float
+    phi_shared: float
+    df: float
+    notes: tuple[Note, ...]
+
+    def draw(self, table: Table, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+        """(n_draws, n_cells) seed noise of the cell means; phi's own uncertainty is a factor a draw."""
+        shape = (n_draws, len(table.cells))
+        if self.phi == 0:
+            return np.zeros(shape)
+        trained = (table.cells["x"] > 0).to_numpy()
+        scale = np.sqrt(self.df / rng.chisquare(self.df, size=(n_draws, 1))) if np.isfinite(self.df) else 1.0
+        noise = rng.standard_normal(shape) * np.sqrt(self.phi - self.phi_shared)
+        if self.phi_shared > 0:
+            arms, place = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)
+            noise += (rng.standard_normal((n_draws, len(arms))) * np.sqrt(self.phi_shared))[:, place]
+        n_seeds = table.cells["n_seeds"].to_numpy(float)
+        return noise * scale * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
+
+
+def seed_noise(table: Table) -> SeedNoise:
+    """The components of a table of outcomes or counts."""
+    cells, unit = table.cells, bernoulli_unit(table)
+    n_seeds = cells["n_seeds"].to_numpy()
+    between = table.runs["error"].groupby(table.cell_of_run).var().to_numpy()
+    many = (n_seeds > 1) & (cells["x"].to_numpy() > 0)
+    if not many.any():
+        phi, df = _lack_of_fit(table, unit)
+        text = (
+            "one training run a cell: the interval is conditional on these runs; seed variance is taken from the "
+            f"scatter about the curves (phi {phi:.3g}), a lower bound"
+        )
+        return SeedNoise(phi, 0.0, df, (note("one_seed", text),))
+    dof = n_seeds[many] - 1
+    total = between[many] / unit[many] ** 2
+    ratio = total - within_seed_variance(table)[many] / unit[many] ** 2
+    phi, df = max(0.0, float(np.average(ratio, weights=dof))), float(dof.sum())
+    shared, notes = _shared(table, unit, float(np.average(total, weights=dof)), phi)
+    alone = sorted(set(cells.loc[(n_seeds == 1) & (cells["x"] > 0), "arm"]))
+    if alone:
+        text = f"one training run a cell in {', '.join(alone)}: seed variance is borrowed from the other arms"
+        notes += (note("one_seed", text),)
+    if df < 12:
+        notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
+    return SeedNoise(phi, shared, df, notes)
+
+
+def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, tuple[Note, ...]]:
+    """phi_shared from products of the deviations of one seed at different sizes; 0 unless clearly above 0.
+
+    Deviations are from the cell's mean, so a product has expectation phi_shared (S - 1)/S; with independent runs its
+    standard deviation is about total (S - 1)/S.
+    """
+    cell = table.cell_of_run
+    n_seeds = table.cells["n_seeds"].to_numpy()[cell]
+    used = (n_seeds > 1) & (table.runs["x"].to_numpy() > 0)
+    gap = (table.runs["error"].to_numpy(float) - table.cells["error"].to_numpy(float)[cell]) / unit[cell]
+    keys = (table.runs["arm"].astype(str) + "\x00" + table.runs["seed"].astype(str)).to_numpy(str)
+    top = n_pairs = 0.0
+    for key in np.unique(keys[used]):
+        mine = gap[used & (keys == key)]
+        top += (mine.sum() ** 2 - np.square(mine).sum()) / 2
+        n_pairs += len(mine) * (len(mine) - 1) / 2
+    if n_pairs == 0 or total <= 0:
+        return 0.0, ()
+    shrink = float(1 - 1 / n_seeds[used].mean())
+    estimate = top / n_pairs / shrink
+    if estimate / (total / np.sqrt(n_pairs * shrink)) < Z_SHARED:
+        return 0.0, ()
+    shared = min(float(estimate), phi)
+    text = (
+        f"runs of one seed move together over sizes ({shared / max(phi, 1e-300):.0%} of the seed variance): one cluster"
+    )
+    return shared, (note("seed_clusters", text),)
+
+
+def n_outcomes(table: Table) -> np.ndarray:
+    return (table.cells["n_test"] * table.cells["n_seeds"]).to_numpy(float)
+
+
+def bernoulli_unit(table: Table) -> np.ndarray:
+    """(n_cells,) p (1 - p), held off 0 for a cell without a single error."""
+    p = table.cells["error"].to_numpy(float)
+    edge = 0.5 / np.maximum(1.0, n_outcomes(table))
+    p = np.clip(p, edge, 1 - edge)
+    return p * (1 - p)
+
+
+def within_seed_variance(table: Table) -> np.ndarray:
+    """(n_cells,) variance of one run's mean that the finite test set alone makes, given the problems."""
+    cells = table.cells
+    if table.kind == "counts":
+        p = cells["error"].to_numpy(float)
+        return p * (1 - p) / cells["n_test"].to_numpy(float)
+    within = np.zeros(len(cells))
+    for block in table.blocks:
+        cell_of_row = table.cell_of_run[block.rows]
+        for cell in np.unique(cell_of_row):
+            x = block.errors[cell_of_row == cell]
+            if len(x) > 1:
+                # sum of squares about the problem's mean, without a copy of the matrix in double precision
+                spread = np.einsum("sj,sj->", x, x, dtype=float) - len(x) * np.square(x.mean(axis=0)).sum(dtype=float)
+                within[cell] = spread / (len(x) - 1) / x.shape[1] ** 2
+    return within
+
+
+def _lack_of_fit(table: Table, unit: np.ndarray) -> tuple[float, float]:
+    """phi from the residuals of each arm's power law, less the test noise; (0, inf) with too few sizes."""
+    top, bottom = 0.0, 0
+    n_all = n_outcomes(table)
+    for arm in table.arms:
+        cells = table.cells_of(arm)
+        if len(cells) < 4:
+            continue
+        residual, n_free = residuals(table, cells, np.ones(len(cells)))[0], len(cells) - 2
+        noise = unit[cells] / n_all[cells]
+        top += float(((residual**2 - noise * n_free / len(cells)) / unit[cells] ** 2).sum())
+        bottom += n_free
+    return (max(0.0, top / bottom), float(bottom)) if bottom else (0.0, np.inf)
+
+
+def residuals(table: Table, cells: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals and leverages (n_cells,) of one arm's power law."""
+    z = np.log(table.cells["x"].to_numpy(float)[cells])
+    z, y, one = z - z.mean(), table.cells["error"].to_numpy(float)[cells][None], np.ones((len(cells), 1))
+    b = best_slopes(z, y, weights, one, has_floor=False, n_grid=200)
+    fit = project(b, z, y, weights, one, has_floor=False)
+    g = np.exp(-b[0] * z)
+    jacobian = np.stack([g, -fit.excess[0, 0] * z * g], axis=1) * np.sqrt(weights)[:, None]
+    leverage = np.square(np.linalg.qr(jacobian)[0]).sum(axis=1)
+    return y[0] - fit.excess[0, 0] * g, np.minimum(leverage, 0.98)
