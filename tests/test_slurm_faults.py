@@ -442,7 +442,7 @@ def test_a_limit_on_queued_jobs_makes_waves(trial, limit, what: str, name: str) 
 def test_a_refusal_in_the_middle_leaves_nothing_in_the_queue(trial, limit) -> None:
     sweep = trial(*SHORT, "n_problems=8,9,10")
     limit("account", "research", "GrpSubmitJobs", 4)  # of the account as a whole: not seen in advance
-    refused = sweep.launch("+hydra.launcher.hold=true", check=False)
+    refused = sweep.launch("+hydra.launcher.hold=true", "hydra.launcher.account=research", check=False)
     assert refused.returncode == 2 and "sbatch refused the evaluate jobs" in refused.stderr
     assert "AssocGrpSubmitJobsLimit" in refused.stderr and "submitted before were cancelled" in refused.stderr
     settle(20)
