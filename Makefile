@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYDRA_FULL_ERROR ?= 0
 
-.PHONY: reproduce test bench smoke lint clean help
+.PHONY: reproduce test bench smoke slurm-demo lint clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -18,6 +18,9 @@ reproduce: $(VENV)/.run  ## the study: sweep, table, fits, figures, report (outp
 
 smoke: $(VENV)/.run  ## every stage once, in under a minute
 	$(PY) -m sweep -m experiment=smoke
+
+slurm-demo: $(VENV)/.run  ## the smoke sweep on a real SLURM on this machine (root; installs SLURM), then stops it
+	PYTHON=$(PY) slurm/demo
 
 test: $(VENV)/.dev  ## the test suite
 	$(PY) -m ruff check .

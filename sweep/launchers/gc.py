@@ -64,8 +64,8 @@ def gc_command(words: Sequence[str], composed: Callable[[list[str]], Plan], conf
     print(f"{len(lost)} of {len(store.built())} artifacts, {sum(sizes.values()) / 1e9:.2f} GB, are reached by no grid")
     if options.delete and problems:
         raise ValueError(
-            f"nothing was deleted: {', '.join(problems)} cannot be composed here; give its grid with --keep 'OVERRIDES' "
-            "and --without NAME for an experiment whose artifacts may go"
+            f"nothing was deleted: {', '.join(problems)} cannot be composed here; give its grid with "
+            "--keep 'OVERRIDES' and --without NAME for an experiment whose artifacts may go"
         )
     if options.delete:
         for key in lost:

@@ -74,7 +74,11 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
     if options["wait"] and (new or todo):
         from sweep.launchers.watch import follow
 
-        return max(follow(store, plan), bool(lost))
+        try:
+            return max(follow(store, plan), bool(lost))
+        except KeyboardInterrupt:
+            print("no longer following; the jobs go on, `python -m sweep cancel` would stop them", file=sys.stderr)
+            return 130
     return 1 if lost else 0
 
 
