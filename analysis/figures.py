@@ -214,7 +214,7 @@ def controls_against_n_problems(comparison: Comparison, baseline: str) -> Figure
                 highs.append(high)
                 places.append((*last, arm, looks[arm][0]))
             ends.append(places)
-            log_size_axis(axes, sizes, "n_problems" if table.x_name == "n_problems" else _size_name(table.x_name))
+            log_size_axis(axes, sizes, "n_problems" if table.x_name == "n_problems" else _size_name(table.x_name), 4)
             axes.set_xlim(sizes.min() / 1.15, sizes.max() * 1.15)
             axes.set_title(title, loc="left", color="#444444")
         for axes, places in zip(grid[0], ends, strict=True):

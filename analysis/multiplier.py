@@ -9,6 +9,7 @@ Draws without a solution are kept as infinities, so that quantiles keep their me
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from functools import cache
 
@@ -200,6 +201,12 @@ class Comparison:
             size,
             forms,
         )
+
+    def at_level(self, level: float) -> Comparison:
+        """The same fits and draws, read at another level."""
+        other = copy.copy(self)
+        other.level = level
+        return other
 
     def at_sizes(self, arm: str, baseline: str) -> list[Multiplier]:
         """The multiplier at each of the arm's own sizes."""

@@ -81,9 +81,7 @@ def read_study(path: str | Path, out: str | Path, options: Options) -> sections.
     }
     table = next(iter(tables.values()))
     table.cells_of(options.baseline)
-    arms = [arm for arm in options.of or table.arms if arm != options.baseline]
-    order = list(style.COLOURS)
-    arms.sort(key=lambda arm: (order.index(arm) if arm in order else len(order), arm))
+    arms = style.in_order(arm for arm in options.of or table.arms if arm != options.baseline)
     results = {name: [one.headline(arm, options.baseline) for arm in arms] for name, one in comparisons.items()}
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

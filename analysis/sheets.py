@@ -14,6 +14,7 @@ import numpy as np
 from analysis.fit import interval
 from analysis.multiplier import Comparison
 from analysis.reading import Multiplier
+from analysis.style import in_order
 from analysis.validate import Validation, rmsle_at
 from analysis.verdicts import Difference
 from analysis.words import KINDS, count, error_text, interval_text, multiplier_text, times
@@ -198,7 +199,8 @@ def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:
     columns = ("arm", "n_problems", "seeds", *(f"{name} error" for name in comparisons))
     first = next(iter(comparisons.values()))
     cells = first.draws.table.cells
-    order = sorted(range(len(cells)), key=lambda i: (cells["x"][i] > 0, cells["arm"][i], cells["size"][i]))
+    arms = in_order(set(cells["arm"]))
+    order = sorted(range(len(cells)), key=lambda i: (arms.index(cells["arm"][i]), cells["size"][i]))
     rows, raw = [], []
     for i in order:
         texts, numbers = [], []
@@ -252,7 +254,7 @@ def difference_sheet(gaps: Sequence[Difference], level: float) -> Sheet:
 def fit_sheet(comparison: Comparison, baseline: str) -> Sheet:
     """Parameters of each arm's law, with status; no A +- SE, values at a reference size instead."""
     rows, raw = [], []
-    for arm in comparison.draws.table.arms:
+    for arm in in_order(comparison.draws.table.arms):
         if comparison.n_sizes(arm) < 3:
             continue
         for law in dict.fromkeys(("power", comparison.law_of(arm, baseline))):

@@ -6,7 +6,7 @@ Files are the same for the same numbers: no dates, fixed SVG ids, text as paths.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,6 +108,12 @@ def paper():
         yield
 
 
+def in_order(arms: Iterable[str]) -> list[str]:
+    """The arms as legends and tables list them: base, the paper's, controls, then others by name."""
+    order = ["base", *COLOURS]
+    return sorted(arms, key=lambda arm: (order.index(arm) if arm in order else len(order), arm))
+
+
 def new_figure(width: float, height: float, n_rows: int = 1, n_columns: int = 1, **grid) -> tuple[Figure, np.ndarray]:
     """An empty figure in inches and its (n_rows, n_columns) axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -145,11 +151,11 @@ def svg_text(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def log_size_axis(axes: Axes, sizes: np.ndarray, label: str) -> None:
-    """A log axis whose ticks are the sizes that were run, thinned until the labels stand apart."""
+def log_size_axis(axes: Axes, sizes: np.ndarray, label: str, n_labels: int = 8) -> None:
+    """A log axis whose ticks are the sizes that were run, thinned until n_labels at most stand apart."""
     axes.set_xscale("log")
     ticks = sorted(set(float(size) for size in sizes))
-    least = 10 ** (np.log10(ticks[-1] / ticks[0]) / 8.0) if len(ticks) > 1 else 1.0
+    least = 10 ** (np.log10(ticks[-1] / ticks[0]) / n_labels) if len(ticks) > 1 else 1.0
     kept = ticks[:1]
     for tick in ticks[1:]:
         if tick >= kept[-1] * least:

@@ -7,7 +7,8 @@ Worth k times the data (RFT 2x, per-step DPO 8x; m is the multiplier over SFT, [
                 nearer to k than to 1 on the log scale and reaches k; a lower bound: low >= k
     not held    high < k
     undecided   otherwise; also where the rule says held but the multiplier at one of the arm's own sizes lies
-                below k with its whole interval: then the worth depends on the size
+                below k with its whole interval (at a level corrected for the number of sizes): then the worth
+                depends on the size
     Beside it stands the weaker question, worth more than 1x: held if low > 1, not held if high < 1.
 One arm better than another (mean difference of error over the sizes both were run at, first minus second):
     held        the interval lies below 0
@@ -150,7 +151,8 @@ def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
         claim = f"{arm} is worth {times:g}x {baseline}'s data"
         if arm in arms and baseline in arms:
             m = comparison.headline(arm, baseline)
-            at_sizes = comparison.at_sizes(arm, baseline)
+            strict = comparison.at_level(1 - (1 - comparison.level) / comparison.n_sizes(arm))
+            at_sizes = strict.at_sizes(arm, baseline)
             out += [
                 Verdict(claim, worth(m, times, at_sizes), worth_evidence(m, times, at_sizes)),
                 Verdict(

@@ -86,6 +86,14 @@ def test_a_false_belief_is_neither_the_truth_nor_no_change() -> None:
     assert set(world.false_shifts.tolist()) == {1, 2}
 
 
+def test_hard_functions_are_spread_over_common_and_rare_ones() -> None:
+    # 10 of 40: one in each block of four
+    world = small(hard_fraction=0.25).world
+    assert world.is_hard.reshape(10, 4).sum(axis=1).tolist() == [1] * 10
+    assert not small(hard_fraction=0.0).world.is_hard.any()
+    assert small(hard_fraction=1.0).world.is_hard.all()
+
+
 def test_the_reference_answer_is_that_of_the_whole_chain() -> None:
     opened = small()
     for problem in opened.problems("test"):
