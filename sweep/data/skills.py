@@ -22,7 +22,7 @@ from sweep.data.records import Problem
 from sweep.data.splits import SPLITS, checked_disjoint, dials, first_problems
 from sweep.data.world import SEPARATOR, World, distinct_draws, prompt_text, random_world, solution_text
 
-GENERATOR_VERSION = "skills-1"  # bump when the same dials would give other problems or documents
+GENERATOR_VERSION = "skills-2"  # bump when the same dials would give other problems or documents
 
 END_OF_PROMPT = " | "
 ANSWER = "ans"

@@ -63,8 +63,7 @@ def random_world(
     shifts = rng.integers(1, n_values, n_skills)
     other = rng.integers(1, n_values - 1, n_skills)
     false_shifts = other + (other >= shifts)  # neither the truth nor "no change"
-    is_hard = np.zeros(n_skills, dtype=bool)
-    is_hard[rng.permutation(n_skills)[: round(hard_fraction * n_skills)]] = True
+    is_hard = _spread_choice(n_skills, round(hard_fraction * n_skills), rng)
     reliabilities = rng.uniform(*tail_reliability, n_skills)
     reliabilities[:n_head] = head_reliability
     if n_classes:
@@ -74,6 +73,14 @@ def random_world(
         answers = tuple(str(v) for v in range(n_values))
     frequencies = zipf_frequencies(n_skills, zipf_exponent, zipf_offset)
     return World(shifts, false_shifts, is_hard, frequencies, reliabilities, answers)
+
+
+def _spread_choice(n_skills: int, n_chosen: int, rng: np.random.Generator) -> np.ndarray:
+    """(n_skills,) true once in each of n_chosen equal blocks: common and rare functions in equal shares."""
+    edges = np.linspace(0, n_skills, n_chosen + 1).round().astype(int)
+    is_chosen = np.zeros(n_skills, dtype=bool)
+    is_chosen[rng.integers(edges[:-1], edges[1:])] = True
+    return is_chosen
 
 
 def distinct_draws(weights: np.ndarray, n_rows: int, n_drawn: int, rng: np.random.Generator) -> np.ndarray:
