@@ -3,7 +3,7 @@
 In units of [p (1 - p)]^2, so that one number serves all cells: phi in all, of which phi_shared is common to the runs
 of one seed of one arm over all sizes. Nested data sets (the first 1,000 problems inside the first 2,000) and a shared
 starting point make runs of one seed move together; they are then one cluster, not independent runs. The shared part
-is used only where it is seen clearly, and it only ever widens an interval.
+is used only where it is seen, and it only ever widens an interval.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from analysis.notes import Note, note
 from analysis.profile import best_slopes, project
 from analysis.table import Table
 
-Z_SHARED = float(stats.norm.ppf(0.99))
+Z_SHARED = float(stats.norm.ppf(0.90))
 
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """phi, its shared part, the degrees of freedom behind phi (inf: not estimated), and what to say about them."""
+    """phi, its shared part, the degrees of freedom behind each (inf: not estimated), and what to say about them."""
 
     phi: float
     phi_shared: float
     df: float
+    df_shared: float
     notes: tuple[Note, ...]
 
     def draw(self, table: Table, n_draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -35,13 +36,18 @@ class SeedNoise:
         if self.phi == 0:
             return np.zeros(shape)
         trained = (table.cells["x"] > 0).to_numpy()
-        scale = np.sqrt(self.df / rng.chisquare(self.df, size=(n_draws, 1))) if np.isfinite(self.df) else 1.0
-        noise = rng.standard_normal(shape) * np.sqrt(self.phi - self.phi_shared)
+        noise = rng.standard_normal(shape) * np.sqrt(self.phi - self.phi_shared) * _scale(self.df, n_draws, rng)
         if self.phi_shared > 0:
             arms, place = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)
-            noise += (rng.standard_normal((n_draws, len(arms))) * np.sqrt(self.phi_shared))[:, place]
+            common = rng.standard_normal((n_draws, len(arms))) * np.sqrt(self.phi_shared)
+            noise += (common * _scale(self.df_shared, n_draws, rng))[:, place]
         n_seeds = table.cells["n_seeds"].to_numpy(float)
-        return noise * scale * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
+        return noise * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
+
+
+def _scale(df: float, n_draws: int, rng: np.random.Generator) -> np.ndarray | float:
+    """(n_draws, 1) factor that carries the uncertainty of a variance known on df degrees of freedom."""
+    return np.sqrt(df / rng.chisquare(df, size=(n_draws, 1))) if np.isfinite(df) else 1.0
 
 
 def seed_noise(table: Table) -> SeedNoise:
@@ -56,26 +62,27 @@ def seed_noise(table: Table) -> SeedNoise:
             "one training run a cell: the interval is conditional on these runs; seed variance is taken from the "
             f"scatter about the curves (phi {phi:.3g}), a lower bound"
         )
-        return SeedNoise(phi, 0.0, df, (note("one_seed", text),))
+        return SeedNoise(phi, 0.0, df, np.inf, (note("one_seed", text),))
     dof = n_seeds[many] - 1
     total = between[many] / unit[many] ** 2
     ratio = total - within_seed_variance(table)[many] / unit[many] ** 2
     phi, df = max(0.0, float(np.average(ratio, weights=dof))), float(dof.sum())
-    shared, notes = _shared(table, unit, float(np.average(total, weights=dof)), phi)
+    shared, df_shared, notes = _shared(table, unit, float(np.average(total, weights=dof)), phi)
     alone = sorted(set(cells.loc[(n_seeds == 1) & (cells["x"] > 0), "arm"]))
     if alone:
         text = f"one training run a cell in {', '.join(alone)}: seed variance is borrowed from the other arms"
         notes += (note("one_seed", text),)
     if df < 12:
         notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
-    return SeedNoise(phi, shared, df, notes)
+    return SeedNoise(phi, shared, df, df_shared, notes)
 
 
-def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, tuple[Note, ...]]:
-    """phi_shared from products of the deviations of one seed at different sizes; 0 unless clearly above 0.
+def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:
+    """phi_shared, its degrees of freedom and a note, from products of one seed's deviations at different sizes.
 
     Deviations are from the cell's mean, so a product has expectation phi_shared (S - 1)/S; with independent runs its
-    standard deviation is about total (S - 1)/S.
+    standard deviation is about total (S - 1)/S. An estimate below Z_SHARED of these is taken as 0: with few seeds a
+    stricter test would miss most clusters, a laxer one would widen every interval (LOG.md has the numbers).
     """
     cell = table.cell_of_run
     n_seeds = table.cells["n_seeds"].to_numpy()[cell]
@@ -88,16 +95,17 @@ def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[f
         top += (mine.sum() ** 2 - np.square(mine).sum()) / 2
         n_pairs += len(mine) * (len(mine) - 1) / 2
     if n_pairs == 0 or total <= 0:
-        return 0.0, ()
+        return 0.0, np.inf, ()
     shrink = float(1 - 1 / n_seeds[used].mean())
     estimate = top / n_pairs / shrink
     if estimate / (total / np.sqrt(n_pairs * shrink)) < Z_SHARED:
-        return 0.0, ()
+        return 0.0, np.inf, ()
     shared = min(float(estimate), phi)
     text = (
         f"runs of one seed move together over sizes ({shared / max(phi, 1e-300):.0%} of the seed variance): one cluster"
     )
-    return shared, (note("seed_clusters", text),)
+    n_clusters, n_arms = len(np.unique(keys[used])), len(np.unique(table.runs["arm"].to_numpy(str)[used]))
+    return shared, float(max(n_clusters - n_arms, 1)), (note("seed_clusters", text),)
 
 
 def n_outcomes(table: Table) -> np.ndarray:

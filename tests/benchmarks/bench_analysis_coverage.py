@@ -38,6 +38,7 @@ class Setting:
     start: float = 0.5
     floor: float = 0.0
     arm_b: float | None = None
+    shared_sd: float = 0.0
     sizes: np.ndarray = field(default_factory=lambda: SIZES)
     arm_sizes: np.ndarray | None = None
 
@@ -55,6 +56,8 @@ SETTINGS: Mapping[str, Setting] = {
     "floor .1": Setting(1319, 3, 0.30, 4, 0.006, floor=0.1),
     "non-parallel": Setting(1319, 3, 0.12, 4, 0.006, arm_b=0.20),
     "four sizes, two seeds": Setting(1500, 2, 0.30, 2, 0.006, sizes=2.0 ** np.arange(8, 12)),
+    "nested seeds": Setting(1319, 3, 0.15, 2, 0.0, shared_sd=0.02),
+    "nested seeds, four sizes": Setting(1500, 2, 0.30, 2, 0.0, shared_sd=0.01, sizes=2.0 ** np.arange(8, 12)),
     "arm out of range": Setting(1319, 3, 0.15, 512, 0.006),
 }
 
@@ -87,6 +90,7 @@ def replication(setting: Setting, n_draws: int, seed: int) -> dict[str, tuple[fl
         seed_sd=setting.seed_sd,
         difficulty_sd=2.0,
         rng=rng,
+        shared_sd=setting.shared_sd,
     )
     drawn = draws(table, n_draws, seed)
     out = {}
