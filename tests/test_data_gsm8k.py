@@ -155,7 +155,7 @@ def test_what_cannot_be_read_or_held_out_is_refused(tmp_path: Path) -> None:
         opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=-1)
     latin = tmp_path / "latin.jsonl"
     latin.write_bytes(b'{"question": "caf\xe9", "answer": "#### 3"}')
-    with pytest.raises(ValueError, match="latin.jsonl, byte 17: expected UTF-8 text, got byte 0xe9"):
+    with pytest.raises(ValueError, match=r"latin\.jsonl, byte 17: expected UTF-8 text, got byte 0xe9"):
         domain({"name": "gsm8k", "train_path": str(latin), "test_path": str(latin), "n_validation": 0})
 
 
