@@ -4,7 +4,8 @@ Each run r moves ln m by L_r. With x_rj the error of run r on problem j, y_c the
     u_rj = L_r (x_rj - mean_j x_rj) / J
     V = sum_j (sum_r u_rj)^2  +  S/(S-1) sum_r L_r^2 (mean_j x_rj - y_c)^2  -  sum_c (sum_{r in c} L_r^2) s2_within(c)
 problems, plus seeds, less the test noise that both terms contain. The textbook intersection sum u^2 in place of the
-last term under-covers, because the scores are centred a run.
+last term under-covers, because the scores are centred a run. Where runs of one seed move together the second term
+sums L_r (mean_j x_rj - y_c) over the seed's runs before it squares.
 """
 
 from __future__ import annotations
@@ -109,13 +110,21 @@ def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, floa
         return problems + float(np.square(influence) @ (drawn.phi * _unit_squared(table) / n_seeds)), drawn.df
     within = within_seed_variance(table)
     error = table.runs["error"].to_numpy(float)
-    gap = np.square(error - table.cells["error"].to_numpy(float)[table.cell_of_run])
+    gap = of_run * (error - table.cells["error"].to_numpy(float)[table.cell_of_run])
     share = (n_seeds / np.maximum(n_seeds - 1, 1))[table.cell_of_run]
-    seeds = float((share * np.square(of_run) * gap)[many[table.cell_of_run]].sum())
+    gap = (np.sqrt(share) * gap)[many[table.cell_of_run]]
+    df = float((n_seeds[many] - 1).sum())
+    if drawn.df_clusters is not None:
+        keys = table.runs["arm"].astype(str) + "\x00" + table.runs["seed"].astype(str)
+        clusters = np.unique(keys.to_numpy(str)[many[table.cell_of_run]], return_inverse=True)[1]
+        gap = np.bincount(clusters, weights=gap)
+        n_arms = len(np.unique(table.cells["arm"].to_numpy(str)[many]))
+        df = float(max(len(gap) - n_arms, 1))
+    seeds = float(np.square(gap).sum())
     noise = float((np.square(influence) / n_seeds * within)[many].sum())
     alone = used & (n_seeds == 1)
     borrowed = float((np.square(influence) * drawn.phi * _unit_squared(table))[alone].sum())
-    return problems + max(0.0, seeds - noise) + borrowed, float((n_seeds[many] - 1).sum())
+    return problems + max(0.0, seeds - noise) + borrowed, df
 
 
 def _unit_squared(table: Table) -> np.ndarray:

@@ -43,6 +43,7 @@ class Draws:
         weights: (n_cells,) of the fits, inverse variances at the smoothed error, mean 1 within an arm.
         phi: excess seed variance in units of [p (1 - p)]^2; 0 where it cannot be seen.
         df: degrees of freedom behind the interval; inf where the draws already carry them.
+        df_clusters: those of runs that move together by seed; None where runs are independent.
         method: a value of METHODS.
     """
 
@@ -53,6 +54,7 @@ class Draws:
     weights: np.ndarray
     phi: float
     df: float
+    df_clusters: float | None
     method: str
     notes: tuple[Note, ...]
 
@@ -104,6 +106,7 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
         weights=cell_weights(table, seeds.phi),
         phi=seeds.phi,
         df=seeds.df,
+        df_clusters=seeds.df_shared if seeds.phi_shared > 0 else None,
         method=method,
         notes=table.notes + notes,
     )
@@ -237,6 +240,7 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
         weights=weights,
         phi=0.0,
         df=float(n_free),
+        df_clusters=None,
         method=method,
         notes=table.notes + notes,
     )

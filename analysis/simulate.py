@@ -30,7 +30,8 @@ def simulated_table(
 ) -> Table:
     """Outcomes of every run on the same problems.
 
-    A run's expected error is law(n) + N(0, seed_sd^2) + N(0, shared_sd^2), the last drawn once for each arm and seed; a problem's logit is shifted by N(0, difficulty_sd^2), with
+    A run's expected error is law(n) + N(0, seed_sd^2) + N(0, shared_sd^2), the last drawn once for each arm and
+    seed; a problem's logit is shifted by N(0, difficulty_sd^2), with
     the centre chosen so that the mean over the POPULATION of problems is the run's expected error.
     """
     difficulty = rng.normal(0.0, difficulty_sd, n_problems)

@@ -15,7 +15,7 @@ from analysis.multiplier import Comparison
 from analysis.reading import Multiplier
 from analysis.resample import Draws, draws
 from analysis.shape import fieller, multiplier_curve, pooled_draws, shape, simultaneous_band
-from analysis.simulate import power
+from analysis.simulate import power, simulated_table
 from analysis.table import Block, Table
 
 SFT = power(1.0, 0.15)
@@ -311,3 +311,19 @@ def test_draws_keep_what_the_observed_means_are() -> None:
     assert isinstance(drawn, Draws)
     assert drawn.errors.mean(axis=0) == pytest.approx(drawn.observed, abs=1.5e-3)
     assert drawn.errors.std(axis=0) == pytest.approx(np.sqrt(drawn.variance), rel=0.12)
+
+
+def test_clusters_of_seeds_widen_the_fast_interval_as_they_widen_the_draws() -> None:
+    laws, rng = {"a": TWICE, "b": SFT}, np.random.default_rng(2)
+    together = simulated_table(
+        laws, SIZES, n_seeds=4, n_problems=1319, seed_sd=0.0, difficulty_sd=2.0, rng=rng, shared_sd=0.02
+    )
+    comparison = compared(together, n_draws=2000, law="power")
+    m = comparison.headline("a", "b")
+    assert "seed_clusters" in codes(m)
+    fast = delta_interval(comparison, "a", "b", at_error=m.at_error)
+    assert fast.df == 6
+    assert 0.7 < np.log(fast.high / fast.low) / np.log(m.ci_high / m.ci_low) < 1.4
+    as_if_apart = dataclasses.replace(comparison.draws, df_clusters=None)
+    narrow = delta_interval(Comparison(as_if_apart, law="power"), "a", "b", at_error=m.at_error)
+    assert fast.se > 1.5 * narrow.se
