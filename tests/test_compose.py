@@ -89,3 +89,22 @@ def test_a_mistake_is_told_on_one_line_with_what_is_valid(word: str, told: str) 
     line = reason(caught.value)
     assert re.search(told, line), line
     assert "\n" not in line
+
+
+BASELINE_FURTHER = (
+    "hydra.sweeper.params={arm: 'sft,dpo', n_problems: '8,16', seed: '0'}",
+    "hydra.sweeper.also=[{arm: sft, n_problems: '16,32'}]",
+)
+
+
+def cells(*words: str) -> list[tuple[str, int]]:
+    return [(point.exp.method.name, point.exp.n_problems) for point in composed(*words, n_hydras=0)[0]]
+
+
+def test_a_further_grid_adds_its_points_once() -> None:
+    # sft at 16 stands in both grids
+    assert cells(*BASELINE_FURTHER) == [("sft", 8), ("sft", 16), ("dpo", 8), ("dpo", 16), ("sft", 32)]
+
+
+def test_a_further_grid_is_left_out_when_the_command_line_sets_one_of_its_axes() -> None:
+    assert cells(*BASELINE_FURTHER, "n_problems=8") == [("sft", 8), ("dpo", 8)]

@@ -28,12 +28,22 @@ NODES = tuple(f.name for f in fields(Leaf) if f.name not in ("overrides", "exp")
 
 
 def grid(loader: ConfigLoader, master: DictConfig) -> list[list[str]]:
-    """The override lists of a multirun: the experiment's grid, its axes replaced by the command line's."""
-    params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(
-        [*params, *master.hydra.overrides.task]
-    )
-    return BasicSweeper.split_arguments(overrides, None)[0]
+    """The override lists of a multirun: the experiment's grid, its axes replaced by the command line's.
+
+    hydra.sweeper.params is one product of axes, as with Hydra's basic sweeper. Each entry of
+    hydra.sweeper.also adds another product, in which its axes take the place of params' (the baseline
+    alone at larger sizes, say); an entry whose axes the command line sets is left out.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    given = parser.parse_overrides(list(master.hydra.overrides.task))
+    taken = {override.get_key_element() for override in given}
+    params = dict(master.hydra.sweeper.params or {})
+    also = [dict(more) for more in master.hydra.sweeper.also or [] if not taken & set(more)]
+    out: dict[tuple[str, ...], None] = {}
+    for axes in (params, *({**params, **more} for more in also)):
+        overrides = parser.parse_overrides([f"{key}={value}" for key, value in axes.items()])
+        out.update(dict.fromkeys(map(tuple, BasicSweeper.split_arguments([*overrides, *given], None)[0])))
+    return [list(point) for point in out]
 
 
 def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]) -> list[Leaf]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config import Leaf
-from sweep.launchers.compose import leaves, reason
+from sweep.launchers.compose import grid, leaves, reason
 from sweep.plan import Plan, plan
 
 Plugins.instance()  # scanning executes Hydra's own plugin modules anew: scan first, inherit after
@@ -35,10 +35,18 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E40
 
 
 class PlanSweeper(BasicSweeper):
-    """Hydra's basic sweeper; the launcher composes and checks every grid point once, before any work."""
+    """All grid points in one call to the launcher, which composes and checks each once, before any work."""
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        pass
+    def __init__(self, params: Mapping[str, str] | None = None, also: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(max_batch_size=None, params=dict(params or {}))
+
+    def sweep(self, arguments: list[str]) -> Any:
+        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        points = grid(self.hydra_context.config_loader, self.config)
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        return [self.launcher.launch(points, initial_job_idx=0)]
 
 
 class PlanLauncher(Launcher):
