@@ -176,21 +176,21 @@ class Comparison:
         )
 
     def at_size(self, arm: str, baseline: str, size: float) -> Multiplier:
-        """The multiplier at one of the arm's sizes: the error is the arm's own, draw by draw.
+        """The multiplier at a size of the arm: the error is the arm's own, draw by draw.
 
-        An arm with fewer than 3 sizes has no curve: its measured errors are taken.
+        Where the size was run the error is the measured one, so that no law stands between; elsewhere the curve's.
         """
         self._refuse_few(baseline)
         law, ln_n = self.law_of(arm, baseline), np.log(size)
-        if self.n_sizes(arm) >= 3:
+        place = np.flatnonzero(np.abs(self.ln_n(arm) - ln_n) < 1e-6)
+        if len(place):
+            errors = self.arm_errors(arm)[:, place]
+        elif self.n_sizes(arm) >= 3:
             errors = self.curves(arm, law).error_at(np.array([ln_n]))
         else:
-            place = np.flatnonzero(np.abs(self.ln_n(arm) - ln_n) < 1e-6)
-            if not len(place):
-                sizes = ", ".join(f"{n:g}" for n in self.sizes(arm))
-                raise ValueError(f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes")
-            errors = self.arm_errors(arm)[:, place]
-        forms = {one: exp(self._ln_size(baseline, errors, one)[0, 0] - ln_n) for one in self.laws(baseline)}
+            sizes = ", ".join(f"{n:g}" for n in self.sizes(arm))
+            raise ValueError(f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes")
+        forms = {one: exp(self.point(baseline, one).ln_size_at(errors[:1])[0, 0] - ln_n) for one in self.laws(baseline)}
         return self._reading(
             arm,
             baseline,

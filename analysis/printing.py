@@ -19,7 +19,7 @@ from analysis.forms import Curves
 from analysis.notes import Note, sorted_notes
 from analysis.shape import Shape
 from analysis.validate import Validation
-from analysis.words import KINDS, count, error_text, interval_text, multiplier_text, times
+from analysis.words import KINDS, beyond_text, count, error_text, interval_text, multiplier_text, times
 
 
 def as_json(value: Any) -> str:
@@ -58,10 +58,8 @@ def results_text(results: Sequence[Result]) -> str:
         m = one.multiplier
         at = f"error {error_text(m.at_error)}" + ("" if m.at_size is None else f", n = {count(m.at_size)}")
         lines.append(f"{m.arm} over {m.baseline}: {multiplier_text(m)} at {at}  ({KINDS[m.kind]})")
-        if m.kind == "extrapolated" and m.extrapolated_value is not None:
-            lines.append(
-                f"  the law {m.law}, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}"
-            )
+        if beyond_text(m):
+            lines.append(f"  {beyond_text(m)}")
         if np.isfinite(m.form_spread).all():
             spread = ", ".join(f"{law} {times(value)}" for law, value in m.form_values.items())
             lines.append(f"  laws: {spread}")

@@ -17,7 +17,7 @@ from analysis.reading import Multiplier
 from analysis.style import in_order
 from analysis.validate import Validation, rmsle_at
 from analysis.verdicts import Difference
-from analysis.words import KINDS, count, error_text, interval_text, multiplier_text, times
+from analysis.words import FAR, KINDS, beyond_text, count, error_text, interval_text, multiplier_text, times
 
 
 @dataclass(frozen=True)
@@ -151,15 +151,14 @@ def _place(m: Multiplier) -> str:
 
 
 def _beyond(m: Multiplier, validation: Validation | None) -> str:
-    if m.kind != "extrapolated" or m.extrapolated_value is None:
+    """The law's value beyond the sizes, with how well the law did when it was held to the same distance."""
+    text = beyond_text(m)
+    if not text:
         return ""
-    limits = f" {interval_text(*m.extrapolated_ci, times)}" if m.extrapolated_ci else ""
-    known = rmsle_at(validation, m.law, m.extrapolation) if validation is not None else None
-    tested = f"; held-out RMSLE that far {known:.2f}" if known is not None else "; no held-out size lies that far"
-    return (
-        f" (the law, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}{limits}"
-        f"{tested if validation is not None else ''})"
-    )
+    if validation is not None and m.extrapolation <= FAR:
+        known = rmsle_at(validation, m.law, m.extrapolation)
+        text += "; no held-out size lies that far" if known is None else f"; held-out RMSLE that far {known:.2f}"
+    return f" ({text})"
 
 
 def cost_sheet(data: Sequence[Multiplier], by_cost: dict[str, list[Multiplier]], baseline: str) -> Sheet:

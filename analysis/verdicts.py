@@ -6,9 +6,8 @@ Worth k times the data (RFT 2x, per-step DPO 8x; m is the multiplier over SFT, [
     held        m read between sizes that were run: low > sqrt(k) and high >= k, that is, the whole interval lies
                 nearer to k than to 1 on the log scale and reaches k; a lower bound: low >= k
     not held    high < k
-    undecided   otherwise; also where the rule says held but the multiplier at one of the arm's own sizes lies
-                below k with its whole interval (at a level corrected for the number of sizes): then the worth
-                depends on the size
+    undecided   otherwise; also where the multiplier at one of the arm's own sizes says the opposite with its whole
+                interval (at a level corrected for the number of sizes): then the worth depends on the size
     Beside it stands the weaker question, worth more than 1x: held if low > 1, not held if high < 1.
 One arm better than another (mean difference of error over the sizes both were run at, first minus second):
     held        the interval lies below 0
@@ -99,7 +98,7 @@ def worth(m: Multiplier, times: float, at_sizes: Sequence[Multiplier] = ()) -> R
     if m.bound == "?":
         return "undecided"
     if m.ci_high < times:
-        return "not held"
+        return "undecided" if any(one.ci_low >= times for one in at_sizes) else "not held"
     if any(one.ci_high < times for one in at_sizes):
         return "undecided"
     if m.bound == ">=":
@@ -115,7 +114,8 @@ def worth_more(m: Multiplier, at_sizes: Sequence[Multiplier] = ()) -> Ruling:
         return "undecided"
     if m.ci_low > 1:
         return "undecided" if any(one.ci_high < 1 for one in at_sizes) else "held"
-    return "not held" if m.ci_high < 1 else "undecided"
+    contradicted = any(one.ci_low > 1 for one in at_sizes)
+    return "not held" if m.ci_high < 1 and not contradicted else "undecided"
 
 
 def worth_evidence(m: Multiplier, times: float, at_sizes: Sequence[Multiplier]) -> str:
@@ -125,8 +125,10 @@ def worth_evidence(m: Multiplier, times: float, at_sizes: Sequence[Multiplier]) 
         if m.at_size is None
         else f"at n = {count(m.at_size)}, error {error_text(m.at_error)}"
     )
-    against = [count(one.at_size) for one in at_sizes if one.ci_high < times and one.at_size]
-    more = f"; the interval lies below {times:g}x at n = {', '.join(against)}" if against else ""
+    below = [count(one.at_size) for one in at_sizes if one.ci_high < times and one.at_size]
+    above = [count(one.at_size) for one in at_sizes if one.ci_low >= times and one.at_size] if below else []
+    more = f"; the interval lies below {times:g}x at n = {', '.join(below)}" if below else ""
+    more += f" and above at n = {', '.join(above)}" if above else ""
     return f"m = {multiplier_text(m)} {where}{more}"
 
 

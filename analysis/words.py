@@ -50,6 +50,19 @@ def multiplier_text(m: Multiplier, *, with_interval: bool = True) -> str:
     return f"{value} {interval_text(m.ci_low, m.ci_high, times)}"
 
 
+FAR = 3.0
+
+
+def beyond_text(m: Multiplier) -> str:
+    """What the law says outside the sizes that were run, or that it is too far to say; empty for inner values."""
+    if m.kind != "extrapolated" or m.extrapolated_value is None:
+        return ""
+    if m.extrapolation > FAR:
+        return f"the law would have to be extended by {m.extrapolation:.1f} in ln n, too far for a value"
+    limits = f" {interval_text(*m.extrapolated_ci, times)}" if m.extrapolated_ci else ""
+    return f"the law, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}{limits}"
+
+
 def interval_text(low: float, high: float, number: Callable[[float], str]) -> str:
     return f"[{number(low)}, {number(high)}]"
 

@@ -179,6 +179,15 @@ def test_an_arm_with_one_size_is_read_at_its_point() -> None:
         compared(table).at_size("RFT", "SFT", 512)
 
 
+def test_at_a_size_that_was_run_the_measured_error_counts_and_between_sizes_the_curve() -> None:
+    comparison = compared(outcomes({"SFT": SFT, "RFT": TWICE}, n_problems=400))
+    cells = comparison.draws.table.cells
+    measured = cells["error"][(cells["arm"] == "RFT") & (cells["size"] == 512)].item()
+    assert comparison.at_size("RFT", "SFT", 512).at_error == measured
+    between = comparison.at_size("RFT", "SFT", 700).at_error
+    assert TWICE(1024) - 0.05 < between < TWICE(512) + 0.05
+
+
 def test_a_baseline_with_two_sizes_is_refused() -> None:
     table = outcomes({"SFT": SFT, "RFT": TWICE}, {"SFT": SIZES[:2], "RFT": SIZES})
     with pytest.raises(ValueError, match="SFT has runs at n_problems=128, 256 alone, a curve needs 3 sizes"):

@@ -179,6 +179,8 @@ def test_a_size_that_contradicts_makes_it_undecided() -> None:
     assert verdicts.worth_more(held, [held, against]) == "undecided"
     assert verdicts.worth_more(held, [held]) == "held"
     assert verdicts.worth_more(against) == "not held"
+    assert verdicts.worth_more(against, [held]) == "undecided"
+    assert verdicts.worth(against, 2, [reading(">=", 4.0, 3.0, np.inf)]) == "undecided"
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,11 @@ def stage_processes(job: str) -> list[int]:
     return found
 
 
+def has_pending(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.split("ShdPnd:")[1].split()[0], 16) & 1 << (number - 1))
+
+
 # ---------------------------------------------------------------- five faults in one sweep, one a chain
 
 ACCIDENTS = r"""
@@ -276,8 +281,14 @@ def test_preemption_requeue_and_a_lost_node_resume_from_the_checkpoint_bit_for_b
 def test_a_time_limit_is_gone_on_from(trial) -> None:
     sweep = trial(*LONG)
     key = sweep.key("sft")
-    # SLURM sends the signal up to a minute before it was asked to
     sweep.launch("+hydra.launcher.stages.sft={timeout_min: 1, signal_delay_s: 50}")
+    until("a checkpoint", lambda: n_checkpoints(sweep, key) > 0)
+    pids = stage_processes(job_of(sweep, key))
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # SLURM looks at time limits every half a minute: do not finish before
+    until("the signal of the time limit", lambda: any(has_pending(pid, signal.SIGUSR2) for pid in pids))
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
     settle()
     sweep.assert_as_undisturbed()
     assert "stopped" in sweep.outcomes(key) and sweep.outcomes(key)[-1] == "built"

@@ -17,7 +17,7 @@ from analysis.notes import Note
 from analysis.reading import Multiplier
 from analysis.resample import draws
 from analysis.table import Table, table_from_runs
-from analysis.words import count, interval_text, multiplier_text, times
+from analysis.words import beyond_text, count, interval_text, multiplier_text
 
 FOLDER = Path(__file__).parent
 N_TEST = {"gsm8k": 1319, "math": 5000}
@@ -153,11 +153,7 @@ def text(found: Implications) -> str:
         lines += [f"    {note.severity} {note.code}: {note.text}" for note in one.objections]
     lines.append("RFT over SFT, Yuan: worth of one of the 7,400 problems under RFT in problems under SFT")
     for model, m in found.rft_over_sft:
-        more = ""
-        if m.extrapolated_value is not None:
-            more = f"; the law, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}" + (
-                f" {interval_text(*m.extrapolated_ci, times)}" if m.extrapolated_ci else ""
-            )
+        more = f"; {beyond_text(m)}" if beyond_text(m) else ""
         lines.append(f"  {model:<12} {m.arm:<9} {multiplier_text(m)} at n = {count(N_GSM8K_PROBLEMS)}{more}")
     lines.append("real over synthetic problems, Xwin")
     for dataset, m in found.real_over_synthetic:
