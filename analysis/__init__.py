@@ -1,13 +1,18 @@
 """From a table of runs to the multiplier, its interval, its figure and its page.
 
-    table, read          any table of runs, checked            -> Table
-    resample             joint draws of all cell means         -> Draws
-    forms, profile, fit  the laws and how they are fitted      -> FitResult
-    multiplier           the horizontal shift                  -> Multiplier
-    verdicts             claims, rules and rulings             -> Verdict
-    figures, style       one function a figure
-    sheets, page, report tables, and the page that holds all
-    simulate             tables with a known truth
+    table, read             any table of runs, checked                          -> Table
+    seeds, resample         seed variance; joint draws of all cell means        -> Draws
+    forms, profile, saturating, fit   the laws and how they are fitted          -> FitResult
+    chinchilla              the two-variable law                                -> ChinchillaFit
+    multiplier, reading     the horizontal shift, as a value or a bound         -> Multiplier
+    shape, delta            m(e), bands, parallelism, pooled, Fieller; fast interval
+    validate, design        held-out errors; what to run next
+    verdicts                claims, declared rules, rulings
+    figures, diagnostics, style       one function a figure
+    sheets, page, sections, report    tables, and the page that holds all
+    commands, printing, words         the command line as functions, JSON and text
+    published               others' tables
+    simulate                tables with a known truth
 
-Of the pipeline it knows `sweep.results.read_table` alone.
+Of the pipeline it knows `sweep.results.read_table` alone. LOG.md keeps what was measured.
 """
