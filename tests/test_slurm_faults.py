@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -182,7 +183,11 @@ def stage_processes(job: str) -> list[int]:
 
 
 def has_pending(pid: int, number: signal.Signals) -> bool:
-    status = Path(f"/proc/{pid}/status").read_text()
+    """Whether a stopped process was sent a signal; SLURM may wake it before, so it may have ended as well."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
     return bool(int(status.split("ShdPnd:")[1].split()[0], 16) & 1 << (number - 1))
 
 
@@ -264,13 +269,11 @@ def test_preemption_requeue_and_a_lost_node_resume_from_the_checkpoint_bit_for_b
     time.sleep(4)
     node = sh("squeue", "-h", "-r", "-j", f"{job},1", "-o", "%N").strip()
     before = recorded(nodes)
-    steps = [pid for pid in daemons.job_processes(nodes) if f"slurmd-{node}" and pid not in before.values()]
+    steps = daemons.job_processes(nodes)
     daemons.end([before[f"slurmd-{node}"]], patience_s=0)
     for pid in steps:  # the whole node goes: its slurmd, its steps and what runs in them
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     until("the lost node's job to run again", lambda: is_training(3), seconds=150)
     assert cluster("start", f"--state={nodes}").returncode == 0
     settle()
@@ -288,7 +291,8 @@ def test_a_time_limit_is_gone_on_from(trial) -> None:
         os.kill(pid, signal.SIGSTOP)  # SLURM looks at time limits every half a minute: do not finish before
     until("the signal of the time limit", lambda: any(has_pending(pid, signal.SIGUSR2) for pid in pids))
     for pid in pids:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
     settle()
     sweep.assert_as_undisturbed()
     assert "stopped" in sweep.outcomes(key) and sweep.outcomes(key)[-1] == "built"
