@@ -101,6 +101,7 @@ def held_out_errors(validation: Validation) -> Figure:
                 markersize=3.8,
                 label=f"{score.law}, RMSLE {score.rmsle:.3f}",
             )
+        axes.set_xlim(0, max(one.distance for one in validation.predictions) + 0.3)
         axes.set_xlabel("distance beyond the fitted sizes (ln n)")
         axes.set_ylabel("ln predicted − ln observed")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, handletextpad=0.2, columnspacing=1.2)

@@ -273,7 +273,7 @@ class Comparison:
         clipped_1 = np.clip(ln_1, *sides(where_1, n_1))
         kind, bound = kind_of(where_0, where_1, ln_m[0])
         shown = self._difference(clipped_0, clipped_1)
-        low, high = limits_of(shown, self.level)
+        low, high = limits_of(shown[1:], self.level)
         low = -np.inf if bound in ("<=", "?") else low
         high = np.inf if bound in (">=", "?") else high
         finite = [value for value in forms.values() if np.isfinite(value) and value > 0]
@@ -299,7 +299,7 @@ class Comparison:
             frac,
             distance(ln_0[0], n_0) + distance(ln_1[0], n_1) if kind != "interior" else 0.0,
             exp(ln_m[0]) if outside else None,
-            tuple(exp(side) for side in limits_of(ln_m, self.level)) if outside else None,
+            tuple(exp(side) for side in limits_of(ln_m[1:], self.level)) if outside else None,
             forms,
             spread,
             notes,

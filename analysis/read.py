@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,46 +52,28 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     y = columns.y or "greedy"
     if y not in SWEEP_Y:
         raise ValueError(f"{path}: y={y!r} is not kept by a sweep; say --y greedy or --y sampled")
-    splits = sorted(set(found.runs["split"])) if "split" in found.runs else ["test"]
-    if len(splits) > 1:
-        wanted = columns.filters.get("split")
-        if wanted is None:
-            raise ValueError(
-                f"{path}: runs on {' and '.join(splits)} stand in one table; choose with --where split=test"
-            )
-        kept = found.runs["split"] == wanted
-        found = dataclasses.replace(
-            found,
-            runs=found.runs[kept],
-            outcomes=found.outcomes[found.outcomes["run"].isin(found.runs.loc[kept, "run"])],
-        )
+    kept = _wanted_runs(found.runs, columns.filters, path)
     n_correct, n_all = SWEEP_Y[y]
     costs = [f"{prefix}{cost}" for prefix in ("", "total_") for cost in COSTS]
-    runs = found.runs.assign(
-        size=found.runs["n_problems"].astype(float),
-        x=found.runs["n_problems"].astype(float),
-        error=1.0 - found.runs[n_correct] / found.runs[n_all],
-        n_test=found.runs[n_all],
-    )
+    size = kept["n_problems"].astype(float)
+    runs = kept.assign(size=size, x=size, error=1.0 - kept[n_correct] / kept[n_all])
     runs = runs[["run", "arm", "size", "x", "seed", "error", "n_test", *(c for c in costs if c in runs)]]
-    runs = runs.reset_index(drop=True)
-    kind, blocks, notes = "counts", (), ()
-    if found.outcomes is not None and len(found.outcomes):
-        outcomes = pa.Table.from_pandas(found.outcomes, preserve_index=False)
-        run_codes, run_names = _codes(outcomes["run"])
-        places = pd.Index(runs["run"]).get_indexer(pd.Index(run_names))
-        if (places < 0).any():
-            raise ValueError(
-                f"{path}: outcomes hold run {run_names[int(np.argmin(places))]!r} that runs.parquet "
-                "does not; collect the table again"
-            )
-        wrong = _wrong_share(outcomes, y)
-        problem_codes, problems = _codes(outcomes["problem_id"])
-        blocks, notes = _blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
-        kind = "outcomes"
+    outcomes = pa.Table.from_pandas(found.outcomes, preserve_index=False)
+    if len(kept) < len(found.runs):
+        outcomes = outcomes.filter(pc.is_in(outcomes["run"], pa.array(kept["run"])))
+    run_codes, run_names = _codes(outcomes["run"])
+    places = pd.Index(runs["run"]).get_indexer(pd.Index(run_names))
+    if (places < 0).any():
+        raise ValueError(
+            f"{path}: outcomes hold run {run_names[int(np.argmin(places))]!r} that runs.parquet does not; collect the "
+            "table again"
+        )
+    problem_codes, problems = _codes(outcomes["problem_id"])
+    wrong = _wrong_share(outcomes, y)
+    blocks, notes = _blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
     return table_from_runs(
         runs.drop(columns="run"),
-        kind,
+        "outcomes",
         blocks,
         x_name="n_problems",
         y_name=f"{y} error",
@@ -100,6 +81,20 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
         provenance=found.provenance,
         notes=tuple(notes),
     )
+
+
+def _wanted_runs(runs: pd.DataFrame, filters: Mapping[str, str], path: Path) -> pd.DataFrame:
+    """The runs that pass the filters, all on one split."""
+    for name, value in filters.items():
+        if name not in runs:
+            raise ValueError(f"{path}: no column {name!r} to filter on; the columns are {', '.join(runs.columns)}")
+        runs = runs[runs[name].astype(str) == value]
+    if runs.empty:
+        raise ValueError(f"{path}: no rows left to read; check the filters {dict(filters)}")
+    splits = sorted(set(runs["split"]))
+    if len(splits) > 1:
+        raise ValueError(f"{path}: runs on {' and '.join(splits)} stand in one table; choose with --where split=test")
+    return runs.reset_index(drop=True)
 
 
 def _wrong_share(outcomes: pa.Table, y: str) -> np.ndarray:

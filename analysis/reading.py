@@ -85,9 +85,8 @@ def kind_of(where_0: str, where_1: str, ln_m: float) -> tuple[Kind, Bound]:
     return ("extrapolated" if np.isfinite(ln_m) else "undefined"), "?"
 
 
-def limits_of(ln_m: np.ndarray, level: float) -> tuple[float, float]:
-    """Percentile limits; a draw that says nothing (nan) widens both sides."""
-    values = ln_m[1:] if len(ln_m) > 1 else ln_m
+def limits_of(values: np.ndarray, level: float) -> tuple[float, float]:
+    """Percentile limits of draws (n_draws,); a draw that says nothing (nan) widens both sides."""
     low = interval(np.where(np.isnan(values), -np.inf, values), level)[0]
     high = interval(np.where(np.isnan(values), np.inf, values), level)[1]
     return low, high

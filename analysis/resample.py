@@ -185,62 +185,50 @@ def cell_weights(table: Table, phi: float) -> np.ndarray:
 
 def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Draws:
     """Draws for cell means without outcomes or counts: the residuals of the curves are all there is."""
-    cells_all, p = table.cells, table.cells["error"].to_numpy(float)
-    errors, variance = np.repeat(p[None], n_draws, axis=0), np.zeros(len(p))
-    weights, n_free, top = cell_weights(table, 0.0), 0, 0.0
+    p, weights = table.cells["error"].to_numpy(float), cell_weights(table, 0.0)
     curves = {arm: table.cells_of(arm) for arm in table.arms if len(table.cells_of(arm)) > 2}
     if not curves:
         raise ValueError(
-            f"{table.path}: no arm has 3 sizes, so errors without counts leave nothing to judge the noise "
-            "by; give outcomes, counts or --stderr"
+            f"{table.path}: no arm has 3 sizes, so errors without counts leave nothing to judge the noise by; give "
+            "outcomes, counts or --stderr"
         )
     by_arm = {arm: residuals(table, cells, weights[cells]) for arm, cells in curves.items()}
     n_free = sum(len(cells) - 2 for cells in curves.values())
-    stderr = (
-        cells_all["stderr"].to_numpy(float) / np.sqrt(cells_all["n_seeds"].to_numpy(float))
-        if "stderr" in cells_all
-        else None
+    known = np.zeros(len(p))
+    if "stderr" in table.cells:
+        known = (table.cells["stderr"] / np.sqrt(table.cells["n_seeds"])).to_numpy(float)
+    top = sum(
+        float(np.square(by_arm[arm][0]).sum() - np.square(known[cells]).sum() * (len(cells) - 2) / len(cells))
+        for arm, cells in curves.items()
     )
-    for arm, cells in curves.items():
-        residual, leverage = by_arm[arm]
-        top += float(
-            np.square(residual).sum()
-            - (0.0 if stderr is None else np.square(stderr[cells]).sum() * (len(cells) - 2) / len(cells))
-        )
     spread = np.sqrt(max(top, 0.0) / n_free)
     factor = stats.t.ppf(0.975, n_free) / stats.norm.ppf(0.975)
+    errors = np.repeat(p[None], n_draws, axis=0)
     for arm in table.arms:
         cells = table.cells_of(arm)
-        if stderr is not None:
-            noise = np.sqrt(stderr[cells] ** 2 + spread**2)
-            errors[:, cells] += rng.standard_normal((n_draws, len(cells))) * noise
+        shape = (n_draws, len(cells))
+        if known.any():
+            errors[:, cells] += rng.standard_normal(shape) * np.sqrt(known[cells] ** 2 + spread**2)
         elif arm in curves:
             residual, leverage = by_arm[arm]
-            kick = residual / (1 - leverage) * factor
-            errors[:, cells] = (p[cells] - residual) + rng.choice(WEBB, size=(n_draws, len(cells))) * kick
-            errors[:, cells] += residual
+            errors[:, cells] += rng.choice(WEBB, size=shape) * residual / (1 - leverage) * factor
         else:
-            errors[:, cells] += rng.standard_normal((n_draws, len(cells))) * spread * factor
-        variance[cells] = spread**2 if stderr is None else noise**2
-    notes = (
-        note(
-            "cell_means_only",
-            "errors without counts or outcomes: the scatter of "
-            f"{n_free} spare cells about the curves stands for all noise",
-        ),
+            errors[:, cells] += rng.standard_normal(shape) * spread * factor
+    text = (
+        f"errors without counts or outcomes: the scatter of {n_free} spare cells about the curves stands for all noise"
     )
-    if (cells_all["n_seeds"] == 1).all():
+    notes = (note("cell_means_only", text),)
+    if (table.cells["n_seeds"] == 1).all():
         notes += (note("one_seed", "one training run a cell: the interval is conditional on these runs"),)
-    method = METHODS["errors"] if stderr is None else METHODS["stderr"]
     return Draws(
         table=table,
         errors=np.maximum(errors, 1e-9),
-        variance=variance,
-        fit_variance=variance,
+        variance=known**2 + spread**2,
+        fit_variance=known**2 + spread**2,
         weights=weights,
         phi=0.0,
         df=float(n_free),
         df_clusters=None,
-        method=method,
+        method=METHODS["stderr" if known.any() else "errors"],
         notes=table.notes + notes,
     )

@@ -15,7 +15,7 @@ from scipy import stats
 from analysis.fit import fit_shared, interval
 from analysis.forms import FORMS
 from analysis.multiplier import Comparison
-from analysis.reading import Multiplier
+from analysis.reading import limits_of
 
 FACTOR, CONFIDENCE = 1.25, 0.90
 N_POINTS = 33
@@ -93,7 +93,7 @@ def multiplier_curve(
     law = comparison.law_of(arm, baseline)
     errors = np.geomspace(shared[1], shared[0], n_points)
     ln_m = comparison.ln_m(arm, baseline, errors, law)
-    pointwise = np.array([_open_interval(column[1:], comparison.level) for column in ln_m.T])
+    pointwise = np.array([limits_of(column[1:], comparison.level) for column in ln_m.T])
     band = simultaneous_band(ln_m[1:], comparison.level)
     return MultiplierCurve(arm, baseline, law, comparison.level, errors, _exp(ln_m[0]), _exp(pointwise), _exp(band))
 
@@ -101,11 +101,6 @@ def multiplier_curve(
 def _exp(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         return np.exp(values)
-
-
-def _open_interval(values: np.ndarray, level: float) -> tuple[float, float]:
-    low = interval(np.where(np.isnan(values), -np.inf, values), level)[0]
-    return low, interval(np.where(np.isnan(values), np.inf, values), level)[1]
 
 
 def simultaneous_band(draws: np.ndarray, level: float) -> np.ndarray:
@@ -135,7 +130,7 @@ def shape(comparison: Comparison, arm: str, baseline: str) -> Shape:
     pooled_law = "power_floor_shared" if law == "power_floor" else "power_shared"
     distance, slope = pooled_draws(comparison, arm, baseline, pooled_law)
     ln_m = _ratio(distance, slope)
-    low, high = _open_interval(ln_m[1:], comparison.level)
+    low, high = limits_of(ln_m[1:], comparison.level)
     return Shape(
         arm=arm,
         baseline=baseline,
@@ -211,9 +206,3 @@ def fieller(distance: np.ndarray, slope: np.ndarray, level: float, df: float) ->
     if d >= 0:
         return Fieller(float(_exp(ends[1])), float("inf"), "half_line")
     return Fieller(0.0, float(_exp(ends[0])), "half_line")
-
-
-def headline_or_pooled(comparison: Comparison, arm: str, baseline: str) -> tuple[Multiplier, Shape | None]:
-    """The headline, and the shape of the pair where both arms have curves."""
-    m = comparison.headline(arm, baseline)
-    return m, shape(comparison, arm, baseline) if comparison.n_sizes(arm) >= 3 else None

@@ -265,3 +265,18 @@ def test_a_multiplier_from_a_file_finds_its_truth(tmp_path: Path) -> None:
     frame = long_frame(outcomes(LAWS, n_problems=600))
     m = Comparison(draws(read(saved(frame, tmp_path / "t.parquet")), 400)).headline("RFT", "SFT")
     assert m.ci_low < 2 < m.ci_high
+
+
+def test_a_folder_with_two_splits_asks_which(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "table", LAWS)
+    runs, outcomes_ = (pd.read_parquet(folder / f"{name}.parquet") for name in ("runs", "outcomes"))
+    twice = pd.concat([runs, runs.assign(split="validation", run="v" + runs["run"])])
+    twice.to_parquet(folder / "runs.parquet")
+    pd.concat([outcomes_, outcomes_.assign(run="v" + outcomes_["run"])]).to_parquet(folder / "outcomes.parquet")
+    with pytest.raises(ValueError, match="runs on test and validation stand in one table; choose with --where"):
+        read(folder)
+    assert len(read(folder, Columns(filters={"split": "test"})).runs) == len(runs)
+    with pytest.raises(ValueError, match="no column 'part' to filter on; the columns are run, arm"):
+        read(folder, Columns(filters={"part": "test"}))
+    with pytest.raises(ValueError, match="no rows left to read"):
+        read(folder, Columns(filters={"split": "train"}))
