@@ -205,7 +205,7 @@ def build_base(stage: Stage, bench: Bench) -> Built:
             lr=phase.lr, n_updates=math.ceil(len(rows) / phase.batch_size), batch_size=phase.batch_size,
             warmup_fraction=model["warmup_fraction"], schedule=phase.schedule,
             embedding_lr_scale=phase.embedding_lr_scale, weight_decay=model["weight_decay"],
-            max_grad_norm=model["max_grad_norm"],
+            max_grad_norm=model["max_grad_norm"], betas=tuple(model["betas"]),
         )
         done = train(
             policy, rows, sft_loss, optim, seed=int(rng.integers(2**31)), precision=model["precision"],
@@ -439,7 +439,7 @@ def _train(
         policy, rows, loss,
         Optim(lr=optim.lr, n_updates=n_updates, batch_size=optim.batch_size, warmup_fraction=optim.warmup_fraction,
               schedule=optim.schedule, weight_decay=optim.weight_decay, max_grad_norm=optim.max_grad_norm,
-              embedding_lr_scale=optim.embedding_lr_scale),
+              embedding_lr_scale=optim.embedding_lr_scale, betas=tuple(bench.model["betas"])),
         seed=_seed(stage), reference=policy if is_preference else None, precision=bench.model["precision"],
         log=bench.tracker.curve("train"), **_limits(bench, "train"),
     )
