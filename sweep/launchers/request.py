@@ -136,7 +136,7 @@ def check(requests: Iterable[Mapping[str, Any]], cluster: queue.Cluster) -> None
         try:
             queue.check_request(options)
         except queue.SlurmError as error:
-            shown = " ".join(f"{k}={v}" for k, v in options.items())
+            shown = " ".join(k if v is None else f"{k}={v}" for k, v in options.items())
             raise ValueError(
                 f"no node of {cluster.name} can run a job with {shown}: {error}; nothing was submitted"
             ) from error
