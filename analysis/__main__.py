@@ -32,7 +32,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     kinds = parser.add_subparsers(dest="command", required=True)
     fit = _command(kinds, "fit", _fit, "the laws of each arm")
-    fit.add_argument("--objective", choices=("huber", "least_squares"), default="huber", help="of --law chinchilla")
+    fit.add_argument(
+        "--objective",
+        choices=("huber", "least_squares"),
+        default="huber",
+        help="of --law chinchilla (at most 200 draws)",
+    )
     fit.add_argument("--delta", type=float, default=1e-3, help="of the Huber objective")
     fit.add_argument("--n-params", default="n_params", help="column of model sizes, for --law chinchilla")
     fit.add_argument("--n-tokens", default="n_tokens", help="column of data sizes, for --law chinchilla")
@@ -119,7 +124,7 @@ def _fit(asked: argparse.Namespace) -> str:
             objective=asked.objective,
             delta=asked.delta,
             seed=asked.seed,
-            n_draws=min(asked.draws, 200),
+            n_draws=min(asked.draws, chinchilla.MAX_DRAWS),
             level=asked.level,
         )
         return printing.as_json(found) if asked.json else printing.fits_text(found)

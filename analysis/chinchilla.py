@@ -24,6 +24,7 @@ from analysis.notes import Note, note
 Objective = Literal["huber", "least_squares"]
 _EXPONENTS = np.geomspace(0.02, 2.5, 36)
 N_POLISHED = 12
+MAX_DRAWS = 200  # each is a refit of five parameters
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class ChinchillaFit:
     bounds_hit: tuple[str, ...]
     rivals: tuple[float, ...]
     n_points: int
+    n_draws: int
     notes: tuple[Note, ...]
 
 
@@ -136,6 +138,7 @@ def fit_chinchilla(
         bounds_hit=bounds,
         rivals=rivals,
         n_points=len(points),
+        n_draws=n_draws,
         notes=notes,
     )
 

@@ -102,7 +102,7 @@ def fits_text(found: Sequence[FitResult] | SharedFit | ChinchillaFit) -> str:
             else (
                 f"chinchilla on {found.n_points} points, {found.objective_name}: {found.status}, objective "
                 f"{found.objective:.6g}, {found.frac_at_best:.0%} of {found.n_starts} starts at the best, gradient "
-                f"{found.gradient_norm:.1e}"
+                f"{found.gradient_norm:.1e}, intervals from {found.n_draws} resamples"
             )
         )
         lines = [head, *_params_text(found.params, found.intervals)]
