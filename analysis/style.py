@@ -83,7 +83,7 @@ _SPARE_MARKERS = ("s", "D", "^", "v", "P", "X", "o", "*")
 
 def look(arms: Sequence[str]) -> dict[str, tuple[str, str, bool]]:
     """Colour, marker and whether it is a control, of each arm; an unknown arm takes a spare look by its place."""
-    known = any(arm in COLOURS for arm in arms)
+    known = any(arm in MAIN_ARMS for arm in arms)
     spare = [arm for arm in arms if arm not in COLOURS]
     out = {}
     for arm in arms:
