@@ -11,7 +11,7 @@ export HYDRA_FULL_ERROR ?= 0
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
 
-reproduce: $(VENV)/.run  ## the study: sweep, table, fits, figures, report (outputs/reproduce/report/report.html)
+reproduce: $(VENV)/.run  ## the study: sweep, table, fits, figures, report (outputs/reproduce/report/index.html)
 	$(PY) -m sweep -m experiment=reproduce
 	$(PY) -m sweep collect -m experiment=reproduce
 	$(PY) -m analysis report outputs/reproduce/table --out outputs/reproduce/report
