@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYDRA_FULL_ERROR ?= 0
 
-.PHONY: reproduce test bench smoke slurm-demo lint clean help
+.PHONY: reproduce test test-slurm slurm-demo bench smoke clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -24,7 +24,10 @@ slurm-demo: $(VENV)/.run  ## the smoke sweep on a real SLURM on this machine (ro
 
 test: $(VENV)/.dev  ## the test suite
 	$(PY) -m ruff check .
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not (slurm and slow)"
+
+test-slurm: $(VENV)/.dev  ## every fault on a real one-machine SLURM (root; a quarter of an hour)
+	$(PY) -m pytest -m slurm
 
 bench: $(VENV)/.dev  ## the measurements behind the README's speed and memory figures
 	$(PY) -m tests.benchmarks
@@ -50,4 +53,7 @@ $(VENV)/.run: $(VENV)/bin/python requirements.lock pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	$(PY) -m pip install -q -r requirements-dev.lock
+	@# the report is looked at in a real browser where one can be had; without it that one test is skipped
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || echo "no chromium: its test is skipped"
 	touch $@
