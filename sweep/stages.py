@@ -234,7 +234,7 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
     drawn = sample(
         _load(bench, "sft"), [data.prompt(p) for p in problems], n_samples=sampling["n_samples"],
         temperature=sampling["temperature"], top_p=sampling["top_p"], seed=_seed(stage),
-        max_new_tokens=stage.identity["max_solution_tokens"], max_rows=bench.exec.max_rows,
+        max_new_tokens=stage.identity["max_solution_tokens"], **_sampling_limits(bench, "samples"),
     )
     traces = [
         Trace(p.problem_id, c.text, c.is_finished and data.is_correct(c.text, p), c.is_finished)
@@ -274,7 +274,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
         drawn = sample(
             pi_sft, [data.prompt(problems[p]) + text for p, text in prefixes], n_samples=rollouts.n_rollouts,
             temperature=rollouts.temperature, top_p=1.0, seed=_seed(stage) + depth + 1,
-            max_new_tokens=stage.identity["max_solution_tokens"], max_rows=bench.exec.max_rows,
+            max_new_tokens=stage.identity["max_solution_tokens"], **_sampling_limits(bench, f"step-{depth}"),
         ) if prefixes else []
         q_of = {}
         for (problem_id, text), completions in zip(prefixes, drawn, strict=True):
@@ -339,8 +339,8 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
     policy, problems = _load(bench, "policy"), data.problems(evaluation["split"])
     prompts = [data.prompt(p) for p in problems]
     shared = {
-        "top_p": 1.0, "seed": _seed(stage, 0), "max_rows": bench.exec.max_rows,
-        "max_new_tokens": stage.identity["max_solution_tokens"],
+        "top_p": 1.0, "seed": _seed(stage, 0), "max_new_tokens": stage.identity["max_solution_tokens"],
+        **_sampling_limits(bench, "evaluate"),
     }
     greedy = [c[0] for c in sample(policy, prompts, n_samples=1, temperature=0.0, **shared)]
     drawn = sample(
@@ -454,6 +454,14 @@ def _limits(bench: Bench, name: str) -> dict[str, Any]:
         "micro_batch_tokens": bench.exec.micro_batch_tokens,
         "checkpoint_dir": bench.checkpoint_dir / name,
         "checkpoint_every_s": bench.exec.checkpoint_every_s,
+        "should_stop": bench.should_stop,
+    }
+
+
+def _sampling_limits(bench: Bench, name: str) -> dict[str, Any]:
+    return {
+        "max_rows": bench.exec.max_rows,
+        "checkpoint_path": bench.checkpoint_dir / f"{name}.jsonl",
         "should_stop": bench.should_stop,
     }
 

@@ -1,6 +1,7 @@
 """Sampling against transformers' own generate and a full forward pass, and its promises."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from tiny_policy import rows, tiny_policy, trained_policy
 
 from sweep.data.records import Row
 from sweep.models import (
+    Interrupted,
     Policy,
     continuation_logps,
     encode_continuation,
@@ -179,3 +181,22 @@ def test_a_prefix_that_leaves_no_room_is_refused() -> None:
         ValueError, match=r"has 4 tokens, with max_new_tokens=45 more than the model's max_length=48"
     ):
         sample(tiny_policy(), ["1 f1 |"], n_samples=1, temperature=0, max_new_tokens=45, seed=0)
+
+
+def test_sampling_that_was_stopped_goes_on_from_its_finished_chunks(tmp_path: Path) -> None:
+    policy, path = tiny_policy(), tmp_path / "kept.jsonl"
+    settings = {"n_samples": 2, "temperature": 1.0, "max_new_tokens": 6, "seed": 3, "max_rows": 2, "has_logps": True}
+    prefixes = ["1 f0 | ", "1 f0 f1 | ", "1 f0 f1 f2 | "]  # of three lengths: three chunks
+    whole = sample(policy, prefixes, **settings)
+    with pytest.raises(Interrupted, match="sampling stopped on request after chunk 1 of 3"):
+        sample(policy, prefixes, **settings, checkpoint_path=path, should_stop=lambda: True)
+    with path.open("a") as stream:
+        stream.write('\n{"chunk": "torn')
+    asked = []
+    again = sample(
+        policy, prefixes, **settings, checkpoint_path=path, should_stop=lambda: bool(asked.append(1))
+    )
+    assert again == whole
+    assert len(asked) == 2  # the first chunk was read, two were drawn
+    other = sample(policy, prefixes, **{**settings, "seed": 4}, checkpoint_path=path)
+    assert other == sample(policy, prefixes, **{**settings, "seed": 4})

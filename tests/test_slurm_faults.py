@@ -94,7 +94,7 @@ class Trial:
         for key in self.plan.stages:
             files = [self.store.open(key).manifest.files, self.undisturbed.open(key).manifest.files]
             for name in files[1]:
-                if name.endswith((".safetensors", ".parquet")):
+                if name.endswith((".safetensors", ".parquet", "traces.jsonl")):
                     assert files[0][name]["sha256"] == files[1][name]["sha256"], (key, name)
 
 
@@ -296,6 +296,22 @@ def test_a_time_limit_is_gone_on_from(trial) -> None:
     settle()
     sweep.assert_as_undisturbed()
     assert "stopped" in sweep.outcomes(key) and sweep.outcomes(key)[-1] == "built"
+
+
+def test_a_preempted_sampling_stage_goes_on_from_its_finished_chunks(trial) -> None:
+    sweep = trial(*SHORT, "arm=rft", "n_problems=64", "sampling.n_samples=40", "exec.max_rows=16")
+    key = sweep.key("samples", 64)
+    sweep.launch()
+    kept = sweep.store.checkpoint_dir(key) / "samples.jsonl"
+    until("a finished chunk", kept.exists)
+    job = job_of(sweep, key)
+    sh("scancel", "--signal=USR2", job)
+    until("the job to wait for its next start", lambda: not stage_processes(job))
+    n_chunks = len(kept.read_text().splitlines())
+    assert sweep.outcomes(key) == ["stopped"] and n_chunks > 0
+    settle()
+    sweep.assert_as_undisturbed()
+    assert sweep.outcomes(key) == ["stopped", "built"]
 
 
 def test_restarts_are_capped(trial) -> None:

@@ -28,7 +28,7 @@ from sweep.launchers import queue
 from sweep.launchers.record import Submission
 
 PARTLY_FAILED = 75
-POLLS_FOR_STOP = ("base", "sft", "train")  # these see should_stop between two updates; the others are interrupted
+HAS_NO_CHECKPOINT = ("dsyn",)  # the others see should_stop between two updates or two chunks of samples
 
 
 class StageFailed(Exception):
@@ -75,7 +75,7 @@ class Job:
         """built | failed | blocked; does not return where the job has to stop."""
         from sweep.launchers.execute import build, slurm_variables
         from sweep.launchers.local import _log
-        from sweep.models.trainer import Interrupted
+        from sweep.models import Interrupted
 
         if self.signal is not None:  # it came when the stage before was done
             self._stop(stage)
@@ -84,7 +84,7 @@ class Job:
         if missing and self.store.manifest(stage.key) is None:
             self._note(stage, began, "blocked", f"not built: {', '.join(missing)}")
             return "blocked"
-        self.can_poll = stage.kind in POLLS_FOR_STOP
+        self.can_poll = stage.kind not in HAS_NO_CHECKPOINT
         try:
             with _log(self.store.log_path(stage.key)):
                 try:

@@ -9,9 +9,10 @@ from sweep.models.policy import (
     new_policy,
     save_policy,
 )
+from sweep.models.progress import Interrupted
 from sweep.models.sampler import Completion, n_sampled_tokens, sample
 from sweep.models.sequences import continuation_logps
-from sweep.models.trainer import Interrupted, Loss, TrainCost, train
+from sweep.models.trainer import Loss, TrainCost, train
 
 __all__ = [
     "Completion",

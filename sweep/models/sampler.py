@@ -11,8 +11,9 @@ What a policy writes is untrusted: it is bounded by max_new_tokens and only ever
 import copy
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 
 from sweep.models.policy import Policy, decode_continuations, encode_prefixes
+from sweep.models.progress import Progress
 
 MIN_ENDED = 0.2  # fraction of a batch that has ended before the cache is copied without it
 
@@ -60,6 +62,8 @@ def sample(
     top_p: float = 1.0,
     max_rows: int = 512,
     has_logps: bool = False,
+    checkpoint_path: Path | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> list[list[Completion]]:
     """n_samples completions of each prefix, in the order of `prefixes`.
 
@@ -71,7 +75,10 @@ def sample(
         top_p: draws from the smallest set of tokens that holds this probability.
         max_rows: bound on the rows of one forward pass; memory, not mathematics.
         has_logps: also return each token's log-probability.
+        checkpoint_path: keeps finished chunks, and goes on from those that it holds.
+        should_stop: asked after every chunk of about max_rows rows.
     Raises:
+        Interrupted: should_stop said so.
         ValueError: an argument out of range, a prefix that leaves no room for max_new_tokens.
     """
     _check_arguments(n_samples, temperature, top_p, max_new_tokens, max_rows)
@@ -88,8 +95,15 @@ def sample(
     results: list[list[Completion]] = [[] for _ in prefixes]
     policy.model.eval()
     with torch.inference_mode():
-        for chunk in _chunks(n_rows, max_rows):
-            completions = iter(_complete(policy, chunk, [n_rows[ids] for ids in chunk], settings))
+        chunks, progress = list(_chunks(n_rows, max_rows)), Progress(checkpoint_path, should_stop)
+        for number, chunk in enumerate(chunks):
+            counts = [n_rows[ids] for ids in chunk]
+
+            def draw(chunk: list[tuple[int, ...]] = chunk, counts: list[int] = counts) -> list[tuple]:
+                return [astuple(completion) for completion in _complete(policy, chunk, counts, settings)]
+
+            rows = progress.rows(number, len(chunks), (settings, chunk, counts), draw)
+            completions = (Completion(*row) for row in rows)
             for ids in chunk:
                 drawn = [next(completions) for _ in range(n_rows[ids])]
                 for n, i in enumerate(places[ids]):

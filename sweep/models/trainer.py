@@ -25,6 +25,7 @@ from sweep.data.records import Pair, Row
 from sweep.models.checkpoint import read_checkpoint, restore_weights, write_checkpoint
 from sweep.models.optim import Optim, adamw, batch_indices, set_lr
 from sweep.models.policy import Policy
+from sweep.models.progress import Interrupted
 from sweep.models.sequences import (
     Item,
     TokenLogps,
@@ -50,14 +51,6 @@ class TrainCost:
     n_updates: int
     n_trained_tokens: int
     seconds: float
-
-
-class Interrupted(Exception):
-    """The caller asked to stop; where there is a checkpoint_dir, the same call resumes from it."""
-
-    def __init__(self, update: int, n_updates: int) -> None:
-        super().__init__(f"training stopped on request after update {update} of {n_updates}")
-        self.update = update
 
 
 def train(

@@ -1,0 +1,53 @@
+"""Sampling that can be stopped: finished chunks are kept in a file, and the same call goes on from it.
+
+A chunk's completions are a function of the policy, the settings and its prefixes, so a call that was
+stopped and given again returns the same bits. One line of JSON a chunk; a torn last line is drawn again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class Interrupted(Exception):
+    """The caller asked to stop; where there is a checkpoint, the same call resumes from it."""
+
+    def __init__(self, n_done: int, n: int, unit: str = "update") -> None:
+        work = "training" if unit == "update" else "sampling"
+        super().__init__(f"{work} stopped on request after {unit} {n_done} of {n}")
+        self.update = n_done
+
+
+class Progress:
+    """The finished chunks of one call of `sample`."""
+
+    def __init__(self, path: Path | None, should_stop: Callable[[], bool] | None) -> None:
+        self._path, self._should_stop = path, should_stop
+        self._kept: dict[str, list[Any]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []:
+            try:
+                row = json.loads(line)
+            except ValueError:  # torn by a kill while it was written
+                continue
+            self._kept[row["chunk"]] = row["rows"]
+
+    def rows(self, n_done: int, n: int, identity: object, draw: Callable[[], list[Any]]) -> list[Any]:
+        """A chunk's rows, from the file or drawn now; a stop is asked for after drawing only.
+
+        Raises:
+            Interrupted: should_stop said so, and more chunks are to be drawn.
+        """
+        digest = hashlib.blake2b(repr(identity).encode(), digest_size=16).hexdigest()
+        if digest in self._kept:
+            return self._kept[digest]
+        rows = draw()
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as stream:
+                # a line of its own even behind a torn one
+                stream.write("\n" + json.dumps({"chunk": digest, "rows": rows}))
+        if self._should_stop is not None and self._should_stop() and n_done + 1 < n:
+            raise Interrupted(n_done + 1, n, "chunk")
+        return rows
