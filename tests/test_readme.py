@@ -1,6 +1,7 @@
 """Every command of the README runs, in the order it stands there."""
 from __future__ import annotations
 
+import csv
 import os
 import re
 import subprocess
@@ -19,7 +20,7 @@ GSM8K = (
 def commands() -> list[str]:
     """The lines of the README's bash blocks, comments cut off."""
     blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
-    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    return [line.split("   #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, first in (("train", 0), ("test", 9000)):
         rows = [GSM8K % (n, n, n + 2, n + 2) for n in range(first, first + 8000 if name == "train" else first + 50)]
         (folder / f"data/gsm8k/{name}.jsonl").write_text("".join(rows))
+    (folder / "analysis").symlink_to(ROOT / "analysis")
     return folder
 
 
@@ -49,6 +51,14 @@ def test_the_command_runs(command: str, desk: Path) -> None:
         words, cwd=desk, capture_output=True, text=True, timeout=600, env={**os.environ, "WANDB_MODE": "offline"}
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def test_the_multipliers_it_states_are_those_of_record() -> None:
+    with (ROOT / "analysis/results/reproduce/multipliers_greedy.csv").open(encoding="utf-8") as stream:
+        rows = {row["arm"]: row for row in csv.DictReader(stream)}
+    for name in ("RFT", "DPO", "per-step DPO"):
+        value, low, high = (float(rows[name][column]) for column in ("multiplier", "ci_low", "ci_high"))
+        assert f"{value:.2f}x [{low:.2f}, {high:.2f}]" in README
 
 
 def test_the_files_the_readme_names_are_there() -> None:
