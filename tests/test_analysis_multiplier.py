@@ -143,6 +143,12 @@ def test_two_flat_arms_at_one_level_are_rarely_told_apart() -> None:
     assert sum("baseline_flat" in codes(m) for m in found) >= 16
 
 
+def test_arms_with_one_error_at_every_size_are_worth_no_number() -> None:
+    m = compared(exact({"SFT": power(0.4, 0.0), "RFT": power(0.4, 0.0)})).headline("RFT", "SFT")
+    assert (m.kind, m.bound) == ("undefined", "?")
+    assert np.isnan(m.multiplier) and m.ci_low == 0 and m.ci_high == np.inf
+
+
 def test_an_error_below_the_floor_of_the_baseline_is_censored() -> None:
     table = exact({"SFT": power(3.0, 0.5, 0.2), "RFT": power(3.0, 0.5, 0.1)})
     m = compared(table, law="power_floor").at_error("RFT", "SFT", 0.19)
