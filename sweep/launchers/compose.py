@@ -39,11 +39,15 @@ def grid(loader: ConfigLoader, master: DictConfig) -> list[list[str]]:
     taken = {override.get_key_element() for override in given}
     params = dict(master.hydra.sweeper.params or {})
     also = [dict(more) for more in master.hydra.sweeper.also or [] if not taken & set(more)]
-    out: dict[tuple[str, ...], None] = {}
-    for axes in (params, *({**params, **more} for more in also)):
+
+    def product(axes: dict[str, str]) -> list[list[str]]:
         overrides = parser.parse_overrides([f"{key}={value}" for key, value in axes.items()])
-        out.update(dict.fromkeys(map(tuple, BasicSweeper.split_arguments([*overrides, *given], None)[0])))
-    return [list(point) for point in out]
+        return BasicSweeper.split_arguments([*overrides, *given], None)[0]
+
+    out = product(params)
+    for more in also:  # a point of an earlier product is the same run; repeats within one product are refused later
+        out += [point for point in product({**params, **more}) if point not in out]
+    return out
 
 
 def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]) -> list[Leaf]:
