@@ -62,6 +62,7 @@ class MethodConfig:
     max_pairs_per_problem: int = 4
     pit_rule: str = "first_lowest"  # first_lowest | first_below | lowest_advantage
     pit_threshold: float = 0.0  # first_below: the first step with q_value <= this
+    no_pit: str = "skip"  # a wrong solution with no pit: skip it, or charge its last_step
     chosen_rule: str = "random"  # which correct continuation: random | shortest
     chosen_span: str = "step"  # step | completion: how much of the correct continuation
     rejected_span: str = "step"  # step | completion: how much of the wrong solution
@@ -210,6 +211,7 @@ def _check(exp: Exp) -> None:
     _one_of("source.name", exp.source.name, tuple(SOURCES))
     _one_of("method.name", exp.method.name, tuple(METHODS))
     _one_of("method.pit_rule", exp.method.pit_rule, ("first_lowest", "first_below", "lowest_advantage"))
+    _one_of("method.no_pit", exp.method.no_pit, ("skip", "last_step"))
     _one_of("method.chosen_rule", exp.method.chosen_rule, ("random", "shortest"))
     _one_of("method.chosen_span", exp.method.chosen_span, ("step", "completion"))
     _one_of("method.rejected_span", exp.method.rejected_span, ("step", "completion"))

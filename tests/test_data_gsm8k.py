@@ -26,13 +26,14 @@ def written(path: Path, rows: list[Any]) -> str:
     return str(path)
 
 
-def opened(folder: Path, train: list[Any], test: list[Any], n_validation: int = 0) -> Gsm8k:
+def opened(folder: Path, train: list[Any], test: list[Any], n_validation: int = 0, **dials: str) -> Gsm8k:
     result = domain(
         {
             "name": "gsm8k",
             "train_path": written(folder / "train.jsonl", train),
             "test_path": written(folder / "test.jsonl", test),
             "n_validation": n_validation,
+            **dials,
         }
     )
     assert isinstance(result, Gsm8k)
@@ -78,6 +79,16 @@ def test_the_final_answer_is_the_number_after_the_first_mark() -> None:
     assert final_answer("so 72") is None
     assert final_answer("#### many") is None
     assert final_answer(" " * 20_001 + "#### 72") is None
+
+
+def test_steps_can_be_sentences_and_join_to_the_text(tmp_path: Path) -> None:
+    data = opened(tmp_path, ROWS[:3], ROWS[3:5], step="sentence")
+    text = "It costs $0.5 each. Is it 3? Yes!\nSo 3 * 0.5 = 1.5\n#### 1.5"
+    assert data.steps(text) == ["It costs $0.5 each. ", "Is it 3? ", "Yes!\n", "So 3 * 0.5 = 1.5\n", "#### 1.5"]
+    for odd in ("", "\n\n", ". . .", "a.\n\n b", "#### 3"):
+        assert "".join(data.steps(odd)) == odd
+    with pytest.raises(ValueError, match="step='word' must be one of line, sentence"):
+        opened(tmp_path, ROWS[:3], ROWS[3:5], step="word")
 
 
 def test_steps_are_lines_and_join_to_the_text(tmp_path: Path) -> None:

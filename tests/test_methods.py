@@ -23,7 +23,7 @@ def material(
     *solutions: str, traces: tuple[Trace, ...] = (), credits: tuple[Credit, ...] = (), seed: int = 0, **choices: Any
 ) -> Material:
     dials = {
-        "max_solutions_per_problem": 4, "max_pairs_per_problem": 4, "pit_rule": "first_lowest", "pit_threshold": 0.0,
+        "max_solutions_per_problem": 4, "max_pairs_per_problem": 4, "pit_rule": "first_lowest", "pit_threshold": 0.0, "no_pit": "skip",
         "chosen_rule": "random", "chosen_span": "step", "rejected_span": "step",
     }  # fmt: skip
     return Material(
@@ -146,7 +146,16 @@ def test_the_shortest_rule_takes_the_shortest_way_on() -> None:
 
 def test_without_a_pit_there_is_no_pair() -> None:
     high = Credit("p0", WRONG, 0.5, [0.6, 0.4])
-    assert METHODS["step_dpo"].rows(material(RIGHT, credits=(high,), pit_rule="first_below", pit_threshold=0.1)) == []
+    rule = {"pit_rule": "first_below", "pit_threshold": 0.1}
+    assert METHODS["step_dpo"].rows(material(RIGHT, credits=(high,), **rule)) == []
+
+
+def test_without_a_pit_the_last_step_is_charged_where_the_config_says_so() -> None:
+    high = Credit("p0", WRONG, 0.5, [0.6, 0.4])
+    rule = {"pit_rule": "first_below", "pit_threshold": 0.1, "no_pit": "last_step"}
+    at_last = METHODS["step_dpo"].rows(material(RIGHT, credits=(high,), **rule))
+    at_pit = METHODS["step_dpo"].rows(material(RIGHT, credits=(Credit("p0", WRONG, 0.5, [0.6, 0.0]),)))
+    assert at_last == at_pit != []
 
 
 def test_step_dpo_takes_no_more_pairs_of_a_problem_than_the_cap_and_none_twice() -> None:

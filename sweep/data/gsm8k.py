@@ -2,7 +2,7 @@
 
 The validation problems are the `n_validation` training problems with the smallest content hash, so
 that they do not depend on the order of the file; the others are the train pool, in file order.
-The teacher is the file's reference solution. A step is a line.
+The teacher is the file's reference solution. A step is a line, or a sentence where the config says so.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _NUMBER = re.compile(
     r"(?P<digits>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)%?\.?"
 )
 
+# a sentence ends with its mark and the blanks behind it; 0.5 has no blank and is no end
+_STEPS = {"line": re.compile(r"\n*[^\n]+\n*|\n+"), "sentence": re.compile(r".+?(?:[.!?]\s+|\Z)", re.DOTALL)}
+
 
 @dataclass(frozen=True, slots=True)
 class Gsm8kDials:
@@ -39,8 +42,11 @@ class Gsm8kDials:
     train_path: str
     test_path: str
     n_validation: int
+    step: str = "line"
 
     def __post_init__(self) -> None:
+        if self.step not in _STEPS:
+            raise ValueError(f"dataset gsm8k: step={self.step!r} must be one of {', '.join(_STEPS)}")
         if self.n_validation < 0:
             raise ValueError(f"dataset gsm8k: n_validation={self.n_validation} must not be negative")
 
@@ -105,8 +111,12 @@ class Gsm8k:
         return f"Question: {problem.question}\nAnswer:\n"
 
     def steps(self, text: str) -> list[str]:
-        """Lines with their line ends; empty lines belong to the line before."""
-        return re.findall(r"\n*[^\n]+\n*|\n+", text)
+        """Lines, or sentences within lines, with the white space that ends them; the answer's line is one."""
+        lines = _STEPS["line"].findall(text)
+        if self.config.step == "line":
+            return lines
+        split = _STEPS["sentence"].findall
+        return [part for line in lines for part in ([line] if ANSWER_MARK in line else split(line))]
 
     def final_answer(self, text: str) -> str | None:
         return final_answer(text)

@@ -19,6 +19,7 @@ class Choices:
     max_pairs_per_problem: int
     pit_rule: str
     pit_threshold: float
+    no_pit: str
     chosen_rule: str
     chosen_span: str
     rejected_span: str

@@ -6,9 +6,8 @@ solution is known to share a longer prefix.
 from __future__ import annotations
 
 from sweep.data.records import Credit, Pair
-from sweep.methods.credit import pit
 from sweep.methods.material import Material
-from sweep.methods.step_dpo import capped, pair_at
+from sweep.methods.step_dpo import capped, charged_step, pair_at
 
 
 def pairs(material: Material) -> list[Pair]:
@@ -16,7 +15,7 @@ def pairs(material: Material) -> list[Pair]:
     choices = material.choices
 
     def anywhere(credit: Credit) -> Pair | None:
-        last = pit(credit.q_values, credit.pass_rate, choices.pit_rule, choices.pit_threshold)
+        last = charged_step(credit, choices)
         return None if last is None else pair_at(material, credit, int(material.rng.integers(last + 1)))
 
     return capped(material, anywhere)

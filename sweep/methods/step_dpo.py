@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sweep.data.records import Credit, Pair
 from sweep.methods.credit import pit
-from sweep.methods.material import Material
+from sweep.methods.material import Choices, Material
 
 
 def pairs(material: Material) -> list[Pair]:
@@ -16,10 +16,16 @@ def pairs(material: Material) -> list[Pair]:
     choices = material.choices
 
     def at_the_pit(credit: Credit) -> Pair | None:
-        i = pit(credit.q_values, credit.pass_rate, choices.pit_rule, choices.pit_threshold)
+        i = charged_step(credit, choices)
         return None if i is None else pair_at(material, credit, i)
 
     return capped(material, at_the_pit)
+
+
+def charged_step(credit: Credit, choices: Choices) -> int | None:
+    """The pit; where there is none, what choices.no_pit says: None to skip the solution, or its last step."""
+    i = pit(credit.q_values, credit.pass_rate, choices.pit_rule, choices.pit_threshold)
+    return len(credit.q_values) - 1 if i is None and choices.no_pit == "last_step" and credit.q_values else i
 
 
 def capped(material: Material, pair_of) -> list[Pair]:
