@@ -23,8 +23,8 @@ def material(
     *solutions: str, traces: tuple[Trace, ...] = (), credits: tuple[Credit, ...] = (), seed: int = 0, **choices: Any
 ) -> Material:
     dials = {
-        "max_solutions_per_problem": 4, "max_pairs_per_problem": 4, "pit_rule": "first_lowest", "pit_threshold": 0.0, "no_pit": "skip",
-        "chosen_rule": "random", "chosen_span": "step", "rejected_span": "step",
+        "max_solutions_per_problem": 4, "max_pairs_per_problem": 4, "pit_rule": "first_lowest", "pit_threshold": 0.0,
+        "no_pit": "skip", "chosen_rule": "random", "chosen_span": "step", "rejected_span": "step",
     }  # fmt: skip
     return Material(
         prompts={"p0": "Q0 | ", "p1": "Q1 | "},
