@@ -111,6 +111,12 @@ def _stage(kind: str, identity: dict[str, Any], parents: dict[str, Stage], exp: 
 
 
 def _point(exp: Exp) -> dict[str, int]:
+    n_train = open_domain(json.dumps(exp.dataset, sort_keys=True)).n_problems("train")
+    if exp.n_problems > n_train:
+        raise ValueError(
+            f"n_problems={exp.n_problems} but dataset={exp.dataset['name']} has {n_train} train problems to make D_syn "
+            "of; choose smaller sizes or a larger dataset"
+        )
     return {"n_problems": exp.n_problems, "seed": exp.seed}
 
 

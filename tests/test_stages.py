@@ -55,11 +55,16 @@ def test_all_arms_of_a_seed_and_size_stand_on_the_same_problems(sweep: Sweep) ->
 def test_more_problems_than_dsyn_has_are_refused_with_how_many_there_are(sweep_copy: Sweep) -> None:
     dsyn = stage_of(sweep_copy.plan, "dsyn")
     n = sweep_copy.store.manifest(dsyn.key).facts["n_problems"]
-    too_many = planned("arm=sft", "n_problems=97")
-    told = rf"n_problems=97 but D_syn .* has {n} problems with a verified solution, of 96 asked; choose .* up to {n}"
+    too_many = planned("arm=sft", "n_problems=96")
+    told = rf"n_problems=96 but D_syn .* has {n} problems with a verified solution, of 96 asked; choose .* up to {n}"
     with pytest.raises(ValueError, match=told):
         build_all(too_many, sweep_copy.store, [stage_of(too_many, "sft").key])
     assert sweep_copy.store.manifest(stage_of(too_many, "sft").key) is None
+
+
+def test_more_problems_than_the_dataset_has_are_refused_when_the_sweep_is_planned() -> None:
+    with pytest.raises(ValueError, match="n_problems=97 but dataset=skills has 96 train problems"):
+        planned("arm=sft", "n_problems=97")
 
 
 def test_dsyn_holds_verified_solutions_of_train_problems_in_order(sweep: Sweep) -> None:
