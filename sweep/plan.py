@@ -12,6 +12,7 @@ from typing import Any
 from sweep import stages
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
 from sweep.config import Exp, Leaf
+from sweep.results import flat
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,13 @@ def news(stage: Stage, known: Sequence[Manifest]) -> list[str]:
         Lines such as 'optim.lr: 0.0005 -> 0.001' or 'parent sft: new'; empty where no stage of the
         kind was ever built.
     """
-    mine = _flat({"version": stage.version, **stage.identity})
+    mine = flat({"version": stage.version, **stage.identity})
     parents = {f"parent {role}": parent.key for role, parent in stage.parents.items()}
     best: list[str] | None = None
     for manifest in known:
         if manifest.kind != stage.kind or manifest.key == stage.key:
             continue
-        theirs = _flat({"version": manifest.version, **manifest.identity})
+        theirs = flat({"version": manifest.version, **manifest.identity})
         lines = [
             f"{name}: {theirs.get(name, 'absent')} -> {mine.get(name, 'absent')}"
             for name in sorted({*mine, *theirs})
@@ -182,13 +183,3 @@ def summary(plan: Plan, built: Mapping[str, Manifest]) -> dict[str, Any]:
 def _signatures(kind: str, identity: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     method = (identity.get("method") or {}).get("name")
     return [(kind, method), (kind,)] if method else [(kind,)]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            out.update(_flat(value, f"{prefix}{name}."))
-        else:
-            out[f"{prefix}{name}"] = value
-    return out

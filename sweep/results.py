@@ -138,7 +138,7 @@ def _refuse_duplicates(table: pd.DataFrame) -> None:
     point = ["arm", "n_problems", "seed", "split"]
     for cell, rows in table.groupby(point):
         if len(rows) > 1:
-            first, second = (_flat(json.loads(text)) for text in rows.config[:2])
+            first, second = (flat(json.loads(text)) for text in rows.config[:2])
             differ = sorted(k for k in {*first, *second} if first.get(k) != second.get(k))
             raise ValueError(
                 f"runs {_names(rows.run)} are all {dict(zip(point, cell, strict=True))} and differ in "
@@ -210,8 +210,9 @@ def _names(keys: Any, n_shown: int = 5) -> str:
     return ", ".join(map(str, keys[:n_shown])) + (f" and {len(keys) - n_shown} more" if len(keys) > n_shown else "")
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as dotted names: {"a": {"b": 1}} is {"a.b": 1}."""
     out: dict[str, Any] = {}
     for name, value in tree.items():
-        out.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
+        out.update(flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
     return out
