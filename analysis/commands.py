@@ -19,7 +19,6 @@ from analysis.design import NoWidth, Plan, plan
 from analysis.fit import FitResult, fit_shared, interval
 from analysis.forms import FORMS, form
 from analysis.multiplier import Comparison
-from analysis.notes import Note
 from analysis.read import read
 from analysis.reading import Multiplier
 from analysis.resample import draws
@@ -227,9 +226,3 @@ def held_out(path: str | Path, options: Options | None = None, laws: Sequence[st
     """Rolling-origin scores of the laws on the table."""
     options = options or Options()
     return validate(comparison_of(path, options, law="auto").draws, laws)
-
-
-def notes_of(results: Sequence[Result | FitResult]) -> tuple[Note, ...]:
-    """All notes of the results, each once."""
-    found = [one.multiplier.notes if isinstance(one, Result) else one.notes for one in results]
-    return tuple(dict.fromkeys(note for notes in found for note in notes))

@@ -5,7 +5,6 @@ Files are the same for the same numbers: no dates, fixed SVG ids, text as paths.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,20 +134,6 @@ def save(figure: Figure, stem: Path) -> list[Path]:
             paths.append(path)
     return paths
 
-
-def svg_text(figure: Figure) -> str:
-    """The figure as an <svg> element for a page."""
-    buffer = io.StringIO()
-    with paper():
-        figure.savefig(
-            buffer,
-            format="svg",
-            metadata={"Date": None, "Creator": None},
-            bbox_inches="tight",
-            pad_inches=0.04,
-        )
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
 
 
 def log_size_axis(axes: Axes, sizes: np.ndarray, label: str, n_labels: int = 8) -> None:

@@ -101,7 +101,7 @@ def show_plan(words: list[str]) -> int:
         of_kind = [s for key, s in seconds.items() if the_plan.stages[key].kind == kind]
         told = "" if not of_kind else _told(of_kind) + _gpu_hours(of_kind, kind, known)
         print(f"  {kind:<11} {n_all:>6} stages {by_kind[kind]:>6} to build  {told}")
-    total, n_workers = sum(s for s in seconds.values() if s), exec.n_workers or _cores()
+    total, n_workers = sum(s for s in seconds.values() if s), exec.n_workers or os.cpu_count() or 1
     n_unknown = sum(s is None for s in seconds.values())
     if todo:
         unknown = f", plus {n_unknown} stages of which none like them was ever built here" if n_unknown else ""
@@ -267,10 +267,6 @@ def _provenance(overrides: Sequence[str], the_plan: Plan, exec: Exec) -> dict[st
         "tuning": said.get("tuning", []),
         "n_test_looks": said.get("n_test_looks"),
     }
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 if __name__ == "__main__":
