@@ -19,7 +19,7 @@ from scipy import stats
 
 from analysis.multiplier import Comparison
 from analysis.resample import Draws
-from analysis.seeds import within_seed_variance
+from analysis.seeds import count_correlation, seed_clusters, within_seed_variance
 from analysis.shape import pooled_draws
 from analysis.table import Table
 
@@ -89,42 +89,49 @@ def _influence(
 
 def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, float]:
     """Variance of sum_c L_c y_c and its degrees of freedom, from outcomes, counts or what the draws say."""
-    table = drawn.table
+    table, seeds = drawn.table, drawn.seeds
     if table.kind == "errors":
-        return float(np.square(influence) @ drawn.variance), drawn.df
+        return float(np.square(influence) @ drawn.variance), seeds.df
     n_seeds = table.cells["n_seeds"].to_numpy(float)
-    of_run = (influence / n_seeds)[table.cell_of_run]
-    used = influence != 0
-    if table.kind == "outcomes":
-        problems = 0.0
-        for block in table.blocks:
-            rows = np.flatnonzero(of_run[block.rows] != 0)
-            u = of_run[block.rows][rows] @ (block.errors[rows] - block.errors[rows].mean(axis=1, keepdims=True))
-            problems += float(np.square(u / block.errors.shape[1]).sum())
-    else:
-        problems = float(np.square(influence[used]) @ drawn.variance[used]) - float(
-            np.square(influence) @ (drawn.phi * _unit_squared(table) / n_seeds)
-        )
-    many = used & (n_seeds > 1)
+    excess = np.square(influence) * seeds.phi * _unit_squared(table)
+    problems = (_outcome_variance if table.kind == "outcomes" else _count_variance)(table, influence)
+    many = (influence != 0) & (n_seeds > 1)
     if not many.any():
-        return problems + float(np.square(influence) @ (drawn.phi * _unit_squared(table) / n_seeds)), drawn.df
-    within = within_seed_variance(table)
+        return problems + float((excess / n_seeds).sum()), seeds.df
+    used = many[table.cell_of_run]
     error = table.runs["error"].to_numpy(float)
-    gap = of_run * (error - table.cells["error"].to_numpy(float)[table.cell_of_run])
-    share = (n_seeds / np.maximum(n_seeds - 1, 1))[table.cell_of_run]
-    gap = (np.sqrt(share) * gap)[many[table.cell_of_run]]
+    gap = (influence / n_seeds)[table.cell_of_run] * (error - table.cells["error"].to_numpy(float)[table.cell_of_run])
+    gap = (np.sqrt(n_seeds / np.maximum(n_seeds - 1, 1))[table.cell_of_run] * gap)[used]
     df = float((n_seeds[many] - 1).sum())
-    if drawn.df_clusters is not None:
-        keys = table.runs["arm"].astype(str) + "\x00" + table.runs["seed"].astype(str)
-        clusters = np.unique(keys.to_numpy(str)[many[table.cell_of_run]], return_inverse=True)[1]
+    if seeds.phi_shared > 0:
+        clusters, n_clusters = seed_clusters(table, used)
         gap = np.bincount(clusters, weights=gap)
-        n_arms = len(np.unique(table.cells["arm"].to_numpy(str)[many]))
-        df = float(max(len(gap) - n_arms, 1))
-    seeds = float(np.square(gap).sum())
-    noise = float((np.square(influence) / n_seeds * within)[many].sum())
-    alone = used & (n_seeds == 1)
-    borrowed = float((np.square(influence) * drawn.phi * _unit_squared(table))[alone].sum())
-    return problems + max(0.0, seeds - noise) + borrowed, df
+        df = float(max(n_clusters - len(np.unique(table.cells["arm"].to_numpy(str)[many])), 1))
+    noise = float((np.square(influence) / n_seeds * within_seed_variance(table))[many].sum())
+    alone = (influence != 0) & (n_seeds == 1)
+    return problems + max(0.0, float(np.square(gap).sum()) - noise) + float(excess[alone].sum()), df
+
+
+def _outcome_variance(table: Table, influence: np.ndarray) -> float:
+    """Variance by problems: each problem's own score, its runs summed first."""
+    of_run = (influence / table.cells["n_seeds"].to_numpy(float))[table.cell_of_run]
+    out = 0.0
+    for block in table.blocks:
+        rows = np.flatnonzero(of_run[block.rows] != 0)
+        u = of_run[block.rows][rows] @ (block.errors[rows] - block.errors[rows].mean(axis=1, keepdims=True))
+        out += float(np.square(u / block.errors.shape[1]).sum())
+    return out
+
+
+def _count_variance(table: Table, influence: np.ndarray) -> float:
+    """The same from counts: the own part of each cell, and what runs on the same problems have in common."""
+    n_test, n_seeds = table.cells["n_test"].to_numpy(float), table.cells["n_seeds"].to_numpy(float)
+    r, scaled = count_correlation(table), influence * np.sqrt(np.sqrt(_unit_squared(table)) / n_test)
+    own = (1 - r) * float((np.square(scaled) / n_seeds).sum())
+    if not table.is_unpaired:
+        return own + r * float(scaled.sum() ** 2)
+    arms = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)[1]
+    return own + float(np.square(np.bincount(arms, weights=scaled)).sum())
 
 
 def _unit_squared(table: Table) -> np.ndarray:

@@ -149,7 +149,7 @@ class _Model:
         sizes = sorted({size for one in self.pair for size in comparison.sizes(one)})
         self.now = Design(tuple(sizes), int(np.min(n_seeds)), int(np.min(n_test)))
         self.correlation = _correlation(drawn, cells)
-        self.phi = drawn.phi
+        self.phi = drawn.seeds.phi
         low, high = np.quantile(ln_m[1:][np.isfinite(ln_m[1:])], [0.159, 0.841])
         self.se_now = float((high - low) / 2)
         self.scale = 1.0

@@ -17,19 +17,29 @@ import numpy as np
 
 from analysis.fit import N_STARTS, FitResult, fit, fit_curves, stacked
 from analysis.forms import FORMS, Curves, Isotonic, form, isotonic
-from analysis.notes import Note, note, sorted_notes
-from analysis.reading import Multiplier, distance, exp, kind_of, limits_of, sides, where
+from analysis.notes import note, sorted_notes
+from analysis.reading import Multiplier, difference, exp, limits_of, reading
 from analysis.resample import Draws
 
 SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
+FLOOR_MATTERS = 0.25
+ONE_SIGMA = 0.6827
+
+
+def floor_shift(ln_n: np.ndarray, slope: float) -> float:
+    """How far ln n at the middle error moves if a floor worth half of that error is left out of the law.
+
+    With s = 1/2 the share above the floor and b the slope, ln y = -b z + (1 - s)/s b^2 z^2 / 2: the straight line lies
+    b^2/2 mean z^2 too high in the middle, which is b/2 mean z^2 in ln n.
+    """
+    return float(abs(slope) / 2 * np.square(ln_n - ln_n.mean()).mean())
 
 
 class Comparison:
     """The arms of one table under one set of draws; fits are made once and kept.
 
     Args:
-        law: "auto", or a name in forms.FORMS that is not shared. auto is power_floor where both arms have 5 sizes,
-            else power: chosen by the number of sizes alone, never by the result.
+        law: "auto", or a name in forms.FORMS that is not shared; auto is decided by `law_of`.
     """
 
     def __init__(self, draws: Draws, *, level: float = 0.95, law: str = "auto") -> None:
@@ -43,6 +53,7 @@ class Comparison:
         self.draws, self.level, self.asked_law = draws, level, law
         self.errors = np.concatenate([draws.observed[None], draws.errors])
         self.fit, self.curves, self.isotonic = cache(self._fit), cache(self._curves), cache(self._isotonic)
+        self._auto = cache(self._auto_law)
         self.point = cache(self._point)
 
     def ln_n(self, arm: str) -> np.ndarray:
@@ -60,11 +71,33 @@ class Comparison:
         return len(self.draws.table.cells_of(arm))
 
     def law_of(self, arm: str, baseline: str) -> str:
-        """The law for a pair; the baseline's where the arm has too few sizes for a curve of its own."""
-        if self.asked_law != "auto":
-            return self.asked_law
-        fewest = min(n for n in (self.n_sizes(arm), self.n_sizes(baseline)) if n >= 3)
-        return "power_floor" if fewest >= FORMS["power_floor"].n_sizes else "power"
+        """The law for a pair, of arms with 3 sizes or more.
+
+        auto fits the floor where both have 5 sizes and the study is sharp enough for a floor to matter: leaving out
+        one worth half the error would move ln m by more than FLOOR_MATTERS of its standard error. Else a floor could
+        only be guessed at and makes the interval too wide. How well either law fits plays no part.
+        """
+        return self._auto(*sorted({arm, baseline})) if self.asked_law == "auto" else self.asked_law
+
+    def is_floor_left_out(self, arm: str, baseline: str) -> bool:
+        """Both arms have the sizes for a floor and `auto` does not fit one."""
+        return (
+            self.asked_law == "auto" and self._has_floor_sizes(arm, baseline) and self.law_of(arm, baseline) == "power"
+        )
+
+    def _has_floor_sizes(self, *pair: str) -> bool:
+        return min(n for one in pair if (n := self.n_sizes(one)) >= 3) >= FORMS["power_floor"].n_sizes
+
+    def _auto_law(self, *pair: str) -> str:
+        if not self._has_floor_sizes(*pair):
+            return "power"
+        arms = [one for one in pair if self.n_sizes(one) >= 3]
+        curves = [self.curves(one, "power") for one in arms]
+        moved = max(floor_shift(self.ln_n(one), curve.slope[0]) for one, curve in zip(arms, curves, strict=True))
+        middles = [curve.ln_size_at(curve.excess[:1])[:, 0] for curve in curves]
+        ln_m = difference(*middles) if len(arms) > 1 else middles[0]
+        low, high = limits_of(ln_m[1:], ONE_SIGMA)
+        return "power_floor" if moved > FLOOR_MATTERS * (high - low) / 2 else "power"
 
     def _fit(self, arm: str, law: str) -> FitResult:
         self._refuse_few(arm)
@@ -130,12 +163,7 @@ class Comparison:
 
     def ln_m(self, arm: str, baseline: str, errors: np.ndarray, law: str) -> np.ndarray:
         """(1 + n_draws, n_errors) ln m(e); nan where neither arm reaches the error."""
-        return self._difference(self._ln_size(baseline, errors, law), self._ln_size(arm, errors, law))
-
-    @staticmethod
-    def _difference(ln_n_0: np.ndarray, ln_n_1: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            return ln_n_0 - ln_n_1
+        return difference(self._ln_size(baseline, errors, law), self._ln_size(arm, errors, law))
 
     def _ln_size(self, arm: str, errors: np.ndarray, law: str) -> np.ndarray:
         return self.curves(arm, law).ln_size_at(errors)
@@ -158,13 +186,12 @@ class Comparison:
         at = np.array([error])
         forms = {
             one: exp(
-                self._difference(
-                    self.point(baseline, one).ln_size_at(at)[0, 0], self.point(arm, one).ln_size_at(at)[0, 0]
-                )
+                difference(self.point(baseline, one).ln_size_at(at)[0, 0], self.point(arm, one).ln_size_at(at)[0, 0])
             )
             for one in self.laws(arm, baseline)
         }
-        return self._reading(
+        return reading(
+            self,
             arm,
             baseline,
             law,
@@ -191,7 +218,8 @@ class Comparison:
             sizes = ", ".join(f"{n:g}" for n in self.sizes(arm))
             raise ValueError(f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes")
         forms = {one: exp(self.point(baseline, one).ln_size_at(errors[:1])[0, 0] - ln_n) for one in self.laws(baseline)}
-        return self._reading(
+        return reading(
+            self,
             arm,
             baseline,
             law,
@@ -250,102 +278,3 @@ class Comparison:
         sure = [one for one in above if one.ci_low >= 0.999 * one.multiplier]
         sure_below = [one for one in below if one.ci_high <= 1.001 * one.multiplier]
         return (sure or above or sure_below or below or readings[len(readings) // 2 :])[0]
-
-    def _reading(
-        self,
-        arm: str,
-        baseline: str,
-        law: str,
-        ln_0: np.ndarray,
-        ln_1: np.ndarray,
-        error: float,
-        size: float | None,
-        forms: dict[str, float],
-    ) -> Multiplier:
-        """Kind, value or bound, and limits from the draws of ln n_0 and ln n_1 (1 + n_draws,)."""
-        (low_0, high_0), n_0 = self.observed_range(baseline), self.ln_n(baseline)
-        where_0 = where(error, low_0, high_0)
-        where_1 = "inside" if size is not None else where(error, *self.observed_range(arm))
-        n_1 = self.ln_n(arm)
-        ln_m = self._difference(ln_0, ln_1)
-        frac = float(np.mean(~np.isfinite(ln_m[1:]))) if len(ln_m) > 1 else 0.0
-        clipped_0 = np.clip(ln_0, *sides(where_0, n_0))
-        clipped_1 = np.clip(ln_1, *sides(where_1, n_1))
-        kind, bound = kind_of(where_0, where_1, ln_m[0])
-        if kind == "interior" and high_0 <= low_0:  # one error at every size: no size of the baseline is the one
-            kind, bound = "undefined", "?"
-        shown = self._difference(clipped_0, clipped_1)
-        low, high = limits_of(shown[1:], self.level)
-        low = -np.inf if bound in ("<=", "?") else low
-        high = np.inf if bound in (">=", "?") else high
-        finite = [value for value in forms.values() if np.isfinite(value) and value > 0]
-        spread = (min(finite), max(finite)) if finite else (float("nan"), float("nan"))
-        outside = kind == "extrapolated" and np.isfinite(ln_m[0])
-        notes = self._reading_notes(arm, baseline, law, kind, frac, (low, high), finite, bound, size is None)
-        value = shown[0] if bound != "?" else np.nan
-        statuses = [str(self.fit(one, law).status) for one in (baseline, arm) if self.n_sizes(one) >= 3]
-        return Multiplier(
-            arm,
-            baseline,
-            error,
-            size,
-            exp(value),
-            exp(low),
-            exp(high),
-            self.level,
-            kind,
-            bound,
-            self.draws.method,
-            law,
-            "+".join(dict.fromkeys(statuses)),
-            frac,
-            distance(ln_0[0], n_0) + distance(ln_1[0], n_1) if kind != "interior" else 0.0,
-            exp(ln_m[0]) if outside else None,
-            tuple(exp(side) for side in limits_of(ln_m[1:], self.level)) if outside else None,
-            forms,
-            spread,
-            notes,
-        )
-
-    def _reading_notes(
-        self,
-        arm: str,
-        baseline: str,
-        law: str,
-        kind: str,
-        frac: float,
-        limits: tuple[float, float],
-        finite: list[float],
-        bound: str,
-        is_arm_inverted: bool,
-    ) -> tuple[Note, ...]:
-        notes = [*self.draws.notes, *self.fit(baseline, law).notes]
-        if self.n_sizes(arm) >= 3:
-            notes += [
-                one
-                for one in self.fit(arm, law).notes
-                if is_arm_inverted or one.code not in ("not_falling", "floor_not_estimable")
-            ]
-        plain = self.fit(baseline, "power")
-        if plain.intervals["b"][0] <= 0:
-            text = (
-                f"{baseline}'s error is not shown to fall over the sizes run (exponent {plain.params['b']:.3f}, "
-                f"interval from {plain.intervals['b'][0]:.3f}), so a small difference of error is a large multiplier"
-            )
-            notes.append(note("baseline_flat", text))
-        if frac > (1 - self.level) / 2:
-            notes.append(note("censored", f"{frac:.1%} of the draws have no solution: a limit is infinite"))
-        if kind == "extrapolated":
-            notes.append(
-                note(
-                    "extrapolated",
-                    "the law reaches this error only outside the sizes that were run: shown as a bound",
-                )
-            )
-        if bound == "?":
-            notes.append(note("both_unreached", f"no sizes of {arm} and {baseline} that were run surround this error"))
-        spread = np.log(max(finite) / min(finite)) if kind == "interior" and finite else 0.0
-        if np.isfinite(limits).all() and spread > (limits[1] - limits[0]) / 2:
-            text = f"the laws give {min(finite):.2f} to {max(finite):.2f}, more than half the width of the interval"
-            notes.append(note("form_uncertainty", text))
-        return sorted_notes(notes)

@@ -13,7 +13,7 @@ CODES: dict[str, Severity] = {
     "one_seed": "warning",  # one training run a cell: seed variance is not in the interval
     "few_seeds": "info",  # seed variance rests on few degrees of freedom
     "unpaired": "warning",  # arms were not tested on the same problems
-    "counts_only": "info",  # pairing of problems over arms cannot be used
+    "counts_only": "warning",  # one test set is taken on trust, which problems were missed is not known
     "cell_means_only": "warning",  # neither problems nor counts: residuals stand for all noise
     "normal_approximation": "info",  # many problems: cell means drawn from their covariance
     "few_sizes": "warning",  # fewer sizes than parameters + 2
@@ -30,6 +30,7 @@ CODES: dict[str, Severity] = {
     "form_uncertainty": "warning",  # the laws disagree by more than the interval's half width
     "short_arm": "info",  # an arm with fewer than 3 sizes is read point by point
     "seed_clusters": "warning",  # runs of one seed move together over sizes
+    "few_clusters": "warning",  # too few seeds to see whether they do
     "zero_errors": "warning",  # a cell without a single error
 }
 

@@ -69,14 +69,14 @@ def _dot(wg: np.ndarray, y: np.ndarray, arm: np.ndarray) -> np.ndarray:
 def _floor(
     s_gg: np.ndarray, s_gy: np.ndarray, s_g: np.ndarray, s_1: np.ndarray, s_y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n_draws,) floor >= 0 and (n_draws, n_arms) which arms lie above it; an arm that would rise is set flat."""
+    """(...) floor >= 0 and (..., n_arms) which arms lie above it; an arm that would rise is set flat."""
     is_active = np.ones(s_gy.shape, dtype=bool)
-    for _ in range(s_gy.shape[1] + 1):
+    for _ in range(s_gy.shape[-1] + 1):
         share = np.where(is_active, s_g / s_gg, 0.0)
-        top = (s_y - share * s_gy).sum(axis=1)
-        bottom = (s_1 - share * s_g).sum(axis=1)
+        top = (s_y - share * s_gy).sum(axis=-1)
+        bottom = (s_1 - share * s_g).sum(axis=-1)
         floor = np.maximum(0.0, np.where(bottom > 1e-14 * s_1.sum(), top / np.maximum(bottom, 1e-300), 0.0))
-        is_active = is_active & (s_gy - floor[:, None] * s_g > 0)
+        is_active = is_active & (s_gy - floor[..., None] * s_g > 0)
     return floor, is_active
 
 
@@ -85,13 +85,27 @@ def best_slopes(
 ) -> np.ndarray:
     """(n_draws,) slopes of least objective: the best grid point, then the root of the derivative beside it."""
     grid = slope_grid(n_grid, has_floor=has_floor)
-    if len(y) == 1:
-        objectives = scan(grid, z, y[0], w, arm, has_floor=has_floor)[None]
-    else:
-        objectives = np.stack([project(b, z, y, w, arm, has_floor=has_floor).objective for b in grid], axis=1)
-    best = objectives.argmin(axis=1)
+    best = _objectives(grid, z, y, w, arm, has_floor=has_floor).argmin(axis=1)
     low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, n_grid - 1)]
     return _root(low, high, grid[best], lambda b, rows: project(b, z, y[rows], w, arm, has_floor=has_floor).derivative)
+
+
+def _objectives(
+    grid: np.ndarray, z: np.ndarray, y: np.ndarray, w: np.ndarray, arm: np.ndarray, *, has_floor: bool
+) -> np.ndarray:
+    """(n_draws, n_grid) objective of every draw at every slope, from sums of squares: good enough to choose a cell."""
+    g = np.exp(-grid[:, None] * z)
+    wg, shape = w * g, (len(y), len(grid), arm.shape[1])
+    s_gg, s_g = (wg * g) @ arm, wg @ arm
+    s_gy = (y @ (wg.T[:, :, None] * arm[:, None]).reshape(len(z), -1)).reshape(shape)
+    if not has_floor:
+        return (np.square(y) @ w)[:, None] - (np.square(s_gy) / s_gg).sum(axis=2)
+    s_1, s_y = w @ arm, ((y * w) @ arm)[:, None]
+    floor, is_active = _floor(s_gg, s_gy, s_g, s_1, s_y)
+    excess = np.where(is_active, (s_gy - floor[..., None] * s_g) / s_gg, 0.0)
+    linear = floor * (floor * s_1.sum() - 2 * s_y.sum(axis=2))
+    bent = (excess * (excess * s_gg + 2 * floor[..., None] * s_g - 2 * s_gy)).sum(axis=2)
+    return (np.square(y) @ w)[:, None] + linear + bent
 
 
 def scan(
@@ -118,12 +132,11 @@ def _root(low: np.ndarray, high: np.ndarray, start: np.ndarray, derivative) -> n
         is_left = f < 0
         halved_high = np.where(is_left & (b[rows] < trial), f_high / 2.0, f_high)
         halved_low = np.where(~is_left & (b[rows] > trial), f_low / 2.0, f_low)
+        moved = np.abs(trial - b[rows])
         b[rows] = trial
         low, f_low = np.where(is_left, trial, low), np.where(is_left, f, halved_low)
         high, f_high = np.where(is_left, high, trial), np.where(is_left, halved_high, f)
-        going = (high - low > 4e-16 * np.abs(trial) + 1e-18) & (f != 0)
+        tolerance = 1e-12 * np.abs(trial) + 1e-18
+        going = (high - low > tolerance) & (moved > tolerance) & (f != 0)
         rows, low, high, f_low, f_high = rows[going], low[going], high[going], f_low[going], f_high[going]
-        scale = np.abs(b).max(initial=1.0)
-        if step > 3 and len(rows) and np.all(high - low < 1e-15 * scale):
-            break
     return b

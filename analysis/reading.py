@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from analysis.fit import interval
-from analysis.notes import Note
+from analysis.notes import Note, note, sorted_notes
+
+if TYPE_CHECKING:
+    from analysis.multiplier import Comparison
 
 Kind = Literal["interior", "extrapolated", "censored_hi", "censored_lo", "undefined"]
 Bound = Literal["=", ">=", "<=", "?"]
@@ -96,3 +99,113 @@ def distance(ln_n: float, sizes: np.ndarray) -> float:
     if not np.isfinite(ln_n):
         return float("inf")
     return float(max(0.0, ln_n - sizes[-1], sizes[0] - ln_n))
+
+
+def difference(ln_n_0: np.ndarray, ln_n_1: np.ndarray) -> np.ndarray:
+    """ln n_0 - ln n_1; nan where neither arm reaches the error."""
+    with np.errstate(invalid="ignore"):
+        return ln_n_0 - ln_n_1
+
+
+def reading(
+    comparison: Comparison,
+    arm: str,
+    baseline: str,
+    law: str,
+    ln_0: np.ndarray,
+    ln_1: np.ndarray,
+    error: float,
+    size: float | None,
+    forms: dict[str, float],
+) -> Multiplier:
+    """Kind, value or bound, and limits from the draws of ln n_0 and ln n_1 (1 + n_draws,)."""
+    (low_0, high_0), n_0 = comparison.observed_range(baseline), comparison.ln_n(baseline)
+    where_0 = where(error, low_0, high_0)
+    where_1 = "inside" if size is not None else where(error, *comparison.observed_range(arm))
+    n_1 = comparison.ln_n(arm)
+    ln_m = difference(ln_0, ln_1)
+    frac = float(np.mean(~np.isfinite(ln_m[1:]))) if len(ln_m) > 1 else 0.0
+    clipped_0 = np.clip(ln_0, *sides(where_0, n_0))
+    clipped_1 = np.clip(ln_1, *sides(where_1, n_1))
+    kind, bound = kind_of(where_0, where_1, ln_m[0])
+    if kind == "interior" and high_0 <= low_0:  # one error at every size: no size of the baseline is the one
+        kind, bound = "undefined", "?"
+    shown = difference(clipped_0, clipped_1)
+    low, high = limits_of(shown[1:], comparison.level)
+    low = -np.inf if bound in ("<=", "?") else low
+    high = np.inf if bound in (">=", "?") else high
+    finite = [value for value in forms.values() if np.isfinite(value) and value > 0]
+    spread = (min(finite), max(finite)) if finite else (float("nan"), float("nan"))
+    outside = kind == "extrapolated" and np.isfinite(ln_m[0])
+    notes = _notes(comparison, arm, baseline, law, kind, frac, (low, high), finite, bound, size is None)
+    value = shown[0] if bound != "?" else np.nan
+    statuses = [str(comparison.fit(one, law).status) for one in (baseline, arm) if comparison.n_sizes(one) >= 3]
+    return Multiplier(
+        arm,
+        baseline,
+        error,
+        size,
+        exp(value),
+        exp(low),
+        exp(high),
+        comparison.level,
+        kind,
+        bound,
+        comparison.draws.method,
+        law,
+        "+".join(dict.fromkeys(statuses)),
+        frac,
+        distance(ln_0[0], n_0) + distance(ln_1[0], n_1) if kind != "interior" else 0.0,
+        exp(ln_m[0]) if outside else None,
+        tuple(exp(side) for side in limits_of(ln_m[1:], comparison.level)) if outside else None,
+        forms,
+        spread,
+        notes,
+    )
+
+
+def _notes(
+    comparison: Comparison,
+    arm: str,
+    baseline: str,
+    law: str,
+    kind: str,
+    frac: float,
+    limits: tuple[float, float],
+    finite: list[float],
+    bound: str,
+    is_arm_inverted: bool,
+) -> tuple[Note, ...]:
+    notes = [*comparison.draws.notes, *comparison.fit(baseline, law).notes]
+    if comparison.n_sizes(arm) >= 3:
+        notes += [
+            one
+            for one in comparison.fit(arm, law).notes
+            if is_arm_inverted or one.code not in ("not_falling", "floor_not_estimable")
+        ]
+    if comparison.is_floor_left_out(arm, baseline):
+        text = f"{arm} and {baseline} are too shallow for this study to tell a floor: the plain power law is fitted"
+        notes.append(note("floor_not_estimable", text))
+    plain = comparison.fit(baseline, "power")
+    if plain.intervals["b"][0] <= 0:
+        text = (
+            f"{baseline}'s error is not shown to fall over the sizes run (exponent {plain.params['b']:.3f}, "
+            f"interval from {plain.intervals['b'][0]:.3f}), so a small difference of error is a large multiplier"
+        )
+        notes.append(note("baseline_flat", text))
+    if frac > (1 - comparison.level) / 2:
+        notes.append(note("censored", f"{frac:.1%} of the draws have no solution: a limit is infinite"))
+    if kind == "extrapolated":
+        notes.append(
+            note(
+                "extrapolated",
+                "the law reaches this error only outside the sizes that were run: shown as a bound",
+            )
+        )
+    if bound == "?":
+        notes.append(note("both_unreached", f"no sizes of {arm} and {baseline} that were run surround this error"))
+    spread = np.log(max(finite) / min(finite)) if kind == "interior" and finite else 0.0
+    if np.isfinite(limits).all() and spread > (limits[1] - limits[0]) / 2:
+        text = f"the laws give {min(finite):.2f} to {max(finite):.2f}, more than half the width of the interval"
+        notes.append(note("form_uncertainty", text))
+    return sorted_notes(notes)

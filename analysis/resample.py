@@ -2,7 +2,7 @@
 
 What the data permit decides the method:
     outcomes  problems resampled jointly for all runs + excess seed variance
-    counts    binomial + excess seed variance
+    counts    binomial, less what the runs share, + excess seed variance
     errors    residuals of each arm's curve under Webb's six-point weights, HC3-scaled (a wild bootstrap), or normal
               with the given standard errors and what the residuals show beyond them
 The excess is the part of the variance between seeds that test sampling does not already explain; resampling seeds
@@ -17,12 +17,12 @@ import numpy as np
 from scipy import stats
 
 from analysis.notes import Note, note
-from analysis.seeds import bernoulli_unit, n_outcomes, residuals, seed_noise
+from analysis.seeds import SeedNoise, bernoulli_unit, count_correlation, n_outcomes, residuals, seed_noise
 from analysis.table import Block, Table
 
 METHODS = {
     "outcomes": "paired problem bootstrap + excess seed variance",
-    "counts": "binomial + excess seed variance",
+    "counts": "binomial less what runs share + excess seed variance",
     "errors": "wild cluster bootstrap of cell means (Webb)",
     "stderr": "normal with given standard errors + lack of fit",
 }
@@ -41,9 +41,7 @@ class Draws:
         fit_variance: (n_cells,) what residuals are judged by: `variance`, or with one seed a cell the test noise
             alone, since seed variance is then itself read off the residuals.
         weights: (n_cells,) of the fits, inverse variances at the smoothed error, mean 1 within an arm.
-        phi: excess seed variance in units of [p (1 - p)]^2; 0 where it cannot be seen.
-        df: degrees of freedom behind the interval; inf where the draws already carry them.
-        df_clusters: those of runs that move together by seed; None where runs are independent.
+        seeds: the seed variance in the draws; its df stands behind the interval.
         method: a value of METHODS.
     """
 
@@ -52,9 +50,7 @@ class Draws:
     variance: np.ndarray
     fit_variance: np.ndarray
     weights: np.ndarray
-    phi: float
-    df: float
-    df_clusters: float | None
+    seeds: SeedNoise
     method: str
     notes: tuple[Note, ...]
 
@@ -74,24 +70,11 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
     rng = np.random.default_rng(seed)
     if table.kind == "errors":
         return _residual_draws(table, n_draws, rng)
-    p = table.cells["error"].to_numpy(float)
     unit, seeds = bernoulli_unit(table), seed_noise(table)
-    n_seeds, notes = table.cells["n_seeds"].to_numpy(float), seeds.notes
-    if table.kind == "outcomes":
-        errors, noise, more = _problem_draws(table, n_draws, rng)
-        method = METHODS["outcomes"]
-        notes += more
-    else:
-        n_all = table.cells["n_test"].to_numpy(float) * n_seeds
-        errors = rng.binomial(n_all.astype(np.int64), p, size=(n_draws, len(p))) / n_all
-        noise, method = p * (1 - p) / n_all, METHODS["counts"]
-        notes += (
-            note(
-                "counts_only",
-                "counts do not say which problems were missed, so what the arms share "
-                "does not cancel: the interval is wider than outcomes would give",
-            ),
-        )
+    n_seeds = table.cells["n_seeds"].to_numpy(float)
+    by_kind = _problem_draws if table.kind == "outcomes" else _count_draws
+    errors, noise, notes = by_kind(table, n_draws, rng)
+    notes = seeds.notes + notes
     errors = errors + seeds.draw(table, n_draws, rng)
     noise = np.maximum(noise, 0.25 * unit / np.maximum(1.0, n_outcomes(table)))
     variance = noise + seeds.phi * unit**2 / n_seeds
@@ -104,10 +87,8 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
         variance=variance,
         fit_variance=noise if (n_seeds[table.cells["x"] > 0] == 1).all() else variance,
         weights=cell_weights(table, seeds.phi),
-        phi=seeds.phi,
-        df=seeds.df,
-        df_clusters=seeds.df_shared if seeds.phi_shared > 0 else None,
-        method=method,
+        seeds=seeds,
+        method=METHODS[table.kind],
         notes=table.notes + notes,
     )
 
@@ -143,6 +124,41 @@ def _problem_draws(
             errors[start:stop, cells] = _multinomial(stop - start, n_problems, rng) @ means.T / n_problems
         variance[cells] = means.var(axis=1, dtype=float) / n_problems
     return errors, variance, notes
+
+
+def _count_draws(
+    table: Table, n_draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, tuple[Note, ...]]:
+    """Cell means (n_draws, n_cells), their variance (n_cells,), and notes, from counts.
+
+    A run's noise is v/J = p (1 - p)/J, of which a share r, the correlation of outcomes on one problem, is common to all
+    runs on the same problems: it cancels in contrasts and r is read off the scatter between seeds. Where arms were
+    tested on different problems it does not cancel, and since that scatter gives r only from below, r = 1 is taken.
+    """
+    p, n_seeds, n_test = (table.cells[name].to_numpy(float) for name in ("error", "n_seeds", "n_test"))
+    r, n_all = count_correlation(table), n_test * n_seeds
+    own = rng.binomial(n_all.astype(np.int64), p, size=(n_draws, len(p))) / n_all - p
+    if r > 0:
+        df = float((n_seeds - 1).sum())
+        own *= np.sqrt((1 - r) * df / rng.chisquare(df, size=(n_draws, 1)))
+    arms = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)[1]
+    group, common = (arms, 1.0) if table.is_unpaired else (np.zeros_like(arms), r)
+    share = common * p * (1 - p) / n_test
+    errors = p + own + np.sqrt(share) * rng.standard_normal((n_draws, group.max() + 1))[:, group]
+    if table.is_unpaired:
+        said = (
+            "arms were tested on different problems, so nothing cancels between them, and all of a run's test noise is "
+            "taken to be common to its arm, which is the most it can be"
+        )
+    else:
+        known = f"what they share is {r:.0%} of it" if (n_seeds > 1).any() else "what they share cannot be seen"
+        said = (
+            "all runs are taken to have been tested on the same problems; by the scatter between seeds, which is all "
+            f"that tells of their test noise, {known}; if the arms had different problems the interval is far too "
+            "narrow: say --unpaired"
+        )
+    notes = (note("counts_only", f"counts do not say which problems were missed: {said}"),)
+    return errors, (1 - r) * p * (1 - p) / n_all + share, notes
 
 
 def _cell_means_by_problem(table: Table, block: Block) -> tuple[np.ndarray, np.ndarray]:
@@ -226,9 +242,7 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
         variance=known**2 + spread**2,
         fit_variance=known**2 + spread**2,
         weights=weights,
-        phi=0.0,
-        df=float(n_free),
-        df_clusters=None,
+        seeds=SeedNoise(0.0, 0.0, float(n_free), np.inf, ()),
         method=METHODS["stderr" if known.any() else "errors"],
         notes=table.notes + notes,
     )

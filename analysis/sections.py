@@ -250,7 +250,8 @@ def how(study: Study) -> page.Section:
             (
                 "seeds",
                 f"{int(cells['n_seeds'].min())} to {int(cells['n_seeds'].max())} runs a cell; excess seed variance "
-                f"{drawn.phi:.3g} [p(1-p)]^2 on {drawn.df:g} degrees of freedom",
+                f"{drawn.seeds.phi:.3g} [p(1-p)]^2 on {drawn.seeds.df:g} degrees of freedom, "
+                f"{drawn.seeds.phi_shared:.3g} of it common to the runs of a seed",
             ),
             ("test problems", f"{int(cells['n_test'].min()):,}" if "n_test" in cells else "not known"),
             ("chosen on the test set", "nothing by this analysis: the law follows from the number of sizes"),

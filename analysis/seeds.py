@@ -4,6 +4,9 @@ In units of [p (1 - p)]^2, so that one number serves all cells: phi in all, of w
 of one seed of one arm over all sizes. Nested data sets (the first 1,000 problems inside the first 2,000) and a shared
 starting point make runs of one seed move together; they are then one cluster, not independent runs. The shared part
 is used only where it is seen, and it only ever widens an interval.
+
+Counts do not say which problems were missed. Runs that scatter by less than binomial noise show that problems are
+easy or hard for all of them: what is missing is the correlation of two runs' outcomes on one problem.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from analysis.profile import best_slopes, project
 from analysis.table import Table
 
 Z_SHARED = float(stats.norm.ppf(0.90))
+FEW_CLUSTERS = 4  # degrees of freedom between seeds below which every positive estimate of the shared part counts
 
 
 @dataclass(frozen=True)
@@ -74,38 +78,62 @@ def seed_noise(table: Table) -> SeedNoise:
         notes += (note("one_seed", text),)
     if df < 12:
         notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
-    return SeedNoise(phi, shared, df, df_shared, notes)
+    return SeedNoise(max(phi, shared), shared, df, df_shared, notes)
 
 
 def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:
     """phi_shared, its degrees of freedom and a note, from products of one seed's deviations at different sizes.
 
     Deviations are from the cell's mean, so a product has expectation phi_shared (S - 1)/S; with independent runs its
-    standard deviation is about total (S - 1)/S. An estimate below Z_SHARED of these is taken as 0: with few seeds a
-    stricter test would miss most clusters, a laxer one would widen every interval (LOG.md has the numbers).
+    standard deviation is about total (S - 1)/S. An estimate below Z_SHARED of these is taken as 0, since a laxer test
+    would widen every interval; but few clusters hide from it, and then any positive estimate counts (LOG.md has the
+    numbers).
     """
     cell = table.cell_of_run
     n_seeds = table.cells["n_seeds"].to_numpy()[cell]
     used = (n_seeds > 1) & (table.runs["x"].to_numpy() > 0)
     gap = (table.runs["error"].to_numpy(float) - table.cells["error"].to_numpy(float)[cell]) / unit[cell]
-    keys = (table.runs["arm"].astype(str) + "\x00" + table.runs["seed"].astype(str)).to_numpy(str)
-    top = n_pairs = 0.0
-    for key in np.unique(keys[used]):
-        mine = gap[used & (keys == key)]
-        top += (mine.sum() ** 2 - np.square(mine).sum()) / 2
-        n_pairs += len(mine) * (len(mine) - 1) / 2
+    keys, n_clusters = seed_clusters(table, used)
+    df = float(max(n_clusters - len(np.unique(table.runs["arm"].to_numpy(str)[used])), 1))
+    sums, squares, sizes = (np.bincount(keys, weights=each) for each in (gap[used], gap[used] ** 2, np.ones(len(keys))))
+    n_pairs = float((sizes * (sizes - 1) / 2).sum())
     if n_pairs == 0 or total <= 0:
         return 0.0, np.inf, ()
+    notes = ()
+    if df < FEW_CLUSTERS:
+        text = (
+            f"{n_clusters} seeds in all: whether runs of one seed move together (nested data sets, a shared start) can "
+            "hardly be seen, and if they do the interval may be too narrow; a third seed helps more than another size"
+        )
+        notes = (note("few_clusters", text),)
     shrink = float(1 - 1 / n_seeds[used].mean())
-    estimate = top / n_pairs / shrink
-    if estimate / (total / np.sqrt(n_pairs * shrink)) < Z_SHARED:
-        return 0.0, np.inf, ()
-    shared = min(float(estimate), phi)
-    text = (
-        f"runs of one seed move together over sizes ({shared / max(phi, 1e-300):.0%} of the seed variance): one cluster"
-    )
-    n_clusters, n_arms = len(np.unique(keys[used])), len(np.unique(table.runs["arm"].to_numpy(str)[used]))
-    return shared, float(max(n_clusters - n_arms, 1)), (note("seed_clusters", text),)
+    estimate = float((sums**2 - squares).sum() / 2 / n_pairs / shrink)
+    z = estimate / (total / np.sqrt(n_pairs * shrink))
+    if z <= (Z_SHARED if df >= FEW_CLUSTERS else 0.0):
+        return 0.0, np.inf, notes
+    share = estimate / max(phi, estimate)
+    text = f"runs of one seed move together over sizes ({share:.0%} of the seed variance): one cluster"
+    return estimate, df, (note("seed_clusters", text), *notes)
+
+
+def seed_clusters(table: Table, rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """(n_rows,) number of the (arm, seed) of each chosen run, and how many there are."""
+    keys = (table.runs["arm"].astype(str) + "\x00" + table.runs["seed"].astype(str)).to_numpy(str)[rows]
+    names, places = np.unique(keys, return_inverse=True)
+    return places, len(names)
+
+
+def count_correlation(table: Table) -> float:
+    """Correlation of two runs' outcomes on one problem, as counts show it: by how much runs of one cell scatter less
+    than binomially; 0 where seeds add at least as much as shared problems take away, or where no cell has two runs.
+    """
+    cells, n_seeds = table.cells, table.cells["n_seeds"].to_numpy()
+    many = (n_seeds > 1) & (cells["x"].to_numpy() > 0)
+    if not many.any():
+        return 0.0
+    between = table.runs["error"].groupby(table.cell_of_run).var().to_numpy()[many]
+    binomial = bernoulli_unit(table)[many] / cells["n_test"].to_numpy(float)[many]
+    return max(0.0, 1.0 - float(np.average(between / binomial, weights=n_seeds[many] - 1)))
 
 
 def n_outcomes(table: Table) -> np.ndarray:
@@ -125,7 +153,7 @@ def within_seed_variance(table: Table) -> np.ndarray:
     cells = table.cells
     if table.kind == "counts":
         p = cells["error"].to_numpy(float)
-        return p * (1 - p) / cells["n_test"].to_numpy(float)
+        return (1 - count_correlation(table)) * p * (1 - p) / cells["n_test"].to_numpy(float)
     within = np.zeros(len(cells))
     for block in table.blocks:
         cell_of_row = table.cell_of_run[block.rows]

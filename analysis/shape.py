@@ -146,7 +146,7 @@ def shape(comparison: Comparison, arm: str, baseline: str) -> Shape:
         pooled_law=pooled_law,
         pooled=float(_exp(ln_m[0])),
         pooled_ci=(float(_exp(low)), float(_exp(high))),
-        fieller=fieller(distance, slope, comparison.level, comparison.draws.df),
+        fieller=fieller(distance, slope, comparison.level, comparison.draws.seeds.df),
     )
 
 

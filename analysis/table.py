@@ -68,6 +68,7 @@ class Table:
         runs: columns arm, size (what a cell is), x (the axis of the fit), seed, error, and where known
             n_test, stderr and the cost columns.
         blocks: outcomes by problem; empty for counts and errors.
+        is_unpaired: arms were tested on different problems, so that nothing cancels between them.
     """
 
     kind: Kind
@@ -76,6 +77,7 @@ class Table:
     x_name: str = "n_problems"
     y_name: str = "error"
     path: str = ""
+    is_unpaired: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
 

@@ -339,6 +339,7 @@ def test_clusters_of_seeds_widen_the_fast_interval_as_they_widen_the_draws() -> 
     fast = delta_interval(comparison, "a", "b", at_error=m.at_error)
     assert fast.df == 6
     assert 0.7 < np.log(fast.high / fast.low) / np.log(m.ci_high / m.ci_low) < 1.4
-    as_if_apart = dataclasses.replace(comparison.draws, df_clusters=None)
+    apart = dataclasses.replace(comparison.draws.seeds, phi_shared=0.0)
+    as_if_apart = dataclasses.replace(comparison.draws, seeds=apart)
     narrow = delta_interval(Comparison(as_if_apart, law="power"), "a", "b", at_error=m.at_error)
     assert fast.se > 1.5 * narrow.se

@@ -203,7 +203,7 @@ def test_one_seed_says_so_and_another_arm_lends_its_seed_variance() -> None:
         table.kind, table.runs[keep].reset_index(drop=True), (Block(np.arange(keep.sum()), block.errors[keep]),)
     )
     lent = draws(fewer, 100)
-    assert lent.phi > 0
+    assert lent.seeds.phi > 0
     assert any("borrowed" in note.text for note in lent.notes)
 
 

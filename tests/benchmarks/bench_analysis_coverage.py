@@ -1,9 +1,10 @@
 """Coverage of the 95 % interval for ln m on tables with a known truth.
 
-    python tests/benchmarks/bench_analysis_coverage.py [--replications 1000] [--draws 1000] [--only NAME]
+    python tests/benchmarks/bench_analysis_coverage.py [--replications 1000] [--others 300] [--draws 199] [--only NAME]
 
 A row a setting: coverage and median width in ln m of the interval at the middle of the overlap under the law that
-`auto` would take and under the plain power law, of the shared-shape value, and of the two-way delta interval.
+`auto` takes, and how often that is the floor; in the first `others` replications also under the plain power law, of
+the shared-shape value, and of the two-way delta interval. 199 draws give the nominal level exactly, as 1,999 would.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import numpy as np
 from analysis.delta import delta_interval
 from analysis.fit import interval
 from analysis.multiplier import Comparison
+from analysis.reading import Multiplier
 from analysis.resample import draws
 from analysis.shape import pooled_draws
 from analysis.simulate import power, simulated_table
+from analysis.table import Table
 
 SIZES = 2.0 ** np.arange(9, 16)
 
@@ -38,9 +41,10 @@ class Setting:
     start: float = 0.5
     floor: float = 0.0
     arm_b: float | None = None
+    arm_floor: float | None = None
     shared_sd: float = 0.0
+    is_counts: bool = False
     sizes: np.ndarray = field(default_factory=lambda: SIZES)
-    arm_sizes: np.ndarray | None = None
 
 
 SETTINGS: Mapping[str, Setting] = {
@@ -56,6 +60,10 @@ SETTINGS: Mapping[str, Setting] = {
     "floor .1": Setting(1319, 3, 0.30, 4, 0.006, floor=0.1),
     "non-parallel": Setting(1319, 3, 0.12, 4, 0.006, arm_b=0.20),
     "four sizes, two seeds": Setting(1500, 2, 0.30, 2, 0.006, sizes=2.0 ** np.arange(8, 12)),
+    "baseline alone has a floor": Setting(1319, 3, 0.30, 4, 0.006, floor=0.1, arm_b=0.2, arm_floor=0.0),
+    "shallow, baseline alone has a floor": Setting(500, 3, 0.10, 4, 0.006, floor=0.25, arm_b=0.05, arm_floor=0.0),
+    "counts": Setting(1319, 3, 0.15, 2, 0.006, is_counts=True),
+    "counts, J500 m8": Setting(500, 3, 0.15, 8, 0.006, is_counts=True),
     "nested seeds": Setting(1319, 3, 0.15, 2, 0.0, shared_sd=0.02),
     "nested seeds, four sizes": Setting(1500, 2, 0.30, 2, 0.0, shared_sd=0.01, sizes=2.0 ** np.arange(8, 12)),
     "arm out of range": Setting(1319, 3, 0.15, 512, 0.006),
@@ -64,59 +72,63 @@ SETTINGS: Mapping[str, Setting] = {
 
 def truth(setting: Setting) -> tuple[Callable, Callable, Callable[[float], float]]:
     """Baseline's law, arm's law and ln m(e)."""
-    n_0 = setting.sizes[0]
+    n_0, arm_b = setting.sizes[0], setting.arm_b or setting.b
+    arm_floor = setting.floor if setting.arm_floor is None else setting.arm_floor
     a = (setting.start - setting.floor) * n_0**setting.b
-    base = power(a, setting.b, setting.floor)
-    if setting.arm_b is None:
-        return base, power(a * setting.m**-setting.b, setting.b, setting.floor), lambda e: float(np.log(setting.m))
-    arm_a = (setting.start - setting.floor) * setting.m**-setting.b * n_0**setting.arm_b
+    arm_a = (setting.start - arm_floor) * setting.m**-setting.b * n_0**arm_b
 
     def ln_m(e: float) -> float:
-        return float((np.log(a) - np.log(e)) / setting.b - (np.log(arm_a) - np.log(e)) / setting.arm_b)
+        return float(np.log(a / (e - setting.floor)) / setting.b - np.log(arm_a / (e - arm_floor)) / arm_b)
 
-    return base, power(arm_a, setting.arm_b), ln_m
+    return power(a, setting.b, setting.floor), power(arm_a, arm_b, arm_floor), ln_m
 
 
-def replication(setting: Setting, n_draws: int, seed: int) -> dict[str, tuple[float, float, float]]:
-    """Name -> (low, high, truth) in ln m of every interval under test."""
-    rng = np.random.default_rng(seed)
+def replication(
+    setting: Setting, n_draws: int, seed: int, *, has_others: bool
+) -> tuple[dict[str, tuple[float, float, float]], bool]:
+    """Name -> (low, high, truth) in ln m of every interval under test, and whether auto fitted the floor."""
     base, arm, ln_m = truth(setting)
-    sizes = {"base": setting.sizes, "arm": setting.sizes if setting.arm_sizes is None else setting.arm_sizes}
     table = simulated_table(
         {"base": base, "arm": arm},
-        sizes,
+        setting.sizes,
         n_seeds=setting.n_seeds,
         n_problems=setting.n_problems,
         seed_sd=setting.seed_sd,
         difficulty_sd=2.0,
-        rng=rng,
+        rng=np.random.default_rng(seed),
         shared_sd=setting.shared_sd,
     )
-    drawn = draws(table, n_draws, seed)
-    out = {}
-    for law in ("auto", "power"):
-        m = Comparison(drawn, law=law).headline("arm", "base")
-        with np.errstate(divide="ignore"):
-            out[f"headline {law}"] = (np.log(m.ci_low), np.log(m.ci_high), ln_m(m.at_error))
-        if law == "power" and m.kind == "interior":
-            fast = delta_interval(Comparison(drawn, law=law), "arm", "base", at_error=m.at_error)
-            out["delta power"] = (np.log(fast.low), np.log(fast.high), ln_m(m.at_error))
+    drawn = draws(Table("counts", table.runs) if setting.is_counts else table, n_draws, seed)
+    auto, plain = (Comparison(drawn, law=law) for law in ("auto", "power"))
+    has_floor = auto.law_of("arm", "base") == "power_floor"
+    out = {"auto": _interval(auto.headline("arm", "base"), ln_m)}
+    if not has_others:
+        return out, has_floor
+    m = plain.headline("arm", "base")
+    out["plain"] = _interval(m, ln_m)
+    if m.kind == "interior":
+        fast = delta_interval(plain, "arm", "base", at_error=m.at_error)
+        out["delta, plain"] = (np.log(fast.low), np.log(fast.high), ln_m(m.at_error))
     if setting.arm_b is None:
         for law in ("power_shared", "power_floor_shared") if setting.floor else ("power_shared",):
-            distance, slope = pooled_draws(Comparison(drawn), "arm", "base", law)
-            low, high = interval((distance / slope)[1:], 0.95)
-            out[law] = (low, high, float(np.log(setting.m)))
-        if not setting.floor:
-            fast = delta_interval(Comparison(drawn), "arm", "base")
-            out["delta shared"] = (np.log(fast.low), np.log(fast.high), float(np.log(setting.m)))
-    return out
+            distance, slope = pooled_draws(plain, "arm", "base", law)
+            out[law] = (*interval((distance / slope)[1:], 0.95), float(np.log(setting.m)))
+    return out, has_floor
 
 
-def coverage(setting: Setting, n_replications: int, n_draws: int, first_seed: int = 0) -> dict[str, dict[str, float]]:
+def _interval(m: Multiplier, ln_m: Callable[[float], float]) -> tuple[float, float, float]:
+    with np.errstate(divide="ignore"):
+        return float(np.log(m.ci_low)), float(np.log(m.ci_high)), ln_m(m.at_error)
+
+
+def coverage(setting: Setting, n_replications: int, n_others: int, n_draws: int) -> dict[str, dict[str, float]]:
     """Name -> coverage, median width, misses below and above, over the replications."""
     found: dict[str, list[tuple[float, float, float]]] = {}
+    n_floors = 0
     for k in range(n_replications):
-        for name, row in replication(setting, n_draws, first_seed + k).items():
+        rows, has_floor = replication(setting, n_draws, k, has_others=k < n_others)
+        n_floors += has_floor
+        for name, row in rows.items():
             found.setdefault(name, []).append(row)
     out = {}
     for name, rows in found.items():
@@ -128,19 +140,21 @@ def coverage(setting: Setting, n_replications: int, n_draws: int, first_seed: in
             "below": float(np.mean(high < true)),
             "above": float(np.mean(low > true)),
         }
+    out["auto"]["has_floor"] = n_floors / n_replications
     return out
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replications", type=int, default=1000)
-    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--others", type=int, default=300)
+    parser.add_argument("--draws", type=int, default=199)
     parser.add_argument("--only", default="")
     asked = parser.parse_args()
     for name, setting in SETTINGS.items():
         if asked.only in name:
             started = time.perf_counter()
-            for what, row in coverage(setting, asked.replications, asked.draws).items():
+            for what, row in coverage(setting, asked.replications, asked.others, asked.draws).items():
                 print(
                     json.dumps({"setting": name, "interval": what, **{k: round(v, 4) for k, v in row.items()}}),
                     flush=True,
