@@ -82,6 +82,7 @@ class Cost:
     n_updates: int = 0
     n_trained_tokens: int = 0
     n_sampled_tokens: int = 0
+    flops: float = 0.0
     seconds: float = 0.0
 
 

@@ -74,7 +74,8 @@ class RolloutConfig:
 
     n_rollouts: int = 5
     temperature: float = 1.0
-    max_negatives_per_problem: int = 3  # distinct wrong traces given credit, a problem
+    of: str = "wrong"  # wrong | all: which finished traces are given credit
+    max_traces_per_problem: int = 3  # distinct traces given credit, a problem
     until: str = "pit"  # pit: stop a trace at its first prefix without a success; end: every step
 
 
@@ -85,6 +86,7 @@ class SamplingConfig:
     n_samples: int = 8
     temperature: float = 1.0
     top_p: float = 1.0
+    is_cross_fit: bool = False  # of the n_problems of D_syn behind those that the SFT policy was fine-tuned on
     rollouts: RolloutConfig = field(default_factory=RolloutConfig)
 
 
@@ -217,6 +219,7 @@ def _check(exp: Exp) -> None:
     _one_of("method.rejected_span", exp.method.rejected_span, ("step", "completion"))
     _one_of("evaluation.split", exp.evaluation.split, ("test", "validation"))
     _one_of("sampling.rollouts.until", exp.sampling.rollouts.until, ("pit", "end"))
+    _one_of("sampling.rollouts.of", exp.sampling.rollouts.of, ("wrong", "all"))
     _one_of("teacher.name", exp.teacher.name, ("domain",))
     for name, optim in (("sft", exp.sft), ("method.optim", exp.method.optim)):
         _one_of(f"{name}.schedule", optim.schedule, SCHEDULES)
@@ -229,7 +232,7 @@ def _check(exp: Exp) -> None:
         _in_range(f"{name}.warmup_fraction", optim.warmup_fraction, 0, 1)
     for name, value in (
         ("max_solution_tokens", exp.max_solution_tokens),
-        ("sampling.rollouts.max_negatives_per_problem", exp.sampling.rollouts.max_negatives_per_problem),
+        ("sampling.rollouts.max_traces_per_problem", exp.sampling.rollouts.max_traces_per_problem),
         ("sampling.n_samples", exp.sampling.n_samples),
         ("sampling.rollouts.n_rollouts", exp.sampling.rollouts.n_rollouts),
         ("evaluation.n_samples", exp.evaluation.n_samples),
@@ -254,6 +257,13 @@ def _check(exp: Exp) -> None:
         raise ValueError(
             "method.pit_rule=lowest_advantage compares all steps of a solution, but "
             "sampling.rollouts.until=pit stops at the first hopeless one; add sampling.rollouts.until=end"
+        )
+    rollouts = exp.sampling.rollouts
+    if exp.source.name == "self_filtered" and (rollouts.of, rollouts.until) != ("all", "end"):
+        raise ValueError(
+            "source=self_filtered chooses among right and wrong traces by the advantage of every step, but "
+            f"sampling.rollouts has of={rollouts.of} until={rollouts.until}; take arm=rft_filtered, or add "
+            "sampling.rollouts.of=all sampling.rollouts.until=end"
         )
 
 

@@ -28,9 +28,13 @@ ARMS = {
     ("teacher", "sft_more"): "SFT, more updates",
     ("self", "chosen_sft"): "chosen steps only",
     ("self", "random_step_dpo"): "random-step DPO",
+    ("self", "distant_dpo"): "DPO, distant pairs",
+    ("self_filtered", "sft"): "advantage-filtered RFT",
+    ("self", "entropy_matched"): "SFT, entropy-matched",
     ("self_unverified", "sft"): "RFT without verifier",
 }
 BASE_ARM = "base"
+EVALUATED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "temperature", "entropy")
 NOT_COUNTED = ("base", "evaluate")  # the base model is a given, as a downloaded one; evaluation is no training
 
 
@@ -124,7 +128,7 @@ def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) ->
         "arm": BASE_ARM if exp is None else arm(exp.source.name, exp.method.name),
         **identity,
         "split": evaluation["split"],
-        **{name: facts[name] for name in ("n_test", "n_correct", "n_correct_sampled", "n_sampled")},
+        **{name: facts[name] for name in EVALUATED},
         **(asdict(policy.cost) if exp is not None else {name: 0 for name in asdict(policy.cost)}),
         **total,
         "n_rows": policy.facts.get("n_rows", policy.facts.get("n_pairs", 0)),

@@ -18,11 +18,11 @@ import json
 import math
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,9 @@ from sweep.methods import METHODS
 from sweep.methods.material import Choices, Material
 from sweep.sources import SOURCES
 from sweep.tracking import Tracker
+
+if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch
+    from sweep.models import Completion, Policy, TrainCost
 
 PATH = "_path"  # dataset fields so named say where files lie
 VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 1}
@@ -49,9 +52,15 @@ def dsyn(exp: Exp) -> Stage:
 
 
 def base(exp: Exp) -> Stage:
-    """One base model for all runs, as in the paper; one that is pretrained elsewhere knows no dataset."""
-    data = {"dataset": _data(exp)} if exp.model["kind"] == "from_scratch" else {}
-    return _stage("base", {"model": exp.model, **data}, {}, exp)
+    """One base model for all runs, as in the paper; one that is pretrained elsewhere knows no dataset.
+
+    A base that is pretrained here depends on what its documents show, and on no other dial of the dataset.
+    """
+    if exp.model["kind"] != "from_scratch":
+        return _stage("base", {"model": exp.model}, {}, exp)
+    unread = {name: value for name, value in exp.dataset.items() if name in _opened(exp).not_in_documents}
+    data = {name: value for name, value in _data(exp).items() if name not in unread}
+    return replace(_stage("base", {"model": exp.model, "dataset": data}, {}, exp), places=unread)
 
 
 def sft(exp: Exp) -> Stage:
@@ -77,22 +86,28 @@ def train(exp: Exp) -> Stage:
     """Only the stages this arm's source and method need are parents: the rest is never built for it."""
     method = METHODS[exp.method.name]
     parents = {method.start: base(exp) if method.start == "base" else sft(exp), "dsyn": dsyn(exp)}
-    if SOURCES[exp.source.name].needs_samples or method.needs != "none":
+    needs = {method.needs, SOURCES[exp.source.name].needs}
+    if needs != {"none"}:
         parents["samples"] = samples(exp)
-    if method.needs == "advantages":
+    if "advantages" in needs:
         parents["advantages"] = advantages(exp)
     identity = {"method": asdict(exp.method), "source": asdict(exp.source), "dataset": _data(exp), **_point(exp)}
     return _stage("train", identity, parents, exp)
 
 
 def policy(exp: Exp) -> Stage:
-    """The stage whose weights this run is judged by: plain SFT is the sft stage itself."""
+    """The stage whose weights this run is judged by: those of plain SFT are the sft stage itself."""
     is_plain_sft = (exp.source.name, exp.method.name) == ("teacher", "sft")
-    return sft(exp) if is_plain_sft else train(exp)
+    return sft(exp) if is_plain_sft or METHODS[exp.method.name].entropy_of else train(exp)
 
 
 def evaluate(exp: Exp) -> Stage:
-    return _evaluation_of(policy(exp), exp)
+    """An entropy-matched control is sampled at the temperature that another run's solutions call for."""
+    other = METHODS[exp.method.name].entropy_of
+    if other is None:
+        return _evaluation_of(policy(exp), exp)
+    matched = evaluate(replace(exp, method=replace(exp.method, name=other)))
+    return _evaluation_of(policy(exp), exp, {"matched": matched})
 
 
 def evaluate_base(exp: Exp) -> Stage:
@@ -100,9 +115,9 @@ def evaluate_base(exp: Exp) -> Stage:
     return _evaluation_of(base(exp), exp)
 
 
-def _evaluation_of(policy: Stage, exp: Exp) -> Stage:
+def _evaluation_of(policy: Stage, exp: Exp, parents: Mapping[str, Stage] | None = None) -> Stage:
     identity = {"evaluation": asdict(exp.evaluation), "dataset": _data(exp), **_bound(exp)}
-    return _stage("evaluate", identity, {"policy": policy}, exp)
+    return _stage("evaluate", identity, {"policy": policy, **(parents or {})}, exp)
 
 
 def _stage(kind: str, identity: dict[str, Any], parents: dict[str, Stage], exp: Exp) -> Stage:
@@ -111,7 +126,7 @@ def _stage(kind: str, identity: dict[str, Any], parents: dict[str, Stage], exp: 
 
 
 def _point(exp: Exp) -> dict[str, int]:
-    n_train = open_domain(json.dumps(exp.dataset, sort_keys=True)).n_problems("train")
+    n_train = _opened(exp).n_problems("train")
     if exp.n_problems > n_train:
         raise ValueError(
             f"n_problems={exp.n_problems} but dataset={exp.dataset['name']} has {n_train} train problems to make D_syn "
@@ -127,7 +142,11 @@ def _bound(exp: Exp) -> dict[str, int]:
 def _data(exp: Exp) -> dict[str, Any]:
     """The dataset's dials and the hash of what its files hold, without where the files lie."""
     dials = {name: value for name, value in exp.dataset.items() if not name.endswith(PATH)}
-    return {**dials, "revision": open_domain(json.dumps(exp.dataset, sort_keys=True)).revision}
+    return {**dials, "revision": _opened(exp).revision}
+
+
+def _opened(exp: Exp) -> Domain:
+    return open_domain(json.dumps(exp.dataset, sort_keys=True))
 
 
 @cache
@@ -217,7 +236,7 @@ def build_base(stage: Stage, bench: Bench) -> Built:
             policy, rows, sft_loss, optim, seed=int(rng.integers(2**31)), precision=model["precision"],
             log=bench.tracker.curve(f"phase_{number}", offset=cost.n_updates), **_limits(bench, f"phase-{number}"),
         )
-        cost = _plus(cost, n_updates=done.n_updates, n_trained_tokens=done.n_trained_tokens)
+        cost = _plus(cost, _training_cost(done))
     policies.save_policy(policy, bench.out)
     return Built({"n_parameters": sum(p.numel() for p in policy.model.parameters())}, cost)
 
@@ -236,9 +255,10 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
     from sweep.models import sample
 
     data, sampling = _domain_of(stage), stage.identity["sampling"]
-    problems, _ = _subset(stage, bench)
+    problems, _ = _sampled_subset(stage, bench)
+    pi_sft, prompts = _load(bench, "sft"), [data.prompt(p) for p in problems]
     drawn = sample(
-        _load(bench, "sft"), [data.prompt(p) for p in problems], n_samples=sampling["n_samples"],
+        pi_sft, prompts, n_samples=sampling["n_samples"],
         temperature=sampling["temperature"], top_p=sampling["top_p"], seed=_seed(stage),
         max_new_tokens=stage.identity["max_solution_tokens"], **_sampling_limits(bench, "samples"),
     )
@@ -253,44 +273,45 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
         "n_correct": sum(t.is_correct for t in traces),
         "n_unfinished": sum(not t.is_finished for t in traces),
     }
-    return Built(facts, Cost(n_sampled_tokens=sum(c.n_tokens for completions in drawn for c in completions)))
+    return Built(facts, _sampling_cost(pi_sft, prompts, drawn))
 
 
 def build_advantages(stage: Stage, bench: Bench) -> Built:
-    """q_values of the wrong traces' steps by rollouts of pi_sft, all traces one step deeper at a time.
+    """q_values of the traces' steps by rollouts of pi_sft, all traces one step deeper at a time.
 
     A prefix that several traces share is rolled out once. The last step closes the solution, so its
-    q_value is the verifier's 0 and needs no rollout. Successful rollouts are kept: they are the correct
-    solutions that share a prefix with a mistake.
+    q_value is the verifier's verdict and needs no rollout. Successful rollouts are kept: they are the
+    correct solutions that share a prefix with a mistake.
     """
     from sweep.models import sample
 
     data, rollouts = _domain_of(stage), RolloutConfig(**stage.identity["rollouts"])
-    problems = {p.problem_id: p for p in _subset(stage, bench)[0]}
+    problems = {p.problem_id: p for p in _sampled_subset(stage, bench)[0]}
     traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
-    wrong = _mistakes(traces, rollouts.max_negatives_per_problem, np.random.default_rng(_seed(stage)))
-    steps = [data.steps(t.text) for t in wrong]
-    q_values: list[list[float]] = [[] for _ in wrong]
-    alive = list(range(len(wrong)))
-    pi_sft, reached, n_tokens, depth = _load(bench, "sft"), {}, 0, 0
+    charged = _charged(traces, rollouts, np.random.default_rng(_seed(stage)))
+    steps = [data.steps(t.text) for t in charged]
+    q_values: list[list[float]] = [[] for _ in charged]
+    alive = list(range(len(charged)))
+    pi_sft, reached, cost, depth = _load(bench, "sft"), {}, Cost(), 0
     while alive:
         ends = {k for k in alive if depth == len(steps[k]) - 1}
-        deeper = {k: (wrong[k].problem_id, "".join(steps[k][: depth + 1])) for k in alive if k not in ends}
+        deeper = {k: (charged[k].problem_id, "".join(steps[k][: depth + 1])) for k in alive if k not in ends}
         prefixes = list(dict.fromkeys(deeper.values()))
+        prompts = [data.prompt(problems[p]) + text for p, text in prefixes]
         drawn = sample(
-            pi_sft, [data.prompt(problems[p]) + text for p, text in prefixes], n_samples=rollouts.n_rollouts,
+            pi_sft, prompts, n_samples=rollouts.n_rollouts,
             temperature=rollouts.temperature, top_p=1.0, seed=_seed(stage) + depth + 1,
             max_new_tokens=stage.identity["max_solution_tokens"], **_sampling_limits(bench, f"step-{depth}"),
         ) if prefixes else []
+        cost = _plus(cost, _sampling_cost(pi_sft, prompts, drawn))
         q_of = {}
         for (problem_id, text), completions in zip(prefixes, drawn, strict=True):
             whole = [text + c.text for c in completions if c.is_finished]
             right = [w for w in whole if data.is_correct(w, problems[problem_id])]
             q_of[problem_id, text] = len(right) / rollouts.n_rollouts
             reached.update(dict.fromkeys((problem_id, w) for w in right))
-            n_tokens += sum(c.n_tokens for c in completions)
         for k in alive:
-            q_values[k].append(0.0 if k in ends else q_of[deeper[k]])
+            q_values[k].append(float(charged[k].is_correct) if k in ends else q_of[deeper[k]])
         stops = rollouts.until == "pit"
         alive = [k for k in alive if k not in ends and not (stops and q_values[k][-1] == 0.0)]
         depth += 1
@@ -299,12 +320,12 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
         n_right[t.problem_id] += t.is_correct
         n_drawn[t.problem_id] += 1
     credits = [
-        Credit(t.problem_id, t.text, n_right[t.problem_id] / n_drawn[t.problem_id], q)
-        for t, q in zip(wrong, q_values, strict=True)
+        Credit(t.problem_id, t.text, t.is_correct, n_right[t.problem_id] / n_drawn[t.problem_id], q)
+        for t, q in zip(charged, q_values, strict=True)
     ]
     write_jsonl(bench.out / "credits.jsonl", credits)
     write_jsonl(bench.out / "reached.jsonl", [Solution(p, text) for p, text in reached])
-    return Built({"n_credits": len(credits), "n_reached": len(reached)}, Cost(n_sampled_tokens=n_tokens))
+    return Built({"n_credits": len(credits), "n_reached": len(reached)}, cost)
 
 
 def build_train(stage: Stage, bench: Bench) -> Built:
@@ -314,17 +335,17 @@ def build_train(stage: Stage, bench: Bench) -> Built:
 
     config, source = MethodConfig(**stage.identity["method"]), SourceConfig(**stage.identity["source"])
     optim, method = OptimConfig(**stage.identity["method"]["optim"]), METHODS[config.name]
-    problems, dsyn_solutions = _subset(stage, bench)
+    own, dsyn_solutions = _subset(stage, bench)
+    sampled = _sampled_subset(stage, bench)[0] if "samples" in bench.parents else own
     traces = _read(bench, "samples", "traces.jsonl", Trace)
+    credits = _read(bench, "advantages", "credits.jsonl", Credit)
     solutions = SOURCES[source.name].solutions(
-        dsyn_solutions, traces, _read(bench, "advantages", "reached.jsonl", Solution)
+        dsyn_solutions, traces, _read(bench, "advantages", "reached.jsonl", Solution), credits
     )
     if source.include_teacher and source.name != "teacher":
         solutions = [*dsyn_solutions, *solutions]
-    material = _material(
-        stage, problems, solutions, traces=traces, credits=_read(bench, "advantages", "credits.jsonl", Credit),
-        config=config, source=source,
-    )
+    problems = {p.problem_id: p for p in [*own, *sampled]}.values()
+    material = _material(stage, problems, solutions, traces=traces, credits=credits, config=config, source=source)
     rows = method.rows(material)
     if not rows:
         raise ValueError(
@@ -344,14 +365,19 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
     data, evaluation = _domain_of(stage), stage.identity["evaluation"]
     policy, problems = _load(bench, "policy"), data.problems(evaluation["split"])
     prompts = [data.prompt(p) for p in problems]
-    shared = {
-        "top_p": 1.0, "seed": _seed(stage, 0), "max_new_tokens": stage.identity["max_solution_tokens"],
-        **_sampling_limits(bench, "evaluate"),
-    }
-    greedy = [c[0] for c in sample(policy, prompts, n_samples=1, temperature=0.0, **shared)]
+    shared = {"top_p": 1.0, "seed": _seed(stage, 0), "max_new_tokens": stage.identity["max_solution_tokens"]}
+    temperature = evaluation["temperature"]
+    if "matched" in bench.parents:
+        wanted = bench.parents["matched"].manifest.facts["entropy"]
+        temperature = _temperature_of(wanted, partial(sample, policy, prompts, **shared, **_sampling_limits(bench)))
+    limits = _sampling_limits(bench, "evaluate")
+    greedy = sample(policy, prompts, n_samples=1, temperature=0.0, **shared, **limits)
     drawn = sample(
-        policy, prompts, n_samples=evaluation["n_samples"], temperature=evaluation["temperature"], **shared
+        policy, prompts, n_samples=evaluation["n_samples"], temperature=temperature, has_entropy=True,
+        **shared, **limits,
     )
+    cost = _plus(_sampling_cost(policy, prompts, greedy), _sampling_cost(policy, prompts, drawn))
+    greedy = [c[0] for c in greedy]
     outcomes = pd.DataFrame({
         "problem_id": [p.problem_id for p in problems],
         "is_correct": [c.is_finished and data.is_correct(c.text, p) for p, c in zip(problems, greedy, strict=True)],
@@ -368,58 +394,89 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
         "n_correct": int(outcomes.is_correct.sum()),
         "n_correct_sampled": int(outcomes.n_correct_sampled.sum()),
         "n_sampled": int(outcomes.n_sampled.sum()),
+        "temperature": temperature,
+        "entropy": float(np.mean([c.entropy for completions in drawn for c in completions])),
     }
     if hasattr(data, "step_errors"):  # a procedural domain can say what is wrong with a step
         errors = [data.step_errors(c.text, p) for p, c in zip(problems, greedy, strict=True)]
         facts["diagnosis"] = dict(Counter(kind for e in errors for kind in {k for step in e for k in step}))
     bench.tracker.summary(facts)
-    n_tokens = sum(c.n_tokens for c in greedy) + sum(c.n_tokens for completions in drawn for c in completions)
-    return Built(facts, Cost(n_sampled_tokens=n_tokens))
+    return Built(facts, cost)
+
+
+def _temperature_of(entropy: float, draw: Callable[..., list]) -> float:
+    """The temperature at which solutions have this mean entropy, by bisection; no answer is looked at.
+
+    Raises:
+        ValueError: none between 0.01 and 4 has it.
+    """
+    low, high = 0.01, 4.0
+    for _ in range(N_BISECTIONS):
+        middle = math.sqrt(low * high)
+        drawn = draw(n_samples=1, temperature=middle, has_entropy=True)
+        is_below = np.mean([c.entropy for completions in drawn for c in completions]) < entropy
+        low, high = (middle, high) if is_below else (low, middle)
+    if low == 0.01 or high == 4.0:
+        raise ValueError(
+            f"no temperature from 0.01 to 4 gives these solutions a mean entropy of {entropy:.4g} nats; the policy to "
+            "be matched is far sharper or flatter than the SFT policy: look at its evaluation's entropy"
+        )
+    return math.sqrt(low * high)
 
 
 BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {
     "dsyn": build_dsyn, "base": build_base, "sft": build_sft, "samples": build_samples,
     "advantages": build_advantages, "train": build_train, "evaluate": build_evaluate,
 }
+N_BISECTIONS = 12  # a temperature to within 0.1 %
 TRACKED = ("base", "sft", "train", "evaluate")
 
 
 # ---------------------------------------------------------------- shared by the builders
 
 
-def _subset(stage: Stage, bench: Bench) -> tuple[list[Problem], list[Solution]]:
-    """This seed's first n_problems of D_syn: nested in n_problems, another order for another seed."""
+def _subset(stage: Stage, bench: Bench, *, n_before: int = 0) -> tuple[list[Problem], list[Solution]]:
+    """This seed's first n_problems of D_syn, or those behind the first n_before: nested in n_problems, another order
+    for another seed."""
     folder, n = bench.parents["dsyn"].path, stage.identity["n_problems"]
     problems = read_jsonl(folder / "problems.jsonl", Problem)
     solutions = read_jsonl(folder / "solutions.jsonl", Solution)
-    if n > len(problems):
+    if n_before + n > len(problems):
         raise ValueError(
-            f"n_problems={n} but D_syn ({folder}) has {len(problems)} problems with a verified solution, of "
+            f"n_problems={n}{f' behind the first {n_before}' if n_before else ''} but D_syn ({folder}) has "
+            f"{len(problems)} problems with a verified solution, of "
             f"{len(problems) + bench.parents['dsyn'].manifest.facts['n_dropped']} asked; "
-            f"choose n_problems up to {len(problems)} or a larger dataset"
+            f"choose n_problems up to {len(problems) - n_before} or a larger dataset"
         )
-    order = np.random.default_rng(stage.identity["seed"]).permutation(len(problems))[:n]
+    order = np.random.default_rng(stage.identity["seed"]).permutation(len(problems))[n_before : n_before + n]
     return [problems[i] for i in order], [solutions[i] for i in order]
 
 
-def _mistakes(traces: Sequence[Trace], cap: int, rng: np.random.Generator) -> list[Trace]:
-    """Distinct finished wrong traces, at most cap a problem, drawn at random.
+def _sampled_subset(stage: Stage, bench: Bench) -> tuple[list[Problem], list[Solution]]:
+    """The problems that pi_sft solves by itself: those it was fine-tuned on, or as many that it was not."""
+    sampled = stage if stage.kind == "samples" else stage.parents["samples"]
+    is_cross_fit = sampled.identity["sampling"]["is_cross_fit"]
+    return _subset(stage, bench, n_before=stage.identity["n_problems"] if is_cross_fit else 0)
+
+
+def _charged(traces: Sequence[Trace], rollouts: RolloutConfig, rng: np.random.Generator) -> list[Trace]:
+    """Distinct finished traces, wrong or all of them, at most max_traces_per_problem each, drawn at random.
 
     A trace that ended before its first word has no step to charge and is left out.
     """
     of: dict[str, dict[str, Trace]] = defaultdict(dict)
     for t in traces:
-        if t.is_finished and not t.is_correct and t.text:
+        if t.is_finished and t.text and (rollouts.of == "all" or not t.is_correct):
             of[t.problem_id].setdefault(t.text, t)
     out = []
     for problem_id in sorted(of):
         candidates = list(of[problem_id].values())
-        out += [candidates[i] for i in rng.permutation(len(candidates))[:cap]]
+        out += [candidates[i] for i in rng.permutation(len(candidates))[: rollouts.max_traces_per_problem]]
     return out
 
 
 def _material(
-    stage: Stage, problems: Sequence[Problem], solutions: Sequence[Solution], *, traces: Sequence[Trace] = (),
+    stage: Stage, problems: Iterable[Problem], solutions: Sequence[Solution], *, traces: Sequence[Trace] = (),
     credits: Sequence[Credit] = (), config: MethodConfig | None = None, source: SourceConfig | None = None,
 ) -> Material:
     data, config = _domain_of(stage), config or MethodConfig()
@@ -452,7 +509,17 @@ def _train(
     save_policy(policy, bench.out)
     n_problems = len({row.problem_id for row in rows})
     facts = {"n_pairs" if is_preference else "n_rows": len(rows), "n_problems_used": n_problems}
-    return Built(facts, Cost(n_updates=done.n_updates, n_trained_tokens=done.n_trained_tokens))
+    return Built(facts, _training_cost(done))
+
+
+def _training_cost(done: TrainCost) -> Cost:
+    return Cost(n_updates=done.n_updates, n_trained_tokens=done.n_trained_tokens, flops=done.flops)
+
+
+def _sampling_cost(policy: Policy, prefixes: Sequence[str], drawn: Sequence[Sequence[Completion]]) -> Cost:
+    from sweep.models import n_sampled_tokens, sampling_flops
+
+    return Cost(n_sampled_tokens=n_sampled_tokens(drawn), flops=sampling_flops(policy, prefixes, drawn))
 
 
 def _limits(bench: Bench, name: str) -> dict[str, Any]:
@@ -464,10 +531,11 @@ def _limits(bench: Bench, name: str) -> dict[str, Any]:
     }
 
 
-def _sampling_limits(bench: Bench, name: str) -> dict[str, Any]:
+def _sampling_limits(bench: Bench, name: str | None = None) -> dict[str, Any]:
+    """Without a name nothing is kept for a restart."""
     return {
         "max_rows": bench.exec.max_rows,
-        "checkpoint_path": bench.checkpoint_dir / f"{name}.jsonl",
+        "checkpoint_path": bench.checkpoint_dir / f"{name}.jsonl" if name else None,
         "should_stop": bench.should_stop,
     }
 
@@ -517,5 +585,5 @@ def _seed(stage: Stage, seed: int | None = None) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(stage.kind.encode())]).generate_state(1)[0])
 
 
-def _plus(cost: Cost, **more: int) -> Cost:
-    return Cost(**{**asdict(cost), **{k: getattr(cost, k) + v for k, v in more.items()}})
+def _plus(cost: Cost, more: Cost) -> Cost:
+    return Cost(**{name: value + getattr(more, name) for name, value in asdict(cost).items()})

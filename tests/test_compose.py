@@ -58,7 +58,7 @@ def test_leaves_are_what_hydra_composes(words: tuple[str, ...]) -> None:
 def test_every_arm_of_an_experiment_is_what_hydra_composes() -> None:
     ours, hydras = composed("experiment=smoke", "n_problems=8", n_hydras=4)
     assert ours[:4] == hydras
-    assert len({(point.exp.source.name, point.exp.method.name) for point in ours}) == 8
+    assert len({(point.exp.source.name, point.exp.method.name) for point in ours}) == 11
 
 
 def test_an_axis_on_the_command_line_replaces_the_experiments() -> None:
@@ -75,7 +75,7 @@ def test_an_error_names_its_grid_point() -> None:
     ("word", "told"),
     [
         ("sft.nope=1,2", "Could not override 'sft.nope'; .*valid keys there: batch_size, embedding_lr_scale, lr"),
-        ("method=nope,sft", "Could not find 'method/nope' Available options in 'method': chosen_sft dpo"),
+        ("method=nope,sft", "Could not find 'method/nope' Available options in 'method': chosen_sft distant_dpo dpo"),
         ("seed=abc,1", "Error merging override seed=abc; Value 'abc' of type 'str' could not be converted to Integer"),
         ("+sft.nope=1,2", "unknown key nope in sft; the valid ones are lr, passes"),
         ("+nope=1,2", "unknown key nope; the valid ones are dataset, model"),

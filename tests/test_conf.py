@@ -10,7 +10,10 @@ from test_compose import composed
 CONF = Path(__file__).parents[1] / "conf"
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
 GROUPS = ("arm", "dataset", "evaluation", "method", "model", "sampling", "source", "teacher", "tracking")
-MUST_BE_GIVEN = {"model=deepseek_math_7b": "model.revision=abc"}
+MUST_BE_GIVEN = {
+    "model=deepseek_math_7b": "model.revision=abc",
+    "source=self_filtered": "sampling.rollouts={of: all, until: end}",
+}
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

@@ -31,6 +31,7 @@ SMALL: dict[str, Any] = {
     "hard_fraction": 0.35,
     "teacher_skip_hard": 0.9,
     "teacher_skip_easy": 0.05,
+    "teacher_order": "given",
     "n_head": 10,
     "head_reliability": 0.95,
     "tail_reliability": [0.3, 1.0],
@@ -202,12 +203,20 @@ def test_with_the_shortcut_off_only_the_whole_chain_is_correct() -> None:
 
 
 def test_the_free_order_teacher_writes_every_order() -> None:
-    opened = small(is_order_free=True, teacher_skip_hard=0.0, teacher_skip_easy=0.0)
+    opened = small(is_order_free=True, teacher_order="random", teacher_skip_hard=0.0, teacher_skip_easy=0.0)
     problem = opened.problems("train")[0]
     rng = np.random.default_rng(0)
     texts = [opened.teacher_solution(problem, rng) for _ in range(100)]
     assert len({tuple(w for w in t.split() if w.startswith("f")) for t in texts}) == 6
     assert all(opened.is_correct(t, problem) for t in texts)
+
+
+def test_a_teacher_of_another_style_takes_the_free_steps_in_one_order() -> None:
+    opened = small(is_order_free=True, teacher_order="reversed", teacher_skip_hard=0.0, teacher_skip_easy=0.0)
+    problem = opened.problems("train")[0]
+    text = opened.teacher_solution(problem, np.random.default_rng(0))
+    assert [w for w in text.split() if w.startswith("f")] == problem.question.split()[:0:-1]
+    assert opened.is_correct(text, problem)
 
 
 @pytest.mark.parametrize(

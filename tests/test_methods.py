@@ -16,7 +16,7 @@ from sweep.methods.material import Choices, Material
 RIGHT = "a 1 ; b 2 ; ans C1"
 OTHER = "a 1 ; c 3 ; ans C1"  # another way from the same first step
 WRONG = "a 1 ; b 7 ; ans C0"  # goes wrong at step 1
-MISTAKE = Credit("p0", WRONG, pass_rate=0.5, q_values=[0.6, 0.0])
+MISTAKE = Credit("p0", WRONG, False, pass_rate=0.5, q_values=[0.6, 0.0])
 
 
 def material(
@@ -100,7 +100,28 @@ def test_dpo_never_rejects_what_an_unverified_source_holds_up_as_good() -> None:
     assert [pair.rejected for pair in pairs] == ["w0"]
 
 
+# DPO on distant pairs
+
+
+def test_distant_dpo_sets_each_mistake_against_the_good_solution_that_differs_in_most_words() -> None:
+    near, far = "a 1 ; b 2 ; ans C1", "x 9 ; y 8 ; z 7 ; ans C1"
+    (pair,) = METHODS["distant_dpo"].rows(material(near, far, traces=(wrong("a 1 ; b 7 ; ans C0"),)))
+    assert pair == Pair("Q0 | ", far, "a 1 ; b 7 ; ans C0", True, True, "p0")
+
+
+def test_distant_dpo_keeps_the_most_distant_pairs_of_a_problem() -> None:
+    near, farther, farthest = "a 1 ; b 7 ; ans C1", "a 3 ; b 7 ; ans C0", "c 3 ; d 7 ; e 9 ; ans C0"
+    traces = (wrong(near), wrong(farthest), wrong(farther))
+    pairs = METHODS["distant_dpo"].rows(material(RIGHT, traces=traces, max_pairs_per_problem=2))
+    assert [pair.rejected for pair in pairs] == [farthest, farther]  # 7 and 3 words apart, near is 1
+
+
 # per-step DPO
+
+
+def test_right_traces_with_q_values_are_not_charged_with_anything() -> None:
+    lucky = Credit("p0", "a 1 ; b 7 ; ans C1", True, 0.5, [0.6, 0.2, 1.0])
+    assert METHODS["step_dpo"].rows(material(RIGHT, credits=(lucky,))) == []
 
 
 def test_step_dpo_prefers_the_right_step_to_the_pit_at_their_shared_prefix_without_ends() -> None:
@@ -109,13 +130,13 @@ def test_step_dpo_prefers_the_right_step_to_the_pit_at_their_shared_prefix_witho
 
 
 def test_a_pit_in_the_answer_has_an_end_on_both_sides() -> None:
-    late = Credit("p0", "a 1 ; b 2 ; ans C0", 0.5, [0.6, 0.6, 0.0])
+    late = Credit("p0", "a 1 ; b 2 ; ans C0", False, 0.5, [0.6, 0.6, 0.0])
     pairs = METHODS["step_dpo"].rows(material(RIGHT, credits=(late,)))
     assert pairs == [Pair("Q0 | a 1 ; b 2 ; ", "ans C1", "ans C0", True, True, "p0")]
 
 
 def test_an_answer_given_too_early_is_final_and_the_step_in_its_place_is_not() -> None:
-    early = Credit("p0", "a 1 ; ans C0", 0.5, [0.6, 0.0])
+    early = Credit("p0", "a 1 ; ans C0", False, 0.5, [0.6, 0.0])
     pairs = METHODS["step_dpo"].rows(material(RIGHT, credits=(early,)))
     assert pairs == [Pair("Q0 | a 1 ; ", "b 2 ; ", "ans C0", False, True, "p0")]
 
@@ -132,7 +153,7 @@ def test_no_pair_where_no_right_solution_shares_the_prefix() -> None:
 
 
 def test_no_pair_where_every_right_solution_takes_the_very_same_step() -> None:
-    neutral = Credit("p0", "a 1 ; b 7 ; ans C0", 0.5, [0.0])  # charged with step 0, which RIGHT takes too
+    neutral = Credit("p0", "a 1 ; b 7 ; ans C0", False, 0.5, [0.0])  # charged with step 0, which RIGHT takes too
     assert METHODS["step_dpo"].rows(material(RIGHT, credits=(neutral,))) == []
 
 
@@ -145,27 +166,27 @@ def test_the_shortest_rule_takes_the_shortest_way_on() -> None:
 
 
 def test_without_a_pit_there_is_no_pair() -> None:
-    high = Credit("p0", WRONG, 0.5, [0.6, 0.4])
+    high = Credit("p0", WRONG, False, 0.5, [0.6, 0.4])
     rule = {"pit_rule": "first_below", "pit_threshold": 0.1}
     assert METHODS["step_dpo"].rows(material(RIGHT, credits=(high,), **rule)) == []
 
 
 def test_without_a_pit_the_last_step_is_charged_where_the_config_says_so() -> None:
-    high = Credit("p0", WRONG, 0.5, [0.6, 0.4])
+    high = Credit("p0", WRONG, False, 0.5, [0.6, 0.4])
     rule = {"pit_rule": "first_below", "pit_threshold": 0.1, "no_pit": "last_step"}
     at_last = METHODS["step_dpo"].rows(material(RIGHT, credits=(high,), **rule))
-    at_pit = METHODS["step_dpo"].rows(material(RIGHT, credits=(Credit("p0", WRONG, 0.5, [0.6, 0.0]),)))
+    at_pit = METHODS["step_dpo"].rows(material(RIGHT, credits=(Credit("p0", WRONG, False, 0.5, [0.6, 0.0]),)))
     assert at_last == at_pit != []
 
 
 def test_step_dpo_takes_no_more_pairs_of_a_problem_than_the_cap_and_none_twice() -> None:
-    credits = tuple(Credit("p0", f"a 1 ; b {i} ; ans C0", 0.5, [0.6, 0.0]) for i in (7, 8, 9, 7))
+    credits = tuple(Credit("p0", f"a 1 ; b {i} ; ans C0", False, 0.5, [0.6, 0.0]) for i in (7, 8, 9, 7))
     assert len(METHODS["step_dpo"].rows(material(RIGHT, credits=credits))) == 3
     assert len(METHODS["step_dpo"].rows(material(RIGHT, credits=credits, max_pairs_per_problem=2))) == 2
 
 
 def test_every_pair_shares_its_prefix_and_differs_after_it() -> None:
-    credits = tuple(Credit("p0", f"a {i} ; b {i} ; ans C0", 0.5, [0.6, 0.0]) for i in (1, 2, 3))
+    credits = tuple(Credit("p0", f"a {i} ; b {i} ; ans C0", False, 0.5, [0.6, 0.0]) for i in (1, 2, 3))
     for name in ("step_dpo", "random_step_dpo"):
         pairs = METHODS[name].rows(material(RIGHT, OTHER, "a 2 ; ans C1", "d 1 ; ans C1", credits=credits))
         assert pairs
@@ -180,7 +201,7 @@ def test_every_pair_shares_its_prefix_and_differs_after_it() -> None:
 
 
 def test_a_random_step_lies_anywhere_up_to_the_pit_and_never_beyond() -> None:
-    credit = Credit("p0", "a 1 ; b 2 ; c 7 ; d 4 ; ans C0", 0.5, [0.8, 0.6, 0.0])
+    credit = Credit("p0", "a 1 ; b 2 ; c 7 ; d 4 ; ans C0", False, 0.5, [0.8, 0.6, 0.0])
     right = ("x 1 ; ans C1", "a 1 ; x 1 ; ans C1", "a 1 ; b 2 ; x 1 ; ans C1", "a 1 ; b 2 ; c 7 ; x 1 ; ans C1")
     rejected = {
         pair.rejected
@@ -194,6 +215,6 @@ def test_a_random_step_lies_anywhere_up_to_the_pit_and_never_beyond() -> None:
 def test_the_same_seed_makes_the_same_rows_and_another_seed_others(name: str) -> None:
     texts = [f"a 1 ; b {i} ; ans C1" for i in range(20, 30)]
     traces = tuple(wrong(f"a 1 ; b {i} ; ans C0") for i in range(9))
-    credits = tuple(Credit("p0", trace.text, 0.5, [0.6, 0.0]) for trace in traces)
+    credits = tuple(Credit("p0", trace.text, False, 0.5, [0.6, 0.0]) for trace in traces)
     made = [METHODS[name].rows(material(*texts, traces=traces, credits=credits, seed=seed)) for seed in (1, 1, 2)]
     assert made[0] == made[1] != made[2]

@@ -56,7 +56,7 @@ def test_every_parent_comes_before_its_children(sweep: Sweep) -> None:
 
 def test_a_stage_has_the_parents_its_method_needs_and_no_others() -> None:
     parents = {}
-    for arm in ("rft", "dpo", "step_dpo", "sft_more", "chosen_sft"):
+    for arm in ("rft", "dpo", "step_dpo", "sft_more", "chosen_sft", "rft_filtered", "distant_dpo"):
         the_plan = planned(f"arm={arm}")
         parents[arm] = set(the_plan.stages[next(iter(keys(the_plan, "train")))].parents)
     assert parents == {
@@ -65,7 +65,16 @@ def test_a_stage_has_the_parents_its_method_needs_and_no_others() -> None:
         "step_dpo": {"sft", "dsyn", "samples", "advantages"},
         "sft_more": {"sft", "dsyn"},
         "chosen_sft": {"sft", "dsyn", "samples", "advantages"},
+        "rft_filtered": {"base", "dsyn", "samples", "advantages"},
+        "distant_dpo": {"sft", "dsyn", "samples"},
     }
+
+
+def test_an_entropy_matched_control_evaluates_the_sft_policy_beside_the_run_it_matches() -> None:
+    control, matched = planned("arm=sft_entropy_matched"), planned("arm=step_dpo")
+    (end,) = [run.evaluate for run in control.runs]
+    assert end.parents["policy"].kind == "sft"
+    assert end.parents["matched"].key == matched.runs[0].evaluate.key
 
 
 def test_plain_sft_is_the_reference_itself_and_not_trained_twice() -> None:
@@ -94,7 +103,9 @@ def test_plain_sft_is_the_reference_itself_and_not_trained_twice() -> None:
         ("n_problems=8", {"sft", "samples", "advantages", "train", "evaluate"}),
         ("model.seed=1", {"base", "sft", "samples", "advantages", "train", "evaluate"}),
         ("teacher.n_attempts=2", {"dsyn", "sft", "samples", "advantages", "train", "evaluate"}),
-        ("dataset.n_test=41", {"base", "dsyn", "sft", "samples", "advantages", "train", "evaluate"}),
+        ("dataset.teacher_skip_hard=0.5", {"dsyn", "sft", "samples", "advantages", "train", "evaluate"}),
+        ("sampling.is_cross_fit=true", {"samples", "advantages", "train", "evaluate"}),
+        ("dataset.n_test=41", {"dsyn", "sft", "samples", "advantages", "train", "evaluate"}),
     ],
 )
 def test_a_field_changes_the_stages_that_depend_on_it_and_no_others(word: str, kinds: set[str]) -> None:

@@ -16,6 +16,7 @@ from sweep.models import (
     encode_prefix,
     n_sampled_tokens,
     sample,
+    sampling_flops,
 )
 
 PREFIXES = [row.prefix for row in rows(24, seed=7)]
@@ -29,6 +30,15 @@ def full_forward_logps(policy: Policy, prefix: str, text: str, is_final: bool) -
     with torch.no_grad():
         logps = policy.model(torch.tensor([start + end])).logits[0].log_softmax(-1)
     return [logps[len(start) + i - 1, token].item() for i, token in enumerate(end)]
+
+
+def full_forward_entropy(policy: Policy, prefix: str, text: str, is_final: bool, temperature: float) -> float:
+    """Of a completion, from one pass over the whole sequence, without batch, padding or cache."""
+    start, end = encode_prefix(policy, prefix), encode_continuation(policy, text, is_final)
+    with torch.no_grad():
+        logits = policy.model(torch.tensor([start + end])).logits[0, len(start) - 1 : -1]
+    logits[:, policy.barred_ids] = float("-inf")
+    return torch.distributions.Categorical(logits=logits / temperature).entropy().sum().item()
 
 
 @pytest.mark.parametrize("max_rows", [512, 3])
@@ -54,14 +64,30 @@ def test_a_completion_cut_at_the_bound_is_not_finished() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_token_logps_are_those_of_a_full_forward_pass_at_temperature_1(temperature: float) -> None:
+def test_the_entropy_is_that_of_the_distributions_drawn_from(temperature: float) -> None:
     policy = trained_policy()
-    found = sample(policy, PREFIXES, **{**WIDE, "temperature": temperature}, has_logps=True)
+    found = sample(policy, PREFIXES, **{**WIDE, "temperature": temperature}, has_entropy=True)
     for prefix, completions in zip(PREFIXES, found, strict=True):
         for completion in completions:
-            expected = full_forward_logps(policy, prefix, completion.text, completion.is_finished)
-            assert completion.token_logps == pytest.approx(expected, abs=2e-5)
-            assert completion.n_tokens == len(expected)
+            expected = full_forward_entropy(policy, prefix, completion.text, completion.is_finished, temperature)
+            assert completion.entropy == pytest.approx(expected, abs=2e-4)
+
+
+def test_the_entropy_of_one_token_estimates_that_of_its_distribution_and_less_after_top_p() -> None:
+    policy, settings = trained_policy(), {**WIDE, "max_new_tokens": 1, "n_samples": 1}
+    (whole,), (cut,) = (
+        sample(policy, PREFIXES[:1], **settings, top_p=top_p, has_entropy=True)[0] for top_p in (1.0, 0.5)
+    )
+    assert 0 <= cut.entropy < whole.entropy <= math.log(len(policy.tokenizer))
+
+
+def test_flops_of_sampling_are_two_a_parameter_for_each_distinct_prefix_and_drawn_token() -> None:
+    policy = trained_policy()
+    n_parameters = sum(p.numel() for p in policy.model.parameters())  # tied: the output layer is the embedding
+    prefixes = ["1 f0 | ", "1 f0 | ", "1 f0 f1 | "]  # 4 and 5 tokens with <bos>; the repeat is read once
+    drawn = sample(policy, prefixes, n_samples=2, temperature=1.0, max_new_tokens=5, seed=0)
+    n_drawn = sum(c.n_tokens for group in drawn for c in group)
+    assert sampling_flops(policy, prefixes, drawn) == 2 * n_parameters * (4 + 5 + n_drawn)
 
 
 def test_continuation_logps_are_the_sums_of_a_full_forward_pass() -> None:
@@ -185,7 +211,7 @@ def test_a_prefix_that_leaves_no_room_is_refused() -> None:
 
 def test_sampling_that_was_stopped_goes_on_from_its_finished_chunks(tmp_path: Path) -> None:
     policy, path = tiny_policy(), tmp_path / "kept.jsonl"
-    settings = {"n_samples": 2, "temperature": 1.0, "max_new_tokens": 6, "seed": 3, "max_rows": 2, "has_logps": True}
+    settings = {"n_samples": 2, "temperature": 1.0, "max_new_tokens": 6, "seed": 3, "max_rows": 2, "has_entropy": True}
     prefixes = ["1 f0 | ", "1 f0 f1 | ", "1 f0 f1 f2 | "]  # of three lengths: three chunks
     whole = sample(policy, prefixes, **settings)
     with pytest.raises(Interrupted, match="sampling stopped on request after chunk 1 of 3"):

@@ -11,7 +11,7 @@ from tiny_sweep import Sweep, build_all, planned
 
 from sweep import stages
 from sweep.artifacts import Artifact, Cost, Manifest, Stage, Store, read_jsonl, write_jsonl
-from sweep.config import Exec
+from sweep.config import Exec, RolloutConfig
 from sweep.data.records import Credit, Problem, Row, Solution, Trace
 from sweep.methods.sft import sft_loss
 from sweep.models import Optim, load_policy, new_policy, save_policy, train
@@ -184,7 +184,7 @@ def credited(
 ) -> tuple[list[Credit], list[Solution], stages.Built]:
     """What build_advantages makes of wrong traces with these texts, beside n_right correct ones."""
     identity = {**tree.stage.identity, "rollouts": {**tree.stage.identity["rollouts"], "n_rollouts": 2, **rollouts}}
-    identity["rollouts"]["max_negatives_per_problem"] = 9
+    identity["rollouts"]["max_traces_per_problem"] = 9
     stage = Stage("advantages", 1, identity, tree.stage.parents)
     name = tree.problem.problem_id
     traces = [Trace(name, text, False, True) for text in texts]
@@ -244,6 +244,8 @@ def test_no_more_mistakes_a_problem_are_credited_than_the_cap() -> None:
 
     traces = [Trace("p0", f"w{i}", False, True) for i in range(9)] + [Trace("p0", "w0", False, True)]
     traces += [Trace("p0", "cut", False, False), Trace("p0", "fine", True, True)]
-    drawn = stages._mistakes(traces, 3, np.random.default_rng(0))
+    drawn = stages._charged(traces, RolloutConfig(max_traces_per_problem=3), np.random.default_rng(0))
     assert len({t.text for t in drawn}) == 3
     assert all(t.text.startswith("w") for t in drawn)
+    drawn = stages._charged(traces, RolloutConfig(of="all", max_traces_per_problem=99), np.random.default_rng(0))
+    assert {t.text for t in drawn} == {"fine", *(f"w{i}" for i in range(9))}

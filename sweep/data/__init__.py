@@ -37,6 +37,10 @@ class Domain(Protocol):
     def curriculum(self) -> tuple[Phase, ...]:
         """Phases in which a base is pretrained; empty where a pretrained base is loaded."""
 
+    @property
+    def not_in_documents(self) -> frozenset[str]:
+        """Dials that `pretraining_documents` do not depend on: a base is the same for all their values."""
+
     def n_problems(self, split: Split) -> int:
         """How many problems the split has."""
 

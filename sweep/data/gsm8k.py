@@ -86,6 +86,7 @@ class Gsm8k:
 
     vocabulary = None
     curriculum: tuple[Phase, ...] = ()
+    not_in_documents: frozenset[str] = frozenset()
 
     def __init__(self, config: Gsm8kDials) -> None:
         self.config = config

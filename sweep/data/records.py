@@ -64,10 +64,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """A wrong trace with its q_values: (n_steps,), or up to the first hopeless step where rollouts
+    """A trace with its q_values: (n_steps,), or up to the first hopeless step where rollouts
     stopped there. pass_rate is that of the bare problem, from the traces of the same policy."""
 
     problem_id: str
     text: str
+    is_correct: bool
     pass_rate: float
     q_values: list[float]

@@ -27,6 +27,7 @@ GENERATOR_VERSION = "skills-2"  # bump when the same dials would give other prob
 END_OF_PROMPT = " | "
 ANSWER = "ans"
 MAX_CHARACTERS = 10_000  # a longer text is no solution, and is not looked into
+ORDERS = ("given", "random", "reversed")
 CHUNK = 4_096  # problems are drawn in chunks of this size, so that a larger pool extends a smaller one
 
 
@@ -48,6 +49,7 @@ class SkillsDials:
     hard_fraction: float
     teacher_skip_hard: float
     teacher_skip_easy: float
+    teacher_order: str
     n_head: int
     head_reliability: float
     tail_reliability: Sequence[float]
@@ -67,6 +69,11 @@ class SkillsDials:
                 f"dataset skills: chain_length={self.chain_length} and n_head={self.n_head} must not exceed "
                 f"n_skills={self.n_skills}, and a chain needs a function"
             )
+        if self.teacher_order not in ORDERS or (self.teacher_order != "given" and not self.is_order_free):
+            raise ValueError(
+                f"dataset skills: teacher_order={self.teacher_order!r} with is_order_free={self.is_order_free} must be "
+                f"one of {', '.join(ORDERS)}, and given where the order is not free"
+            )
         if self.n_values < 3 or (self.answer_classes or self.n_values) not in range(2, self.n_values + 1):
             raise ValueError(
                 f"dataset skills: n_values={self.n_values} must be 3 or more and answer_classes="
@@ -83,6 +90,9 @@ class Skills:
     """The domain that `SkillsDials` describe; the same dials give the same problems and facts."""
 
     revision = GENERATOR_VERSION
+    not_in_documents = frozenset({
+        "n_train", "n_validation", "n_test", "teacher_skip_hard", "teacher_skip_easy", "teacher_order",
+    })  # fmt: skip
 
     def __init__(self, config: SkillsDials) -> None:
         self.config = config
@@ -139,8 +149,10 @@ class Skills:
     def teacher_solution(self, problem: Problem, rng: np.random.Generator) -> str:
         """One attempt: true facts, steps omitted with teacher_skip_hard or teacher_skip_easy."""
         value, functions = parsed_question(problem.question)
-        if self.config.is_order_free:
+        if self.config.teacher_order == "random":
             functions = rng.permutation(functions)
+        elif self.config.teacher_order == "reversed":
+            functions = functions[::-1]
         skip = np.where(
             self.world.is_hard[functions], self.config.teacher_skip_hard, self.config.teacher_skip_easy
         )

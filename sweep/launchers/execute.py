@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep import stages
-from sweep.artifacts import Cost, Manifest, Stage, Store
+from sweep.artifacts import Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.snapshot import git_state
 from sweep.tracking import Tracker
@@ -58,7 +58,7 @@ def _build(
         for path in curves.iterdir():
             os.rename(path, folder / path.name)
         seconds = round(time.monotonic() - clock, 3)
-        cost = Cost(done.cost.n_updates, done.cost.n_trained_tokens, done.cost.n_sampled_tokens, seconds)
+        cost = replace(done.cost, seconds=seconds)
         return store.publish(stage, folder, done.facts, cost, provenance(started, exec))
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)

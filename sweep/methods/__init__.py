@@ -11,19 +11,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sweep.data.records import Pair, Row
-from sweep.methods import chosen_sft, dpo, random_step_dpo, sft, step_dpo
+from sweep.methods import chosen_sft, distant_dpo, dpo, random_step_dpo, sft, step_dpo
 from sweep.methods.material import Material
 
 
 @dataclass(frozen=True)
 class Method:
     """rows: what is trained on; start: the weights it starts from; needs: the stage that its mistakes
-    come from (none: solutions alone; samples: wrong traces; advantages: wrong traces with q_values)."""
+    come from (none: solutions alone; samples: wrong traces; advantages: wrong traces with q_values).
+
+    entropy_of: this is no training but the SFT policy itself, sampled at the temperature at which its
+    entropy is that of the method named, which has all its settings."""
 
     rows: Callable[[Material], list[Row] | list[Pair]]
     start: Literal["base", "sft"]
     needs: Literal["none", "samples", "advantages"]
     is_preference: bool
+    entropy_of: str | None = None
 
 
 METHODS: dict[str, Method] = {
@@ -32,5 +36,9 @@ METHODS: dict[str, Method] = {
     "dpo": Method(dpo.pairs, start="sft", needs="samples", is_preference=True),
     "step_dpo": Method(step_dpo.pairs, start="sft", needs="advantages", is_preference=True),
     "random_step_dpo": Method(random_step_dpo.pairs, start="sft", needs="advantages", is_preference=True),
+    "distant_dpo": Method(distant_dpo.pairs, start="sft", needs="samples", is_preference=True),
+    "entropy_matched": Method(
+        step_dpo.pairs, start="sft", needs="advantages", is_preference=True, entropy_of="step_dpo"
+    ),
     "chosen_sft": Method(chosen_sft.rows, start="sft", needs="advantages", is_preference=False),
 }

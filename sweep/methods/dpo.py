@@ -4,6 +4,7 @@ one, each measured against the frozen reference policy that the pairs were sampl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sweep.data.records import Pair
@@ -19,22 +20,31 @@ def pairs(material: Material) -> list[Pair]:
     Each wrong trace is used at most once; good solutions repeat where a problem has fewer of them. A trace
     that the source itself holds up as good (an unverified one) is no counterexample.
     """
+    out: list[Pair] = []
+    for problem_id, good, wrong in good_and_wrong(material):
+        right = material.draw(good, len(good))
+        rejected = material.draw(wrong, material.choices.max_pairs_per_problem)
+        out += [whole_pair(material, problem_id, right[i % len(right)], text) for i, text in enumerate(rejected)]
+    return out
+
+
+def good_and_wrong(material: Material) -> Iterator[tuple[str, list[str], list[str]]]:
+    """problem_id, its good solutions and its distinct finished wrong traces, where it has both."""
     wrong: dict[str, list[str]] = {}
     for trace in material.traces:
         if trace.is_finished and not trace.is_correct:
             wrong.setdefault(trace.problem_id, []).append(trace.text)
-    out: list[Pair] = []
     for problem_id in sorted(wrong):
         good = material.solutions_of.get(problem_id, [])
-        right = material.draw(good, len(good))
         held_up = {" ".join(text.split()) for text in good}
         distinct = [text for text in dict.fromkeys(wrong[problem_id]) if " ".join(text.split()) not in held_up]
-        rejected = material.draw(distinct, material.choices.max_pairs_per_problem)
-        out += [
-            Pair(material.prompts[problem_id], right[i % len(right)], text, True, True, problem_id)
-            for i, text in enumerate(rejected if right else [])
-        ]
-    return out
+        if good and distinct:
+            yield problem_id, good, distinct
+
+
+def whole_pair(material: Material, problem_id: str, chosen: str, rejected: str) -> Pair:
+    """Two whole solutions of one problem."""
+    return Pair(material.prompts[problem_id], chosen, rejected, True, True, problem_id)
 
 
 def dpo_loss(

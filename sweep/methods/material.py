@@ -51,7 +51,8 @@ class Material:
         """problem_id to its wrong traces with their q_values."""
         out: dict[str, list[Credit]] = defaultdict(list)
         for credit in self.credits:
-            out[credit.problem_id].append(credit)
+            if not credit.is_correct:
+                out[credit.problem_id].append(credit)
         return out
 
     def draw(self, items: Sequence, n: int) -> list:

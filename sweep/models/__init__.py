@@ -10,7 +10,7 @@ from sweep.models.policy import (
     save_policy,
 )
 from sweep.models.progress import Interrupted
-from sweep.models.sampler import Completion, n_sampled_tokens, sample
+from sweep.models.sampler import Completion, n_sampled_tokens, sample, sampling_flops
 from sweep.models.sequences import continuation_logps
 from sweep.models.trainer import Loss, TrainCost, train
 
@@ -28,6 +28,7 @@ __all__ = [
     "n_sampled_tokens",
     "new_policy",
     "sample",
+    "sampling_flops",
     "save_policy",
     "train",
 ]

@@ -46,6 +46,15 @@ class Policy:
         return self.model.config.max_position_embeddings
 
     @property
+    def flops_per_token(self) -> int:
+        """Of a forward pass: 2 for each parameter that is multiplied by, the output layer's with them and a token's
+        lookup not; attention's own share, small for short texts, is not counted (arXiv:2001.08361, section 2.1)."""
+        model = self.model
+        n_parameters = sum(p.numel() for p in model.parameters())
+        is_tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+        return 2 * (n_parameters - (0 if is_tied else model.get_input_embeddings().weight.numel()))
+
+    @property
     def eos_id(self) -> int:
         return self.tokenizer.eos_token_id
 

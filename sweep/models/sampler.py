@@ -28,12 +28,12 @@ MIN_ENDED = 0.2  # fraction of a batch that has ended before the cache is copied
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A sampled continuation; n_tokens and token_logps count the EOS of a finished one."""
+    """A sampled continuation; n_tokens and entropy count the EOS of a finished one."""
 
     text: str
     n_tokens: int
     is_finished: bool  # ended by itself, inside max_new_tokens
-    token_logps: list[float] | None  # nats at temperature 1, whatever temperature it was drawn at
+    entropy: float | None  # nats, summed over its tokens, of the distribution that each was drawn from
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,18 @@ class _Settings:
     max_new_tokens: int
     max_rows: int
     seed: int
-    has_logps: bool
+    has_entropy: bool
 
 
 def n_sampled_tokens(completions: Sequence[Sequence[Completion]]) -> int:
     """Tokens that a call of `sample` drew."""
     return sum(completion.n_tokens for group in completions for completion in group)
+
+
+def sampling_flops(policy: Policy, prefixes: Sequence[str], completions: Sequence[Sequence[Completion]]) -> float:
+    """What a call of `sample` computed: each distinct prefix read once, each token drawn."""
+    n_read = sum(map(len, {tuple(ids) for ids in encode_prefixes(policy, prefixes)}))
+    return policy.flops_per_token * (n_read + n_sampled_tokens(completions))
 
 
 def sample(
@@ -61,7 +67,7 @@ def sample(
     seed: int,
     top_p: float = 1.0,
     max_rows: int = 512,
-    has_logps: bool = False,
+    has_entropy: bool = False,
     checkpoint_path: Path | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> list[list[Completion]]:
@@ -74,7 +80,8 @@ def sample(
         max_new_tokens: bound on a completion, its EOS included.
         top_p: draws from the smallest set of tokens that holds this probability.
         max_rows: bound on the rows of one forward pass; memory, not mathematics.
-        has_logps: also return each token's log-probability.
+        has_entropy: also return each completion's entropy; its mean over completions estimates the
+            entropy of the distribution over whole completions, by the chain rule.
         checkpoint_path: keeps finished chunks, and goes on from those that it holds.
         should_stop: asked after every chunk of about max_rows rows.
     Raises:
@@ -82,7 +89,7 @@ def sample(
         ValueError: an argument out of range, a prefix that leaves no room for max_new_tokens.
     """
     _check_arguments(n_samples, temperature, top_p, max_new_tokens, max_rows)
-    settings = _Settings(temperature, top_p, max_new_tokens, max_rows, seed, has_logps)
+    settings = _Settings(temperature, top_p, max_new_tokens, max_rows, seed, has_entropy)
     places: dict[tuple[int, ...], list[int]] = defaultdict(list)  # where each distinct prefix stands
     for i, (text, ids) in enumerate(zip(prefixes, encode_prefixes(policy, prefixes), strict=True)):
         if len(ids) + max_new_tokens > policy.max_length:
@@ -215,17 +222,17 @@ def _decode(
     """One completion of each row, given the prefix's cache and next-token logits."""
     n_rows, device = len(logits), policy.device
     tokens = torch.full((n_rows, settings.max_new_tokens), policy.pad_id, device=device)
-    logps = torch.zeros(n_rows, settings.max_new_tokens, device=device) if settings.has_logps else None
+    entropies = torch.zeros(n_rows, settings.max_new_tokens, device=device) if settings.has_entropy else None
     live = torch.arange(n_rows, device=device)  # which row each place of the batch works on
     has_ended = torch.zeros(n_rows, dtype=torch.bool, device=device)
     eos_ids = torch.tensor(policy.eos_ids, device=device)
     for step in range(settings.max_new_tokens):
-        chosen = _chosen(
+        chosen, entropy = _chosen(
             logits, policy.barred_ids, uniforms[live, step] if settings.temperature else None, settings
         )
         tokens[live, step] = chosen
-        if logps is not None:
-            logps[live, step] = logits.log_softmax(1).gather(1, chosen[:, None])[:, 0]
+        if entropies is not None and entropy is not None:
+            entropies[live, step] = entropy
         has_ended |= torch.isin(chosen, eos_ids)
         n_ended = int(has_ended.sum())
         if n_ended == len(live) or step + 1 == settings.max_new_tokens:
@@ -249,15 +256,18 @@ def _decode(
             .logits[:, -1]
             .float()
         )
-    return _completions(policy, tokens, logps)
+    return _completions(policy, tokens, entropies)
 
 
-def _chosen(logits: Tensor, barred_ids: list[int], uniforms: Tensor | None, settings: _Settings) -> Tensor:
-    """(n_rows,) next tokens: the most likely ones, or where each row's uniform number falls in its distribution."""
+def _chosen(
+    logits: Tensor, barred_ids: list[int], uniforms: Tensor | None, settings: _Settings
+) -> tuple[Tensor, Tensor | None]:
+    """(n_rows,) next tokens, the most likely ones or where each row's uniform number falls in its distribution; and
+    (n_rows,) that distribution's entropy in nats, None where it is not asked for or is 0 by definition."""
     if barred_ids:
         logits = logits.index_fill(1, torch.tensor(barred_ids, device=logits.device), float("-inf"))
     if uniforms is None:
-        return logits.argmax(1)
+        return logits.argmax(1), None
     probabilities = (logits / settings.temperature).softmax(1)
     if settings.top_p < 1:
         probabilities, order = probabilities.sort(1, descending=True)
@@ -267,20 +277,25 @@ def _chosen(logits: Tensor, barred_ids: list[int], uniforms: Tensor | None, sett
     # strictly below the last entry, whatever it was rounded to
     thresholds = uniforms[:, None].clamp(max=1 - 1e-6) * cumulative[:, -1:]
     places = torch.searchsorted(cumulative, thresholds, right=True).clamp(max=logits.shape[1] - 1)
-    return (places if settings.top_p == 1 else order.gather(1, places))[:, 0]
+    chosen = (places if settings.top_p == 1 else order.gather(1, places))[:, 0]
+    if not settings.has_entropy:
+        return chosen, None
+    return chosen, torch.special.entr(probabilities / cumulative[:, -1:]).sum(1)
 
 
-def _completions(policy: Policy, tokens: Tensor, logps: Tensor | None) -> list[Completion]:
+def _completions(policy: Policy, tokens: Tensor, entropies: Tensor | None) -> list[Completion]:
     """Cuts each row behind its first EOS; what stands there is what a row did after it had ended."""
     is_eos = torch.isin(tokens, torch.tensor(policy.eos_ids, device=tokens.device))
     finished = is_eos.any(1)
     lengths = torch.where(finished, is_eos.int().argmax(1) + 1, tokens.shape[1]).tolist()
     rows = [ids[:n] for ids, n in zip(tokens.tolist(), lengths, strict=True)]
     texts = decode_continuations(policy, rows)
-    row_logps = (
-        [None] * len(rows) if logps is None else [v[:n] for v, n in zip(logps.tolist(), lengths, strict=True)]
+    row_entropies = (
+        [None] * len(rows)
+        if entropies is None
+        else [sum(values[:n]) for values, n in zip(entropies.tolist(), lengths, strict=True)]
     )
     return [
-        Completion(text, n, is_finished, values)
-        for text, n, is_finished, values in zip(texts, lengths, finished.tolist(), row_logps, strict=True)
+        Completion(text, n, is_finished, entropy)
+        for text, n, is_finished, entropy in zip(texts, lengths, finished.tolist(), row_entropies, strict=True)
     ]

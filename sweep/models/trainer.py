@@ -12,7 +12,7 @@ function of (seed, update). A run resumed from a checkpoint therefore ends in th
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +46,12 @@ reference_chosen, reference_rejected), each a log-probability sum (n_pairs,), ->
 
 @dataclass(frozen=True)
 class TrainCost:
-    """What a run cost; n_trained_tokens counts the tokens that carried loss, in every epoch again."""
+    """What a run cost; n_trained_tokens counts the tokens that carried loss, in every epoch again; flops are three
+    passes' worth a token of a batch (forward, and twice that backward), one for each that the reference scores."""
 
     n_updates: int
     n_trained_tokens: int
+    flops: float
     seconds: float
 
 
@@ -104,12 +106,12 @@ def train(
         if is_stopped:
             raise Interrupted(run.n_updates, optim.n_updates)
     policy.model.eval()
-    return TrainCost(run.n_updates, run.n_trained_tokens, run.seconds)
+    return TrainCost(run.n_updates, run.n_trained_tokens, run.flops, run.seconds)
 
 
 @dataclass
 class _Run:
-    """What one call of `train` holds; the last three move."""
+    """What one call of `train` holds; the last four move."""
 
     policy: Policy
     items: list[Item]
@@ -124,6 +126,7 @@ class _Run:
     optimizer: torch.optim.Optimizer
     n_updates: int = 0
     n_trained_tokens: int = 0
+    flops: float = 0.0
     seconds: float = 0.0
 
     def autocast(self) -> torch.autocast:
@@ -169,6 +172,7 @@ def _start(
         with run.autocast():
             scores = logp_sums(reference, items, micro_batch_tokens).to(accelerator.device)
         run.reference_logp_sums = scores.clone()  # of an inference tensor, which autograd cannot keep
+        run.flops = policy.flops_per_token * _n_tokens(items)
     return run
 
 
@@ -202,6 +206,7 @@ def _update(run: _Run, is_logged: bool) -> dict[str, float] | None:
     run.optimizer.zero_grad()
     run.n_updates += 1
     run.n_trained_tokens += n_tokens
+    run.flops += 3 * run.policy.flops_per_token * _n_tokens(run.items[i] for i in indices)
     if not is_logged:
         return None
     metrics = {
@@ -234,6 +239,11 @@ def _loss_sum(run: _Run, indices: list[int]) -> tuple[Tensor, Tensor]:
         return loss_sum, torch.stack([loss_sum.detach(), *sums])
 
 
+def _n_tokens(items: Iterable[Item]) -> int:
+    """Tokens that a forward pass over the items reads, prefixes included."""
+    return sum(len(tokens.ids) for item in items for tokens in item)
+
+
 def _any_process(run: _Run, is_true: bool) -> bool:
     """True on all processes if it is on one, so that they stop after the same update."""
     if run.accelerator.num_processes == 1:
@@ -258,6 +268,7 @@ def _save(run: _Run, checkpoint_dir: Path) -> None:
         "identity": _identity(run),
         "n_updates": run.n_updates,
         "n_trained_tokens": run.n_trained_tokens,
+        "flops": run.flops,
         "seconds": run.seconds,
         "optimizer": run.optimizer.state_dict(),
         "generator": torch.get_rng_state(),
@@ -278,8 +289,6 @@ def _resume(run: _Run, checkpoint_dir: Path) -> None:
     restore_weights(run.policy.model, weights, checkpoint_dir)
     run.optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["generator"])
-    run.n_updates, run.n_trained_tokens, run.seconds = (
-        state["n_updates"],
-        state["n_trained_tokens"],
-        state["seconds"],
+    run.n_updates, run.n_trained_tokens, run.flops, run.seconds = (
+        state[name] for name in ("n_updates", "n_trained_tokens", "flops", "seconds")
     )

@@ -1,32 +1,36 @@
 """Data sources: whose solutions are held up as good ones. One file a source, pure functions.
 
-Every source is a function of the same three things: D_syn, the traces sampled from the SFT policy,
-and the verified solutions that rollouts happened to reach. A new source is one file here, one entry
-in SOURCES, one YAML in conf/source/ and its tests.
+Every source is a function of the same four things: D_syn, the traces sampled from the SFT policy, the
+verified solutions that rollouts happened to reach, and traces with the q_values of their steps. A new
+source is one file here, one entry in SOURCES, one YAML in conf/source/ and its tests.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from sweep.data.records import Solution, Trace
-from sweep.sources import self_generated, self_unverified, teacher
+from sweep.data.records import Credit, Solution, Trace
+from sweep.sources import self_filtered, self_generated, self_unverified, teacher
 
-Solutions = Callable[[Sequence[Solution], Sequence[Trace], Sequence[Solution]], list[Solution]]
+Solutions = Callable[
+    [Sequence[Solution], Sequence[Trace], Sequence[Solution], Sequence[Credit]], list[Solution]
+]
 
 
 @dataclass(frozen=True)
 class Source:
-    """solutions: the distinct good solutions; needs_samples: whether the SFT policy must sample first;
-    is_verified: whether a wrong final answer is ever among them."""
+    """solutions: the distinct good solutions; needs: the last stage that they come from (none: D_syn alone);
+    is_verified: whether a wrong final answer is never among them."""
 
     solutions: Solutions
-    needs_samples: bool
+    needs: Literal["none", "samples", "advantages"]
     is_verified: bool
 
 
 SOURCES: dict[str, Source] = {
-    "teacher": Source(teacher.solutions, needs_samples=False, is_verified=True),
-    "self": Source(self_generated.solutions, needs_samples=True, is_verified=True),
-    "self_unverified": Source(self_unverified.solutions, needs_samples=True, is_verified=False),
+    "teacher": Source(teacher.solutions, needs="none", is_verified=True),
+    "self": Source(self_generated.solutions, needs="samples", is_verified=True),
+    "self_unverified": Source(self_unverified.solutions, needs="samples", is_verified=False),
+    "self_filtered": Source(self_filtered.solutions, needs="advantages", is_verified=False),
 }

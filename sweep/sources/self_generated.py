@@ -3,10 +3,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep.data.records import Solution, Trace
+from sweep.data.records import Credit, Solution, Trace
 
 
-def solutions(dsyn: Sequence[Solution], traces: Sequence[Trace], reached: Sequence[Solution]) -> list[Solution]:
+def solutions(
+    dsyn: Sequence[Solution], traces: Sequence[Trace], reached: Sequence[Solution], credits: Sequence[Credit]
+) -> list[Solution]:
     """Distinct correct traces, then distinct correct ends of rollouts, in the order they were drawn.
 
     Two solutions of a problem are the same when their texts are, runs of whitespace aside.
