@@ -1,15 +1,15 @@
 """From a table of runs to the multiplier, its interval, its figure and its page.
 
-    table, read             any table of runs, checked                          -> Table
+    table, outcomes, read   any table of runs, checked                          -> Table
     seeds, resample         seed variance; joint draws of all cell means        -> Draws
     forms, profile, saturating, fit   the laws and how they are fitted          -> FitResult
     chinchilla              the two-variable law                                -> ChinchillaFit
     multiplier, reading     the horizontal shift, as a value or a bound         -> Multiplier
     shape, delta            m(e), bands, parallelism, pooled, Fieller; fast interval
-    validate, design        held-out errors; what to run next
+    validate, width, design held-out errors; what to run next
     verdicts                claims, declared rules, rulings
     figures, diagnostics, style       one function a figure
-    sheets, page, sections, report    tables, and the page that holds all
+    sheet, sheets, page, sections, report   tables, and the page that holds all
     commands, printing, words         the command line as functions, JSON and text
     published               others' tables
     simulate                tables with a known truth

@@ -8,6 +8,7 @@ held_out(path)     -> Validation
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.delta import DeltaInterval, delta_interval
-from analysis.design import NoWidth, Plan, plan
+from analysis.design import Plan, plan
 from analysis.fit import FitResult, fit_shared, interval
 from analysis.forms import FORMS, form
 from analysis.multiplier import Comparison
@@ -25,6 +26,7 @@ from analysis.resample import draws
 from analysis.shape import MultiplierCurve, Shape, multiplier_curve, shape
 from analysis.table import Columns, Table
 from analysis.validate import Validation, validate
+from analysis.width import NoWidth
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,12 @@ def comparison_of(path: str | Path, options: Options, *, law: str | None = None)
 
 def _arms(comparison: Comparison, options: Options) -> list[str]:
     table = comparison.draws.table
-    if options.baseline not in table.arms:
+    if options.baseline not in set(table.runs["arm"]):
         raise ValueError(
             f"{table.path}: baseline {options.baseline!r} is not in the table; its arms are "
             f"{', '.join(table.arms)}; name one with --baseline"
         )
+    table.cells_of(options.baseline)
     arms = list(options.of) or [arm for arm in table.arms if arm != options.baseline]
     if not arms:
         raise ValueError(f"{table.path}: {options.baseline} is the only arm, a multiplier compares two")
@@ -206,15 +209,17 @@ def what_next(
 ) -> tuple[Plan | NoPlan, ...]:
     """A plan an arm; see design.plan. Of all arms of a table, those without a plan say why.
 
+    options.cost is what new runs are priced in; the axis stays the size.
+
     Raises:
         ValueError: an arm that was asked for by name has no plan.
     """
     options = options or Options()
-    comparison = comparison_of(path, options)
+    comparison = comparison_of(path, dataclasses.replace(options, cost=None))
     out: list[Plan | NoPlan] = []
     for arm in _arms(comparison, options):
         try:
-            out.append(plan(comparison, arm, options.baseline, width=width, tell=tell))
+            out.append(plan(comparison, arm, options.baseline, width=width, tell=tell, cost=options.cost))
         except NoWidth as error:
             if arm in options.of:
                 raise

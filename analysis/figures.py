@@ -82,6 +82,7 @@ def _size_name(x_name: str) -> str:
     names = {
         "n_problems": "number of synthetic problems (n_problems)",
         "total_seconds": "training seconds, all stages",
+        "total_flops": "floating-point operations, all stages",
         "total_n_trained_tokens": "trained tokens, all stages",
         "total_n_updates": "updates, all stages",
         "total_n_sampled_tokens": "generated tokens, all stages",

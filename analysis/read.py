@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from analysis.notes import Note, note
-from analysis.table import COSTS, Block, Columns, Table, table_from_runs
+from analysis.outcomes import blocks, codes, unique_small
+from analysis.table import COSTS, Columns, Table, table_from_runs
 
 SWEEP_Y = {"greedy": ("n_correct", "n_test"), "sampled": ("n_correct_sampled", "n_sampled")}
 
@@ -26,7 +25,7 @@ def read(path: str | Path, columns: Columns | None = None, *, is_unpaired: bool 
         path: a folder with runs.parquet, outcomes.parquet and provenance.json, or one .csv or .parquet file.
         columns: names of the columns; for a sweep's folder `y` is "greedy" (default) or "sampled".
         is_unpaired: accept arms that were tested on different problems, and resample each arm's own.
-        x: another axis for the same cells, for example total_seconds.
+        x: another axis for the same cells, for example total_seconds; any column with one number a run.
     Raises:
         ValueError: anything the analysis would otherwise have to guess.
     """
@@ -34,7 +33,7 @@ def read(path: str | Path, columns: Columns | None = None, *, is_unpaired: bool 
     if path.is_dir():
         table = _read_sweep(path, columns, is_unpaired)
     elif path.suffix.lower() in (".csv", ".parquet", ".pq"):
-        table = _read_file(path, columns, is_unpaired)
+        table = _read_file(path, columns, is_unpaired, x)
     elif not path.exists():
         raise ValueError(
             f"{path}: no such file or folder; give the folder that `python -m sweep collect` wrote, "
@@ -54,33 +53,39 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
         raise ValueError(f"{path}: y={y!r} is not kept by a sweep; say --y greedy or --y sampled")
     kept = _wanted_runs(found.runs, columns.filters, path)
     n_correct, n_all = SWEEP_Y[y]
-    costs = [f"{prefix}{cost}" for prefix in ("", "total_") for cost in COSTS]
     size = kept["n_problems"].astype(float)
     runs = kept.assign(size=size, x=size, error=1.0 - kept[n_correct] / kept[n_all])
-    runs = runs[["run", "arm", "size", "x", "seed", "error", "n_test", *(c for c in costs if c in runs)]]
+    runs = runs[["run", "arm", "size", "x", "seed", "error", "n_test", *_costs(runs.columns)]]
     outcomes = pa.Table.from_pandas(found.outcomes, preserve_index=False)
     if len(kept) < len(found.runs):
         outcomes = outcomes.filter(pc.is_in(outcomes["run"], pa.array(kept["run"])))
-    run_codes, run_names = _codes(outcomes["run"])
+    run_codes, run_names = codes(outcomes["run"], "run", str(path))
     places = pd.Index(runs["run"]).get_indexer(pd.Index(run_names))
     if (places < 0).any():
         raise ValueError(
             f"{path}: outcomes hold run {run_names[int(np.argmin(places))]!r} that runs.parquet does not; collect the "
             "table again"
         )
-    problem_codes, problems = _codes(outcomes["problem_id"])
+    problem_codes, problems = codes(outcomes["problem_id"], "problem_id", str(path))
     wrong = _wrong_share(outcomes, y)
-    blocks, notes = _blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
+    matrices, notes = blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
     return table_from_runs(
         runs.drop(columns="run"),
         "outcomes",
-        blocks,
+        matrices,
         x_name="n_problems",
         y_name=f"{y} error",
         path=str(path),
+        is_unpaired=len(matrices) > 1,
         provenance=found.provenance,
         notes=tuple(notes),
     )
+
+
+def _costs(names: Iterable[str], x: str | None = None) -> list[str]:
+    """The columns that say what a run cost, and the one that was asked for as an axis."""
+    known = {f"{prefix}{cost}" for prefix in ("", "total_") for cost in COSTS}
+    return [name for name in names if name in known or name.startswith("total_") or name == x]
 
 
 def _wanted_runs(runs: pd.DataFrame, filters: Mapping[str, str], path: Path) -> pd.DataFrame:
@@ -104,8 +109,8 @@ def _wrong_share(outcomes: pa.Table, y: str) -> np.ndarray:
     return (1.0 - outcomes["n_correct_sampled"].to_numpy() / n_sampled).astype(np.float32)
 
 
-def _read_file(path: Path, columns: Columns, is_unpaired: bool) -> Table:
-    data = _arrow(path, columns)
+def _read_file(path: Path, columns: Columns, is_unpaired: bool, x: str | None) -> Table:
+    data = _arrow(path, columns, x)
     have = data.column_names
     for name in (columns.arm, columns.x):
         if name not in have:
@@ -121,11 +126,11 @@ def _read_file(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     if data[y].null_count:
         raise ValueError(f"{path}: {y} is missing in {data[y].null_count} of {len(data)} rows; fill or drop them")
     if columns.problem in have:
-        return _from_outcomes(data, y, columns, is_unpaired, str(path))
-    return _from_rows(data, y, columns, str(path))
+        return _from_outcomes(data, y, columns, is_unpaired, str(path), x)
+    return _from_rows(data, y, columns, is_unpaired, str(path), x)
 
 
-def _arrow(path: Path, columns: Columns) -> pa.Table:
+def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
     """The file with text columns as dictionaries, which keeps ten million rows small."""
     if not path.exists():
         raise ValueError(f"{path}: no such file; give a .csv or .parquet file with a row a run or a row an outcome")
@@ -145,6 +150,7 @@ def _arrow(path: Path, columns: Columns) -> pa.Table:
                 columns.n_test,
                 columns.stderr,
                 *columns.filters,
+                *_costs(schema.names, x),
                 *([columns.y] if columns.y else ("is_correct", "n_correct", "error")),
             }
             data = pa.parquet.read_table(
@@ -167,51 +173,59 @@ def _arrow(path: Path, columns: Columns) -> pa.Table:
     return data
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
-    """(n_rows,) integer code of each value, and the values."""
-    if column.null_count:
-        raise ValueError(f"{column.null_count} rows lack a value that identifies them; fill or drop these rows")
-    whole = column.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.unify_dictionaries().combine_chunks() if whole.num_chunks != 1 else whole.chunk(0)
-    encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    return encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
-
-
-def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str) -> Table:
-    arm_codes, arms = _codes(data[columns.arm])
-    size_codes, sizes = _codes(data[columns.x])
-    seed_codes, seeds = (
-        _codes(data[columns.seed]) if columns.seed in data.column_names else (np.zeros(len(data), dtype=np.int32), [0])
-    )
+def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
+    arm_codes, arms = codes(data[columns.arm], columns.arm, path)
+    size_codes, sizes = codes(data[columns.x], columns.x, path)
+    seed_codes, seeds = np.zeros(len(data), dtype=np.int32), [0]
+    if columns.seed in data.column_names:
+        seed_codes, seeds = codes(data[columns.seed], columns.seed, path)
     flat = (arm_codes.astype(np.int64) * len(sizes) + size_codes) * len(seeds) + seed_codes
-    run_keys, run_of_row = _unique_small(flat, len(arms) * len(sizes) * len(seeds))
+    run_keys, run_of_row = unique_small(flat, len(arms) * len(sizes) * len(seeds))
     runs = pd.DataFrame(
         {
             "arm": [str(arms[key // (len(sizes) * len(seeds))]) for key in run_keys],
-            "size": [float(sizes[key // len(seeds) % len(sizes)]) for key in run_keys],
+            "size": _numbers(pd.Series([sizes[key // len(seeds) % len(sizes)] for key in run_keys]), columns.x, path),
             "seed": [seeds[key % len(seeds)] for key in run_keys],
         }
     )
     wrong = _as_error(data[y], y, columns, path).astype(np.float32)
-    problem_codes, problems = _codes(data[columns.problem])
-    blocks, notes = _blocks(run_of_row, problem_codes, wrong, runs, problems, is_unpaired, path)
+    if not (wrong.min() >= 0 and wrong.max() <= 1):
+        odd = int(np.argmax(~((wrong >= 0) & (wrong <= 1))))
+        raise ValueError(f"{path}: {y} must be 0/1, true/false or a share in [0, 1], row {odd} is {data[y][odd]}")
+    problem_codes, problems = codes(data[columns.problem], columns.problem, path)
+    matrices, notes = blocks(run_of_row, problem_codes, wrong, runs, problems, is_unpaired, path)
     n_test = np.bincount(run_of_row, minlength=len(runs))
     runs = runs.assign(
         x=runs["size"],
         n_test=n_test,
         error=np.bincount(run_of_row, weights=wrong, minlength=len(runs)) / n_test,
+        **{name: _one_a_run(data[name], name, run_of_row, len(runs), path) for name in _costs(data.column_names, x)},
     )
-    return table_from_runs(runs, "outcomes", blocks, x_name=columns.x, y_name="error", path=path, notes=tuple(notes))
+    return table_from_runs(
+        runs, "outcomes", matrices, x_name=columns.x, path=path, is_unpaired=len(matrices) > 1, notes=tuple(notes)
+    )
 
 
-def _unique_small(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
-    """np.unique with the inverse, without a sort where the keys are few."""
-    if n_keys > 10_000_000:
-        return np.unique(keys, return_inverse=True)
-    is_there = np.bincount(keys, minlength=n_keys) > 0
-    place = np.cumsum(is_there) - 1
-    return np.flatnonzero(is_there), place[keys]
+def _one_a_run(column: pa.ChunkedArray, name: str, run_of_row: np.ndarray, n_runs: int, path: str) -> np.ndarray:
+    """(n_runs,) a cost that stands in every row of its run."""
+    values = _numbers(column.to_pandas(), name, path).to_numpy(float)
+    out = np.empty(n_runs)
+    out[run_of_row] = values
+    if not np.array_equal(out[run_of_row], values, equal_nan=True):
+        raise ValueError(f"{path}: {name} differs between rows of one run; a cost stands for the whole run")
+    return out
+
+
+def _numbers(values: pd.Series, name: str, path: str) -> pd.Series:
+    """The values as floats; text is refused, an empty cell is nan."""
+    numbers = pd.to_numeric(values, errors="coerce").astype(float)
+    odd = numbers.isna() & values.notna()
+    if odd.any():
+        raise ValueError(
+            f"{path}: {name} is not a finite number in {int(odd.sum())} of {len(values)} rows, the first is "
+            f"{values[odd].iloc[0]!r}; numbers were expected"
+        )
+    return numbers
 
 
 def _as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> np.ndarray:
@@ -234,14 +248,14 @@ def _as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> n
     return 1.0 - values if y_is == "accuracy" else values
 
 
-def _from_rows(data: pa.Table, y: str, columns: Columns, path: str) -> Table:
+def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
     frame = data.to_pandas()
     is_counts = y == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
     if is_counts and columns.n_test not in frame:
         raise ValueError(
             f"{path}: {y} needs a column {columns.n_test!r} with the number of test problems; name yours with --n-test"
         )
-    size = pd.to_numeric(frame[columns.x], errors="coerce").astype(float)
+    size = _numbers(frame[columns.x], columns.x, path)
     runs = pd.DataFrame(
         {
             "arm": frame[columns.arm].astype(str),
@@ -267,67 +281,14 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, path: str) -> Table:
             if not (stderr > 0).all():
                 raise ValueError(f"{path}: {columns.stderr} must be positive in every row; drop it to use residuals")
             runs = runs.assign(stderr=stderr)
-    costs = [name for name in frame if name.startswith("total_") or name in COSTS]
-    runs = runs.assign(**{name: frame[name] for name in costs})
-    return table_from_runs(runs, "counts" if is_counts else "errors", x_name=columns.x, path=path)
-
-
-def _blocks(
-    run_of_row: np.ndarray,
-    problem_of_row: np.ndarray,
-    wrong: np.ndarray,
-    runs: pd.DataFrame,
-    problems: Sequence[Any],
-    is_unpaired: bool,
-    path: str,
-) -> tuple[tuple[Block, ...], list[Note]]:
-    """One block where all runs saw the same problems, else one block an arm, on request.
-
-    Raises:
-        ValueError: a (run, problem) stands twice; runs of one arm, or of two arms unless asked, differ.
-    """
-    n_runs, n_problems = len(runs), len(problems)
-    matrix = np.full(n_runs * n_problems, np.nan, dtype=np.float32)
-    flat = run_of_row.astype(np.int64) * n_problems + problem_of_row
-    matrix[flat] = wrong
-    is_known = ~np.isnan(matrix)
-    if int(is_known.sum()) < len(flat):
-        _refuse_duplicates(flat, n_problems, runs, problems, path)
-    is_known, matrix = is_known.reshape(n_runs, n_problems), matrix.reshape(n_runs, n_problems)
-    if is_known.all():
-        return (Block(np.arange(n_runs), matrix),), []
-    arms = runs["arm"].to_numpy(str)
-    blocks = []
-    for arm in sorted(set(arms.tolist())):
-        rows = np.flatnonzero(arms == arm)
-        seen = is_known[rows]
-        if not (seen == seen[0]).all():
-            odd = rows[int(np.argmax((seen != seen[0]).any(axis=1)))]
-            raise ValueError(
-                f"{path}: the runs of arm {arm!r} were not tested on the same problems: size="
-                f"{runs['size'][odd]:g} seed={runs['seed'][odd]} has {int(is_known[odd].sum())} of them, "
-                f"size={runs['size'][rows[0]]:g} seed={runs['seed'][rows[0]]} has {int(seen[0].sum())}; "
-                "evaluate every run on one test set"
-            )
-        blocks.append(Block(rows, np.ascontiguousarray(matrix[np.ix_(rows, np.flatnonzero(seen[0]))])))
-    if not is_unpaired:
-        sizes = ", ".join(f"{arms[block.rows[0]]} on {block.errors.shape[1]}" for block in blocks)
+    runs = runs.assign(**{name: _numbers(frame[name], name, path) for name in _costs(frame, x)})
+    if is_counts and not is_unpaired and runs["n_test"].nunique() > 1:
+        found = ", ".join(f"{arm} {n:g}" for arm, n in runs.groupby("arm")["n_test"].first().items())
         raise ValueError(
-            f"{path}: the arms were tested on different problems ({sizes}); paired intervals need one "
-            "test set; say --unpaired to resample each arm's problems by themselves"
+            f"{path}: runs were tested on {runs['n_test'].min():g} to {runs['n_test'].max():g} problems (first of each "
+            f"arm: {found}), so not all on the same; evaluate every run on one test set, or say --unpaired if the arms "
+            "had test sets of their own"
         )
-    return tuple(blocks), [note("unpaired", "arms were tested on different problems: nothing cancels between them")]
-
-
-def _refuse_duplicates(
-    flat: np.ndarray, n_problems: int, runs: pd.DataFrame, problems: Sequence[Any], path: str
-) -> None:
-    values, counts = np.unique(flat, return_counts=True)
-    first = int(values[np.argmax(counts > 1)])
-    run = runs.iloc[first // n_problems]
-    raise ValueError(
-        f"{path}: {int((counts > 1).sum())} duplicate (arm, size, seed, problem) rows, the first "
-        f"arm={run['arm']} size={run['size']:g} seed={run['seed']} problem={problems[first % n_problems]}; "
-        "each outcome stands once: remove the repetitions, or name the column that tells them apart "
-        "with --seed-column"
+    return table_from_runs(
+        runs, "counts" if is_counts else "errors", x_name=columns.x, path=path, is_unpaired=is_unpaired
     )

@@ -20,6 +20,7 @@ from analysis.printing import shape_text
 from analysis.reading import Multiplier
 from analysis.resample import draws
 from analysis.shape import multiplier_curve, shape
+from analysis.sheet import Sheet
 from analysis.table import COSTS
 from analysis.validate import Validation, held_out
 
@@ -61,7 +62,7 @@ class Study:
         svg = (self.out / f"{name}.svg").read_text(encoding="utf-8")
         return page.figure(svg[svg.index("<svg") :], caption, name)
 
-    def sheet(self, sheet: sheets.Sheet) -> str:
+    def sheet(self, sheet: Sheet) -> str:
         self.written += sheet.write(self.out)
         return sheet.html()
 
@@ -171,23 +172,30 @@ def controls(study: Study) -> page.Section:
 def costs(study: Study) -> page.Section | None:
     """The same multiplier with what a run and all its upstream stages cost on the axis."""
     table = study.first.draws.table
-    columns = [f"total_{cost}" for cost in COSTS if f"total_{cost}" in table.runs]
-    ready = [name for name in columns if (table.runs.loc[table.runs["x"] > 0, name] > 0).all() and name != table.x_name]
-    if not ready or not study.arms:
+    trained = table.runs[table.runs["x"] > 0]
+    spent = {
+        name: {arm for arm, rows in trained.groupby("arm") if (rows[name] > 0).all()}
+        for cost in COSTS
+        if (name := f"total_{cost}") in table.runs and name != table.x_name
+    }
+    if not any(spent.values()) or not study.arms:
         return None
-    results, pictures = {}, []
-    for name in ready:
+    results: dict[str, list[Multiplier | None]] = {}
+    pictures = []
+    for name, spenders in spent.items():
+        if study.baseline not in spenders:
+            results[name] = [None] * len(study.arms)
+            continue
         drawn = draws(table.with_x(name), study.options.n_draws, study.options.seed)
         comparison = Comparison(drawn, level=study.options.level, law=study.options.law)
-        results[name] = [comparison.headline(arm, study.baseline) for arm in study.arms]
-        if name == ready[0]:
-            shifts = [one for one in results[name] if one.arm in study.main]
-            picture = figures.error_against_n_problems(
-                comparison, study.baseline, shifts, [study.baseline, *study.main]
-            )
+        results[name] = [comparison.headline(arm, study.baseline) if arm in spenders else None for arm in study.arms]
+        if not pictures:
+            shifts = [one for one in results[name] if one is not None and one.arm in study.main]
+            shown = [arm for arm in (study.baseline, *study.main) if arm in spenders]
+            picture = figures.error_against_n_problems(comparison, study.baseline, shifts, shown)
             caption = f"Test error against {name}: a run and all its upstream stages, each counted once."
             pictures.append(study.figure(picture, "error_against_cost", caption))
-    sheet = sheets.cost_sheet(study.results[study.first_name], results, study.baseline)
+    sheet = sheets.cost_sheet(study.results[study.first_name], results, study.baseline, spent)
     text = (
         f"A multiplier above 1 here means that the arm reaches the error with less of the cost than {study.baseline}. "
         "Pretraining of the base model and evaluation are not counted."
@@ -223,14 +231,14 @@ def how(study: Study) -> page.Section:
     """The checklist of what was fitted, and every note."""
     drawn, cells = study.first.draws, study.first.draws.table.cells
     law = study.options.law
-    sheet = sheets.Sheet(
+    sheet = Sheet(
         "checklist",
         "What was fitted, and how.",
         ("item", "value"),
         (
             (
                 "form",
-                f"{law}" + (" (power with floor where both arms have 5 sizes, else power)" if law == "auto" else ""),
+                f"{law}" + (" (with floor where both arms have 5 sizes and it could matter, else power)" if law == "auto" else ""),
             ),
             (
                 "objective",
@@ -254,7 +262,7 @@ def how(study: Study) -> page.Section:
                 f"{drawn.seeds.phi_shared:.3g} of it common to the runs of a seed",
             ),
             ("test problems", f"{int(cells['n_test'].min()):,}" if "n_test" in cells else "not known"),
-            ("chosen on the test set", "nothing by this analysis: the law follows from the number of sizes"),
+            ("chosen on the test set", "nothing by this analysis: the law follows from sizes and noise, not from how well it fits"),
         ),
     )
     notes = sorted_notes(one for found in study.results.values() for m in found for one in m.notes)
@@ -272,7 +280,7 @@ def made(study: Study) -> page.Section:
         tuple(str(one.get(name, "not recorded")) for name in ("what", "on", "n_configurations", "chosen"))
         for one in record.get("tuning", [])
     )
-    sheet = sheets.Sheet("tuning", "What was tuned on what.", ("what", "on", "configurations tried", "chosen"), rows)
+    sheet = Sheet("tuning", "What was tuned on what.", ("what", "on", "configurations tried", "chosen"), rows)
     looks = record.get("n_test_looks")
     dirty = " with uncommitted changes" if record.get("is_dirty") else ""
     versions = "\n".join(f"{name} {version}" for name, version in sorted(dict(record.get("versions", {})).items()))

@@ -71,7 +71,9 @@ def seed_noise(table: Table) -> SeedNoise:
     total = between[many] / unit[many] ** 2
     ratio = total - within_seed_variance(table)[many] / unit[many] ** 2
     phi, df = max(0.0, float(np.average(ratio, weights=dof))), float(dof.sum())
-    shared, df_shared, notes = _shared(table, unit, float(np.average(total, weights=dof)), phi)
+    # counts: phi is only what exceeds the test noise that the seeds themselves tell of, and caps nothing
+    total = float(np.average(total, weights=dof))
+    shared, df_shared, notes = _shared(table, unit, total, total if table.kind == "counts" else phi)
     alone = sorted(set(cells.loc[(n_seeds == 1) & (cells["x"] > 0), "arm"]))
     if alone:
         text = f"one training run a cell in {', '.join(alone)}: seed variance is borrowed from the other arms"
@@ -81,8 +83,8 @@ def seed_noise(table: Table) -> SeedNoise:
     return SeedNoise(max(phi, shared), shared, df, df_shared, notes)
 
 
-def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:
-    """phi_shared, its degrees of freedom and a note, from products of one seed's deviations at different sizes.
+def _shared(table: Table, unit: np.ndarray, total: float, cap: float) -> tuple[float, float, tuple[Note, ...]]:
+    """phi_shared, at most `cap`, its degrees of freedom and notes: from products of a seed's deviations at two sizes.
 
     Deviations are from the cell's mean, so a product has expectation phi_shared (S - 1)/S; with independent runs its
     standard deviation is about total (S - 1)/S. An estimate below Z_SHARED of these is taken as 0, since a laxer test
@@ -109,11 +111,11 @@ def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[f
     shrink = float(1 - 1 / n_seeds[used].mean())
     estimate = float((sums**2 - squares).sum() / 2 / n_pairs / shrink)
     z = estimate / (total / np.sqrt(n_pairs * shrink))
-    if z <= (Z_SHARED if df >= FEW_CLUSTERS else 0.0):
+    if z <= (Z_SHARED if df >= FEW_CLUSTERS else 0.0) or cap <= 0:
         return 0.0, np.inf, notes
-    share = estimate / max(phi, estimate)
-    text = f"runs of one seed move together over sizes ({share:.0%} of the seed variance): one cluster"
-    return estimate, df, (note("seed_clusters", text), *notes)
+    shared = min(estimate, cap)
+    text = f"runs of one seed move together over sizes ({shared / cap:.0%} of the seed variance): one cluster"
+    return shared, df, (note("seed_clusters", text), *notes)
 
 
 def seed_clusters(table: Table, rows: np.ndarray) -> tuple[np.ndarray, int]:

@@ -1,104 +1,19 @@
-"""The report's tables: each made once as a Sheet and written as CSV, LaTeX and HTML from the same cells."""
+"""The report's tables: one function a table."""
 
 from __future__ import annotations
 
-import csv
-import html
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from analysis.fit import interval
 from analysis.multiplier import Comparison
 from analysis.reading import Multiplier
+from analysis.sheet import Sheet
 from analysis.style import in_order
 from analysis.validate import Validation, rmsle_at
 from analysis.verdicts import Difference
 from analysis.words import FAR, KINDS, beyond_text, count, error_text, interval_text, multiplier_text, times
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table as text.
-
-    Args:
-        name: stem of its files.
-        caption: what it shows, one sentence.
-        columns, rows: header and cells; a cell is text as the reader sees it.
-        raw: the same rows with plain numbers, for the CSV; None writes the text.
-        raw_columns: header of `raw`.
-    """
-
-    name: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    raw_columns: tuple[str, ...] | None = None
-    raw: tuple[tuple[object, ...], ...] | None = None
-
-    def csv(self) -> str:
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(self.raw_columns or self.columns)
-        writer.writerows(self.raw if self.raw is not None else self.rows)
-        return out.getvalue()
-
-    def latex(self) -> str:
-        """A booktabs tabular, ready for \\input."""
-        lines = [
-            f"% {self.caption}",
-            "\\begin{tabular}{" + "l" * len(self.columns) + "}",
-            "\\toprule",
-            " & ".join(map(_latex, self.columns)) + " \\\\",
-            "\\midrule",
-            *(" & ".join(map(_latex, row)) + " \\\\" for row in self.rows),
-            "\\bottomrule",
-            "\\end{tabular}",
-        ]
-        return "\n".join(lines) + "\n"
-
-    def html(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
-        return (
-            f'<table id="table-{self.name}"><caption>{html.escape(self.caption)}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
-
-    def write(self, folder: Path) -> list[Path]:
-        """name.csv and name.tex in the folder."""
-        paths = [folder / f"{self.name}.csv", folder / f"{self.name}.tex"]
-        for path, text in zip(paths, (self.csv(), self.latex()), strict=True):
-            path.write_text(text, encoding="utf-8")
-        return paths
-
-
-_LATEX = {
-    "\\": "\\textbackslash{}",
-    "&": "\\&",
-    "%": "\\%",
-    "_": "\\_",
-    "#": "\\#",
-    "$": "\\$",
-    "^": "\\^{}",
-    "≥": "$\\geq$",
-    "≤": "$\\leq$",
-    "×": "$\\times$",
-    "∞": "$\\infty$",
-    "−": "$-$",
-    "⁶": "$^6$",
-    "<": "$<$",
-    ">": "$>$",
-    "±": "$\\pm$",
-    "~": "\\textasciitilde{}",
-}
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
 def multiplier_sheet(
@@ -161,17 +76,36 @@ def _beyond(m: Multiplier, validation: Validation | None) -> str:
     return f" ({text})"
 
 
-def cost_sheet(data: Sequence[Multiplier], by_cost: dict[str, list[Multiplier]], baseline: str) -> Sheet:
-    """The data multiplier and the multiplier of each cost, an arm a row."""
+def cost_sheet(
+    data: Sequence[Multiplier],
+    by_cost: Mapping[str, Sequence[Multiplier | None]],
+    baseline: str,
+    spent: Mapping[str, Collection[str]],
+) -> Sheet:
+    """The data multiplier and the multiplier of each cost, an arm a row; who spends nothing is said.
+
+    Args:
+        by_cost: column -> a multiplier an arm, None where the arm or the baseline spends nothing.
+        spent: column -> the arms that spend some of it in every run.
+    """
+
+    def cell(name: str, arm: str, m: Multiplier | None) -> str:
+        if m is not None:
+            return multiplier_text(m)
+        return f"{arm if baseline in spent[name] else baseline} has runs that spend none"
+
     columns = ("arm", "in problems", *(f"in {name}" for name in by_cost))
     rows = tuple(
-        (m.arm, multiplier_text(m), *(multiplier_text(found[i]) for found in by_cost.values()))
+        (m.arm, multiplier_text(m), *(cell(name, m.arm, found[i]) for name, found in by_cost.items()))
         for i, m in enumerate(data)
     )
     raw_columns = ("arm", "cost", "multiplier", "ci_low", "ci_high", "bound", "kind")
     every = [("n_problems", data), *by_cost.items()]
     raw = tuple(
-        (m.arm, name, m.multiplier, m.ci_low, m.ci_high, m.bound, m.kind) for name, found in every for m in found
+        (m.arm, name, m.multiplier, m.ci_low, m.ci_high, m.bound, m.kind)
+        for name, found in every
+        for m in found
+        if m is not None
     )
     caption = f"What one unit of the arm is worth in units of {baseline}, in problems and in what the runs cost."
     return Sheet("cost", caption, columns, rows, raw_columns, raw)

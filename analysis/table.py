@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.notes import Note
 
 Kind = Literal["outcomes", "counts", "errors"]
-COSTS = ("seconds", "n_updates", "n_trained_tokens", "n_sampled_tokens")
+COSTS = ("seconds", "flops", "n_updates", "n_trained_tokens", "n_sampled_tokens")
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,16 @@ class Table:
     @cached_property
     def reference_error(self) -> float | None:
         """Mean error at zero synthetic data (the model before any arm), where it was measured."""
-        at_zero = self.cells.loc[self.cells["x"] == 0, "error"]
+        at_zero = self.cells.loc[self.cells["size"] == 0, "error"]
         return float(at_zero.mean()) if len(at_zero) else None
 
     def cells_of(self, arm: str) -> np.ndarray:
         """Positions in `cells` of the arm's positive sizes, from the smallest size up."""
+        if arm not in self.arms and arm in set(self.runs["arm"]):
+            raise ValueError(
+                f"{self.path}: {self.x_name} is 0 in every run of {arm}, so it has no curve on that axis; "
+                f"the arms that have one are {', '.join(self.arms) or 'none'}"
+            )
         if arm not in self.arms:
             raise ValueError(f"{self.path}: arm {arm!r} is not in the table; its arms are {', '.join(self.arms)}")
         return self._cells_by_arm[arm]
@@ -177,10 +182,10 @@ def _check_numbers(runs: pd.DataFrame, path: str) -> None:
         values = runs[name].to_numpy(float)
         bad = ~np.isfinite(values)
         if bad.any():
-            one = runs[bad].iloc[0]
+            one, what = runs[bad].iloc[0], "the size" if name == "x" else name
             raise ValueError(
-                f"{path}: {name} is not a finite number in {int(bad.sum())} of {len(runs)} rows, the "
-                f"first arm={one['arm']} size={one['size']} seed={one['seed']}; fill or drop these rows"
+                f"{path}: {what} is not a finite number in {int(bad.sum())} of {len(runs)} rows, the first "
+                f"arm={one['arm']} size={one['size']} seed={one['seed']}; fill or drop these rows"
             )
     if (runs["x"] < 0).any():
         raise ValueError(

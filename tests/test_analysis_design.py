@@ -11,12 +11,13 @@ import pytest
 from analysis_tables import SIZES, exact, long_frame, outcomes
 
 from analysis import commands
-from analysis.design import Design, _Model, plan
+from analysis.design import plan
 from analysis.multiplier import Comparison
 from analysis.resample import draws
 from analysis.simulate import power
 from analysis.table import Table
 from analysis.validate import rmsle_at, validate
+from analysis.width import Design, Width
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 
@@ -38,7 +39,7 @@ def test_a_plan_reaches_its_target_and_names_the_new_cells() -> None:
     assert [one.cost for one in reaching] == sorted(one.cost for one in reaching)
     by_seeds = next(one for one in found.options if one.what.endswith("seeds") and "," not in one.what)
     fresh = ",".join(map(str, range(2, by_seeds.design.n_seeds)))
-    assert by_seeds.overrides == (f"n_problems=128,256,512,1024,2048 seed={fresh}",)
+    assert by_seeds.overrides == (f"arm=sft,rft n_problems=128,256,512,1024,2048 seed={fresh}",)
     n_more = by_seeds.design.n_seeds - 2
     assert by_seeds.n_new_runs == 10 * n_more
     assert by_seeds.cost == pytest.approx(2 * n_more * 0.1 * SIZES[:5].sum(), rel=1e-6)
@@ -56,7 +57,7 @@ def test_more_test_problems_cost_no_runs() -> None:
 def test_the_predicted_width_is_the_simulated_one() -> None:
     # predict 6 seeds and 2,400 problems from 3 seeds and 600, then run that study 25 times
     small = compared(outcomes(LAWS, n_seeds=3, n_problems=600, seed_sd=0.01), 2000)
-    predicted = _Model(small, "RFT", "SFT").se(Design(tuple(SIZES), 6, 2400))
+    predicted = Width(small, "RFT", "SFT").se(Design(tuple(SIZES), 6, 2400))
     found = []
     for seed in range(25):
         one = compared(outcomes(LAWS, n_seeds=6, n_problems=2400, seed_sd=0.01, seed=seed), 100)

@@ -20,7 +20,7 @@ from analysis.read import read
 from analysis.reading import Multiplier
 from analysis.report import write_figures, write_report
 from analysis.resample import draws
-from analysis.sheets import Sheet
+from analysis.sheet import Sheet
 from analysis.simulate import power
 from analysis.words import count, multiplier_text, times
 

@@ -116,7 +116,7 @@ def test_bad_rows_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
         (counts.drop(columns="n_test"), "n_correct needs a column 'n_test'"),
         (errors.drop(columns="arm"), "no column 'arm'; the columns are n_problems, seed, error"),
         (errors.drop(columns="error"), "no outcome column"),
-        (changed(errors, n_problems="many"), "x is not a finite number"),
+        (changed(errors, n_problems="many"), "n_problems is not a finite number in 16 of 16 rows, the first is 'many'"),
         (errors.iloc[:0], "no rows left to read"),
     ]
     for one, message in cases:
