@@ -91,7 +91,9 @@ def train(exp: Exp) -> Stage:
         parents["samples"] = samples(exp)
     if "advantages" in needs:
         parents["advantages"] = advantages(exp)
-    identity = {"method": asdict(exp.method), "source": asdict(exp.source), "dataset": _data(exp), **_point(exp)}
+    read = ("name", "optim", *method.dials)
+    config = {name: value for name, value in asdict(exp.method).items() if name in read}
+    identity = {"method": config, "source": asdict(exp.source), "dataset": _data(exp), **_point(exp)}
     return _stage("train", identity, parents, exp)
 
 

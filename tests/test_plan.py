@@ -77,6 +77,12 @@ def test_an_entropy_matched_control_evaluates_the_sft_policy_beside_the_run_it_m
     assert end.parents["matched"].key == matched.runs[0].evaluate.key
 
 
+def test_a_dial_that_a_method_does_not_read_leaves_its_runs_as_they_are() -> None:
+    for arm in ("dpo", "rft", "sft_more"):
+        assert kinds_that_differ("method.pit_rule=first_below", arm=arm) == set()
+    assert kinds_that_differ("method.pit_rule=first_below", arm="random_step_dpo") == {"train", "evaluate"}
+
+
 def test_plain_sft_is_the_reference_itself_and_not_trained_twice() -> None:
     assert keys(planned("arm=sft"), "train") == set()
 

@@ -20,6 +20,7 @@ class Method:
     """rows: what is trained on; start: the weights it starts from; needs: the stage that its mistakes
     come from (none: solutions alone; samples: wrong traces; advantages: wrong traces with q_values).
 
+    dials: the fields of MethodConfig that it reads beside name and optim; no other enters a stage's key.
     entropy_of: this is no training but the SFT policy itself, sampled at the temperature at which its
     entropy is that of the method named, which has all its settings."""
 
@@ -27,18 +28,22 @@ class Method:
     start: Literal["base", "sft"]
     needs: Literal["none", "samples", "advantages"]
     is_preference: bool
+    dials: tuple[str, ...] = ()
     entropy_of: str | None = None
 
+
+WHOLE = ("beta", "max_pairs_per_problem")
+STEP = (*WHOLE, "pit_rule", "pit_threshold", "no_pit", "chosen_rule", "chosen_span", "rejected_span")
 
 METHODS: dict[str, Method] = {
     "sft": Method(sft.rows, start="base", needs="none", is_preference=False),
     "sft_more": Method(sft.rows, start="sft", needs="none", is_preference=False),
-    "dpo": Method(dpo.pairs, start="sft", needs="samples", is_preference=True),
-    "step_dpo": Method(step_dpo.pairs, start="sft", needs="advantages", is_preference=True),
-    "random_step_dpo": Method(random_step_dpo.pairs, start="sft", needs="advantages", is_preference=True),
-    "distant_dpo": Method(distant_dpo.pairs, start="sft", needs="samples", is_preference=True),
+    "dpo": Method(dpo.pairs, start="sft", needs="samples", is_preference=True, dials=WHOLE),
+    "distant_dpo": Method(distant_dpo.pairs, start="sft", needs="samples", is_preference=True, dials=WHOLE),
+    "step_dpo": Method(step_dpo.pairs, start="sft", needs="advantages", is_preference=True, dials=STEP),
+    "random_step_dpo": Method(random_step_dpo.pairs, start="sft", needs="advantages", is_preference=True, dials=STEP),
+    "chosen_sft": Method(chosen_sft.rows, start="sft", needs="advantages", is_preference=False, dials=STEP),
     "entropy_matched": Method(
-        step_dpo.pairs, start="sft", needs="advantages", is_preference=True, entropy_of="step_dpo"
+        step_dpo.pairs, start="sft", needs="advantages", is_preference=True, dials=STEP, entropy_of="step_dpo"
     ),
-    "chosen_sft": Method(chosen_sft.rows, start="sft", needs="advantages", is_preference=False),
 }
