@@ -5,6 +5,7 @@
     status              what of the grid is built, missing or corrupted                         [--json]
     compare             correct counts of validation runs beside what differs between them      [--json]
     collect             one table of the grid's finished runs   [--out DIR] [--allow-mixed-code]
+                        [--from wandb ENTITY/PROJECT] from there, of a grid or of all that is there
     logs KEY            what a stage printed (exec.store=FOLDER for another store)
     cancel, retry       a SLURM submission's jobs; what failed of it
     gc                  artifacts that no experiment reaches, a dry run without [--delete]
@@ -22,6 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hydra
@@ -38,9 +40,11 @@ from sweep.launchers.compose import grid, leaves, resolved
 from sweep.launchers.gc import gc_command
 from sweep.launchers.local import label
 from sweep.launchers.plugins import errors_raised, refusal, register
-from sweep.launchers.watch import cancel_command, retry_command, states, told
+from sweep.launchers.slurm import retry_command
+from sweep.launchers.watch import cancel_command, states, told
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
 from sweep.results import collect, comparison, write_table
+from sweep.wandb_runs import fetch
 
 CONF = str(Path(__file__).parents[1] / "conf")
 ConfigStore.instance().store("schema", LeafConfig)
@@ -151,13 +155,23 @@ def show_log(words: list[str]) -> int:
 
 
 def collect_table(words: list[str]) -> int:
-    options, overrides = _options(words, out=True, allow_mixed_code=True)
-    the_plan, exec = _plan(overrides)
-    runs: list[tuple[Any, Any]] = [(run.leaf.exp, run.evaluate) for run in the_plan.runs]
-    runs += [(None, stage) for _, stage in the_plan.base_evaluations]
-    table = collect(runs, Store(exec.store), is_mixed_code_allowed=options.allow_mixed_code)
+    options, overrides = _options(words, out=True, allow_mixed_code=True, origin=True)
+    kind, project = options.origin or ("store", "")
+    if kind not in ("store", "wandb"):
+        raise ValueError(f"--from {kind}: expected --from wandb ENTITY/PROJECT")
+    the_plan, exec, runs = None, Exec(sweep_name=project.split("/")[-1]), []
+    if kind == "store" or overrides:
+        the_plan, exec = _plan(overrides)
+        runs = [(run.leaf.exp, run.evaluate) for run in the_plan.runs]
+        runs += [(None, stage) for _, stage in the_plan.base_evaluations]
+    with TemporaryDirectory() as scratch:
+        store = Store(exec.store if kind == "store" else scratch)
+        if kind == "wandb":
+            stages = fetch(project, store, [stage.key for _, stage in runs] or None)
+            runs = runs or [(None, stage) for stage in stages]
+        table = collect(runs, store, is_mixed_code_allowed=options.allow_mixed_code)
     folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
-    write_table(table, folder, _provenance(overrides, the_plan, exec))
+    write_table(table, folder, _provenance(words, overrides, the_plan, exec))
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
     return 0
 
@@ -193,6 +207,8 @@ def _options(words: list[str], **flags: bool) -> tuple[argparse.Namespace, list[
         parser.add_argument("--json", action="store_true")
     if "out" in flags:
         parser.add_argument("--out")
+    if "origin" in flags:
+        parser.add_argument("--from", dest="origin", nargs=2, metavar=("wandb", "ENTITY/PROJECT"))
     if "allow_mixed_code" in flags:
         parser.add_argument("--allow-mixed-code", action="store_true")
     options, overrides = parser.parse_known_args(words)
@@ -252,18 +268,20 @@ def _gpu_hours(seconds: Sequence[float | None], kind: str, known: Sequence[Manif
     return f", {sum(s for s in seconds if s) * n_gpus / 3600:.1f} GPU-hours" if n_gpus else ""
 
 
-def _provenance(overrides: Sequence[str], the_plan: Plan, exec: Exec) -> dict[str, Any]:
+def _provenance(words: Sequence[str], overrides: Sequence[str], the_plan: Plan | None, exec: Exec) -> dict[str, Any]:
     from sweep.launchers.execute import git
 
-    first = the_plan.runs[0].leaf
     tuning = Path(CONF).parent / "analysis" / "tuning.json"
     said = json.loads(tuning.read_text()).get(exec.sweep_name, {}) if tuning.exists() else {}
     return {
-        "commands": [f"python -m sweep -m {' '.join(overrides)}", f"python -m sweep collect -m {' '.join(overrides)}"],
+        "commands": [
+            *([f"python -m sweep -m {' '.join(overrides)}"] if the_plan else []),
+            f"python -m sweep collect {' '.join(words)}",
+        ],
         "git_commit": git().get("commit"),
         "is_dirty": git().get("is_dirty", False),
         "experiment": exec.sweep_name,
-        "config": asdict(first.exp),
+        "config": asdict(the_plan.runs[0].leaf.exp) if the_plan else {},
         "tuning": said.get("tuning", []),
         "n_test_looks": said.get("n_test_looks"),
     }

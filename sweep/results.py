@@ -56,7 +56,8 @@ def collect(runs: Sequence[tuple[Exp | None, Stage]], store: Store, *, is_mixed_
     """The table of finished runs.
 
     Args:
-        runs: (identity, evaluate stage) of each run; identity None marks the base model's own evaluation.
+        runs: (identity, evaluate stage) of each run; identity None for the base model's own evaluation, and where no
+            grid was composed: the table's config is then what its stages know of it.
     Raises:
         ValueError: a run is not built, two rows are the same (arm, n_problems, seed), the runs were made
             by different code, or they were not tested on the same problems; the runs are named.
@@ -119,23 +120,34 @@ def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) ->
             f"{stage.key}: what its upstream stages cost is gone with {_names(absent)}; give the sweep command again "
             "with exec.rebuild_corrupted=true, which also builds what no unfinished run needs"
         )
-    identity = {"source": "none", "method": "none", "n_problems": 0, "seed": 0} if exp is None else {
-        "source": exp.source.name, "method": exp.method.name, "n_problems": exp.n_problems, "seed": exp.seed,
-    }
+    point, is_base = _point(stage.parents["policy"]), policy.kind == "base"
     total = {f"total_{name}": sum(getattr(m.cost, name) for m in upstream) for name in asdict(policy.cost)}
     return {
         "run": stage.key,
-        "arm": BASE_ARM if exp is None else arm(exp.source.name, exp.method.name),
-        **identity,
+        "arm": BASE_ARM if is_base else arm(point["source"], point["method"]),
+        **point,
         "split": evaluation["split"],
         **{name: facts[name] for name in EVALUATED},
-        **(asdict(policy.cost) if exp is not None else {name: 0 for name in asdict(policy.cost)}),
+        **({name: 0 for name in asdict(policy.cost)} if is_base else asdict(policy.cost)),
         **total,
         "n_rows": policy.facts.get("n_rows", policy.facts.get("n_pairs", 0)),
         "diagnosis": json.dumps(facts.get("diagnosis", {}), sort_keys=True),
         "code": "+".join(sorted({m.provenance["code"] for m in [*upstream, artifact.manifest]})),
-        "config": json.dumps(asdict(exp) if exp is not None else {}, sort_keys=True),
+        "config": json.dumps(asdict(exp) if exp is not None else _known(stage), sort_keys=True),
     }
+
+
+def _point(policy: Stage) -> dict[str, Any]:
+    """Where in the grid a policy stands; plain SFT is the sft stage itself."""
+    if policy.kind == "base":
+        return {"source": "none", "method": "none", "n_problems": 0, "seed": 0}
+    names = {node: policy.identity[node]["name"] for node in ("source", "method") if policy.kind == "train"}
+    at = {name: policy.identity[name] for name in ("n_problems", "seed")}
+    return {"source": "teacher", "method": "sft", **names, **at}
+
+
+def _known(stage: Stage) -> dict[str, Any]:
+    return {s.kind: s.identity for s in [*stage.ancestors(), stage]}
 
 
 def _refuse_duplicates(table: pd.DataFrame) -> None:

@@ -4,19 +4,21 @@ One W&B run a stage: `id` is the stage's key, `group` the sweep, `job_type` the 
 over `update`, an axis of our own, because W&B's own step starts again at 0 when an offline run resumes.
 
 A stage that is stopped and resumed goes on in the same folder, from its last checkpoint: what it had
-logged after that is logged again, and the later line holds.
+logged after that is logged again, and the later line holds. Another machine may build the same stage
+in that folder, so a finished artifact takes a copy.
 """
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sweep.artifacts import Stage, write_atomically
+from sweep.artifacts import Stage
 from sweep.config import TrackingConfig
 
 METRICS = "metrics.jsonl"
@@ -40,8 +42,6 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
-        if kind is None:
-            self._drop_repeated()
         if self._run is not None:
             self._run.finish(exit_code=0 if kind is None else 1)
 
@@ -64,8 +64,15 @@ class Tracker:
         if self._run is not None:
             self._run.summary.update(flat)
 
-    def _drop_repeated(self) -> None:
-        """Of the lines with the same update and the same metrics, keep the last."""
+    def attach(self, files: Mapping[str, bytes]) -> None:
+        """Files that W&B keeps with the run; they are nowhere else, so without W&B nothing is written."""
+        for name, content in files.items() if self._run is not None else ():
+            path = Path(self._run.dir, name)
+            path.write_bytes(content)
+            self._run.save(str(path), base_path=self._run.dir, policy="now")
+
+    def copy_to(self, folder: Path) -> None:
+        """The curve, each update once, and W&B's runs; of lines with the same update and metrics the last holds."""
         rows: dict[tuple[Any, ...], str] = {}
         for line in self.path.read_text(encoding="utf-8").splitlines():
             try:
@@ -75,7 +82,14 @@ class Tracker:
             names = (row["update"], *sorted(row))
             rows.pop(names, None)
             rows[names] = line
-        write_atomically(self.path, "".join(f"{line}\n" for line in rows.values()))
+        (folder / METRICS).write_text("".join(f"{line}\n" for line in rows.values()), encoding="utf-8")
+        for run in self._folder.glob("wandb/*run-*"):
+            place = folder / "wandb" / run.name
+            place.parent.mkdir(exist_ok=True)
+            if self._run is not None and run == Path(self._run.dir).parent:
+                os.rename(run, place)  # its file stays open: W&B still writes when `finish` has returned
+            elif run.is_dir() and not run.is_symlink():  # of an earlier start, or of another builder
+                shutil.copytree(run, place, symlinks=True)
 
     def _start_wandb(self) -> Any:
         import wandb

@@ -2,6 +2,9 @@
 
 import json
 import os
+import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from sweep.artifacts import CorruptArtifact, Cost, Manifest, Stage, Store, write
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.execute import _build
 
+ROOT = Path(__file__).parents[1]
 PARENT = Stage("dsyn", 1, {"n_train": 4})
 
 
@@ -128,6 +132,40 @@ def test_two_builders_of_one_stage_on_one_machine_do_its_work_once(
         thread.join()
     assert store.open(key).manifest.facts["n_problems"] == sweep.store.open(key).manifest.facts["n_problems"]
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("_", range(2))
+def test_two_processes_without_a_common_lock_leave_one_whole_artifact(sweep: Sweep, tmp_path: Path, _: int) -> None:
+    store, stage = Store(tmp_path), next(s for s in sweep.plan.stages.values() if s.kind == "sft")
+    for parent in stage.parents.values():
+        (tmp_path / parent.key).symlink_to(sweep.store.folder(parent.key))
+    (tmp_path / "stage.pickle").write_bytes(pickle.dumps(stage))
+    code = """if True:
+        import errno, fcntl, pickle, sys, time
+        from pathlib import Path
+        from sweep.artifacts import Store
+        from sweep.config import Exec, TrackingConfig
+        from sweep.launchers.execute import build
+
+        def flock(*_):  # as on a file system that has no such lock
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        fcntl.flock = flock
+        root, stage = Path(sys.argv[1]), pickle.loads(Path(sys.argv[1], "stage.pickle").read_bytes())
+        import sweep.models
+        Path(root, f"ready-{sys.argv[2]}").touch()
+        while len(list(root.glob("ready-*"))) < 2:
+            time.sleep(0.001)
+        print(build(stage, Store(root), Exec(store=str(root)), TrackingConfig(name="jsonl")).provenance["started"])
+    """
+    command, where = [sys.executable, "-c", code, str(tmp_path)], {**os.environ, "PYTHONPATH": str(ROOT)}
+    both = [subprocess.Popen([*command, n], stdout=subprocess.PIPE, text=True, env=where) for n in "12"]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert said[0] == said[1]  # both hold the manifest of the one that was published
+    assert store.open(stage.key).manifest.files.keys() >= {"model.safetensors", "metrics.jsonl"}
+    assert [p for p in (tmp_path / ".building").iterdir() if p.is_dir()] == []
+    assert not store.checkpoint_dir(stage.key).exists()
 
 
 def test_a_builder_that_another_machine_overtook_takes_the_others_artifact(

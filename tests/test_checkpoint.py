@@ -1,5 +1,6 @@
 """A run that is stopped or killed ends in the same bits, and a checkpoint is never opened on trust."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tiny_policy import pairs, rows, tiny_policy, trained, trained_policy, weigh
 
 from sweep.data.records import Pair, Row
 from sweep.models import Interrupted
+from sweep.models.checkpoint import read_checkpoint, write_checkpoint
 
 
 @pytest.mark.parametrize("data", [rows(20), pairs(20, is_final=True)], ids=["rows", "pairs"])
@@ -43,6 +45,21 @@ def test_a_killed_run_resumes_from_its_last_timed_checkpoint(tmp_path: Path) -> 
     (tmp_path / "writing-abc").mkdir()  # what a kill in the middle of a checkpoint leaves
     trained(resumed, rows(20), checkpoint_dir=tmp_path)
     assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_two_writers_in_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
+    model = dict(trained_policy().model.named_parameters())
+    (tmp_path / "writing-other").mkdir()  # another copy of the stage is in the middle of a checkpoint
+    (tmp_path / "writing-killed").mkdir()
+    os.utime(tmp_path / "writing-killed", (0, 0))
+    write_checkpoint(tmp_path, 7, model, {"n": 7})
+    write_checkpoint(tmp_path, 5, model, {"n": 5})  # the slower copy's
+    assert {path.name for path in tmp_path.iterdir()} == {"update-00000005", "update-00000007", "writing-other"}
+    found = read_checkpoint(tmp_path)
+    assert found is not None and found[1] == {"n": 7}
+    write_checkpoint(tmp_path, 7, model, {"n": 7})  # and both may reach the same update
+    write_checkpoint(tmp_path, 8, model, {"n": 8})
+    assert {path.name for path in tmp_path.iterdir()} == {"update-00000008", "writing-other"}
 
 
 def test_a_checkpoint_of_other_rows_or_settings_is_refused(tmp_path: Path) -> None:

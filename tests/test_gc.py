@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -40,12 +41,26 @@ def test_an_experiment_that_cannot_be_composed_keeps_everything(sweep_copy: Swee
         raise ValueError("model.revision has no value")
 
     n_all, where = len(sweep_copy.store.built()), f"exec.store={sweep_copy.store.root}"
-    with pytest.raises(ValueError, match="nothing was deleted: one cannot be composed here"):
+    with pytest.raises(ValueError, match="nothing was deleted: one cannot be composed here") as refusal:
         gc_command(["--delete", where], composed, conf)
     assert len(sweep_copy.store.built()) == n_all
+    commands = [shlex.split(line) for line in str(refusal.value).splitlines() if line.startswith("  python")]
+    said = ["python", "-m", "sweep", "gc", "--delete", where]
+    assert commands == [[*said, "--without", "one"], [*said, "--keep", "experiment=one SETTING=VALUE"]]
     shutil.rmtree(sweep_copy.store.folder(sweep_copy.store.built()[0]))
     gc_command(["--delete", "--without", "one", where], composed, conf)
     assert sweep_copy.store.built() == []
+
+
+def test_a_grid_that_says_what_an_experiment_lacks_stands_for_it(sweep_copy: Sweep, conf: Path) -> None:
+    def composed(overrides: list[str]):
+        if overrides == ["experiment=one", "model.revision=abc"]:
+            return planned("arm=sft", "n_problems=8")
+        raise ValueError("model.revision has no value")
+
+    words = ["--delete", "--keep", "experiment=one model.revision=abc", f"exec.store={sweep_copy.store.root}"]
+    gc_command(words, composed, conf)
+    assert set(sweep_copy.store.built()) == set(planned("arm=sft", "n_problems=8").stages)
 
 
 def test_a_wrong_word_is_refused(conf: Path) -> None:

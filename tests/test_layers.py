@@ -16,6 +16,7 @@ LAYERS = {
     "sweep.artifacts": 2,
     "sweep.config": 2,
     "sweep.tracking": 2,
+    "sweep.wandb_runs": 2,
     "sweep.results": 3,
     "sweep.stages": 4,
     "sweep.plan": 4,
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "hydra": ("sweep.__main__", "sweep.launchers", "sweep.config"),
     "omegaconf": ("sweep.__main__", "sweep.launchers", "sweep.config"),
     "submitit": ("sweep.launchers",),
-    "wandb": ("sweep.tracking", "sweep.launchers.local"),
+    "wandb": ("sweep.tracking", "sweep.wandb_runs", "sweep.launchers.local"),
 }
 LAZY_TORCH = ("sweep.launchers.local", "sweep.launchers.job", "sweep.stages")  # inside a function, in a worker only
 LOSSES = ("sweep.methods.dpo", "sweep.methods.sft")  # tensor-only; torch at type checking and inside the loss
@@ -112,6 +113,21 @@ def test_an_outside_package_is_known_in_its_place_alone(outside: str) -> None:
 def test_torch_is_imported_where_a_worker_runs_and_never_at_the_top(name: str) -> None:
     heavy = {i for i in imports(name, at_the_top=True) if is_inside(i, ("torch", "wandb", "sweep.models"))}
     assert heavy == set()
+
+
+def test_no_module_of_the_pipeline_imports_itself_by_way_of_others() -> None:
+    pipeline = {name for name in MODULES if name.startswith("sweep.")}
+    of = {name: imports(name) & pipeline - {name} for name in pipeline}
+
+    circles = []
+    for name in sorted(of):
+        seen, stack = set(), list(of[name])
+        while stack:
+            if (other := stack.pop()) not in seen:
+                seen.add(other)
+                stack.extend(of[other])
+        circles += [name] if name in seen else []
+    assert circles == []
 
 
 def test_methods_sources_and_data_do_no_input_or_output() -> None:

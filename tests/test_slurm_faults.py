@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from test_slurm_cluster import REPOSITORY, cluster, daemons, recorded, sh, why_no_cluster
 from tiny_sweep import build_all, planned, tiny
@@ -26,6 +28,7 @@ from sweep.artifacts import Store
 from sweep.launchers import queue, record
 from sweep.launchers.record import Submission
 from sweep.plan import Plan
+from sweep.results import Table, collect
 
 pytestmark = [
     pytest.mark.slurm, pytest.mark.slow, pytest.mark.skipif(why_no_cluster() is not None, reason=str(why_no_cluster())),
@@ -88,9 +91,18 @@ class Trial:
         rows = [row for s in record.submissions(self.store) for row in s.attempts()]
         return [row["outcome"] for row in sorted(rows, key=lambda row: row["time"]) if row["key"] == key]
 
+    def table(self, store: Store) -> Table:
+        runs: list = [(run.leaf.exp, run.evaluate) for run in self.plan.runs]
+        return collect([*runs, *((None, stage) for _, stage in self.plan.base_evaluations)], store)
+
     def assert_as_undisturbed(self) -> None:
-        """Complete, and the weights and outcomes are those of an undisturbed sweep, bit for bit."""
+        """Complete; weights, outcomes and the table, but for seconds, are those of an undisturbed sweep bit for bit."""
         assert self.built() == set(self.plan.stages)
+        found, expected = self.table(self.store), self.table(self.undisturbed)
+        timeless = [name for name in expected.runs if "seconds" not in name]
+        assert len(timeless) == len(expected.runs.columns) - 2  # a stage's own, and in all
+        pd.testing.assert_frame_equal(found.runs[timeless], expected.runs[timeless])
+        pd.testing.assert_frame_equal(found.outcomes, expected.outcomes)
         for key in self.plan.stages:
             files = [self.store.open(key).manifest.files, self.undisturbed.open(key).manifest.files]
             for name in files[1]:
@@ -338,8 +350,10 @@ def test_an_orphan_of_a_node_whose_slurmd_died_and_its_second_copy_leave_one_art
     orphans = stage_processes(job)
     for pid in orphans:
         os.kill(pid, signal.SIGSTOP)  # so that it is still there when the second copy is
+    (sweep.store.root / ".building" / f"{key}.lease").unlink()  # as where nodes do not see each other's locks
     daemons.end([recorded(nodes)[f"slurmd-{node}"]], patience_s=0)
-    until("a second copy", lambda: set(stage_processes(job)) - set(orphans), seconds=90)
+    building = sweep.store.root / ".building"
+    until("a second copy at work", lambda: len([p for p in building.glob(f"{key}.*") if p.is_dir()]) == 2, seconds=90)
     assert "NODE_FAIL" in sh("sacct", "-n", "-X", "-D", "-o", "State", "-j", job)
     for pid in orphans:
         os.kill(pid, signal.SIGCONT)
@@ -347,7 +361,9 @@ def test_an_orphan_of_a_node_whose_slurmd_died_and_its_second_copy_leave_one_art
     assert cluster("start", f"--state={nodes}").returncode == 0
     settle()
     sweep.assert_as_undisturbed()
-    assert 1 <= sweep.n_built()[key] <= 2 and len(sweep.outcomes(key)) == 2  # one of them only found it, or was dropped
+    assert sorted(sweep.outcomes(key)) == ["built", "found"]  # both worked; the later one's work was discarded
+    assert [path for path in building.iterdir() if path.is_dir()] == []
+    assert not sweep.store.checkpoint_dir(key).exists()
 
 
 def test_the_controller_may_die_and_come_back(trial, nodes: Path) -> None:
@@ -361,6 +377,33 @@ def test_the_controller_may_die_and_come_back(trial, nodes: Path) -> None:
     settle()
     sweep.assert_as_undisturbed()
     assert set(sweep.n_built().values()) == {1}
+
+
+def test_what_the_controller_forgot_when_it_died_is_submitted_again(trial, nodes: Path) -> None:
+    sweep = trial(*SHORT, "n_problems=8,9,10")
+    driver = subprocess.Popen(sweep.command(), **{k: v for k, v in sweep.surroundings().items() if k != "timeout"})
+
+    def last_is_noted() -> bool:
+        found = record.submissions(sweep.store)
+        arrays = found[-1].arrays() if found else []
+        return len(arrays) == 3 and arrays[-1].job_id is not None
+
+    until("the last sbatch", last_is_noted)
+    daemons.end([recorded(nodes)["slurmctld"]], patience_s=0)  # what it has not saved yet is lost
+    driver.wait()
+    ours = {array.job_id for array in sweep.submission().arrays()}
+    assert cluster("start", f"--state={nodes}").returncode == 0
+    kept = {job.split("_")[0] for job in sh("squeue", "-h", "-r", "-o", "%i").split()}
+    assert ours - kept
+    strangers = {
+        sh("sbatch", "--parsable", "--hold", "--array=0-5", "--mem=10", "--output=/dev/null", "--wrap=true").strip()
+        for _ in range(4)
+    }
+    assert ours & strangers  # it gives the same numbers again
+    sweep.launch()
+    sh("scancel", *strangers)
+    settle()
+    sweep.assert_as_undisturbed()
 
 
 # ---------------------------------------------------------------- the store
@@ -399,12 +442,15 @@ def test_a_corrupted_artifact_is_refused_until_its_rebuild_is_asked_for(trial) -
     weights = sweep.store.folder(sweep.key("sft", 8)) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     shutil.rmtree(sweep.store.folder(sweep.key("evaluate", 8)))
+    nobody_waits = sweep.store.folder(sweep.key("sft", 9)) / "model.safetensors"
+    nobody_waits.write_bytes(bytes([nobody_waits.read_bytes()[0] ^ 1]) + nobody_waits.read_bytes()[1:])
     kept_out = sweep.launch(check=False)
     assert kept_out.returncode == 1 and "0 to submit" in kept_out.stdout
     assert "corrupted artifact: model.safetensors" in kept_out.stderr
-    sweep.launch("exec.rebuild_corrupted=true")
+    assert "3 to submit" in sweep.launch("exec.rebuild_corrupted=true").stdout  # both sft, one evaluation
     settle()
     sweep.assert_as_undisturbed()
+    assert len(list((sweep.store.root / ".corrupted").iterdir())) == 2
 
 
 def test_two_launches_at_once_build_every_stage_once(trial) -> None:
@@ -459,25 +505,56 @@ def limit() -> Iterator[Callable[..., None]]:
         sh("sacctmgr", "-i", "-Q", "modify", *words)
 
 
-@pytest.mark.parametrize(("what", "name"), [("user", "root"), ("qos", "normal")])
-def test_a_limit_on_queued_jobs_makes_waves(trial, limit, what: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "name", "field", "told"),
+    [
+        ("user", "root", "MaxSubmitJobs", "MaxSubmitJobs of root in account research=4"),
+        ("account", "research", "GrpSubmitJobs", "GrpSubmitJobs of account research=4"),
+        ("qos", "normal", "MaxSubmitJobsPerUser", "MaxSubmitJobsPerUser of QOS normal=4"),
+    ],
+)
+def test_a_limit_on_queued_jobs_makes_waves(trial, limit, what: str, name: str, field: str, told: str) -> None:
     sweep = trial(*SHORT, "n_problems=8,9,10")
-    limit(what, name, "MaxSubmitJobs" if what == "user" else "MaxSubmitJobsPerUser", 4)
-    said = sweep.launch().stdout
-    assert "4 more stages wait: you may have 4 jobs in the queue" in said
+    limit(what, name, field, 4)
+    said = sweep.launch("hydra.launcher.account=research").stdout
+    assert f"4 more stages wait: {told} lets 4 more jobs into the queue" in said
     settle()
     sweep.assert_as_undisturbed()
     assert set(sweep.n_built().values()) == {1}
 
 
-def test_a_refusal_in_the_middle_leaves_nothing_in_the_queue(trial, limit) -> None:
+def test_a_full_queue_is_told_before_anything_is_submitted(trial, limit) -> None:
+    limit("account", "research", "GrpSubmitJobs", 1)
+    refused = trial(*SHORT, "n_problems=8").launch("hydra.launcher.account=research", check=False)
+    assert refused.returncode == 2 and "GrpSubmitJobs of account research=1 is reached" in refused.stderr
+    assert not sh("squeue", "-h")
+
+
+def test_a_refusal_in_the_middle_leaves_nothing_in_the_queue(trial, limit, tmp_path: Path, monkeypatch) -> None:
     sweep = trial(*SHORT, "n_problems=8,9,10")
-    limit("account", "research", "GrpSubmitJobs", 4)  # of the account as a whole: not seen in advance
+    limit("account", "research", "GrpSubmitJobs", 100)
+    # another user of the account fills it between two of our calls; --help and --test-only come before them
+    (tmp_path / "sbatch").write_text(
+        '#!/bin/bash\n[[ "$*" = */jobs/001/* ]] && sacctmgr -i -Q modify account research set GrpSubmitJobs=4 >&2\n'
+        f'exec {shutil.which("sbatch")} "$@"\n'
+    )
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     refused = sweep.launch("+hydra.launcher.hold=true", "hydra.launcher.account=research", check=False)
     assert refused.returncode == 2 and "sbatch refused the evaluate jobs" in refused.stderr
     assert "AssocGrpSubmitJobsLimit" in refused.stderr and "submitted before were cancelled" in refused.stderr
     settle(20)
     assert [array.job_id is None for array in sweep.submission().arrays()].count(True) == 1
+
+
+def test_a_command_that_was_killed_before_it_noted_a_job_finds_it_again(trial) -> None:
+    sweep = trial(*SHORT, "n_problems=8,9")
+    sweep.launch("+hydra.launcher.hold=true")
+    lines = (sweep.submission().folder / "arrays.jsonl").read_text().splitlines(keepends=True)
+    (sweep.submission().folder / "arrays.jsonl").write_text("".join(lines[:-1]))
+    assert "5 in the queue already, 0 to submit" in sweep.launch().stdout
+    sweep.ask("cancel")
+    settle(20)
 
 
 def test_cancel_empties_the_queue_and_keeps_what_is_built(trial) -> None:
@@ -533,7 +610,8 @@ def test_a_thousand_leaves_are_submitted_in_a_minute_with_twenty_calls(trial) ->
     began = time.monotonic()
     grid = ("arm=rft,dpo,step_dpo,chosen_sft", "n_problems=range(8,33)", "seed=range(10)", "+hydra.launcher.hold=true")
     said = sweep.launch(*grid).stdout
-    seconds = time.monotonic() - began
+    seconds, peak_kib = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert peak_kib < 500 * 1024  # the largest child of this process: launches, and SLURM's own commands
     assert "1000 runs" in said and "2751 to submit" in said  # 11 a grid point, and the base's evaluation
     n_calls = int(said.split(" sbatch calls")[0].split()[-1])
     assert seconds < 60 and n_calls <= 20

@@ -11,7 +11,7 @@ from sweep.config import Exec
 from sweep.launchers import request
 from sweep.launchers.queue import _elements
 from sweep.launchers.record import lock
-from sweep.launchers.slurm import _ranges
+from sweep.launchers.sbatch import _ranges
 
 SITE = request.site_settings(request.REPOSITORY / "slurm/site.yaml")
 
@@ -19,8 +19,8 @@ SITE = request.site_settings(request.REPOSITORY / "slurm/site.yaml")
 def options(**more: Any) -> dict[str, Any]:
     own = {
         "site": SITE | {"gpu_partition": "a100", "cpu_partition": "cpu", "account": "lab", "constraint": "nvlink"},
-        "partition": None, "account": None, "qos": None, "constraint": None, "gpus_per_node": 1, "mem_gb": 32,
-        "timeout_min": 60, "setup": ["ulimit -n 4096"], "additional_parameters": {}, "stages": {},
+        "partition": "site", "account": "site", "qos": "site", "constraint": "site", "gpus_per_node": 1, "mem_gb": 32,
+        "timeout_min": 60, "setup": ["site", "ulimit -n 4096"], "additional_parameters": {}, "stages": {},
     }  # fmt: skip
     return own | more
 
@@ -42,6 +42,17 @@ def test_the_command_line_wins_over_the_site_and_the_kind_over_both() -> None:
     assert request.parameters(chosen, Exec(), "sft")["partition"] == "h100"
     train = request.parameters(chosen, Exec(), "train")
     assert train["partition"] == "big" and train["mem_gb"] == 80
+
+
+def test_null_unsets_what_the_site_file_says() -> None:
+    chosen = options(account=None, constraint=None, partition=None, setup=["module load cuda"])
+    found = request.parameters(chosen, Exec(), "train")
+    assert not {"account", "constraint", "partition"} & set(found) and found["setup"] == ["module load cuda"]
+
+
+def test_the_sites_setup_lines_come_where_they_are_asked_for() -> None:
+    chosen = options(site=SITE | {"setup": ["module load python"]})
+    assert request.parameters(chosen, Exec(), "train")["setup"] == ["module load python", "ulimit -n 4096"]
 
 
 def test_other_sbatch_options_are_passed_on() -> None:

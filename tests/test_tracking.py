@@ -112,7 +112,23 @@ def test_a_stage_that_goes_on_after_a_kill_has_one_curve_with_each_update_once(t
     with Tracker(tmp_path, STAGE, TrackingConfig(name="jsonl"), "tests") as tracker:  # from a checkpoint after update 1
         for update in (2, 3, 4):
             tracker.log(update, {"loss": 20.0 - update})
-    assert [(row["update"], row["loss"]) for row in lines(tmp_path)] == [(1, 9.0), (2, 18.0), (3, 17.0), (4, 16.0)]
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    tracker.copy_to(artifact)
+    assert [(row["update"], row["loss"]) for row in lines(artifact)] == [(1, 9.0), (2, 18.0), (3, 17.0), (4, 16.0)]
+
+
+def test_a_second_builder_of_the_same_stage_cannot_change_a_curve_that_was_published(tmp_path: Path) -> None:
+    curves, artifact = tmp_path / "curves", tmp_path / "artifact"
+    curves.mkdir(), artifact.mkdir()
+    with Tracker(curves, STAGE, TrackingConfig(name="jsonl"), "tests") as first:
+        first.log(1, {"loss": 2.0})
+    second = Tracker(curves, STAGE, TrackingConfig(name="jsonl"), "tests")
+    with second:  # on another machine, when the first has just ended
+        first.copy_to(artifact)
+        second.log(1, {"loss": 2.0})
+        second.log(2, {"loss": 1.0})
+    assert [row["update"] for row in lines(artifact)] == [1]
 
 
 def test_the_curve_of_a_stage_that_failed_stays_where_its_next_try_goes_on(sweep: Sweep, tmp_path: Path) -> None:

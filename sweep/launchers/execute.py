@@ -8,7 +8,8 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -16,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweep import stages
+from sweep import stages, wandb_runs
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.snapshot import git_state
@@ -55,27 +56,54 @@ def _build(
                 parents, stages.model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop
             )
             done = stages.BUILDERS[stage.kind](stage, bench)
-        for path in curves.iterdir():
-            os.rename(path, folder / path.name)
+            if stage.kind == "evaluate" and tracking.name == "wandb":
+                made = provenance(started, exec)
+                tracker.attach(wandb_runs.files_of(stage, folder, done.facts, done.cost, made, store))
+        tracker.copy_to(folder)
         seconds = round(time.monotonic() - clock, 3)
         cost = replace(done.cost, seconds=seconds)
-        return store.publish(stage, folder, done.facts, cost, provenance(started, exec))
+        manifest = store.publish(stage, folder, done.facts, cost, provenance(started, exec))
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        # another machine may have built the same stage meanwhile, and taken the curves that both were writing
-        if isinstance(error, Exception) and (published := store.manifest(stage.key)) is not None:
-            return published
-        raise
+        # another machine may have built the same stage meanwhile, and removed the checkpoints that both were writing
+        published = store.manifest(stage.key) if isinstance(error, Exception) else None
+        if published is None:
+            raise
+        manifest = published
+    shutil.rmtree(store.checkpoint_dir(stage.key), ignore_errors=True)  # and what was written since by the later copy
+    return manifest
+
+
+@contextmanager
+def logged_to(path: Path) -> Iterator[None]:
+    """Everything the process prints, its libraries' C code included, goes to the stage's log."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for old, new in zip(saved, (1, 2), strict=True):
+            os.dup2(old, new)
+            os.close(old)
+        os.close(descriptor)
 
 
 def provenance(started: datetime, exec: Exec) -> dict[str, Any]:
-    """Where, when and with which code an artifact was made; never part of its key."""
+    """Where, when and with which code an artifact was made, and how that ended; never part of its key."""
     ended = datetime.now(UTC)
     return {
         "started": started.isoformat(timespec="seconds"),
         "ended": ended.isoformat(timespec="seconds"),
         "gpus": gpus(),
         "gpu_seconds": round((ended - started).total_seconds() * len(gpus()), 3),
+        "exit_code": 0,  # a stage that ends otherwise has no manifest, but a line in its submission's attempts/
         "host": socket.gethostname(),
         "code": code(),
         "git": git(),

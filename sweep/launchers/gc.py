@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -20,8 +21,8 @@ def unreached(store: Store, plans: Iterable[Plan]) -> list[str]:
     kept = {key for plan in plans for key in plan.stages}
     still_open = record.submissions(store, is_open=True)
     if still_open:
-        ids = [array.job_id for submission in still_open for array in submission.arrays() if array.job_id]
-        in_queue = record.places(still_open, queue.jobs(ids))
+        owners = {array.job_id: s.folder.name for s in still_open for array in s.arrays() if array.job_id}
+        in_queue = record.places(still_open, queue.jobs(owners))
         for submission in still_open:
             for key in in_queue.keys() & submission.stages.keys():
                 stage = submission.stages[key]
@@ -33,7 +34,8 @@ def gc_command(words: Sequence[str], composed: Callable[[list[str]], Plan], conf
     """`python -m sweep gc [--delete] [--keep 'OVERRIDES']... [--without EXPERIMENT]... [exec.store=FOLDER]`.
 
     Kept is what conf/experiment/*.yaml and each --keep grid reach. An experiment that cannot be composed here
-    reaches unknown artifacts, so nothing is deleted until --without says that it may lose them.
+    reaches unknown artifacts, so nothing is deleted until a --keep says what it lacks, or --without that it may lose
+    them.
     """
     parser = argparse.ArgumentParser(prog="python -m sweep gc", allow_abbrev=False)
     parser.add_argument("--delete", action="store_true")
@@ -48,7 +50,9 @@ def gc_command(words: Sequence[str], composed: Callable[[list[str]], Plan], conf
     unknown = sorted(set(options.without) - set(names))
     if unknown:
         raise ValueError(f"--without {', '.join(unknown)}: no such experiment; there are {', '.join(names)}")
-    grids = {name: [f"experiment={name}"] for name in names if name not in options.without}
+    given = {word for text in options.keep for word in text.split()}
+    own = [name for name in names if name not in options.without and f"experiment={name}" not in given]
+    grids = {name: [f"experiment={name}"] for name in own}
     plans, problems = [], {}
     for name, overrides in {**grids, **{text: text.split() for text in options.keep}}.items():
         try:
@@ -63,9 +67,13 @@ def gc_command(words: Sequence[str], composed: Callable[[list[str]], Plan], conf
         print(f"not known what {name} reaches: {reason}")
     print(f"{len(lost)} of {len(store.built())} artifacts, {sum(sizes.values()) / 1e9:.2f} GB, are reached by no grid")
     if options.delete and problems:
+        again, names = shlex.join(["python", "-m", "sweep", "gc", *words]), [name for name in problems if name in grids]
         raise ValueError(
-            f"nothing was deleted: {', '.join(problems)} cannot be composed here; give its grid with "
-            "--keep 'OVERRIDES' and --without NAME for an experiment whose artifacts may go"
+            f"nothing was deleted: {', '.join(problems)} cannot be composed here, so what it reaches is not known. If "
+            f"none of its artifacts is in {store.root}, or they may go:\n"
+            f"  {' '.join([again, *(f'--without {name}' for name in names)])}\n"
+            "To keep them, say what it lacks:\n"
+            f"  {' '.join([again, *(f'''--keep 'experiment={name} SETTING=VALUE' ''' for name in names)]).strip()}"
         )
     if options.delete:
         for key in lost:

@@ -28,6 +28,7 @@ from sweep.launchers import queue
 from sweep.launchers.record import Submission
 
 PARTLY_FAILED = 75
+EXIT_CODES = {"failed": 1, "blocked": 1, "stopped": 128 + signal.SIGTERM}  # of a stage; others ended well
 HAS_NO_CHECKPOINT = ("dsyn",)  # the others see should_stop between two updates or two chunks of samples
 
 
@@ -73,8 +74,7 @@ class Job:
 
     def _build(self, stage: Stage) -> str:
         """built | failed | blocked; does not return where the job has to stop."""
-        from sweep.launchers.execute import build, slurm_variables
-        from sweep.launchers.local import _log
+        from sweep.launchers.execute import build, logged_to, slurm_variables
         from sweep.models import Interrupted
 
         if self.signal is not None:  # it came when the stage before was done
@@ -86,7 +86,7 @@ class Job:
             return "blocked"
         self.can_poll = stage.kind not in HAS_NO_CHECKPOINT
         try:
-            with _log(self.store.log_path(stage.key)):
+            with logged_to(self.store.log_path(stage.key)):
                 try:
                     exec, tracking = self.submission.exec, self.submission.tracking
                     manifest = build(stage, self.store, exec, tracking, lambda: self.signal is not None)
@@ -125,22 +125,8 @@ class Job:
         try:
             self.submission.note_attempt(
                 self.job, time=round(began, 3), seconds=round(time.time() - began, 3), key=stage.key, outcome=outcome,
-                error=error, host=os.environ.get("SLURMD_NODENAME", socket.gethostname()), restart=self.n_restarts,
+                exit_code=EXIT_CODES.get(outcome, 0), error=error,
+                host=os.environ.get("SLURMD_NODENAME", socket.gethostname()), restart=self.n_restarts,
             )
         except OSError as problem:  # a full disk must not turn a built stage into a failed one
             print(f"{self.submission.folder}/attempts: {problem}", file=sys.stderr, flush=True)
-
-
-class NextWave:
-    """Submits what a limit on queued jobs did not let through before."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __call__(self) -> None:
-        from sweep.launchers.slurm import go_on
-
-        go_on(Submission(Path(self.folder)), is_retry=False)
-
-    def checkpoint(self, *_: Any) -> DelayedSubmission:
-        return DelayedSubmission(self)

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
-from sweep.plan import Plan, estimate, needed, state
+from sweep.launchers.todo import set_corrupted_aside, todo
+from sweep.plan import Plan, estimate, state
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SIGNAL_PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -49,7 +50,7 @@ def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
     store.check_writable()
     store.sweep_dead_builds()
     if exec.rebuild_corrupted:
-        _set_corrupted_aside(plan, store)
+        set_corrupted_aside(plan, store)
     pool = _Pool(plan, store, exec, tracking)
     if not pool.waiting and not pool.failed:
         pool.view.close()
@@ -72,21 +73,14 @@ class _Pool:
         self.plan, self.store, self.exec, self.tracking = plan, store, exec, tracking
         found = state(plan, store)
         self.manifests: dict[str, Manifest] = dict(found.built)
-        # what was set aside is built again even where no stage waits for it: the table counts its cost
-        missing = [key for key in plan.stages if key not in found.built]
-        self.waiting = {
-            key: plan.stages[key] for key in (missing if exec.rebuild_corrupted else needed(plan, found.built))
-        }
-        self.failed: dict[str, str] = {}
-        self.lost: set[str] = set()
+        keys, lost = todo(plan, found, exec.rebuild_corrupted)
+        self.waiting = {key: plan.stages[key] for key in keys}
+        self.failed: dict[str, str] = dict(found.corrupted)
+        self.lost: set[str] = lost - set(found.corrupted)
         self.workers: list[Worker] = []
-        self.n_todo = len(self.waiting)
+        self.n_todo = len(self.waiting) + len(self.failed) + len(self.lost)
         self.view = _View(self)
         self.ranks = self._ranks()
-        for key, message in found.corrupted.items():
-            if key not in self.waiting:
-                self.n_todo += 1
-            self._fail(key, message)
 
     def work(self) -> None:
         """Until nothing waits and nothing runs."""
@@ -277,7 +271,7 @@ def _worker(pipe: Connection, root: Path, exec: Exec, tracking: TrackingConfig, 
     import torch
 
     import sweep.models  # noqa: F401
-    from sweep.launchers.execute import build
+    from sweep.launchers.execute import build, logged_to
 
     if tracking.name == "wandb":
         import wandb  # noqa: F401  imported here, once, so that no stage's time includes it
@@ -291,7 +285,7 @@ def _worker(pipe: Connection, root: Path, exec: Exec, tracking: TrackingConfig, 
             return
         answer: tuple[str, object] = ("failed", "its log could not be written")
         try:
-            with _log(store.log_path(stage.key)):
+            with logged_to(store.log_path(stage.key)):
                 try:
                     answer = ("built", build(stage, store, exec, tracking))
                 except Exception as error:  # a stage's failure is its own: reported, and the sweep goes on
@@ -311,27 +305,6 @@ def told(error: Exception, root: Path) -> str:
 
 
 @contextmanager
-def _log(path: Path) -> Iterator[None]:
-    """Everything the process prints, its libraries' C code included, goes to the stage's log."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for old, new in zip(saved, (1, 2), strict=True):
-            os.dup2(old, new)
-            os.close(old)
-        os.close(descriptor)
-
-
-@contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -343,15 +316,6 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _set_corrupted_aside(plan: Plan, store: Store) -> None:
-    for key in plan.stages:
-        try:
-            if store.folder(key).exists():
-                store.open(key)
-        except ValueError as error:
-            print(f"{error}\n  set aside: {store.set_aside(key)}", file=sys.stderr)
 
 
 def _clock(seconds: float) -> str:

@@ -85,23 +85,29 @@ def sbatch_options() -> set[str]:
     return set(re.findall(r"--([a-z][a-z0-9-]+)", ask("sbatch", "--help")))
 
 
-def jobs(job_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Elements of these arrays that are in the queue: "id_index" to (state, reason)."""
-    ids = sorted(set(job_ids))
+def jobs(owners: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Elements of these arrays that are in the queue: "id_index" to (state, reason).
+
+    Args:
+        owners: array id to the first word of its jobs' comment. A controller that lost its last seconds gives their
+            numbers to others' jobs, whose comment is another.
+    """
+    ids = sorted(owners)
     out: dict[str, tuple[str, str]] = {}
     for start in range(0, len(ids), 500):
         # with one id alone, squeue fails when it is gone; with a second one it leaves out what it does not know
         wanted = ",".join(["1", *ids[start : start + 500]])
-        for line in ask("squeue", "-h", "-r", "-a", "-j", wanted, "-o", "%i|%T|%r").splitlines():
-            job, state, reason = line.split("|", 2)
-            out[job] = (state, reason)
+        for line in ask("squeue", "-h", "-r", "-a", "-j", wanted, "-o", "%i|%T|%r|%k").splitlines():
+            job, state, reason, comment = line.split("|", 3)
+            if comment.split(" ")[0] == owners.get(job.split("_")[0]):
+                out[job] = (state, reason)
     return out
 
 
-def named(comment: str) -> list[str]:
-    """Ids of the jobs in the queue whose comment begins with these words."""
-    lines = ask("squeue", "-h", "-a", "-o", "%A|%k").splitlines()
-    return sorted({line.split("|")[0] for line in lines if line.split("|", 1)[1].split(" ")[0] == comment})
+def named(word: str) -> dict[str, str]:
+    """Ids of the jobs in the queue whose comment begins with this word, to the rest of the comment."""
+    rows = [line.split(" ", 2) for line in ask("squeue", "-h", "-a", "-o", "%A %k").splitlines()]
+    return {row[0]: " ".join(row[2:]) for row in rows if row[1:2] == [word]}
 
 
 def accounted(job_ids: Iterable[str]) -> dict[str, tuple[str, str, str]]:
@@ -136,32 +142,6 @@ def _elements(job: str) -> list[str]:
         first, _, last = part.partition("-")
         out += [f"{array}_{index}" for index in range(int(first), int(last or first) + 1)]
     return out
-
-
-def submit_limit(account: str | None, qos: str | None) -> int | None:
-    """How many jobs (array elements) this user may still submit; None without a limit that we can see.
-
-    Seen are the limits of the user in the account and of the QOS, not those of an account as a whole.
-    """
-    user = os.environ.get("USER") or ask("id", "-un").strip()
-    try:
-        fields = "format=account,defaultqos,qos,maxsubmit,grpsubmit"
-        rows = ask("sacctmgr", "-nP", "show", "assoc", f"user={user}", fields)
-        of_qos = ask("sacctmgr", "-nP", "show", "qos", "format=name,maxsubmitpu,maxsubmitpa,grpsubmit")
-        queued = ask("squeue", "-h", "-r", "-u", user, "-o", "%i").split()
-    except SlurmError:
-        return None
-    limits, names = [], {qos}
-    for row in rows.splitlines():
-        name, default, allowed, *values = row.split("|")
-        if account in (None, name):
-            limits += [int(value) for value in values if value]
-            names |= {qos or default or allowed.split(",")[0]}
-    for row in of_qos.splitlines():
-        name, *values = row.split("|")
-        if name in names:
-            limits += [int(value) for value in values if value]
-    return max(0, min(limits) - len(queued)) if limits else None
 
 
 def check_request(options: Mapping[str, str | None]) -> None:

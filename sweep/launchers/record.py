@@ -8,7 +8,7 @@
         arrays.jsonl                       an array's elements before its sbatch, its job id after it
         jobs/<number>/                     Submitit's files: the script, the pickle, stdout and stderr
         attempts/<job>.jsonl               what became of each stage that a job tried
-        over                               nothing of it is in the queue any more
+        over                               nothing of it is in the queue any more; how SLURM says each job ended
 """
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ SUBMITIT = (  # Submitit's names for what it turns into sbatch options itself
     "exclude", "nodelist", "gres", "mail_type", "mail_user", "exclusive", "wckey", "srun_args", "teardown",
     "additional_parameters",
 )
+SITE = "site"  # the value of a setting that is left to the site file; null leaves it to SLURM
 MANAGED = (  # sbatch options that are the launcher's business
     "array", "dependency", "kill_on_invalid_dep", "output", "error", "job_name", "comment", "wrap", "parsable",
     "signal", "requeue", "no_requeue", "export", "chdir", "wait", "test_only",
@@ -89,7 +90,7 @@ def stages_per_job(options: Mapping[str, Any], plan: Plan, todo: Iterable[str], 
 
 
 def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None) -> dict[str, Any]:
-    """Submitit's parameters for a kind of stage (None: a job that only submits), site settings where null."""
+    """Submitit's parameters for a kind of stage (None: a job that only submits), site settings where it says so."""
     site, chosen = options["site"], {k: v for k, v in options.items() if k not in CONTROL}
     chosen |= {k: v for k, v in (options["stages"].get(kind) or {}).items() if k != "stages_per_job"}
     if kind is None:
@@ -103,13 +104,14 @@ def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None) -> dict
         "constraint": site["constraint"] if needs_gpu else None,
     }
     for name, value in filled.items():
-        if chosen.get(name) is None:
+        if chosen.get(name) == SITE:
             chosen[name] = value
     extra = dict(chosen.pop("additional_parameters") or {})
     for name in [name for name in chosen if name not in SUBMITIT]:
         extra[name.replace("_", "-")] = chosen.pop(name)
     chosen = {name: value for name, value in chosen.items() if value is not None}
-    chosen["setup"] = [*site["setup"], *chosen.pop("setup", [])]
+    lines = chosen.pop("setup", [])
+    chosen["setup"] = [line for entry in lines for line in (site["setup"] if entry == SITE else [entry])]
     return chosen | {"additional_parameters": extra}
 
 

@@ -1,4 +1,4 @@
-"""Looking at a sweep in the queue, and steering it: states, follow, cancel, retry. Looking changes nothing."""
+"""Looking at a sweep in the queue, which changes nothing, and cancelling it."""
 from __future__ import annotations
 
 import sys
@@ -40,7 +40,7 @@ def states(store: Store, keys: Iterable[str]) -> dict[str, JobState]:
         tried |= {row["key"]: row for row in submission.attempts() if row["key"] in wanted}
     if not jobs:
         return {}
-    live = queue.jobs(job.split("_")[0] for _, _, job in jobs.values())
+    live = queue.jobs({job.split("_")[0]: submission.folder.name for submission, _, job in jobs.values()})
     ended = queue.accounted(job.split("_")[0] for _, _, job in jobs.values() if job not in live)
     out = {}
     for key, (submission, number, job) in jobs.items():
@@ -115,34 +115,23 @@ def pick(store: Store, name: str | None) -> Submission:
 
 def cancel(submission: Submission) -> int:
     """Cancel what of a submission is in the queue; how many jobs. What others wait for from it is lost to them too."""
-    ids = [array.job_id for array in submission.arrays() if array.job_id]
-    live = queue.jobs(ids)
-    arrays = sorted({job.split("_")[0] for job in live})
-    waves = queue.named(submission.folder.name)
-    queue.cancel([*waves, *arrays])  # the job that would submit the next wave first
+    found = queue.named(submission.folder.name)
+    live = queue.jobs(dict.fromkeys(found, submission.folder.name))
+    waves = sorted(job_id for job_id, number in found.items() if number.startswith("wave"))
+    queue.cancel([*waves, *sorted(found.keys() - set(waves))])  # the job that would submit the next wave first
     return len(live)
 
 
 def cancel_command(words: Sequence[str]) -> int:
     """`python -m sweep cancel [SUBMISSION] [exec.store=FOLDER]`: the latest submission without a name."""
-    store, name = _store_and_name("cancel", words)
+    store, name = store_and_name("cancel", words)
     submission = pick(store, name)
     print(f"cancelled {cancel(submission)} jobs of {submission.folder.name}; what is built is kept")
     return 0
 
 
-def retry_command(words: Sequence[str]) -> int:
-    """`python -m sweep retry [SUBMISSION] [exec.store=FOLDER]`: what failed of it, with the settings it had."""
-    from sweep.launchers.slurm import go_on
-
-    store, name = _store_and_name("retry", words)
-    submission = pick(store, name)
-    if not go_on(submission, is_retry=True):
-        print(f"{submission.folder.name}: every stage is built or in the queue, nothing to try again")
-    return 0
-
-
-def _store_and_name(verb: str, words: Sequence[str]) -> tuple[Store, str | None]:
+def store_and_name(verb: str, words: Sequence[str]) -> tuple[Store, str | None]:
+    """The words of a command about one submission."""
     names = [word for word in words if "=" not in word]
     stores = [word.removeprefix("exec.store=") for word in words if word.startswith("exec.store=")]
     if len(names) > 1 or len(names) + len(stores) != len(words):

@@ -3,12 +3,15 @@
 checkpoint_dir/update-00000120/weights.safetensors   the trained parameters
                               /state.pt              optimizer, generators, progress; weights_only
 A folder is written under a temporary name, flushed, renamed, and only then are older ones
-removed, so a kill at any moment leaves the last whole checkpoint.
+removed, so a kill at any moment leaves the last whole checkpoint. Two copies of one stage may
+write here at once (a node that was given up may still work): each leaves the other's half-written
+folder alone, and both go on from whichever checkpoint is the newest.
 """
 
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +21,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+ABANDONED_S = 3600  # a half-written checkpoint that nobody has touched for so long is a killed writer's
 
 
 def write_checkpoint(
@@ -36,12 +41,25 @@ def write_checkpoint(
     torch.save(dict(state), temporary / "state.pt")
     for path in (*temporary.iterdir(), temporary):
         _flush(path)
-    temporary.rename(final)
+    try:
+        temporary.rename(final)
+    except OSError:  # the other copy has just written the same one
+        if not final.is_dir():
+            raise
+        shutil.rmtree(temporary)
     _flush(checkpoint_dir)
-    for old in [*checkpoint_dir.glob("update-*"), *checkpoint_dir.glob("writing-*")]:
-        if old != final:
-            shutil.rmtree(old)
+    older = [folder for folder in checkpoint_dir.glob("update-*") if folder.name < final.name]
+    for old in [*older, *filter(_is_abandoned, checkpoint_dir.glob("writing-*"))]:
+        shutil.rmtree(old, ignore_errors=True)  # the other copy may be removing it too
     return final
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except FileNotFoundError:  # renamed or removed meanwhile
+        return False
+    return time.time() - newest > ABANDONED_S
 
 
 def _flush(path: Path) -> None:
@@ -65,6 +83,8 @@ def read_checkpoint(checkpoint_dir: Path) -> tuple[dict[str, Tensor], dict[str, 
         weights = load_file(folders[-1] / "weights.safetensors")
         state = torch.load(folders[-1] / "state.pt", map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
+        if not folders[-1].exists():  # another copy of the stage has replaced it by a newer one
+            return read_checkpoint(checkpoint_dir)
         raise ValueError(
             f"{folders[-1]}: expected a checkpoint of this trainer and could not read it ({type(error).__name__}); "
             "remove the folder to train from the start"
