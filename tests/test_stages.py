@@ -249,3 +249,55 @@ def test_no_more_mistakes_a_problem_are_credited_than_the_cap() -> None:
     assert all(t.text.startswith("w") for t in drawn)
     drawn = stages._charged(traces, RolloutConfig(of="all", max_traces_per_problem=99), np.random.default_rng(0))
     assert {t.text for t in drawn} == {"fine", *(f"w{i}" for i in range(9))}
+
+
+# an entropy-matched control
+
+
+def completions_of(entropy: float) -> list:
+    return [[SimpleNamespace(entropy=entropy)], [SimpleNamespace(entropy=3 * entropy)]]
+
+
+def test_the_temperature_is_the_one_that_gives_the_wanted_entropy() -> None:
+    # solutions of mean entropy 2 T ** 3
+    found = stages._temperature_of(0.5, lambda temperature, **_: completions_of(temperature**3))
+    assert found == pytest.approx(0.25 ** (1 / 3), rel=0.01)
+
+
+def test_an_entropy_that_no_temperature_gives_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no temperature from 0.05 to 2.0 gives .* a mean entropy of 99 nats"):
+        stages._temperature_of(99.0, lambda temperature, **_: completions_of(temperature))
+
+
+def test_an_entropy_matched_control_has_the_greedy_answers_of_sft_and_the_entropy_of_the_other(
+    sweep_copy: Sweep,
+) -> None:
+    plan = planned("arm=sft_entropy_matched", "n_problems=16")
+    build_all(plan, sweep_copy.store)
+    (end,) = [run.evaluate for run in plan.runs]
+    control, matched = (sweep_copy.store.manifest(key).facts for key in (end.key, end.parents["matched"].key))
+    plain = sweep_copy.store.manifest(planned("arm=sft", "n_problems=16").runs[0].evaluate.key).facts
+    assert control["n_correct"] == plain["n_correct"]
+    assert control["entropy"] == pytest.approx(matched["entropy"], rel=0.1)
+    assert control["temperature"] != matched["temperature"] == plain["temperature"]
+
+
+def test_cross_fit_mistakes_come_from_as_many_problems_that_sft_did_not_see(sweep_copy: Sweep) -> None:
+    plan = planned("arm=step_dpo", "n_problems=8", "sampling.is_cross_fit=true")
+    build_all(plan, sweep_copy.store)
+    seen, both = set(subset(sweep_copy, "n_problems=8")), set(subset(sweep_copy, "n_problems=16"))
+    folders = {kind: sweep_copy.store.open(stage_of(plan, kind).key).path for kind in ("samples", "advantages")}
+    traces = read_jsonl(folders["samples"] / "traces.jsonl", Trace)
+    credits = read_jsonl(folders["advantages"] / "credits.jsonl", Credit)
+    assert {t.problem_id for t in traces} == both - seen
+    assert {c.problem_id for c in credits} <= both - seen
+    assert sweep_copy.store.manifest(stage_of(plan, "train").key).facts["n_pairs"] > 0
+
+
+def test_filtered_rft_is_given_credits_of_right_and_wrong_traces(sweep_copy: Sweep) -> None:
+    plan = planned("arm=rft_filtered", "n_problems=16")
+    build_all(plan, sweep_copy.store)
+    credits = read_jsonl(sweep_copy.store.open(stage_of(plan, "advantages").key).path / "credits.jsonl", Credit)
+    assert {c.is_correct for c in credits} == {True, False}
+    assert all(c.q_values[-1] == c.is_correct for c in credits)
+    assert sweep_copy.store.manifest(stage_of(plan, "train").key).facts["n_rows"] > 0
