@@ -10,7 +10,7 @@
     artifacts.py   a stage's key, its folder and its manifest
     results.py     manifests to one table
     config.py      the schema of conf/: exp (identity) apart from exec (resources)
-    tracking.py    metrics.jsonl and Weights & Biases
+    tracking.py    metrics.jsonl and Weights & Biases; wandb_runs.py reads finished runs back
     launchers/     local worker processes, or a graph of SLURM jobs
     methods/ sources/ models/ data/    algorithms, whose solutions, torch, problems
 
