@@ -548,7 +548,7 @@ def test_a_refusal_in_the_middle_leaves_nothing_in_the_queue(trial, limit, tmp_p
 
 
 def test_a_command_that_was_killed_before_it_noted_a_job_finds_it_again(trial) -> None:
-    sweep = trial(*SHORT, "n_problems=8,9")
+    sweep = trial(*SHORT, "n_problems=8,9", "exec.sweep_name=my sweep")
     sweep.launch("+hydra.launcher.hold=true")
     lines = (sweep.submission().folder / "arrays.jsonl").read_text().splitlines(keepends=True)
     (sweep.submission().folder / "arrays.jsonl").write_text("".join(lines[:-1]))
@@ -563,6 +563,10 @@ def test_cancel_empties_the_queue_and_keeps_what_is_built(trial) -> None:
     assert "cancelled 5 jobs" in sweep.ask("cancel")
     settle(20)
     assert len(sweep.built()) == 2  # the base model and D_syn
+    sweep.launch()
+    until("a job that runs", lambda: "RUNNING" in sh("squeue", "-h", "-r", "-o", "%T"))
+    sweep.ask("cancel")
+    settle(30)
     sweep.launch("hydra.launcher.wait=true")
     sweep.assert_as_undisturbed()
 

@@ -106,7 +106,7 @@ def jobs(owners: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
 def named(word: str) -> dict[str, str]:
     """Ids of the jobs in the queue whose comment begins with this word, to the rest of the comment."""
-    rows = [line.split(" ", 2) for line in ask("squeue", "-h", "-a", "-o", "%A %k").splitlines()]
+    rows = [line.split(" ", 2) for line in ask("squeue", "-h", "-a", "-o", "%F %k").splitlines()]
     return {row[0]: " ".join(row[2:]) for row in rows if row[1:2] == [word]}
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 import uuid
@@ -127,7 +128,8 @@ def create(
 ) -> Submission:
     """A new submission's folder with everything its jobs read."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = store.root / ".slurm" / f"{stamp}-{exec.sweep_name}-{uuid.uuid4().hex[:4]}"
+    name = re.sub(r"[^\w.-]+", "-", exec.sweep_name)  # one word: the jobs' comment begins with it
+    folder = store.root / ".slurm" / f"{stamp}-{name}-{uuid.uuid4().hex[:4]}"
     for name in ("jobs", "attempts"):
         (folder / name).mkdir(parents=True)
     nodes = {
