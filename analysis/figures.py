@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from analysis.fit import FitStatus, interval
 from analysis.multiplier import Comparison
@@ -21,7 +20,6 @@ from analysis.style import (
     MAIN_ARMS,
     TEXT_WIDTH,
     end_labels,
-    ink,
     log_error_axis,
     log_size_axis,
     look,
@@ -142,7 +140,7 @@ def _curve_with_points(
 
 
 def _draw_shifts(axes: Axes, comparison: Comparison, shifts: Sequence[Multiplier], looks: dict) -> None:
-    """An arrow a shift, its text above; arrows at nearly the same error are set a little apart."""
+    """An arrow a shift, its number beside the arm's name; arrows at one error are set apart by their own width."""
     used: list[float] = []
     for m in sorted(shifts, key=lambda one: one.at_error):
         if m.bound not in ("=", ">=") or not np.isfinite(m.multiplier) or m.multiplier <= 1.02:
@@ -151,37 +149,22 @@ def _draw_shifts(axes: Axes, comparison: Comparison, shifts: Sequence[Multiplier
         if n_1 is None:
             continue
         e = m.at_error
-        while any(abs(np.log(e / other)) < 0.05 for other in used):
-            e *= 1.02
+        while any(abs(np.log(e / other)) < 0.015 for other in used):
+            e *= 1.016
         used.append(e)
-        colour, end = looks[m.arm][0], n_1 * m.multiplier
-        head = "-|>" if m.bound == "=" else "->"
         axes.annotate(
             "",
-            xy=(end, e),
+            xy=(n_1 * m.multiplier, e),
             xytext=(n_1, e),
             zorder=5,
             arrowprops={
-                "arrowstyle": f"{head},head_width=0.18,head_length=0.35",
-                "color": colour,
+                "arrowstyle": f"{'-|>' if m.bound == '=' else '->'},head_width=0.18,head_length=0.35",
+                "color": looks[m.arm][0],
                 "linewidth": 1.1,
                 "shrinkA": 0,
                 "shrinkB": 0,
                 "linestyle": "-" if m.bound == "=" else (0, (4, 2)),
             },
-        )
-        share = 0.30 + 0.22 * (len(used) % 3)
-        axes.annotate(
-            multiplier_text(m, with_interval=False),
-            (n_1 ** (1 - share) * end**share, e),
-            xytext=(0, 1.5 if len(used) > 1 else -2.5),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if len(used) > 1 else "top",
-            fontsize=8,
-            color=ink(colour),
-            zorder=6,
-            path_effects=[withStroke(linewidth=2.6, foreground="white")],
         )
 
 

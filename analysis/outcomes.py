@@ -13,10 +13,8 @@ from analysis.notes import Note, note
 from analysis.table import Block
 
 
-def codes(column: pa.ChunkedArray, name: str, path: str) -> tuple[np.ndarray, list[Any]]:
+def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
     """(n_rows,) integer code of each value, and the values."""
-    if column.null_count:
-        raise ValueError(f"{path}: {name} is missing in {column.null_count} of {len(column)} rows; fill or drop them")
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = whole.unify_dictionaries().combine_chunks() if whole.num_chunks != 1 else whole.chunk(0)

@@ -59,14 +59,14 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     outcomes = pa.Table.from_pandas(found.outcomes, preserve_index=False)
     if len(kept) < len(found.runs):
         outcomes = outcomes.filter(pc.is_in(outcomes["run"], pa.array(kept["run"])))
-    run_codes, run_names = codes(outcomes["run"], "run", str(path))
+    run_codes, run_names = codes(outcomes["run"])
     places = pd.Index(runs["run"]).get_indexer(pd.Index(run_names))
     if (places < 0).any():
         raise ValueError(
             f"{path}: outcomes hold run {run_names[int(np.argmin(places))]!r} that runs.parquet does not; collect the "
             "table again"
         )
-    problem_codes, problems = codes(outcomes["problem_id"], "problem_id", str(path))
+    problem_codes, problems = codes(outcomes["problem_id"])
     wrong = _wrong_share(outcomes, y)
     matrices, notes = blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
     return table_from_runs(
@@ -123,8 +123,9 @@ def _read_file(path: Path, columns: Columns, is_unpaired: bool, x: str | None) -
             f"{path}: no outcome column {y or 'is_correct, n_correct or error'!r}; the columns are "
             f"{', '.join(have)}; name yours with --y"
         )
-    if data[y].null_count:
-        raise ValueError(f"{path}: {y} is missing in {data[y].null_count} of {len(data)} rows; fill or drop them")
+    for name in (columns.arm, columns.x, columns.seed, columns.problem, y):
+        if name in have and (n_missing := data[name].null_count):
+            raise ValueError(f"{path}: {name} is missing in {n_missing} of {len(data)} rows; fill or drop them")
     if columns.problem in have:
         return _from_outcomes(data, y, columns, is_unpaired, str(path), x)
     return _from_rows(data, y, columns, is_unpaired, str(path), x)
@@ -138,7 +139,9 @@ def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
     try:
         if path.suffix.lower() == ".csv":
             types = {name: pa.dictionary(pa.int32(), pa.string()) for name in text}
-            data = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=types))
+            data = pa.csv.read_csv(
+                path, convert_options=pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+            )
         else:
             schema = pa.parquet.read_schema(path)
             text = [name for name in text if name in schema.names and pa.types.is_string(schema.field(name).type)]
@@ -174,11 +177,11 @@ def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
 
 
 def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
-    arm_codes, arms = codes(data[columns.arm], columns.arm, path)
-    size_codes, sizes = codes(data[columns.x], columns.x, path)
+    arm_codes, arms = codes(data[columns.arm])
+    size_codes, sizes = codes(data[columns.x])
     seed_codes, seeds = np.zeros(len(data), dtype=np.int32), [0]
     if columns.seed in data.column_names:
-        seed_codes, seeds = codes(data[columns.seed], columns.seed, path)
+        seed_codes, seeds = codes(data[columns.seed])
     flat = (arm_codes.astype(np.int64) * len(sizes) + size_codes) * len(seeds) + seed_codes
     run_keys, run_of_row = unique_small(flat, len(arms) * len(sizes) * len(seeds))
     runs = pd.DataFrame(
@@ -192,7 +195,7 @@ def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, 
     if not (wrong.min() >= 0 and wrong.max() <= 1):
         odd = int(np.argmax(~((wrong >= 0) & (wrong <= 1))))
         raise ValueError(f"{path}: {y} must be 0/1, true/false or a share in [0, 1], row {odd} is {data[y][odd]}")
-    problem_codes, problems = codes(data[columns.problem], columns.problem, path)
+    problem_codes, problems = codes(data[columns.problem])
     matrices, notes = blocks(run_of_row, problem_codes, wrong, runs, problems, is_unpaired, path)
     n_test = np.bincount(run_of_row, minlength=len(runs))
     runs = runs.assign(

@@ -238,7 +238,12 @@ def how(study: Study) -> page.Section:
         (
             (
                 "form",
-                f"{law}" + (" (with floor where both arms have 5 sizes and it could matter, else power)" if law == "auto" else ""),
+                f"{law}"
+                + (
+                    " (with floor where both arms have 5 sizes and it could matter, else power)"
+                    if law == "auto"
+                    else ""
+                ),
             ),
             (
                 "objective",
@@ -262,7 +267,10 @@ def how(study: Study) -> page.Section:
                 f"{drawn.seeds.phi_shared:.3g} of it common to the runs of a seed",
             ),
             ("test problems", f"{int(cells['n_test'].min()):,}" if "n_test" in cells else "not known"),
-            ("chosen on the test set", "nothing by this analysis: the law follows from sizes and noise, not from how well it fits"),
+            (
+                "chosen on the test set",
+                "nothing by this analysis: the law follows from sizes and noise, not from how well it fits",
+            ),
         ),
     )
     notes = sorted_notes(one for found in study.results.values() for m in found for one in m.notes)

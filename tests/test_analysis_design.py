@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ import pytest
 from analysis_tables import SIZES, exact, long_frame, outcomes
 
 from analysis import commands
-from analysis.design import plan
+from analysis.design import SWEEP_ARMS, plan
 from analysis.multiplier import Comparison
 from analysis.resample import draws
+from analysis.seeds import SeedNoise
 from analysis.simulate import power
 from analysis.table import Table
 from analysis.validate import rmsle_at, validate
 from analysis.width import Design, Width
+from sweep.results import ARMS
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 
@@ -63,6 +66,40 @@ def test_the_predicted_width_is_the_simulated_one() -> None:
         one = compared(outcomes(LAWS, n_seeds=6, n_problems=2400, seed_sd=0.01, seed=seed), 100)
         found.append(np.log(one.headline("RFT", "SFT").multiplier))
     assert predicted == pytest.approx(np.std(found, ddof=1), rel=0.45)
+
+
+def test_more_sizes_do_not_cure_what_the_runs_of_a_seed_share() -> None:
+    drawn = draws(outcomes(LAWS, SIZES[:5], n_problems=1319), 400)
+    own = SeedNoise(phi=0.04, phi_shared=0.0, df=20.0, df_shared=np.inf, notes=())
+    shared = dataclasses.replace(own, phi_shared=0.04, df=np.inf, df_shared=4.0)
+    gains, more_seeds = [], []
+    for seeds in (own, shared):
+        width = Width(Comparison(dataclasses.replace(drawn, seeds=seeds), law="power"), "RFT", "SFT")
+        now = width.now
+        gains.append(width.se(dataclasses.replace(now, sizes=(*now.sizes, 4096, 8192))) / width.se_now)
+        more_seeds.append(width.se(dataclasses.replace(now, n_seeds=12)) / width.se_now)
+    # what is left of the interval: two more sizes narrow it where runs are independent
+    assert gains[0] < 0.9 and gains[1] > gains[0] + 0.1
+    # four times the seeds halve the seed noise, and 4 degrees of freedom become 22: t falls from 2.78 to 2.07
+    assert more_seeds[1] == pytest.approx(0.5 * 2.074 / 2.776, abs=0.06)
+    assert more_seeds[0] == pytest.approx(0.5, abs=0.06)
+
+
+def test_runs_are_priced_in_the_column_that_was_asked_for(tmp_path: Path) -> None:
+    frame = long_frame(outcomes(LAWS, SIZES[:5], n_seeds=2, n_problems=200))
+    frame.assign(total_seconds=1.0, total_flops=frame["n_problems"] * 1e12).to_parquet(tmp_path / "t.parquet")
+    (found,) = commands.what_next(tmp_path / "t.parquet", commands.Options(n_draws=200, cost="total_flops"), width=1.3)
+    by_seeds = next(one for one in found.options if one.what.endswith("seeds") and "," not in one.what)
+    assert by_seeds.cost == pytest.approx(by_seeds.n_new_runs / 5 * 1e12 * SIZES[:5].sum(), rel=1e-6)
+    with pytest.raises(ValueError, match="no column 'dollars' to price runs in; there are total_seconds, total_flops"):
+        commands.what_next(tmp_path / "t.parquet", commands.Options(n_draws=200, cost="dollars"))
+
+
+def test_the_overrides_name_arms_as_a_sweep_does() -> None:
+    for label, name in SWEEP_ARMS.items():
+        text = (Path(__file__).parent.parent / "conf" / "arm" / f"{name}.yaml").read_text()
+        source, method = (re.search(rf"override /{axis}: (\w+)", text)[1] for axis in ("source", "method"))
+        assert ARMS[source, method] == label
 
 
 def test_a_study_that_is_wide_enough_says_so() -> None:

@@ -11,7 +11,7 @@ from analysis_tables import SIZES, errors_table, exact, outcomes, regrouped
 
 from analysis.delta import delta_interval
 from analysis.fit import interval
-from analysis.multiplier import Comparison
+from analysis.multiplier import Comparison, floor_shift
 from analysis.reading import Multiplier
 from analysis.resample import Draws, draws
 from analysis.shape import fieller, multiplier_curve, pooled_draws, shape, simultaneous_band
@@ -292,6 +292,40 @@ def test_cell_means_alone_give_a_wild_interval_that_holds_the_truth() -> None:
     assert m.method.startswith("wild cluster bootstrap")
     assert m.ci_low < 2 < m.ci_high
     assert {"cell_means_only", "one_seed"} <= set(codes(m))
+
+
+def test_a_floor_left_out_moves_the_middle_by_half_the_slope_times_the_mean_square() -> None:
+    # z = -1, 0, 1: the mean square is 2/3, so a slope of 0.3 gives 0.3 / 2 * 2/3
+    assert floor_shift(np.array([0.0, 1.0, 2.0]), 0.3) == pytest.approx(0.1)
+    # and that is what a plain power law is off by: y = (1 + e^(-b z)) / 4 has half of its middle error as floor
+    z, b = np.log(2.0) * np.arange(-3, 4), 0.02
+    line = np.polyfit(z, np.log((1 + np.exp(-b * z)) / 4), 1)
+    assert (line[1] - np.log(0.5)) / -line[0] == pytest.approx(floor_shift(z, -line[0]), rel=1e-3)
+
+
+def test_auto_fits_a_floor_where_it_can_matter_and_says_where_not() -> None:
+    shallow = {"SFT": power(0.6, 0.04), "RFT": power(0.6 * 4**-0.04, 0.04)}
+    loud, sharp = (compared(outcomes(shallow, n_problems=n, seed_sd=0.002)) for n in (200, 20_500))
+    assert loud.law_of("RFT", "SFT") == loud.law_of("SFT", "RFT") == "power"
+    assert sharp.law_of("RFT", "SFT") == "power_floor"
+    steep = compared(outcomes({"SFT": SFT, "RFT": TWICE}))
+    assert steep.law_of("RFT", "SFT") == "power_floor"
+    assert compared(outcomes({"SFT": SFT, "RFT": TWICE}, SIZES[:4])).law_of("RFT", "SFT") == "power"
+    left_out = [one.text for one in loud.headline("RFT", "SFT").notes if one.code == "floor_not_estimable"]
+    assert any("too shallow for this study to tell a floor" in text for text in left_out)
+
+
+def test_a_floor_is_not_left_out_because_the_data_happen_to_fit_without() -> None:
+    # the same noise and slope, bent up, straight and bent down: the law must be the same
+    table, laws = outcomes({"SFT": SFT, "RFT": TWICE}), []
+    for bend in (-0.02, 0.0, 0.02):
+        z = np.log(table.cells["x"].to_numpy()) - np.log(1024)
+        moved = table.cells["error"].to_numpy() * np.exp(bend * (z**2 - np.mean(z**2)))
+        drawn = draws(table, 200)
+        bent = dataclasses.replace(table, runs=table.runs.assign(error=moved[table.cell_of_run]))
+        errors = drawn.errors * moved / drawn.observed
+        laws.append(Comparison(dataclasses.replace(drawn, table=bent, errors=errors)).law_of("RFT", "SFT"))
+    assert laws == ["power_floor"] * 3
 
 
 COVERAGE = {

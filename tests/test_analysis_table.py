@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from analysis_tables import SIZES, long_frame, outcomes, write_sweep
 from analysis.multiplier import Comparison
 from analysis.read import read
 from analysis.resample import METHODS, draws
+from analysis.seeds import count_correlation
 from analysis.simulate import power
 from analysis.table import Block, Columns, Table, table_from_runs
 
@@ -224,6 +226,83 @@ def test_runs_of_one_seed_that_move_together_are_one_cluster() -> None:
     arm = together.cells_of("SFT")
     correlation = np.corrcoef(drawn.errors[:, arm].T)
     assert correlation[0, -1] > np.corrcoef(apart.errors[:, arm].T)[0, -1] + 0.1
+
+
+def counts(errors: dict[str, list[float]], n_test: int = 100, sizes: tuple[int, ...] = (1, 2, 4)) -> Table:
+    """Every size of an arm has these errors, one a seed."""
+    rows = [(arm, n, n, k, e, n_test) for arm, each in errors.items() for n in sizes for k, e in enumerate(each)]
+    return table_from_runs(pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error", "n_test"]), "counts")
+
+
+def test_runs_that_scatter_less_than_binomially_show_what_they_share() -> None:
+    # variance .0008 of two runs at .48 and .52, binomial .25 / 100 = .0025: 32 % of it is their own
+    assert count_correlation(counts({"a": [0.48, 0.52], "b": [0.48, 0.52]})) == pytest.approx(0.68)
+    assert count_correlation(counts({"a": [0.4, 0.6]})) == 0.0  # variance .02: seeds differ
+    assert count_correlation(counts({"a": [0.5]})) == 0.0
+
+
+def test_what_counts_share_cancels_between_arms_on_one_test_set_alone() -> None:
+    table = counts({"a": [0.46, 0.5, 0.54], "b": [0.46, 0.5, 0.54]})
+    apart = dataclasses.replace(table, is_unpaired=True)
+    one, other = draws(table, 2000), draws(apart, 2000)
+    assert np.corrcoef(one.errors.T)[0, 3] > 0.3 and abs(np.corrcoef(other.errors.T)[0, 3]) < 0.08
+    assert np.corrcoef(other.errors.T)[0, 1] > 0.5
+    gaps = [np.std(each.errors[:, 0] - each.errors[:, 3]) for each in (one, other)]
+    assert gaps[1] > 1.5 * gaps[0]
+    said = [next(note.text for note in each.notes if note.code == "counts_only") for each in (one, other)]
+    assert "say --unpaired" in said[0] and "nothing cancels between them" in said[1]
+
+
+def test_counts_of_unequal_test_sets_are_refused_unless_asked_for(frame: pd.DataFrame, tmp_path: Path) -> None:
+    uneven = per_run(frame)
+    uneven.loc[uneven["arm"] == "RFT", "n_test"] = 130
+    path = saved(uneven, tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=r"tested on 120 to 130 problems \(first of each arm: RFT 130, SFT 120\)"):
+        read(path)
+    assert read(path, is_unpaired=True).is_unpaired
+
+
+def test_too_few_seeds_to_see_a_cluster_are_warned_of() -> None:
+    two, three = (outcomes(LAWS, SIZES[:4], n_problems=300, n_seeds=n) for n in (2, 3))
+    assert "few_clusters" in [note.code for note in draws(two, 100).notes]
+    assert "few_clusters" not in [note.code for note in draws(three, 100).notes]
+    one_size = outcomes(LAWS, SIZES[:1], n_problems=300, n_seeds=2)
+    assert "few_clusters" not in [note.code for note in draws(one_size, 100).notes]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_outcomes_carry_what_their_runs_cost(frame: pd.DataFrame, suffix: str, tmp_path: Path) -> None:
+    spent = frame.assign(total_flops=frame["n_problems"] * 1e9, dollars=frame["n_problems"] * 0.5)
+    path = saved(spent, tmp_path / f"t{suffix}")
+    assert read(path, x="total_flops").cells["x"].tolist() == [1.28e11, 2.56e11, 5.12e11, 1.024e12] * 2
+    assert read(path, x="dollars").cells["x"].tolist() == [64, 128, 256, 512] * 2
+    assert "dollars" not in read(path).runs
+    uneven = spent.assign(total_flops=np.arange(len(spent)))
+    with pytest.raises(ValueError, match="total_flops differs between rows of one run"):
+        read(saved(uneven, path))
+
+
+def test_an_axis_on_which_an_arm_spends_nothing_is_named(tmp_path: Path) -> None:
+    table = read(write_sweep(tmp_path / "table", LAWS), x="total_n_sampled_tokens")
+    assert table.arms == ("RFT",)
+    assert table.reference_error == pytest.approx(0.86, abs=0.05)  # the base model's, not the free arm's
+    with pytest.raises(ValueError, match="total_n_sampled_tokens is 0 in every run of SFT, so it has no curve"):
+        table.cells_of("SFT")
+
+
+def test_outcomes_that_are_no_outcomes_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    odd = frame.assign(is_correct=frame["is_correct"].astype(float))
+    odd.loc[7, "is_correct"] = 3.0
+    with pytest.raises(ValueError, match=r"is_correct must be 0/1, true/false or a share in \[0, 1\], row 7 is 3"):
+        read(saved(odd, path))
+    odd.loc[7, "is_correct"] = np.nan
+    with pytest.raises(ValueError, match=r"is_correct .*(missing in 1 of 1920 rows|row 7 is nan)"):
+        read(saved(odd, path))
+    with pytest.raises(ValueError, match=r"t.csv: problem_id is missing in 1 of 1920 rows"):
+        read(saved(frame.assign(problem_id=frame["problem_id"].where(frame.index != 3)), tmp_path / "t.csv"))
+    with pytest.raises(ValueError, match="n_problems is not a finite number in 4 of 4 rows, the first is 'many'"):
+        read(saved(frame[frame["n_problems"] == 128].assign(n_problems="many"), path))
 
 
 def test_a_cell_without_a_single_error_is_noted(tmp_path: Path) -> None:
