@@ -1,4 +1,4 @@
-"""python -m analysis fit | multiplier | design | validate | report | figures | published
+"""python -m analysis fit | multiplier | design | validate | report | figures | map | published
 
     TABLE is a folder written by `python -m sweep collect`, or any .csv or .parquet file.
 Exit codes: 0 done, 2 a mistake in the table or the options (one paragraph on stderr).
@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis import chinchilla, commands, printing, published, report
+from analysis import chinchilla, commands, printing, published, report, variants
 from analysis.table import Columns
 
 
@@ -50,7 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     design.add_argument("--tell", type=float, default=2.0, help="wanted: this multiplier told from 1")
     _command(kinds, "validate", _validate, "held-out error of each law")
     for name, what in (("report", "figures, tables, verdicts and the page"), ("figures", "the figures alone")):
-        _command(kinds, name, _report, what).add_argument("--out", required=True, help="folder to write")
+        one = _command(kinds, name, _report, what)
+        one.add_argument("--out", required=True, help="folder to write")
+        one.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
+    variants_of = _command(kinds, "map", _map, "one ingredient changed at a time: where the multiplier is 1, 2, 8")
+    variants_of.add_argument("variants", nargs="*", metavar="VARIANT", help="tables, each with one setting changed")
+    variants_of.add_argument("--size", action="append", type=float, default=[], help="of the arms; may repeat")
+    variants_of.add_argument("--out", required=True, help="folder to write")
     others = kinds.add_parser("published", help="others' tables: fits and multipliers")
     others.add_argument("--json", action="store_true")
     others.add_argument("--draws", type=int, default=2000)
@@ -155,8 +161,16 @@ def _validate(asked: argparse.Namespace) -> str:
 
 def _report(asked: argparse.Namespace) -> str:
     write = report.write_report if asked.command == "report" else report.write_figures
-    written = write(asked.table, asked.out, options(asked))
+    written = write(asked.table, asked.out, options(asked), map_path=asked.map)
     return printing.as_json({"written": [str(path) for path in written]}) if asked.json else str(written[0])
+
+
+def _map(asked: argparse.Namespace) -> str:
+    paths = [asked.table, *asked.variants]
+    if asked.json:
+        found = variants.survey(paths, options(asked), sizes=asked.size)
+        return printing.as_json({"readings": found})
+    return str(variants.write_map(paths, asked.out, options(asked), sizes=asked.size)[0])
 
 
 def _published(asked: argparse.Namespace) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from analysis import page, sections, style, verdicts
+from analysis import page, sections, style, variants, verdicts
 from analysis.commands import Options
 from analysis.multiplier import Comparison
 from analysis.read import SWEEP_Y, read
@@ -24,8 +24,13 @@ from analysis.table import Table
 from analysis.words import multiplier_text
 
 
-def write_report(path: str | Path, out: str | Path, options: Options | None = None) -> list[Path]:
+def write_report(
+    path: str | Path, out: str | Path, options: Options | None = None, *, map_path: str | Path | None = None
+) -> list[Path]:
     """Write the report of the table at `path` into the folder `out`; the page's path first.
+
+    Args:
+        map_path: map.csv of `python -m analysis map`, shown as the first figure.
 
     Raises:
         ValueError: the table cannot be read, or the baseline has no curve.
@@ -34,6 +39,7 @@ def write_report(path: str | Path, out: str | Path, options: Options | None = No
     rulings = verdicts.verdicts(study.first, study.baseline)
     parts = [
         sections.claims(study, rulings),
+        variants.section(map_path, study.figure) if map_path else None,
         sections.curves(study),
         sections.multipliers(study),
         sections.shapes(study),
@@ -54,9 +60,13 @@ def write_report(path: str | Path, out: str | Path, options: Options | None = No
     return [target, said, *study.written]
 
 
-def write_figures(path: str | Path, out: str | Path, options: Options | None = None) -> list[Path]:
+def write_figures(
+    path: str | Path, out: str | Path, options: Options | None = None, *, map_path: str | Path | None = None
+) -> list[Path]:
     """Write the figures alone."""
     study = read_study(path, out, options or Options())
+    if map_path:
+        variants.section(map_path, study.figure)
     for section in (
         sections.curves,
         sections.multipliers,

@@ -1,0 +1,93 @@
+"""The map: what each variant changed, its multipliers on known laws, and the way from CSV to figure."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysis_tables import write_sweep
+
+from analysis import variants
+from analysis.__main__ import main
+from analysis.commands import Options
+
+SIZES = np.array([256, 512, 1024, 2048, 4096])
+OPTIONS = Options(n_draws=200, of=("RFT", "per-step DPO"))
+
+
+def sft(n: float) -> float:
+    return 0.6 * (n / 256) ** -0.3
+
+
+def folder(path: Path, worth: float, **dials: object) -> Path:
+    """A sweep in which one problem of per-step DPO is worth `worth` of SFT's, with these settings."""
+    write_sweep(path, {"SFT": sft, "RFT": sft, "per-step DPO": lambda n: sft(worth * n)}, SIZES, n_problems=4000)
+    runs = pd.read_parquet(path / "runs.parquet")
+    runs["config"] = [
+        json.dumps({"dataset": dials, "n_problems": int(n), "method": {"name": method}})
+        for n, method in zip(runs.n_problems, runs.method, strict=True)
+    ]
+    runs.to_parquet(path / "runs.parquet")
+    return path
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = tmp_path_factory.mktemp("map")
+    return [
+        folder(root / "study", 2.0, skip=0.8, classes=6, phases=[{"lr": 1}]),
+        folder(root / "no_shortcut", 1.0, skip=0.0, classes=6, phases=[{"lr": 1}]),
+        folder(root / "value_answers", 4.0, skip=0.8, classes=None, phases=[{"lr": 2}]),
+    ]
+
+
+def test_a_variant_is_told_by_the_settings_in_which_it_differs(tables: list[Path]) -> None:
+    readings = variants.survey(tables, OPTIONS, sizes=[256])
+    assert dict.fromkeys((one.variant, one.changed) for one in readings) == dict.fromkeys(
+        [("study", ""), ("no_shortcut", "skip=0"), ("value_answers", "classes=none, another phases")]
+    )
+
+
+def test_each_variant_has_its_own_multiplier_and_its_arms_errors(tables: list[Path]) -> None:
+    found = {one.variant: one for one in variants.survey(tables, OPTIONS, sizes=[512]) if one.multiplier.arm != "RFT"}
+    for name, worth in (("study", 2.0), ("no_shortcut", 1.0), ("value_answers", 4.0)):
+        m = found[name].multiplier
+        assert m.ci_low < worth < m.ci_high
+        assert np.log(m.ci_high / m.ci_low) < 1.0
+        assert found[name].baseline_error == pytest.approx(sft(512), abs=0.03)
+        assert found[name].error == pytest.approx(sft(512 * worth), abs=0.03)
+        assert found[name].n_seeds == 2
+
+
+def test_the_map_is_written_and_read_back_and_drawn(
+    tables: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["map", *map(str, tables), "--out", str(tmp_path), "--draws", "100", "--size", "256", "--size", "1024"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "map.csv")
+    points = variants.read_map(tmp_path / "map.csv")
+    assert len(points) == 3 * 2 * 2  # variants, arms, sizes
+    assert {"map.csv", "map.tex", "map.png", "map.svg", "map.pdf"} == {path.name for path in tmp_path.iterdir()}
+    figure = variants.map_figure(points)
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["no shortcut", "study", "value answers"]  # from the least worth up
+
+
+def test_the_map_is_the_first_figure_of_the_report(tables: list[Path], tmp_path: Path) -> None:
+    main(["map", *map(str, tables), "--out", str(tmp_path / "map"), "--draws", "100", "--size", "256"])
+    words = ["report", str(tables[0]), "--map", str(tmp_path / "map" / "map.csv"), "--draws", "100"]
+    assert main([*words, "--out", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert page.index('id="map"') < page.index('id="curves"')
+    assert page.index("<figure") > page.index('id="map"')
+
+
+def test_folders_of_one_name_a_size_nobody_ran_and_another_csv_are_refused(tables: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="study: variants are named by their folders, and two folders have one name"):
+        variants.survey([tables[0], tables[0]], OPTIONS)
+    with pytest.raises(ValueError, match="no arm has runs at 300; name sizes that were run"):
+        variants.survey(tables[:1], OPTIONS, sizes=[300])
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"a map.csv of .* was expected; it has no variant, changed"):
+        variants.read_map(tmp_path / "other.csv")
