@@ -67,6 +67,7 @@ class Job:
             sys.exit(PARTLY_FAILED)
         if bad:
             raise StageFailed(f"not built: {bad}; the logs are in {self.store.root}/.logs")
+        sys.exit(0)  # or Submitit writes a result that nobody reads, where two copies of a job collide and fail
 
     def checkpoint(self, *_: Any) -> DelayedSubmission:
         """For a signal before the handlers are ours: Submitit queues the job again as it was."""
