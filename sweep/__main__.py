@@ -1,4 +1,4 @@
-"""python -m sweep [run|plan|status|compare|collect|logs|cancel|retry|gc] [-m] [Hydra overrides]
+"""python -m sweep [run|plan|status|compare|collect|merge|logs|cancel|retry|gc] [-m] [Hydra overrides]
 
     run (the default)   build what the grid needs; the same command again resumes
     plan                unique and cached stages, which field made a stage new, estimated time  [--json]
@@ -6,6 +6,7 @@
     compare             correct counts of validation runs beside what differs between them      [--json]
     collect             one table of the grid's finished runs   [--out DIR] [--allow-mixed-code]
                         [--from wandb ENTITY/PROJECT] from there, of a grid or of all that is there
+    merge TABLE...      one table of a sweep's parts            [--out DIR] [--allow-mixed-code]
     logs KEY            what a stage printed (exec.store=FOLDER for another store)
     cancel, retry       a SLURM submission's jobs; what failed of it
     gc                  artifacts that no experiment reaches, a dry run without [--delete]
@@ -43,7 +44,7 @@ from sweep.launchers.plugins import errors_raised, refusal, register
 from sweep.launchers.slurm import retry_command
 from sweep.launchers.watch import cancel_command, states, told
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
-from sweep.results import collect, comparison, write_table
+from sweep.results import collect, comparison, merged, read_table, write_table
 from sweep.wandb_runs import fetch
 
 CONF = str(Path(__file__).parents[1] / "conf")
@@ -176,6 +177,16 @@ def collect_table(words: list[str]) -> int:
     return 0
 
 
+def merge_tables(words: list[str]) -> int:
+    options, folders = _options(words, out=True, allow_mixed_code=True)
+    if len(folders) < 2 or not options.out:
+        raise ValueError("usage: python -m sweep merge TABLE TABLE... --out FOLDER; each as `collect` wrote it")
+    table = merged([read_table(folder) for folder in folders], is_mixed_code_allowed=options.allow_mixed_code)
+    write_table(table, Path(options.out), {})
+    print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {options.out}")
+    return 0
+
+
 def compare_runs(words: list[str]) -> int:
     options, overrides = _options(words, json=True)
     the_plan, exec = _plan(overrides)
@@ -195,7 +206,7 @@ def remove_unreached(words: list[str]) -> int:
 
 VERBS = {
     "run": run, "plan": show_plan, "status": show_status, "logs": show_log, "collect": collect_table,
-    "compare": compare_runs,
+    "merge": merge_tables, "compare": compare_runs,
     "cancel": cancel_command, "retry": retry_command, "gc": remove_unreached,
 }
 

@@ -10,7 +10,7 @@ log, a folder name or a tracker.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,32 @@ def collect(runs: Sequence[tuple[Exp | None, Stage]], store: Store, *, is_mixed_
     made = [a.manifest.provenance for a in artifacts]
     # dated by the last evaluation, so that collecting the same runs again gives the same table
     return Table(table, outcomes, {"versions": made[0]["versions"], "created": max(m["ended"] for m in made)})
+
+
+def merged(tables: Sequence[Table], *, is_mixed_code_allowed: bool = False) -> Table:
+    """One table of several: a sweep that was run in parts, on two clusters or seed by seed.
+
+    A run that several tables hold is kept once. The record is the first table's, with the commands of all and the
+    latest date.
+
+    Raises:
+        ValueError: two runs are the same (arm, n_problems, seed), were made by different code, or were not
+            tested on the same problems.
+    """
+    runs = pd.concat([table.runs for table in tables], ignore_index=True).drop_duplicates("run", ignore_index=True)
+    _refuse_duplicates(runs)
+    if not is_mixed_code_allowed:
+        _refuse_mixed(runs)
+    outcomes = pd.concat([table.outcomes for table in tables], ignore_index=True)
+    outcomes = outcomes.drop_duplicates(["run", "problem_id"], ignore_index=True)
+    ids = {run: frozenset(rows) for run, rows in outcomes.groupby("run").problem_id}
+    first = next(iter(ids))
+    for run, tested in ids.items():
+        if tested != ids[first]:
+            _refuse_other_problems(run, first, tested ^ ids[first])
+    created = max(table.provenance["created"] for table in tables)
+    commands = list(dict.fromkeys(line for table in tables for line in table.provenance.get("commands", ())))
+    return Table(runs, outcomes, {**tables[0].provenance, "created": created, "commands": commands})
 
 
 def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.DataFrame:
@@ -184,13 +210,17 @@ def _outcomes(table: pd.DataFrame, artifacts: Sequence[Artifact]) -> pd.DataFram
             twice = outcomes.problem_id[outcomes.problem_id.duplicated()]
             raise ValueError(f"{row.run}: has two outcomes for {_names(twice)}; build it again")
         if tested is not None and ids != tested[1]:
-            raise ValueError(
-                f"{row.run} was tested on other problems than {tested[0]}, e.g. {_names(sorted(ids ^ tested[1]))}; "
-                "all runs of a table need the same test problems"
-            )
+            _refuse_other_problems(row.run, tested[0], ids ^ tested[1])
         tested = tested or (row.run, ids)
         frames.append(outcomes.assign(**row._asdict())[columns + list(outcomes.columns)])
     return pd.concat(frames, ignore_index=True)
+
+
+def _refuse_other_problems(run: str, other: str, problem_ids: Iterable[str]) -> None:
+    raise ValueError(
+        f"{run} was tested on other problems than {other}, e.g. {_names(sorted(problem_ids))}; "
+        "all runs of a table need the same test problems"
+    )
 
 
 def write_table(table: Table, folder: Path, provenance: Mapping[str, Any]) -> None:

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from tiny_sweep import Sweep, build_all, planned
 
+from sweep.__main__ import main
 from sweep.artifacts import Stage
 from sweep.config import Exp
-from sweep.results import Table, arm, collect, comparison, read_table, write_table
+from sweep.results import Table, arm, collect, comparison, merged, read_table, write_table
 
 
 def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:
@@ -175,3 +176,39 @@ def test_settings_are_compared_on_validation_alone(sweep_copy: Sweep) -> None:
         comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store)
     build_all(other, sweep_copy.store)
     assert comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store).n_test.tolist() == [8]
+
+
+# several tables
+
+
+def part(table: Table, of: pd.Series) -> Table:
+    runs = table.runs[of].reset_index(drop=True)
+    outcomes = table.outcomes[table.outcomes.run.isin(runs.run)].reset_index(drop=True)
+    return Table(runs, outcomes, {**table.provenance, "commands": [f"of {len(runs)} runs"]})
+
+
+def test_the_parts_of_a_sweep_make_the_whole_again_and_what_both_hold_is_kept_once(
+    table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    is_small = table.runs.n_problems <= 8
+    small, large = part(table, is_small), part(table, ~is_small | (table.runs.arm == "base"))
+    for name, one in (("small", small), ("large", large)):
+        write_table(one, tmp_path / name, {})
+    assert main(["merge", str(tmp_path / "small"), str(tmp_path / "large"), "--out", str(tmp_path / "whole")]) == 0
+    assert capsys.readouterr().out == f"13 runs x 40 problems in {tmp_path / 'whole'}\n"
+    whole = read_table(tmp_path / "whole")
+    pairs = [(whole.runs, table.runs, ["run"]), (whole.outcomes, table.outcomes, ["run", "problem_id"])]
+    for found, expected, by in pairs:
+        pd.testing.assert_frame_equal(*(one.sort_values(by, ignore_index=True) for one in (found, expected)))
+    assert whole.provenance["commands"] == ["of 7 runs", "of 7 runs"][:1]
+
+
+def test_parts_with_the_same_cell_or_other_test_problems_are_refused(table: Table) -> None:
+    again = Table(table.runs.assign(run="r" + table.runs.run), table.outcomes, table.provenance)
+    with pytest.raises(ValueError, match=r"are all .* the table needs one run a cell"):
+        merged([table, again])
+    is_small = table.runs.n_problems == 8
+    other = part(table, is_small)
+    other.outcomes["problem_id"] = "x" + other.outcomes["problem_id"]
+    with pytest.raises(ValueError, match=r"was tested on other problems than .* need the same test problems"):
+        merged([part(table, ~is_small), other])
