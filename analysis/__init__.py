@@ -7,7 +7,7 @@
     multiplier, reading     the horizontal shift, as a value or a bound         -> Multiplier
     shape, delta            m(e), bands, parallelism, pooled, Fieller; fast interval
     validate, width, design held-out errors; what to run next
-    variants                the map: one ingredient changed at a time
+    variants, record        the map: one ingredient changed at a time; verdicts beside those of a larger study
     verdicts                claims, declared rules, rulings
     figures, diagnostics, style       one function a figure
     sheet, sheets, page, sections, report   tables, and the page that holds all

@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         one = _command(kinds, name, _report, what)
         one.add_argument("--out", required=True, help="folder to write")
         one.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
+        if name == "report":
+            one.add_argument("--record", help="report folder of a larger study, to set its verdicts beside these")
     variants_of = _command(kinds, "map", _map, "one ingredient changed at a time: where the multiplier is 1, 2, 8")
     variants_of.add_argument("variants", nargs="*", metavar="VARIANT", help="tables, each with one setting changed")
     variants_of.add_argument("--size", action="append", type=float, default=[], help="of the arms; may repeat")
@@ -160,8 +162,12 @@ def _validate(asked: argparse.Namespace) -> str:
 
 
 def _report(asked: argparse.Namespace) -> str:
-    write = report.write_report if asked.command == "report" else report.write_figures
-    written = write(asked.table, asked.out, options(asked), map_path=asked.map)
+    if asked.command == "figures":
+        written = report.write_figures(asked.table, asked.out, options(asked), map_path=asked.map)
+    else:
+        written = report.write_report(
+            asked.table, asked.out, options(asked), map_path=asked.map, record_path=asked.record
+        )
     return printing.as_json({"written": [str(path) for path in written]}) if asked.json else str(written[0])
 
 

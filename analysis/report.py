@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from analysis import page, sections, style, variants, verdicts
+from analysis import page, record, sections, style, variants, verdicts
 from analysis.commands import Options
 from analysis.multiplier import Comparison
 from analysis.read import SWEEP_Y, read
@@ -25,12 +25,18 @@ from analysis.words import multiplier_text
 
 
 def write_report(
-    path: str | Path, out: str | Path, options: Options | None = None, *, map_path: str | Path | None = None
+    path: str | Path,
+    out: str | Path,
+    options: Options | None = None,
+    *,
+    map_path: str | Path | None = None,
+    record_path: str | Path | None = None,
 ) -> list[Path]:
     """Write the report of the table at `path` into the folder `out`; the page's path first.
 
     Args:
         map_path: map.csv of `python -m analysis map`, shown as the first figure.
+        record_path: report folder of a larger study, whose verdicts are set beside these.
 
     Raises:
         ValueError: the table cannot be read, or the baseline has no curve.
@@ -39,6 +45,7 @@ def write_report(
     rulings = verdicts.verdicts(study.first, study.baseline)
     parts = [
         sections.claims(study, rulings),
+        record.section(rulings, record_path, study.sheet) if record_path else None,
         variants.section(map_path, study.figure) if map_path else None,
         sections.curves(study),
         sections.multipliers(study),

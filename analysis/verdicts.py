@@ -173,8 +173,12 @@ def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
 
 
 PAIRS: Sequence[tuple[str, str, str]] = (
-    ("Negatives beat SFT with equally many updates", "per-step DPO", "SFT, more updates"),
+    ("Standard DPO fails: SFT beats it", "SFT", "DPO"),
     ("Per-step DPO beats standard DPO", "per-step DPO", "DPO"),
+    ("Per-step DPO beats DPO on distant pairs", "per-step DPO", "DPO, distant pairs"),
+    ("Advantage-filtered RFT beats RFT", "advantage-filtered RFT", "RFT"),
+    ("Negatives beat SFT with equally many updates", "per-step DPO", "SFT, more updates"),
+    ("Sharpening alone does not explain it", "per-step DPO", "SFT, entropy-matched"),
     ("Pairs at the pit beat pairs at a random step", "per-step DPO", "random-step DPO"),
     ("The chosen side alone does not explain it", "per-step DPO", "chosen steps only"),
     ("The verifier matters (RFT)", "RFT", "RFT without verifier"),

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from analysis_tables import write_sweep
 
-from analysis import variants
+from analysis import record, variants
 from analysis.__main__ import main
 from analysis.commands import Options
 
@@ -81,6 +81,34 @@ def test_the_map_is_the_first_figure_of_the_report(tables: list[Path], tmp_path:
     page = (tmp_path / "report" / "index.html").read_text()
     assert page.index('id="map"') < page.index('id="curves"')
     assert page.index("<figure") > page.index('id="map"')
+
+
+def test_the_report_sets_its_verdicts_beside_those_of_a_study_of_record(tables: list[Path], tmp_path: Path) -> None:
+    main(["report", str(tables[0]), "--draws", "100", "--out", str(tmp_path / "record")])
+    rulings = json.loads((tmp_path / "record" / "verdicts.json").read_text())
+    changed = [dict(one, ruling="not held") if "more than 1x" in one["claim"] else one for one in rulings]
+    (tmp_path / "record" / "verdicts.json").write_text(json.dumps(changed))
+    words = ["report", str(tables[0]), "--draws", "100", "--record", str(tmp_path / "record")]
+    assert main([*words, "--out", str(tmp_path / "report")]) == 0
+    rows = pd.read_csv(tmp_path / "report" / "record.csv").set_index("claim")
+    assert rows.loc["per-step DPO is worth more than 1x", ["here", "of record", "agree"]].tolist() == [
+        "held", "not held", "OPPOSITE",
+    ]  # fmt: skip
+    assert rows.loc["SFT's error falls as a power of n_problems", "agree"] == "same"
+    assert 'id="table-record"' in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_a_record_that_is_none_is_refused(tables: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "verdicts.json").write_text("[1]")
+    with pytest.raises(ValueError, match=r"verdicts.json: the verdicts.json that .* writes was expected"):
+        record.read_verdicts(tmp_path)
+
+
+def test_two_rulings_agree_differ_or_leave_open() -> None:
+    assert record.agreement("held", "held") == "same"
+    assert record.agreement("held", "not held") == "OPPOSITE"
+    assert record.agreement("undecided", "held") == "undecided here"
+    assert record.agreement("not held", "undecided") == "undecided in the record"
 
 
 def test_folders_of_one_name_a_size_nobody_ran_and_another_csv_are_refused(tables: list[Path], tmp_path: Path) -> None:
