@@ -40,10 +40,10 @@ def agreement(mine: str, theirs: str) -> str:
 def record_sheet(here: Sequence[Verdict], record: Sequence[Verdict], where: str) -> Sheet:
     """A row a claim that both have."""
     of = {one.claim: one for one in record}
+    pairs = [(one, of[one.claim]) for one in here if one.claim in of]
     rows = tuple(
-        (one.claim, one.ruling, of[one.claim].ruling, agreement(one.ruling, of[one.claim].ruling), of[one.claim].evidence)
-        for one in here
-        if one.claim in of
+        (one.claim, one.ruling, other.ruling, agreement(one.ruling, other.ruling), other.evidence)
+        for one, other in pairs
     )
     caption = f"The claims as ruled here and in the study of record ({where})."
     return Sheet("record", caption, ("claim", "here", "of record", "agree", "evidence of record"), rows)
