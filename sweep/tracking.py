@@ -98,7 +98,11 @@ class Tracker:
             project=self._config.project, entity=self._config.entity, id=self._stage.key, name=self._stage.key,
             group=self._group, job_type=self._stage.kind, resume="allow", dir=str(self._folder),
             mode=self._config.mode or ("online" if has_wandb_key() else "offline"),
-            config={"version": self._stage.version, **self._stage.identity},
+            config={
+                # and what it was made of, so that charts can be drawn over policy.n_problems
+                "version": self._stage.version, **self._stage.identity,
+                **{role: dict(parent.identity) for role, parent in self._stage.parents.items()},
+            },
             settings=wandb.Settings(
                 silent=True, console="off", x_disable_stats=True, disable_git=True, disable_code=True
             ),

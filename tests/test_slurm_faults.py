@@ -523,6 +523,21 @@ def test_a_limit_on_queued_jobs_makes_waves(trial, limit, what: str, name: str, 
     assert set(sweep.n_built().values()) == {1}
 
 
+def test_a_wave_waits_where_other_jobs_have_taken_its_room(trial, limit) -> None:
+    sweep = trial(*SHORT, "n_problems=8,9,10")
+    limit("account", "research", "GrpSubmitJobs", 4)
+    sweep.launch("hydra.launcher.account=research")
+    limit("account", "research", "GrpSubmitJobs", 100)
+    stranger = ("--parsable", "--hold", "--account=research", "--array=0-2", "--mem=10", "--output=/dev/null")
+    other = sh("sbatch", *stranger, "--wrap=true").strip()
+    limit("account", "research", "GrpSubmitJobs", 4)
+    jobs = sweep.submission().folder / "jobs"
+    until("a wave without room", lambda: any("looking again" in p.read_text() for p in jobs.glob("wave-*/*.out")))
+    sh("scancel", other)
+    settle()
+    sweep.assert_as_undisturbed()
+
+
 def test_a_full_queue_is_told_before_anything_is_submitted(trial, limit) -> None:
     limit("account", "research", "GrpSubmitJobs", 1)
     refused = trial(*SHORT, "n_problems=8").launch("hydra.launcher.account=research", check=False)

@@ -33,6 +33,7 @@ class ApiRun:
     id: str
     state: str
     files: dict[str, Path] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def of(offline: Path) -> ApiRun:
@@ -43,7 +44,7 @@ class ApiRun:
         run = next(r["run"] for r in records if r["type"] == "run")
         has_ended = any(r["type"] == "exit" and not r["exit"].get("exit_code") for r in records)
         files = {name: offline / "files" / name for name in saved}
-        return ApiRun(run["run_id"], "finished" if has_ended else "running", files)
+        return ApiRun(run["run_id"], "finished" if has_ended else "running", files, run["config"]["update"])
 
     def file(self, name: str) -> ApiFile:
         return ApiFile(self.files[name])
@@ -126,6 +127,13 @@ def test_without_a_grid_the_whole_project_is_the_table(tracked: Sweep, uploaded,
     pd.testing.assert_frame_equal(theirs, ours)
     config = json.loads(found.runs.set_index("run").config[tracked.plan.runs[0].evaluate.key])
     assert config["evaluate"]["evaluation"]["split"] == "test" and config["sft"]["n_problems"] == 8
+
+
+def test_an_evaluation_says_in_wandb_which_policy_it_judges(offline: list[ApiRun], tracked: Sweep) -> None:
+    run = next(run for run in tracked.plan.runs if run.leaf.exp.method.name == "step_dpo")
+    (config,) = [one.config for one in offline if one.id == run.evaluate.key]
+    assert config["policy"]["n_problems"] == run.leaf.exp.n_problems
+    assert config["policy"]["method"]["name"] == "step_dpo" and config["policy"]["source"]["name"] == "self"
 
 
 def test_a_run_that_is_not_there_is_named(uploaded, tracked: Sweep, from_wandb) -> None:

@@ -23,6 +23,10 @@ from sweep.plan import Plan, state
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
+class NoRoom(ValueError):
+    """A limit of the queue is reached."""
+
+
 def send(
     submission: Submission, plan: Plan, new: Sequence[str], in_queue: Mapping[str, Place], cluster: queue.Cluster,
     next_wave: Callable[[], None],
@@ -32,7 +36,8 @@ def send(
     Args:
         next_wave: what a small job calls when these have ended, if some have to wait for room in the queue.
     Raises:
-        ValueError: there is no room, or sbatch refused an array; those before it are cancelled.
+        NoRoom: not even for one job and the one that submits the next wave.
+        ValueError: sbatch refused an array; those before it are cancelled.
     """
     began, options = time.monotonic(), submission.settings["options"]
     built = list(state(plan, submission.store).built.values())
@@ -47,7 +52,7 @@ def send(
     limit = room([(one.get("account"), one.get("qos"), one.get("partition")) for one in asked])
     if limit is not None and sum(len(array.elements) for array in graph) > limit.n_jobs:
         if limit.n_jobs < 2:
-            raise ValueError(
+            raise NoRoom(
                 f"{limit.limit} is reached: {limit.n_jobs} more jobs may be in the queue, a wave needs 2; nothing was "
                 "submitted; give the same command again when some have ended"
             )

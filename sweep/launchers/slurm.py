@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +22,13 @@ from sweep.config import Exec, TrackingConfig
 from sweep.launchers import queue, record, request
 from sweep.launchers.graph import Place
 from sweep.launchers.record import Submission
-from sweep.launchers.sbatch import send
+from sweep.launchers.sbatch import NoRoom, send
 from sweep.launchers.snapshot import snapshot
 from sweep.launchers.todo import set_corrupted_aside, todo
 from sweep.launchers.watch import follow, pick, store_and_name
 from sweep.plan import Plan, state
+
+LOOK_AGAIN_S = 30
 
 
 def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, options: Mapping[str, Any]) -> int:
@@ -100,13 +103,22 @@ def go_on(submission: Submission, is_retry: bool) -> int:
 
 
 class NextWave:
-    """Submits what a limit on queued jobs did not let through before. Submitit pickles it by its name."""
+    """Submits what a limit on queued jobs did not let through before. Submitit pickles it by its name.
+
+    Where other jobs have taken the room meanwhile, it waits; at its time limit Submitit queues it again.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def __call__(self) -> None:
-        go_on(Submission(Path(self.folder)), is_retry=False)
+        while True:
+            try:
+                go_on(Submission(Path(self.folder)), is_retry=False)
+                return
+            except NoRoom as error:
+                print(f"{error}; looking again in {LOOK_AGAIN_S} s", flush=True)
+                time.sleep(LOOK_AGAIN_S)
 
     def checkpoint(self, *_: Any) -> DelayedSubmission:
         return DelayedSubmission(self)
