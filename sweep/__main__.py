@@ -283,7 +283,9 @@ def _provenance(words: Sequence[str], overrides: Sequence[str], the_plan: Plan |
     from sweep.launchers.execute import git
 
     tuning = Path(CONF).parent / "analysis" / "tuning.json"
-    said = json.loads(tuning.read_text()).get(exec.sweep_name, {}) if tuning.exists() else {}
+    record = json.loads(tuning.read_text()) if tuning.exists() else {}
+    said = record.get(exec.sweep_name, {})
+    said = record[said] if isinstance(said, str) else said  # a name: tuned as that sweep was
     return {
         "commands": [
             *([f"python -m sweep -m {' '.join(overrides)}"] if the_plan else []),
