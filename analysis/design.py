@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -126,16 +127,19 @@ class _Search:
 
     def __init__(self, width: Width, cost_name: str | None) -> None:
         self.width, self.cost_name, self.table = width, cost_name, width.comparison.draws.table
-        self.now = width.now
+        self.now, self.have = width.now, {}
+        for run in self.table.runs.itertuples():
+            self.have.setdefault((run.arm, run.size), set()).add(run.seed)
+        self.cost_line = cache(self._cost_line)
 
     def options(self, target_se: float) -> list[Option]:
         """Each lever alone up to its limit, and the cheapest combinations."""
         out = []
         for sizes, n_seeds, n_test in itertools.product(self._size_lists(), self._seed_counts(), self._test_counts()):
             design = Design(sizes, n_seeds, n_test)
-            se = self.width.se(design)
+            se, n_more = self.width.se(design), len(sizes) - len(self.now.sizes)
             levers = [
-                f"{len(sizes) - len(self.now.sizes)} more sizes" if sizes != self.now.sizes else "",
+                f"{n_more} more size{'s' if n_more > 1 else ''}" if n_more else "",
                 f"{n_seeds} seeds" if n_seeds != self.now.n_seeds else "",
                 f"{n_test:,} test problems" if n_test != self.now.n_test else "",
             ]
@@ -174,23 +178,26 @@ class _Search:
 
     def _new_cells(self, design: Design) -> list[tuple[str, float, tuple[int, ...]]]:
         """(arm, size, new seeds) that the design asks for and the table lacks."""
-        runs, out = self.table.runs, []
+        out = []
         for arm, size in [(one, n) for one in self.width.pair for n in self.width.sizes_of(one, design)]:
-            have = set(runs.loc[(runs["arm"] == arm) & (runs["size"] == size), "seed"])
+            have = self.have.get((arm, size), set())
             fresh = [seed for seed in range(MAX_SEEDS * 2) if seed not in have][: max(0, design.n_seeds - len(have))]
             if fresh:
                 out.append((arm, size, tuple(fresh)))
         return out
 
     def _cost(self, arm: str, size: float) -> float:
-        """Cost of one run from a line through ln cost against ln size."""
+        slope, level = self.cost_line(arm)
+        return float(np.exp(level + slope * np.log(size)))
+
+    def _cost_line(self, arm: str) -> tuple[float, float]:
+        """Slope and level of ln cost of a run against ln size."""
         runs = self.table.runs
         rows = runs[(runs["arm"] == arm) & (runs["size"] > 0) & (runs[self.cost_name] > 0)]
         if not len(rows):
-            return 0.0
+            return 0.0, -np.inf
         ln_n, ln_cost = np.log(rows["size"].to_numpy(float)), np.log(rows[self.cost_name].to_numpy(float))
-        slope, level = np.polyfit(ln_n, ln_cost, 1) if len(set(ln_n)) > 1 else (1.0, (ln_cost - ln_n).mean())
-        return float(np.exp(level + slope * np.log(size)))
+        return tuple(np.polyfit(ln_n, ln_cost, 1)) if len(set(ln_n)) > 1 else (1.0, float((ln_cost - ln_n).mean()))
 
 
 def _cheapest(options: Sequence[Option], target_se: float) -> list[Option]:

@@ -62,7 +62,9 @@ FORMS: dict[str, Form] = {
 
 def form(name: str) -> Form:
     if name not in FORMS:
-        raise ValueError(f"law {name!r} is unknown; the laws are {', '.join(FORMS)}, chinchilla and auto")
+        raise ValueError(
+            f"law {name!r} is unknown; the laws are {', '.join(FORMS)}, auto and, for fit alone, chinchilla"
+        )
     return FORMS[name]
 
 

@@ -207,6 +207,8 @@ class Comparison:
 
         Where the size was run the error is the measured one, so that no law stands between; elsewhere the curve's.
         """
+        if not 0 < size < np.inf:
+            raise ValueError(f"size {size:g}: a number above 0 was expected, one of {arm}'s sizes or one between them")
         self._refuse_few(baseline)
         law, ln_n = self.law_of(arm, baseline), np.log(size)
         place = np.flatnonzero(np.abs(self.ln_n(arm) - ln_n) < 1e-6)

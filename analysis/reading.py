@@ -194,18 +194,18 @@ def _notes(
         )
         notes.append(note("baseline_flat", text))
     if frac > (1 - comparison.level) / 2:
-        notes.append(note("censored", f"{frac:.1%} of the draws have no solution: a limit is infinite"))
+        notes.append(note("censored", f"{arm}: {frac:.1%} of the draws have no solution: a limit is infinite"))
     if kind == "extrapolated":
         notes.append(
             note(
                 "extrapolated",
-                "the law reaches this error only outside the sizes that were run: shown as a bound",
+                f"{arm}: the law reaches this error only outside the sizes that were run: shown as a bound",
             )
         )
     if bound == "?":
         notes.append(note("both_unreached", f"no sizes of {arm} and {baseline} that were run surround this error"))
     spread = np.log(max(finite) / min(finite)) if kind == "interior" and finite else 0.0
     if np.isfinite(limits).all() and spread > (limits[1] - limits[0]) / 2:
-        text = f"the laws give {min(finite):.2f} to {max(finite):.2f}, more than half the width of the interval"
+        text = f"{arm}: the laws give {min(finite):.2f} to {max(finite):.2f}, more than half the width of the interval"
         notes.append(note("form_uncertainty", text))
     return sorted_notes(notes)

@@ -22,6 +22,7 @@ from analysis.table import Block, Table
 
 METHODS = {
     "outcomes": "paired problem bootstrap + excess seed variance",
+    "unpaired": "problem bootstrap of each arm + excess seed variance",
     "counts": "binomial less what runs share + excess seed variance",
     "errors": "wild cluster bootstrap of cell means (Webb)",
     "stderr": "normal with given standard errors + lack of fit",
@@ -88,7 +89,7 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
         fit_variance=noise if (n_seeds[table.cells["x"] > 0] == 1).all() else variance,
         weights=cell_weights(table, seeds.phi),
         seeds=seeds,
-        method=METHODS[table.kind],
+        method=METHODS["unpaired" if len(table.blocks) > 1 else table.kind],
         notes=table.notes + notes,
     )
 

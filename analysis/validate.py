@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.fit import fit_curves
-from analysis.forms import FORMS
+from analysis.forms import FORMS, form
 from analysis.multiplier import Comparison
 from analysis.resample import Draws
 
@@ -68,9 +68,12 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None) -> Validation:
     """Rolling-origin scores of the laws that every arm with a curve can carry.
 
     Raises:
-        ValueError: no arm has 4 sizes, so nothing can be held out.
+        ValueError: no arm has 4 sizes, so nothing can be held out; a law is unknown, or shared between arms.
     """
     table = drawn.table
+    shared = [law for law in laws or LAWS if form(law).is_shared]
+    if shared:
+        raise ValueError(f"law {shared[0]} is shared between arms; sizes are held out of one arm: {', '.join(LAWS)}")
     arms = [arm for arm in table.arms if len(table.cells_of(arm)) >= 4]
     if not arms:
         found = ", ".join(f"{arm} {len(table.cells_of(arm))}" for arm in table.arms)

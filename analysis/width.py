@@ -16,6 +16,7 @@ an arm and independent runs it is close to SE(ln m) = (sigma / b) sqrt(2/K + (ln
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -47,6 +48,7 @@ class Width:
 
     def __init__(self, comparison: Comparison, arm: str, baseline: str) -> None:
         self.comparison, self.pair = comparison, (baseline, arm)
+        self.influence = cache(self._influence)
         table = comparison.draws.table
         short = [one for one in self.pair if comparison.n_sizes(one) < 3]
         if short:
@@ -96,9 +98,8 @@ class Width:
         table, seeds, r = self.comparison.draws.table, self.comparison.draws.seeds, self.correlation
         weighted, of_seeds = [], []  # by arm, L sqrt(v) and L v of its cells
         for arm, sign in zip(self.pair, (1.0, -1.0), strict=True):
-            ln_n = np.log(self.sizes_of(arm, design))
-            p = np.clip(self.curve[arm].error_at(ln_n)[0], 1e-3, 0.999)
-            influence, v = sign * self._influence(ln_n, p), p * (1 - p)
+            influence, v = self.influence(arm, tuple(self.sizes_of(arm, design)))
+            influence = sign * influence
             weighted.append(influence * np.sqrt(v))
             of_seeds.append(influence * v)
         sums = np.array([one.sum() for one in weighted])
@@ -121,12 +122,13 @@ class Width:
 
         return max(df + own(design) - own(self.now), 1.0)
 
-    def _influence(self, ln_n: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """d ln n_k(e) / d y_c, (n_sizes,), by central differences through the fit."""
-        step = 1e-5
+    def _influence(self, arm: str, sizes: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """d ln n_k(e) / d y_c, (n_sizes,), by central differences through the fit, and v_c."""
+        step, ln_n = 1e-5, np.log(sizes)
+        error = np.clip(self.curve[arm].error_at(ln_n)[0], 1e-3, 0.999)
         rows = error + step * np.concatenate([np.eye(len(error)), -np.eye(len(error))])
         ends = fit_curves(self.law, ln_n, rows, np.ones(len(error))).ln_size_at(np.array([self.error]))[:, 0]
-        return (ends[: len(error)] - ends[len(error) :]) / (2 * step)
+        return (ends[: len(error)] - ends[len(error) :]) / (2 * step), error * (1 - error)
 
 
 def _correlation(drawn: Draws, cells: np.ndarray) -> float:

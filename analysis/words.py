@@ -73,7 +73,9 @@ def error_text(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """1,024; 1.02M; 3.4B."""
+    """1,024; 1.02M; 3.4B; 5.6e+13."""
+    if abs(value) >= 1e12:
+        return f"{value:.3g}"
     for size, suffix in ((1e9, "B"), (1e6, "M")):
         if abs(value) >= size:
             return f"{value / size:.3g}{suffix}"

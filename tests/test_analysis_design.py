@@ -151,6 +151,14 @@ def test_few_sizes_decide_nothing() -> None:
         validate(draws(outcomes(LAWS, SIZES[:3], n_problems=300), 100))
 
 
+def test_only_laws_of_one_arm_are_held_out() -> None:
+    drawn = draws(outcomes(LAWS, n_problems=100), 100)
+    with pytest.raises(ValueError, match="law 'cubic' is unknown; the laws are power"):
+        validate(drawn, ["cubic"])
+    with pytest.raises(ValueError, match="power_shared is shared between arms; sizes are held out of one arm"):
+        validate(drawn, ["power_shared"])
+
+
 def test_held_out_error_beside_a_distance() -> None:
     found = validate(draws(exact(LAWS), 100))
     assert rmsle_at(found, "power", np.log(2)) == pytest.approx(0.0, abs=1e-6)

@@ -204,6 +204,9 @@ def test_wrong_questions_are_refused() -> None:
     comparison = compared(exact({"SFT": SFT, "RFT": TWICE}))
     with pytest.raises(ValueError, match="error 12: a fraction above 0"):
         comparison.at_error("RFT", "SFT", 12)
+    for size in (0.0, -5.0, np.nan):
+        with pytest.raises(ValueError, match=f"size {size:g}: a number above 0 was expected"):
+            comparison.at_size("RFT", "SFT", size)
     with pytest.raises(ValueError, match="arm 'PPO' is not in the table; its arms are RFT, SFT"):
         comparison.headline("PPO", "SFT")
     with pytest.raises(ValueError, match="level=95"):

@@ -237,7 +237,14 @@ def test_numbers_as_a_reader_sees_them() -> None:
         "< 0.001×",
         "> 10⁶×",
     ]
-    assert [count(x) for x in (128, 2048.0, 1_020_000, 3.4e9, 0.25)] == ["128", "2,048", "1.02M", "3.4B", "0.25"]
+    assert [count(x) for x in (128, 2048.0, 1.02e6, 3.4e9, 5.6e13, 0.25)] == [
+        "128",
+        "2,048",
+        "1.02M",
+        "3.4B",
+        "5.6e+13",
+        "0.25",
+    ]
 
 
 def test_a_sheet_escapes_what_latex_and_html_would_read() -> None:

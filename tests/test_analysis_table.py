@@ -137,6 +137,7 @@ def test_a_hole_in_the_outcomes_and_arms_on_other_problems_are_named(frame: pd.D
     table = read(path, is_unpaired=True)
     assert len(table.blocks) == 2
     assert "unpaired" in [one.code for one in draws(table, 100).notes]
+    assert draws(table, 100).method == METHODS["unpaired"]
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
