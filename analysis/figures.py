@@ -35,13 +35,15 @@ def error_against_n_problems(
     """Error against size, fitted curves, and each arm's horizontal shift to the baseline (the paper's Figs. 2, 5)."""
     table = comparison.draws.table
     arms = list(arms or _main(table.arms, baseline))
-    looks = look(table.arms)
+    looks, shift_laws = look(table.arms), {one.law for one in shifts}
     with paper():
         figure, grid = new_figure(TEXT_WIDTH, 3.6)
         axes = grid[0, 0]
         lows, highs, ends = [], [], []
         for arm in arms:
             law = comparison.law_of(arm, baseline)
+            if arm == baseline and len(shift_laws) == 1:  # the arrows end on this curve
+                (law,) = shift_laws
             low, high, last = _curve_with_points(axes, comparison, arm, law, looks[arm])
             lows.append(low)
             highs.append(high)
