@@ -42,7 +42,7 @@ from sweep.launchers.gc import gc_command
 from sweep.launchers.local import label
 from sweep.launchers.plugins import errors_raised, refusal, register
 from sweep.launchers.slurm import retry_command
-from sweep.launchers.watch import cancel_command, states, told
+from sweep.launchers.watch import built_twice, cancel_command, states, told
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
 from sweep.results import collect, comparison, merged, read_table, write_table
 from sweep.wandb_runs import fetch
@@ -125,17 +125,21 @@ def show_status(words: list[str]) -> int:
     todo = needed(the_plan, found.built)
     n_complete = sum(run.evaluate.key in found.built for run in the_plan.runs)
     jobs = states(store, todo)
+    twice = built_twice(store, the_plan.stages)
     logged = [key for key in todo if store.log_path(key).exists() and key not in jobs]
     if options.json:
         print(json.dumps({
             "runs": len(the_plan.runs), "complete": n_complete, "stages": len(the_plan.stages),
             "built": len(found.built), "to_build": len(todo), "corrupted": sorted(found.corrupted), "tried": logged,
             "jobs": {key: {"state": s.state, "job": s.job, "reason": s.reason} for key, s in jobs.items()},
+            "built_twice": twice,
         }))
         return 0
     print(f"{n_complete} of {len(the_plan.runs)} runs complete; {len(found.built)} stages built, {len(todo)} to build")
     for line in told(store, jobs):
         print(line)
+    for key, copies in twice.items():
+        print(f"  built twice: {key} ({copies})")
     for key in logged:
         print(f"  tried and not built: {key} ({label(the_plan.stages[key])}), log: {store.log_path(key)}")
     for message in found.corrupted.values():

@@ -30,9 +30,7 @@ from sweep.launchers.record import Submission
 from sweep.plan import Plan
 from sweep.results import Table, collect
 
-pytestmark = [
-    pytest.mark.slurm, pytest.mark.slow, pytest.mark.skipif(why_no_cluster() is not None, reason=str(why_no_cluster())),
-]  # fmt: skip
+pytestmark = [pytest.mark.slurm, pytest.mark.skipif(why_no_cluster() is not None, reason=str(why_no_cluster()))]
 
 SHORT = ("arm=sft", "sft.min_updates=100", "exec.checkpoint_every_s=0.5", "exec.device=cpu")
 LONG = (*SHORT, "n_problems=16", "sft.min_updates=1500")
@@ -254,11 +252,16 @@ def test_each_fault_costs_its_own_chain_and_the_same_command_completes(trial, tm
     sweep.assert_as_undisturbed()
     assert set(sweep.n_built().values()) == {1}
     assert "0 to submit" in sweep.launch(setup).stdout
+    over = json.loads((record.submissions(sweep.store)[0].folder / "over").read_text())
+    assert [over[jobs[key]][:2] for key in sft[:3]] == [["COMPLETED", "0:0"], ["FAILED", "1:0"], ["COMPLETED", "0:0"]]
+    assert [over[jobs[key]][1] != "0:0" for key in sft[3:5]] == [True, True]  # killed: nobody else could write it down
+    assert sweep.store.open(sft[1]).manifest.provenance["exit_code"] == 0
 
 
 # ---------------------------------------------------------------- a long stage that is disturbed
 
 
+@pytest.mark.slow
 def test_preemption_requeue_and_a_lost_node_resume_from_the_checkpoint_bit_for_bit(trial, nodes: Path) -> None:
     sweep = trial(*LONG)
     key = sweep.key("sft")
@@ -293,6 +296,7 @@ def test_preemption_requeue_and_a_lost_node_resume_from_the_checkpoint_bit_for_b
     assert sweep.n_built()[key] == 1
 
 
+@pytest.mark.slow
 def test_a_time_limit_is_gone_on_from(trial) -> None:
     sweep = trial(*LONG)
     key = sweep.key("sft")
@@ -310,6 +314,7 @@ def test_a_time_limit_is_gone_on_from(trial) -> None:
     assert "stopped" in sweep.outcomes(key) and sweep.outcomes(key)[-1] == "built"
 
 
+@pytest.mark.slow
 def test_a_preempted_sampling_stage_goes_on_from_its_finished_chunks(trial) -> None:
     sweep = trial(*SHORT, "arm=rft", "n_problems=64", "sampling.n_samples=40", "exec.max_rows=16")
     key = sweep.key("samples", 64)
@@ -326,6 +331,7 @@ def test_a_preempted_sampling_stage_goes_on_from_its_finished_chunks(trial) -> N
     assert sweep.outcomes(key) == ["stopped", "built"]
 
 
+@pytest.mark.slow
 def test_restarts_are_capped(trial) -> None:
     sweep = trial(*LONG)
     key = sweep.key("sft")
@@ -340,6 +346,7 @@ def test_restarts_are_capped(trial) -> None:
     sweep.assert_as_undisturbed()
 
 
+@pytest.mark.slow
 def test_an_orphan_of_a_node_whose_slurmd_died_and_its_second_copy_leave_one_artifact(trial, nodes: Path) -> None:
     sweep = trial(*LONG)
     key = sweep.key("sft")
@@ -362,10 +369,12 @@ def test_an_orphan_of_a_node_whose_slurmd_died_and_its_second_copy_leave_one_art
     settle()
     sweep.assert_as_undisturbed()
     assert sorted(sweep.outcomes(key)) == ["built", "found"]  # both worked; the later one's work was discarded
+    assert f"built twice: {key} (" in sweep.ask("status", "-m", *sweep.words)
     assert [path for path in building.iterdir() if path.is_dir()] == []
     assert not sweep.store.checkpoint_dir(key).exists()
 
 
+@pytest.mark.slow
 def test_the_controller_may_die_and_come_back(trial, nodes: Path) -> None:
     sweep = trial(*SHORT, "n_problems=8,9")
     sweep.launch()
@@ -379,6 +388,7 @@ def test_the_controller_may_die_and_come_back(trial, nodes: Path) -> None:
     assert set(sweep.n_built().values()) == {1}
 
 
+@pytest.mark.slow
 def test_what_the_controller_forgot_when_it_died_is_submitted_again(trial, nodes: Path) -> None:
     sweep = trial(*SHORT, "n_problems=8,9,10")
     driver = subprocess.Popen(sweep.command(), **{k: v for k, v in sweep.surroundings().items() if k != "timeout"})
@@ -409,6 +419,7 @@ def test_what_the_controller_forgot_when_it_died_is_submitted_again(trial, nodes
 # ---------------------------------------------------------------- the store
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_the_stage_and_loses_nothing(trial, tmp_path: Path) -> None:
     sweep = trial(*SHORT, "n_problems=8")
     shutil.move(sweep.store.root, tmp_path / "kept")
@@ -435,6 +446,7 @@ def test_a_full_disk_fails_the_stage_and_loses_nothing(trial, tmp_path: Path) ->
         subprocess.run(["umount", sweep.store.root], check=True)
 
 
+@pytest.mark.slow
 def test_a_corrupted_artifact_is_refused_until_its_rebuild_is_asked_for(trial) -> None:
     sweep = trial(*SHORT, "n_problems=8,9")
     sweep.launch()
@@ -469,6 +481,7 @@ def test_two_launches_at_once_build_every_stage_once(trial) -> None:
 # ---------------------------------------------------------------- packs, waves, cancel, retry, the snapshot
 
 
+@pytest.mark.slow
 def test_a_pack_goes_on_after_a_failure_and_the_chains_of_its_other_stages_too(trial) -> None:
     sweep = trial(*SHORT, "n_problems=8,9,10,11")
     bad = sweep.key("sft", 9)
@@ -513,6 +526,7 @@ def limit() -> Iterator[Callable[..., None]]:
         ("qos", "normal", "MaxSubmitJobsPerUser", "MaxSubmitJobsPerUser of QOS normal=4"),
     ],
 )
+@pytest.mark.slow
 def test_a_limit_on_queued_jobs_makes_waves(trial, limit, what: str, name: str, field: str, told: str) -> None:
     sweep = trial(*SHORT, "n_problems=8,9,10")
     limit(what, name, field, 4)
@@ -523,6 +537,7 @@ def test_a_limit_on_queued_jobs_makes_waves(trial, limit, what: str, name: str, 
     assert set(sweep.n_built().values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_wave_waits_where_other_jobs_have_taken_its_room(trial, limit) -> None:
     sweep = trial(*SHORT, "n_problems=8,9,10")
     limit("account", "research", "GrpSubmitJobs", 4)
@@ -545,6 +560,7 @@ def test_a_full_queue_is_told_before_anything_is_submitted(trial, limit) -> None
     assert not sh("squeue", "-h")
 
 
+@pytest.mark.slow
 def test_a_refusal_in_the_middle_leaves_nothing_in_the_queue(trial, limit, tmp_path: Path, monkeypatch) -> None:
     sweep = trial(*SHORT, "n_problems=8,9,10")
     limit("account", "research", "GrpSubmitJobs", 100)
@@ -562,6 +578,7 @@ def test_a_refusal_in_the_middle_leaves_nothing_in_the_queue(trial, limit, tmp_p
     assert [array.job_id is None for array in sweep.submission().arrays()].count(True) == 1
 
 
+@pytest.mark.slow
 def test_a_command_that_was_killed_before_it_noted_a_job_finds_it_again(trial) -> None:
     sweep = trial(*SHORT, "n_problems=8,9", "exec.sweep_name=my sweep")
     sweep.launch("+hydra.launcher.hold=true")
@@ -572,6 +589,7 @@ def test_a_command_that_was_killed_before_it_noted_a_job_finds_it_again(trial) -
     settle(20)
 
 
+@pytest.mark.slow
 def test_cancel_empties_the_queue_and_keeps_what_is_built(trial) -> None:
     sweep = trial(*SHORT, "n_problems=8,9")
     sweep.launch("+hydra.launcher.hold=true")
@@ -586,6 +604,7 @@ def test_cancel_empties_the_queue_and_keeps_what_is_built(trial) -> None:
     sweep.assert_as_undisturbed()
 
 
+@pytest.mark.slow
 def test_jobs_run_the_code_that_was_submitted(trial, tmp_path: Path) -> None:
     sweep = trial(*SHORT, "n_problems=8")
     checkout = tmp_path / "checkout"

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,9 @@ def _in_queue(store: Store) -> dict[str, Place]:
     live_arrays = {job.split("_")[0] for job in live}
     for submission in still_open:
         if not live_arrays & set(ids[submission.folder]):
-            ended = queue.accounted(ids[submission.folder])
-            (submission.folder / "over").write_text(json.dumps(ended, indent=1))
+            with suppress(queue.SlurmError):  # the accounting does not answer: the next command asks again
+                ended = queue.accounted(ids[submission.folder])
+                (submission.folder / "over").write_text(json.dumps(ended, indent=1))
     return record.places(still_open, live)
 
 

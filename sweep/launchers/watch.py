@@ -70,6 +70,17 @@ def told(store: Store, found: Mapping[str, JobState]) -> list[str]:
     return lines
 
 
+def built_twice(store: Store, keys: Iterable[str]) -> dict[str, str]:
+    """Stages that a second copy of their job built too, as after a lost node: which copies, for a person."""
+    copies: dict[str, list[str]] = {key: [] for key in keys}
+    for submission in record.submissions(store):
+        for row in submission.attempts():
+            if row["key"] in copies and row["outcome"] in ("built", "found"):
+                kept = "kept" if row["outcome"] == "built" else "discarded"
+                copies[row["key"]].append(f"{kept}: job {row['job']}, restart {row['restart']}, on {row['host']}")
+    return {key: "; ".join(found) for key, found in copies.items() if len(found) > 1}
+
+
 def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
     """Show the sweep until none of its jobs is in the queue; 0 when all is built.
 
