@@ -78,7 +78,8 @@ def _command(kinds: argparse._SubParsersAction, name: str, run, what: str) -> ar
     one.add_argument("--draws", type=int, default=4000)
     one.add_argument("--seed", type=int, default=0, help="of the draws")
     one.add_argument("--level", type=float, default=0.95)
-    one.add_argument("--cost", metavar="COLUMN", help="axis in place of the size, for example total_seconds")
+    cost = "axis in place of the size, for example total_seconds; of design, what new runs are priced in"
+    one.add_argument("--cost", metavar="COLUMN", help=cost)
     one.add_argument("--unpaired", action="store_true", help="arms were tested on different problems")
     columns = one.add_argument_group("columns")
     columns.add_argument("--arm", default="arm")

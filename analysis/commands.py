@@ -34,7 +34,7 @@ class Options:
     """What a reader may choose; the same for every command.
 
     Args:
-        cost: column to put on the axis in place of the size, for the compute multiplier.
+        cost: column to put on the axis in place of the size, for the compute multiplier; of a plan, the price.
         of: arms to look at; all but the baseline where empty.
     """
 

@@ -71,9 +71,7 @@ def seed_noise(table: Table) -> SeedNoise:
     total = between[many] / unit[many] ** 2
     ratio = total - within_seed_variance(table)[many] / unit[many] ** 2
     phi, df = max(0.0, float(np.average(ratio, weights=dof))), float(dof.sum())
-    # counts: phi is only what exceeds the test noise that the seeds themselves tell of, and caps nothing
-    total = float(np.average(total, weights=dof))
-    shared, df_shared, notes = _shared(table, unit, total, total if table.kind == "counts" else phi)
+    shared, df_shared, notes = _shared(table, unit, float(np.average(total, weights=dof)), phi)
     alone = sorted(set(cells.loc[(n_seeds == 1) & (cells["x"] > 0), "arm"]))
     if alone:
         text = f"one training run a cell in {', '.join(alone)}: seed variance is borrowed from the other arms"
@@ -83,13 +81,13 @@ def seed_noise(table: Table) -> SeedNoise:
     return SeedNoise(max(phi, shared), shared, df, df_shared, notes)
 
 
-def _shared(table: Table, unit: np.ndarray, total: float, cap: float) -> tuple[float, float, tuple[Note, ...]]:
-    """phi_shared, at most `cap`, its degrees of freedom and notes: from products of a seed's deviations at two sizes.
+def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:
+    """phi_shared, its degrees of freedom and notes: from products of a seed's deviations at two sizes.
 
     Deviations are from the cell's mean, so a product has expectation phi_shared (S - 1)/S; with independent runs its
     standard deviation is about total (S - 1)/S. An estimate below Z_SHARED of these is taken as 0, since a laxer test
     would widen every interval; but few clusters hide from it, and then any positive estimate counts (LOG.md has the
-    numbers).
+    numbers). It is at most phi; not so with counts, whose phi is only what exceeds the noise that seeds tell of.
     """
     cell = table.cell_of_run
     n_seeds = table.cells["n_seeds"].to_numpy()[cell]
@@ -111,10 +109,12 @@ def _shared(table: Table, unit: np.ndarray, total: float, cap: float) -> tuple[f
     shrink = float(1 - 1 / n_seeds[used].mean())
     estimate = float((sums**2 - squares).sum() / 2 / n_pairs / shrink)
     z = estimate / (total / np.sqrt(n_pairs * shrink))
+    cap = total if table.kind == "counts" else phi
     if z <= (Z_SHARED if df >= FEW_CLUSTERS else 0.0) or cap <= 0:
         return 0.0, np.inf, notes
     shared = min(estimate, cap)
-    text = f"runs of one seed move together over sizes ({shared / cap:.0%} of the seed variance): one cluster"
+    share = shared / max(phi, shared)
+    text = f"runs of one seed move together over sizes ({share:.0%} of the seed variance): one cluster"
     return shared, df, (note("seed_clusters", text), *notes)
 
 

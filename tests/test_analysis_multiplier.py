@@ -45,7 +45,7 @@ def test_a_floor_is_fitted_and_the_shift_above_it_found() -> None:
     assert m.multiplier == pytest.approx(4.0, rel=1e-5)
 
 
-@pytest.mark.parametrize("law", ["power", "power_floor", "log_linear"])
+@pytest.mark.parametrize("law", ["auto", "power", "power_floor", "log_linear"])
 def test_swapping_the_arms_gives_the_reciprocal_with_its_interval(law: str) -> None:
     comparison = compared(outcomes({"SFT": SFT, "RFT": TWICE}), law=law)
     there, back = comparison.headline("RFT", "SFT"), comparison.headline("SFT", "RFT")
