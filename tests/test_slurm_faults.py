@@ -59,7 +59,7 @@ class Trial:
         return [sys.executable, "-m", "sweep", "-m", *words.values(), f"exec.store={self.store.root}"]
 
     def surroundings(self) -> dict:
-        return {"cwd": self.store.root.parent, "env": {**os.environ, "PYTHONPATH": str(REPOSITORY)}, "timeout": 120}
+        return {"cwd": self.store.root.parent, "env": {**os.environ, "PYTHONPATH": str(REPOSITORY)}, "timeout": 600}
 
     def ask(self, verb: str, *words: str) -> str:
         command = [sys.executable, "-m", "sweep", verb, *words, f"exec.store={self.store.root}"]
@@ -149,14 +149,14 @@ def trial(nodes: Path, stores: tuple[Store, Store], tmp_path: Path):
     return make
 
 
-def until(what: str, is_true, seconds: float = 120) -> None:
+def until(what: str, is_true, seconds: float = 600) -> None:  # generous: a machine may be busy with other work
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}\n{sh('squeue')}\n{sh('sinfo', '-N')}"
         time.sleep(0.3)
 
 
-def settle(seconds: float = 240) -> None:
+def settle(seconds: float = 1200) -> None:
     until("an empty queue", lambda: not sh("squeue", "-h"), seconds)
 
 
@@ -289,7 +289,7 @@ def test_preemption_requeue_and_a_lost_node_resume_from_the_checkpoint_bit_for_b
     for pid in steps:  # the whole node goes: its slurmd, its steps and what runs in them
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    until("the lost node's job to run again", lambda: is_training(3), seconds=150)
+    until("the lost node's job to run again", lambda: is_training(3))
     assert cluster("start", f"--state={nodes}").returncode == 0
     settle()
     sweep.assert_as_undisturbed()
@@ -360,11 +360,11 @@ def test_an_orphan_of_a_node_whose_slurmd_died_and_its_second_copy_leave_one_art
     (sweep.store.root / ".building" / f"{key}.lease").unlink()  # as where nodes do not see each other's locks
     daemons.end([recorded(nodes)[f"slurmd-{node}"]], patience_s=0)
     building = sweep.store.root / ".building"
-    until("a second copy at work", lambda: len([p for p in building.glob(f"{key}.*") if p.is_dir()]) == 2, seconds=90)
+    until("a second copy at work", lambda: len([p for p in building.glob(f"{key}.*") if p.is_dir()]) == 2)
     assert "NODE_FAIL" in sh("sacct", "-n", "-X", "-D", "-o", "State", "-j", job)
     for pid in orphans:
         os.kill(pid, signal.SIGCONT)
-    until("the first copy to end", lambda: not any(daemons.start_time(pid) for pid in orphans), seconds=240)
+    until("the first copy to end", lambda: not any(daemons.start_time(pid) for pid in orphans))
     assert cluster("start", f"--state={nodes}").returncode == 0
     settle()
     sweep.assert_as_undisturbed()
@@ -574,7 +574,7 @@ def test_a_refusal_in_the_middle_leaves_nothing_in_the_queue(trial, limit, tmp_p
     refused = sweep.launch("+hydra.launcher.hold=true", "hydra.launcher.account=research", check=False)
     assert refused.returncode == 2 and "sbatch refused the evaluate jobs" in refused.stderr
     assert "AssocGrpSubmitJobsLimit" in refused.stderr and "submitted before were cancelled" in refused.stderr
-    settle(20)
+    settle(120)
     assert [array.job_id is None for array in sweep.submission().arrays()].count(True) == 1
 
 
@@ -586,7 +586,7 @@ def test_a_command_that_was_killed_before_it_noted_a_job_finds_it_again(trial) -
     (sweep.submission().folder / "arrays.jsonl").write_text("".join(lines[:-1]))
     assert "5 in the queue already, 0 to submit" in sweep.launch().stdout
     sweep.ask("cancel")
-    settle(20)
+    settle(120)
 
 
 @pytest.mark.slow
@@ -594,12 +594,12 @@ def test_cancel_empties_the_queue_and_keeps_what_is_built(trial) -> None:
     sweep = trial(*SHORT, "n_problems=8,9")
     sweep.launch("+hydra.launcher.hold=true")
     assert "cancelled 5 jobs" in sweep.ask("cancel")
-    settle(20)
+    settle(120)
     assert len(sweep.built()) == 2  # the base model and D_syn
     sweep.launch()
     until("a job that runs", lambda: "RUNNING" in sh("squeue", "-h", "-r", "-o", "%T"))
     sweep.ask("cancel")
-    settle(30)
+    settle(120)
     sweep.launch("hydra.launcher.wait=true")
     sweep.assert_as_undisturbed()
 
@@ -643,6 +643,7 @@ def test_without_slurm_the_launcher_says_so(trial, monkeypatch: pytest.MonkeyPat
     assert refused.returncode == 2 and "needs `sbatch`, which is not on PATH" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_thousand_leaves_are_submitted_in_a_minute_with_twenty_calls(trial) -> None:
     sweep = trial(*SHORT, "n_problems=8")
     began = time.monotonic()
@@ -657,4 +658,4 @@ def test_a_thousand_leaves_are_submitted_in_a_minute_with_twenty_calls(trial) ->
     sizes = json.loads((sweep.submission().folder / "submission.json").read_text())["n_runs"]
     assert sizes == 1000
     sweep.ask("cancel")
-    settle(60)
+    settle(120)
