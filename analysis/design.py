@@ -25,6 +25,9 @@ SWEEP_ARMS = {  # what `arm=` of a sweep's command line calls them
     "chosen steps only": "chosen_sft",
     "random-step DPO": "random_step_dpo",
     "RFT without verifier": "rft_unverified",
+    "DPO, distant pairs": "distant_dpo",
+    "advantage-filtered RFT": "rft_filtered",
+    "SFT, entropy-matched": "sft_entropy_matched",
 }
 
 

@@ -61,6 +61,7 @@ COLOURS = {
     "chosen steps only": "#CC79A7",
     "random-step DPO": "#009E73",
     "RFT without verifier": "#56B4E9",
+    "SFT, entropy-matched": "#B3B3B3",
     "base": "#999999",
     "DPO, distant pairs": "#B8860B",
     "advantage-filtered RFT": "#44AA99",
