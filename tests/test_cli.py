@@ -236,3 +236,12 @@ def test_the_real_command_tells_a_mistake_the_same_way(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "valid keys there: batch_size" in one_paragraph(done.stderr)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_seen_enough_ends_the_output_without_a_traceback() -> None:
+    words = [sys.executable, "-u", "-m", "sweep", "plan", "-m", "experiment=smoke"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
