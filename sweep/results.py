@@ -19,6 +19,7 @@ import pandas as pd
 
 from sweep.artifacts import Artifact, Stage, Store, write_atomically
 from sweep.config import Exp
+from sweep.methods import METHODS
 
 ARMS = {
     ("teacher", "sft"): "SFT",
@@ -146,7 +147,7 @@ def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) ->
             f"{stage.key}: what its upstream stages cost is gone with {_names(absent)}; give the sweep command again "
             "with exec.rebuild_corrupted=true, which also builds what no unfinished run needs"
         )
-    point, is_base = _point(stage.parents["policy"]), policy.kind == "base"
+    point, is_base = _point(stage), policy.kind == "base"
     total = {f"total_{name}": sum(getattr(m.cost, name) for m in upstream) for name in asdict(policy.cost)}
     return {
         "run": stage.key,
@@ -163,8 +164,12 @@ def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) ->
     }
 
 
-def _point(policy: Stage) -> dict[str, Any]:
-    """Where in the grid a policy stands; plain SFT is the sft stage itself."""
+def _point(evaluation: Stage) -> dict[str, Any]:
+    """Where in the grid a run stands; the policy of plain SFT is the sft stage itself."""
+    policy = evaluation.parents["policy"]
+    if "matched" in evaluation.parents:
+        other = _point(evaluation.parents["matched"])
+        return {**other, "method": next(name for name, m in METHODS.items() if m.entropy_of == other["method"])}
     if policy.kind == "base":
         return {"source": "none", "method": "none", "n_problems": 0, "seed": 0}
     names = {node: policy.identity[node]["name"] for node in ("source", "method") if policy.kind == "train"}

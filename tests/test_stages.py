@@ -15,6 +15,7 @@ from sweep.config import Exec, RolloutConfig
 from sweep.data.records import Credit, Problem, Row, Solution, Trace
 from sweep.methods.sft import sft_loss
 from sweep.models import Optim, load_policy, new_policy, save_policy, train
+from sweep.results import collect
 
 
 def stage_of(plan: Any, kind: str) -> Stage:
@@ -280,6 +281,7 @@ def test_an_entropy_matched_control_has_the_greedy_answers_of_sft_and_the_entrop
     assert control["n_correct"] == plain["n_correct"]
     assert control["entropy"] == pytest.approx(matched["entropy"], rel=0.1)
     assert control["temperature"] != matched["temperature"] == plain["temperature"]
+    assert collect([(plan.runs[0].leaf.exp, end)], sweep_copy.store).runs.arm.tolist() == ["SFT, entropy-matched"]
 
 
 def test_cross_fit_mistakes_come_from_as_many_problems_that_sft_did_not_see(sweep_copy: Sweep) -> None:
