@@ -30,6 +30,7 @@ CODES: dict[str, Severity] = {
     "form_uncertainty": "warning",  # the laws disagree by more than the interval's half width
     "short_arm": "info",  # an arm with fewer than 3 sizes is read point by point
     "seed_clusters": "warning",  # runs of one seed move together over sizes
+    "paired_seeds": "info",  # runs of one seed move together over arms
     "few_clusters": "warning",  # too few seeds to see whether they do
     "zero_errors": "warning",  # a cell without a single error
 }

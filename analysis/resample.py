@@ -17,8 +17,16 @@ import numpy as np
 from scipy import stats
 
 from analysis.notes import Note, note
-from analysis.seeds import SeedNoise, bernoulli_unit, count_correlation, n_outcomes, residuals, seed_noise
-from analysis.table import Block, Table
+from analysis.seeds import (
+    SeedNoise,
+    bernoulli_unit,
+    cell_means_by_problem,
+    count_correlation,
+    n_outcomes,
+    residuals,
+    seed_noise,
+)
+from analysis.table import Table
 
 METHODS = {
     "outcomes": "paired problem bootstrap + excess seed variance",
@@ -104,7 +112,7 @@ def _problem_draws(
     n_cells = len(table.cells)
     errors, variance, notes = np.empty((n_draws, n_cells)), np.empty(n_cells), ()
     for block in table.blocks:
-        cells, means = _cell_means_by_problem(table, block)
+        cells, means = cell_means_by_problem(table, block)
         n_problems = means.shape[1]
         if n_problems > MANY_PROBLEMS:
             centred = means - means.mean(axis=1, keepdims=True, dtype=float).astype(np.float32)
@@ -160,14 +168,6 @@ def _count_draws(
         )
     notes = (note("counts_only", f"counts do not say which problems were missed: {said}"),)
     return errors, (1 - r) * p * (1 - p) / n_all + share, notes
-
-
-def _cell_means_by_problem(table: Table, block: Block) -> tuple[np.ndarray, np.ndarray]:
-    """The block's cells and (n_cells, n_problems) mean error of each problem over the cell's seeds."""
-    cell_of_row = table.cell_of_run[block.rows]
-    cells, starts = np.unique(cell_of_row, return_index=True)
-    sums = np.add.reduceat(block.errors, starts, axis=0, dtype=np.float32)
-    return cells, sums / np.diff(np.append(starts, len(cell_of_row)))[:, None].astype(np.float32)
 
 
 def _multinomial(n_draws: int, n_problems: int, rng: np.random.Generator) -> np.ndarray:

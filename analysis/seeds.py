@@ -5,6 +5,10 @@ of one seed of one arm over all sizes. Nested data sets (the first 1,000 problem
 starting point make runs of one seed move together; they are then one cluster, not independent runs. The shared part
 is used only where it is seen, and it only ever widens an interval.
 
+Arms stand on the same problems and the same SFT policy where their seeds are the same, so that a lucky seed is lucky
+for all of them: the correlation of two arms' seed effects is read off runs of one seed and size, and cancels in their
+contrast. It is taken one standard error lower than it is seen.
+
 Counts do not say which problems were missed. Runs that scatter by less than binomial noise show that problems are
 easy or hard for all of them: what is missing is the correlation of two runs' outcomes on one problem.
 """
@@ -18,7 +22,7 @@ from scipy import stats
 
 from analysis.notes import Note, note
 from analysis.profile import best_slopes, project
-from analysis.table import Table
+from analysis.table import Block, Table
 
 Z_SHARED = float(stats.norm.ppf(0.90))
 FEW_CLUSTERS = 4  # degrees of freedom between seeds below which every positive estimate of the shared part counts
@@ -26,25 +30,31 @@ FEW_CLUSTERS = 4  # degrees of freedom between seeds below which every positive 
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """phi, its shared part, the degrees of freedom behind each (inf: not estimated), and what to say about them."""
+    """phi, its shared part, the degrees of freedom behind each (inf: not estimated), and what to say about them.
+
+    between: (n_arms, n_arms) correlation of the seed effects of arms, in the order of their names; None: independent.
+    """
 
     phi: float
     phi_shared: float
     df: float
     df_shared: float
     notes: tuple[Note, ...]
+    between: np.ndarray | None = None
 
     def draw(self, table: Table, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """(n_draws, n_cells) seed noise of the cell means; phi's own uncertainty is a factor a draw."""
-        shape = (n_draws, len(table.cells))
         if self.phi == 0:
-            return np.zeros(shape)
+            return np.zeros((n_draws, len(table.cells)))
         trained = (table.cells["x"] > 0).to_numpy()
-        noise = rng.standard_normal(shape) * np.sqrt(self.phi - self.phi_shared) * _scale(self.df, n_draws, rng)
+        arms, arm = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)
+        sizes, size = np.unique(table.cells["size"].to_numpy(float), return_inverse=True)
+        root = np.eye(len(arms)) if self.between is None else np.linalg.cholesky(self.between)
+        own = rng.standard_normal((n_draws, len(sizes), len(arms))) @ root.T
+        noise = own[:, size, arm] * np.sqrt(self.phi - self.phi_shared) * _scale(self.df, n_draws, rng)
         if self.phi_shared > 0:
-            arms, place = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)
-            common = rng.standard_normal((n_draws, len(arms))) * np.sqrt(self.phi_shared)
-            noise += (common * _scale(self.df_shared, n_draws, rng))[:, place]
+            common = rng.standard_normal((n_draws, len(arms))) @ root.T * np.sqrt(self.phi_shared)
+            noise += (common * _scale(self.df_shared, n_draws, rng))[:, arm]
         n_seeds = table.cells["n_seeds"].to_numpy(float)
         return noise * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
 
@@ -78,7 +88,62 @@ def seed_noise(table: Table) -> SeedNoise:
         notes += (note("one_seed", text),)
     if df < 12:
         notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
-    return SeedNoise(max(phi, shared), shared, df, df_shared, notes)
+    phi = max(phi, shared)
+    between = _between_arms(table, unit, phi, shared / phi) if phi > 0 else None
+    if between is not None:
+        seen = between[np.triu_indices(len(between), 1)]
+        text = (
+            "runs of one seed move together over arms, which stand on the same problems: correlations "
+            f"{seen.min():.2f} to {seen.max():.2f} of their seed effects, which cancel in contrasts"
+        )
+        notes += (note("paired_seeds", text),)
+    return SeedNoise(phi, shared, df, df_shared, notes, between)
+
+
+def _between_arms(table: Table, unit: np.ndarray, phi: float, share: float) -> np.ndarray | None:
+    """Correlations of arms' seed effects, (n_arms, n_arms) in the order of their names; None where none is seen.
+
+    A product of two arms' deviations at one seed and size has expectation (S - 1)/S times the covariance of their
+    seed effects and of the noise that the finite test set adds to both; the latter is in the draws of problems and is
+    taken off. What rests on n products, which a share rho of the variance ties together over k sizes, is worth
+    n (S - 1)/S / (1 + (k - 1) rho^2) of them.
+    """
+    if len(table.blocks) != 1:
+        return None
+    block, runs = table.blocks[0], table.runs
+    n_seeds = table.cells["n_seeds"].to_numpy()
+    arms = np.unique(table.cells["arm"].to_numpy(str))
+    of = {arm: {} for arm in arms}
+    x, names, sizes, seeds = (runs[name].to_numpy() for name in ("x", "arm", "size", "seed"))
+    for row, run in enumerate(block.rows):
+        if x[run] > 0 and n_seeds[table.cell_of_run[run]] > 1:
+            of[names[run]][sizes[run], seeds[run]] = (row, run)
+    cells, means = cell_means_by_problem(table, block)
+    place = {cell: i for i, cell in enumerate(cells)}
+    error, cell_error = runs["error"].to_numpy(float), table.cells["error"].to_numpy(float)
+    out = np.eye(len(arms))
+    for i, arm in enumerate(arms):
+        for j, other in enumerate(arms[:i]):
+            products, weight = [], 0.0
+            for at in of[arm].keys() & of[other].keys():
+                (row, run), (row_2, run_2) = of[arm][at], of[other][at]
+                cell, cell_2 = table.cell_of_run[run], table.cell_of_run[run_2]
+                gap = (error[run] - cell_error[cell]) * (error[run_2] - cell_error[cell_2])
+                within = (block.errors[row] - means[place[cell]]) @ (block.errors[row_2] - means[place[cell_2]])
+                shrink = 1 - 1 / min(n_seeds[cell], n_seeds[cell_2])
+                products.append((gap - float(within) / block.errors.shape[1] ** 2) / (unit[cell] * unit[cell_2]))
+                weight += shrink
+            if weight > 0:
+                seen = float(np.clip(sum(products) / weight / phi, -1, 1))
+                n_sizes = len({size for size, _ in of[arm].keys() & of[other].keys()})
+                worth = weight / (1 + (n_sizes - 1) * share**2)
+                out[i, j] = out[j, i] = np.clip(seen - (1 - seen**2) / np.sqrt(worth), 0.0, 0.95)
+    if not out[np.triu_indices(len(out), 1)].any():
+        return None
+    values, vectors = np.linalg.eigh(out)
+    near = (vectors * np.maximum(values, 1e-6)) @ vectors.T  # pairs were judged one by one
+    scale = 1 / np.sqrt(np.diag(near))
+    return near * scale[:, None] * scale
 
 
 def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:
@@ -123,6 +188,14 @@ def seed_clusters(table: Table, rows: np.ndarray) -> tuple[np.ndarray, int]:
     keys = (table.runs["arm"].astype(str) + "\x00" + table.runs["seed"].astype(str)).to_numpy(str)[rows]
     names, places = np.unique(keys, return_inverse=True)
     return places, len(names)
+
+
+def cell_means_by_problem(table: Table, block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """The block's cells and (n_cells, n_problems) mean error of each problem over the cell's seeds."""
+    cell_of_row = table.cell_of_run[block.rows]
+    cells, starts = np.unique(cell_of_row, return_index=True)
+    sums = np.add.reduceat(block.errors, starts, axis=0, dtype=np.float32)
+    return cells, sums / np.diff(np.append(starts, len(cell_of_row)))[:, None].astype(np.float32)
 
 
 def count_correlation(table: Table) -> float:

@@ -27,20 +27,24 @@ def simulated_table(
     difficulty_sd: float,
     rng: np.random.Generator,
     shared_sd: float = 0.0,
+    common_sd: float = 0.0,
 ) -> Table:
     """Outcomes of every run on the same problems.
 
-    A run's expected error is law(n) + N(0, seed_sd^2) + N(0, shared_sd^2), the last drawn once for each arm and
-    seed; a problem's logit is shifted by N(0, difficulty_sd^2), with
-    the centre chosen so that the mean over the POPULATION of problems is the run's expected error.
+    A run's expected error is law(n) + N(0, seed_sd^2) + N(0, shared_sd^2) + N(0, common_sd^2), the second drawn once
+    for each arm and seed, the last once for each size and seed and common to all arms; a problem's logit is shifted by
+    N(0, difficulty_sd^2), with the centre chosen so that the mean over the POPULATION of problems is the run's expected error.
     """
     difficulty = rng.normal(0.0, difficulty_sd, n_problems)
-    rows, blocks = [], []
+    rows, blocks, common = [], [], {}
     for arm, law in laws.items():
         shared = rng.normal(0.0, shared_sd, n_seeds) if shared_sd else np.zeros(n_seeds)
         for n in sizes[arm] if isinstance(sizes, Mapping) else sizes:
             for seed in range(n_seeds):
-                target = float(np.clip(law(n) + shared[seed] + rng.normal(0.0, seed_sd), 1e-4, 1 - 1e-4))
+                if common_sd and (n, seed) not in common:
+                    common[n, seed] = rng.normal(0.0, common_sd)
+                error = law(n) + shared[seed] + common.get((n, seed), 0.0) + rng.normal(0.0, seed_sd)
+                target = float(np.clip(error, 1e-4, 1 - 1e-4))
                 chance = 1.0 / (1.0 + np.exp(-(difficulty + _centre(target, difficulty_sd))))
                 wrong = rng.random(n_problems) < chance
                 blocks.append(wrong.astype(np.float32))

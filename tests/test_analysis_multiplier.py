@@ -380,3 +380,32 @@ def test_clusters_of_seeds_widen_the_fast_interval_as_they_widen_the_draws() -> 
     as_if_apart = dataclasses.replace(comparison.draws, seeds=apart)
     narrow = delta_interval(Comparison(as_if_apart, law="power"), "a", "b", at_error=m.at_error)
     assert fast.se > 1.5 * narrow.se
+
+
+# seeds that arms have in common
+
+
+def seeded(common_sd: float, seed_sd: float) -> Draws:
+    laws = {"SFT": power(1.2, 0.2), "RFT": power(1.1, 0.2)}
+    sizes = 2.0 ** np.arange(7, 12)
+    table = simulated_table(
+        laws, sizes, n_seeds=5, n_problems=1500, seed_sd=seed_sd, common_sd=common_sd, difficulty_sd=2.0,
+        rng=np.random.default_rng(3),
+    )  # fmt: skip
+    return draws(table, 2000)
+
+
+def test_a_seed_that_is_lucky_for_all_arms_cancels_in_their_contrast() -> None:
+    paired, apart = seeded(0.02, 0.002), seeded(0.0, 0.02)
+    assert paired.seeds.between[0, 1] > 0.7
+    assert apart.seeds.between is None or apart.seeds.between[0, 1] < 0.4
+    cells = [paired.table.cells_of(arm)[0] for arm in ("RFT", "SFT")]
+    spread = [np.std(one.errors[:, cells[0]] - one.errors[:, cells[1]]) for one in (paired, apart)]
+    assert spread[0] < 0.7 * spread[1]
+    alone = [np.std(one.errors[:, cells[0]]) for one in (paired, apart)]
+    assert alone[0] == pytest.approx(alone[1], rel=0.35)  # one arm by itself is as uncertain as ever
+    assert "paired_seeds" in {one.code for one in paired.notes}
+
+
+def test_counts_do_not_pair_seeds() -> None:
+    assert draws(exact({"SFT": power(1.2, 0.2), "RFT": power(1.1, 0.2)}), 100).seeds.between is None

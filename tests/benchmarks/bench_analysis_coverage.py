@@ -43,6 +43,7 @@ class Setting:
     arm_b: float | None = None
     arm_floor: float | None = None
     shared_sd: float = 0.0
+    common_sd: float = 0.0
     is_counts: bool = False
     sizes: np.ndarray = field(default_factory=lambda: SIZES)
 
@@ -64,6 +65,8 @@ SETTINGS: Mapping[str, Setting] = {
     "shallow, baseline alone has a floor": Setting(500, 3, 0.10, 4, 0.006, floor=0.25, arm_b=0.05, arm_floor=0.0),
     "counts": Setting(1319, 3, 0.15, 2, 0.006, is_counts=True),
     "counts, J500 m8": Setting(500, 3, 0.15, 8, 0.006, is_counts=True),
+    "seeds common to arms": Setting(1319, 3, 0.15, 2, 0.006, common_sd=0.02),
+    "half common, five seeds": Setting(1319, 5, 0.15, 2, 0.015, common_sd=0.015, sizes=2.0 ** np.arange(6, 12)),
     "nested seeds": Setting(1319, 3, 0.15, 2, 0.0, shared_sd=0.02),
     "nested seeds, four sizes": Setting(1500, 2, 0.30, 2, 0.0, shared_sd=0.01, sizes=2.0 ** np.arange(8, 12)),
     "arm out of range": Setting(1319, 3, 0.15, 512, 0.006),
@@ -97,6 +100,7 @@ def replication(
         difficulty_sd=2.0,
         rng=np.random.default_rng(seed),
         shared_sd=setting.shared_sd,
+        common_sd=setting.common_sd,
     )
     drawn = draws(Table("counts", table.runs) if setting.is_counts else table, n_draws, seed)
     auto, plain = (Comparison(drawn, law=law) for law in ("auto", "power"))
