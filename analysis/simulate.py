@@ -32,8 +32,9 @@ def simulated_table(
     """Outcomes of every run on the same problems.
 
     A run's expected error is law(n) + N(0, seed_sd^2) + N(0, shared_sd^2) + N(0, common_sd^2), the second drawn once
-    for each arm and seed, the last once for each size and seed and common to all arms; a problem's logit is shifted by
-    N(0, difficulty_sd^2), with the centre chosen so that the mean over the POPULATION of problems is the run's expected error.
+    for each arm and seed, the last once for each size and seed and common to all arms; a problem's logit is shifted
+    by N(0, difficulty_sd^2), with the centre chosen so that the mean over the POPULATION of problems is the run's
+    expected error.
     """
     difficulty = rng.normal(0.0, difficulty_sd, n_problems)
     rows, blocks, common = [], [], {}
