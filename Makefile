@@ -2,11 +2,12 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+VARIANTS := $(notdir $(basename $(wildcard conf/variant/*.yaml)))
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYDRA_FULL_ERROR ?= 0
 
-.PHONY: reproduce test test-slurm slurm-demo bench smoke clean help
+.PHONY: reproduce map test test-slurm slurm-demo bench smoke clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -14,7 +15,15 @@ help:  ## what can be made
 reproduce: $(VENV)/.run  ## the study: sweep, table, fits, figures, report (outputs/reproduce/report/index.html)
 	$(PY) -m sweep -m experiment=reproduce
 	$(PY) -m sweep collect -m experiment=reproduce
-	$(PY) -m analysis report outputs/reproduce/table --out outputs/reproduce/report
+	$(PY) -m analysis report outputs/reproduce/table --out outputs/reproduce/report \
+	  --record analysis/results/study --map analysis/results/map/map.csv
+
+map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (2 hours; outputs/map/map/map.png)
+	for name in study $(VARIANTS); do \
+	  change=$$([ $$name = study ] || echo variant=$$name); \
+	  $(PY) -m sweep -m experiment=map $$change && \
+	  $(PY) -m sweep collect -m experiment=map $$change --out outputs/map/$$name || exit 1; done
+	$(PY) -m analysis map $(addprefix outputs/map/,study $(VARIANTS)) --out outputs/map/map
 
 smoke: $(VENV)/.run  ## every stage once, in under a minute
 	$(PY) -m sweep -m experiment=smoke

@@ -54,7 +54,7 @@ def test_the_command_runs(command: str, desk: Path) -> None:
 
 
 def test_the_multipliers_it_states_are_those_of_record() -> None:
-    with (ROOT / "analysis/results/reproduce/multipliers_greedy.csv").open(encoding="utf-8") as stream:
+    with (ROOT / "analysis/results/study/multipliers_greedy.csv").open(encoding="utf-8") as stream:
         rows = {row["arm"]: row for row in csv.DictReader(stream)}
     for name in ("RFT", "DPO", "per-step DPO"):
         value, low, high = (float(rows[name][column]) for column in ("multiplier", "ci_low", "ci_high"))
