@@ -257,7 +257,7 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
     from sweep.models import sample
 
     data, sampling = _domain_of(stage), stage.identity["sampling"]
-    problems, _ = _sampled_subset(stage, bench)
+    problems = _sampled_problems(stage, bench)
     pi_sft, prompts = _load(bench, "sft"), [data.prompt(p) for p in problems]
     drawn = sample(
         pi_sft, prompts, n_samples=sampling["n_samples"],
@@ -288,7 +288,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     from sweep.models import sample
 
     data, rollouts = _domain_of(stage), RolloutConfig(**stage.identity["rollouts"])
-    problems = {p.problem_id: p for p in _sampled_subset(stage, bench)[0]}
+    problems = {p.problem_id: p for p in _sampled_problems(stage, bench)}
     traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
     charged = _charged(traces, rollouts, np.random.default_rng(_seed(stage)))
     steps = [data.steps(t.text) for t in charged]
@@ -338,7 +338,7 @@ def build_train(stage: Stage, bench: Bench) -> Built:
     config, source = MethodConfig(**stage.identity["method"]), SourceConfig(**stage.identity["source"])
     optim, method = OptimConfig(**stage.identity["method"]["optim"]), METHODS[config.name]
     own, dsyn_solutions = _subset(stage, bench)
-    sampled = _sampled_subset(stage, bench)[0] if "samples" in bench.parents else own
+    sampled = _sampled_problems(stage, bench) if "samples" in bench.parents else own
     traces = _read(bench, "samples", "traces.jsonl", Trace)
     credits = _read(bench, "advantages", "credits.jsonl", Credit)
     solutions = SOURCES[source.name].solutions(
@@ -456,11 +456,11 @@ def _subset(stage: Stage, bench: Bench, *, n_before: int = 0) -> tuple[list[Prob
     return [problems[i] for i in order], [solutions[i] for i in order]
 
 
-def _sampled_subset(stage: Stage, bench: Bench) -> tuple[list[Problem], list[Solution]]:
+def _sampled_problems(stage: Stage, bench: Bench) -> list[Problem]:
     """The problems that pi_sft solves by itself: those it was fine-tuned on, or as many that it was not."""
     sampled = stage if stage.kind == "samples" else stage.parents["samples"]
     is_cross_fit = sampled.identity["sampling"]["is_cross_fit"]
-    return _subset(stage, bench, n_before=stage.identity["n_problems"] if is_cross_fit else 0)
+    return _subset(stage, bench, n_before=stage.identity["n_problems"] if is_cross_fit else 0)[0]
 
 
 def _charged(traces: Sequence[Trace], rollouts: RolloutConfig, rng: np.random.Generator) -> list[Trace]:
