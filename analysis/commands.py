@@ -230,4 +230,4 @@ def what_next(
 def held_out(path: str | Path, options: Options | None = None, laws: Sequence[str] | None = None) -> Validation:
     """Rolling-origin scores of the laws on the table."""
     options = options or Options()
-    return validate(comparison_of(path, options, law="auto").draws, laws)
+    return validate(comparison_of(path, options, law="auto").draws, laws, of=options.of)

@@ -20,6 +20,7 @@ CODES: dict[str, Severity] = {
     "floor_not_estimable": "info",  # the floor sits on its bound or needs more sizes
     "not_falling": "serious",  # fitted error does not fall with size
     "bad_fit": "warning",  # residuals larger than the noise allows
+    "law_refuted": "warning",  # held-out errors larger than the law itself would make them
     "multimodal": "warning",  # a second optimum fits about as well
     "no_overlap": "serious",  # the two arms share no range of error
     "baseline_flat": "serious",  # the baseline's error barely changes over its sizes

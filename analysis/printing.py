@@ -147,9 +147,10 @@ def plans_text(plans: Sequence[Plan | NoPlan]) -> str:
 
 
 def validation_text(found: Validation) -> str:
-    lines = ["law            predictions  mean z^2 (se)      RMSLE"]
+    lines = ["law            predictions  mean z^2 (se)   if true       p     RMSLE"]
     lines += [
-        f"{one.law:<14} {one.n_predictions:>11}  {one.mean_square_z:8.2f} ({one.se:.2f})  {one.rmsle:8.4f}"
+        f"{one.law:<14} {one.n_predictions:>11}  {one.mean_square_z:8.2f} ({one.se:.2f})  {one.expected:8.2f}"
+        f"  {one.p_value:6.3f}  {one.rmsle:8.4f}"
         for one in found.scores
     ]
     return "\n".join([*lines, found.says])

@@ -113,18 +113,24 @@ def cost_sheet(
 
 def validation_sheet(found: Validation) -> Sheet:
     """Held-out scores, the best law first."""
-    columns = ("law", "parameters", "predictions", "mean square error in cell variances", "RMSLE")
+    columns = ("law", "parameters", "predictions", "mean square error in cell variances", "if true", "p", "RMSLE")
     rows = tuple(
         (
             one.law,
             str(one.n_params),
             str(one.n_predictions),
             f"{one.mean_square_z:.2f} (se {one.se:.2f})",
+            f"{one.expected:.2f}",
+            f"{one.p_value:.3f}",
             f"{one.rmsle:.3f}",
         )
         for one in found.scores
     )
-    return Sheet("held_out", "Rolling-origin error of each law on the same predictions.", columns, rows)
+    caption = (
+        "Rolling-origin error of each law on the same predictions; what it would be if the law were true, and the "
+        "share of such tables at least as badly predicted."
+    )
+    return Sheet("held_out", caption, columns, rows)
 
 
 def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:

@@ -14,8 +14,15 @@ One arm better than another (mean difference of error over the sizes both were r
     not held    the interval lies above 0, or wholly inside +- 0.01: no difference worth a point of error
     undecided   otherwise
 Error falls as a power of n_problems (SFT's exponent b and the fit of y = a n^-b):
-    held        the interval of b lies above 0 and the residuals are within the noise (chi-square, 1 % level)
-    not held    the interval of b lies at or below 0, or the residuals exceed the noise
+    held        the interval of b lies above 0 and the law is not refuted: its residuals (chi-square) and its errors
+                at held-out sizes (validate.py) are within the noise, each at the 1 % level
+    not held    the interval of b lies at or below 0, or the law is refuted
+    undecided   otherwise
+    Beside it, whether any law holds (SFT's error follows a law: the one of least held-out error): held if that law is
+    not refuted, else not held.
+More positives a problem flatten (RFT on at most 16 against at most 4 solutions a problem, drawn from the same 32):
+    held        the difference of error, 16 less 4, is surely no gain worth a point: the interval lies above -0.01
+    not held    the interval lies below 0
     undecided   otherwise
 SFT beats the base (SFT's error less the base's, mean over SFT's sizes): the rule for one arm better than another.
 A claim whose arms are not in the table has no verdict: not tested.
@@ -32,6 +39,7 @@ import numpy as np
 from analysis.fit import interval
 from analysis.multiplier import Comparison
 from analysis.reading import Multiplier
+from analysis.validate import Score, validate
 from analysis.words import count, error_text, interval_text, multiplier_text
 
 Ruling = Literal["held", "not held", "undecided", "not tested"]
@@ -141,6 +149,13 @@ def better(gap: Difference | None) -> Ruling:
     return "not held" if gap.ci_low > 0 or max(-gap.ci_low, gap.ci_high) <= MARGIN else "undecided"
 
 
+def flattens(gap: Difference | None) -> Ruling:
+    """Ruling on `the first arm, which has more of something, gains no point of error by it`."""
+    if gap is None:
+        return "not tested"
+    return "held" if gap.ci_low > -MARGIN else "not held" if gap.ci_high < 0 else "undecided"
+
+
 def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
     """All claims in the paper's order; none where the table holds no arm of the paper but the baseline."""
     arms = comparison.draws.table.arms
@@ -148,7 +163,11 @@ def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
         return []
     out = []
     if baseline in arms:
-        out += [_falls_as_a_power(comparison, baseline), _beats_base(comparison, baseline)]
+        out += [
+            _falls_as_a_power(comparison, baseline),
+            _follows_a_law(comparison, baseline),
+            _beats_base(comparison, baseline),
+        ]
     for arm, times in (("RFT", 2.0), ("per-step DPO", 8.0)):
         claim = f"{arm} is worth {times:g}x {baseline}'s data"
         if arm in arms and baseline in arms:
@@ -169,6 +188,8 @@ def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
     for claim, arm, other in PAIRS:
         gap = difference(comparison, arm, other)
         out.append(Verdict(claim, better(gap), _gap_evidence(gap, arm, other)))
+    gap = difference(comparison, *MORE_POSITIVES)
+    out.append(Verdict("More positives a problem flatten (RFT)", flattens(gap), _gap_evidence(gap, *MORE_POSITIVES)))
     return out
 
 
@@ -182,7 +203,9 @@ PAIRS: Sequence[tuple[str, str, str]] = (
     ("Pairs at the pit beat pairs at a random step", "per-step DPO", "random-step DPO"),
     ("The chosen side alone does not explain it", "per-step DPO", "chosen steps only"),
     ("The verifier matters (RFT)", "RFT", "RFT without verifier"),
+    ("Spurious steps hurt (RFT)", "RFT, sound steps", "RFT, spurious steps"),
 )
+MORE_POSITIVES = ("RFT, max_solutions_per_problem=16", "RFT, max_solutions_per_problem=4")
 
 
 def _gap_evidence(gap: Difference | None, arm: str, other: str) -> str:
@@ -202,9 +225,30 @@ def _falls_as_a_power(comparison: Comparison, baseline: str) -> Verdict:
     fit = comparison.fit(baseline, "power")
     low, high = fit.intervals["b"]
     is_bad = any(one.code == "bad_fit" for one in fit.notes)
-    ruling: Ruling = "not held" if high <= 0 or (is_bad and low > 0) else "held" if low > 0 else "undecided"
     scatter = "residuals exceed the noise" if is_bad else "residuals within the noise"
+    if comparison.n_sizes(baseline) >= 4:
+        score = validate(comparison.draws, ["power"], of=[baseline]).scores[0]
+        is_bad |= score.is_refuted
+        scatter += f"; {_held_out_text(score)}"
+    ruling: Ruling = "not held" if high <= 0 or (is_bad and low > 0) else "held" if low > 0 else "undecided"
     return Verdict(claim, ruling, f"b = {fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}; {scatter}")
+
+
+def _follows_a_law(comparison: Comparison, baseline: str) -> Verdict:
+    claim, question = f"{baseline}'s error follows a law", "the weaker question"
+    if comparison.n_sizes(baseline) < 4:
+        return Verdict(claim, "not tested", f"{baseline} has fewer than 4 sizes", question)
+    best = validate(comparison.draws, of=[baseline]).scores[0]
+    ruling: Ruling = "not held" if best.is_refuted else "held"
+    return Verdict(claim, ruling, f"{best.law}: {_held_out_text(best)}", question)
+
+
+def _held_out_text(score: Score) -> str:
+    where = "beyond" if score.is_refuted else "within"
+    return (
+        f"errors at held-out sizes {where} the noise (mean z^2 {score.mean_square_z:.2f}, {score.expected:.2f} if the "
+        f"law were true, p = {score.p_value:.3f})"
+    )
 
 
 def _beats_base(comparison: Comparison, baseline: str) -> Verdict:

@@ -163,7 +163,7 @@ def show_log(words: list[str]) -> int:
 
 
 def collect_table(words: list[str]) -> int:
-    options, overrides = _options(words, out=True, allow_mixed_code=True, origin=True)
+    options, overrides = _options(words, out=True, allow_mixed_code=True, origin=True, by=True)
     kind, project = options.origin or ("store", "")
     if kind not in ("store", "wandb"):
         raise ValueError(f"--from {kind}: expected --from wandb ENTITY/PROJECT")
@@ -177,7 +177,7 @@ def collect_table(words: list[str]) -> int:
         if kind == "wandb":
             stages = fetch(project, store, [stage.key for _, stage in runs] or None)
             runs = runs or [(None, stage) for stage in stages]
-        table = collect(runs, store, is_mixed_code_allowed=options.allow_mixed_code)
+        table = collect(runs, store, by=options.by, is_mixed_code_allowed=options.allow_mixed_code)
     folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
     write_table(table, folder, _provenance(words, overrides, the_plan, exec))
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
@@ -225,6 +225,8 @@ def _options(words: list[str], **flags: bool) -> tuple[argparse.Namespace, list[
         parser.add_argument("--json", action="store_true")
     if "out" in flags:
         parser.add_argument("--out")
+    if "by" in flags:
+        parser.add_argument("--by", metavar="SETTING")
     if "origin" in flags:
         parser.add_argument("--from", dest="origin", nargs=2, metavar=("wandb", "ENTITY/PROJECT"))
     if "allow_mixed_code" in flags:

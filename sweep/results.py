@@ -33,6 +33,8 @@ ARMS = {
     ("self_filtered", "sft"): "advantage-filtered RFT",
     ("self", "entropy_matched"): "SFT, entropy-matched",
     ("self_unverified", "sft"): "RFT without verifier",
+    ("self_sound", "sft"): "RFT, sound steps",
+    ("self_spurious", "sft"): "RFT, spurious steps",
 }
 BASE_ARM = "base"
 EVALUATED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "temperature", "entropy")
@@ -53,12 +55,16 @@ def arm(source: str, method: str) -> str:
     return ARMS.get((source, method), f"{method} on {source}")
 
 
-def collect(runs: Sequence[tuple[Exp | None, Stage]], store: Store, *, is_mixed_code_allowed: bool = False) -> Table:
+def collect(
+    runs: Sequence[tuple[Exp | None, Stage]], store: Store, *, by: str | None = None, is_mixed_code_allowed: bool = False
+) -> Table:
     """The table of finished runs.
 
     Args:
         runs: (identity, evaluate stage) of each run; identity None for the base model's own evaluation, and where no
             grid was composed: the table's config is then what its stages know of it.
+        by: a setting (source.max_solutions_per_problem); an arm that was run with several values of it becomes as
+            many arms, named by the value.
     Raises:
         ValueError: a run is not built, two rows are the same (arm, n_problems, seed), the runs were made
             by different code, or they were not tested on the same problems; the runs are named.
@@ -72,6 +78,8 @@ def collect(runs: Sequence[tuple[Exp | None, Stage]], store: Store, *, is_mixed_
     artifacts = [store.open(stage.key) for _, stage in runs]
     rows = [_run_row(exp, stage, artifact, store) for (exp, stage), artifact in zip(runs, artifacts, strict=True)]
     table = pd.DataFrame(rows)
+    if by:
+        table["arm"] = _split_by(by, table)
     _refuse_duplicates(table)
     if not is_mixed_code_allowed:
         _refuse_mixed(table)
@@ -181,6 +189,18 @@ def _known(stage: Stage) -> dict[str, Any]:
     return {s.kind: s.identity for s in [*stage.ancestors(), stage]}
 
 
+def _split_by(setting: str, table: pd.DataFrame) -> pd.Series:
+    """Each run's arm, with the setting's value where its arm has several."""
+    configs = [flat(json.loads(text)) for text in table.config]
+    is_run = table.arm != BASE_ARM
+    known = sorted(set().union(*configs))
+    if setting not in known:
+        raise ValueError(f"--by {setting}: no such setting; the runs have {', '.join(known)}")
+    values = pd.Series([json.dumps(config.get(setting)) for config in configs], index=table.index)
+    is_split = is_run & (values.groupby(table.arm).transform("nunique") > 1)
+    return table.arm.where(~is_split, table.arm + f", {setting.split('.')[-1]}=" + values)
+
+
 def _refuse_duplicates(table: pd.DataFrame) -> None:
     point = ["arm", "n_problems", "seed", "split"]
     for cell, rows in table.groupby(point):
@@ -189,7 +209,8 @@ def _refuse_duplicates(table: pd.DataFrame) -> None:
             differ = sorted(k for k in {*first, *second} if first.get(k) != second.get(k))
             raise ValueError(
                 f"runs {_names(rows.run)} are all {dict(zip(point, cell, strict=True))} and differ in "
-                f"{', '.join(differ) or 'nothing'}; the table needs one run a cell: collect them one setting at a time"
+                f"{', '.join(differ) or 'nothing'}; the table needs one run a cell: collect them one setting at a time, or "
+                "name the arms by a setting: --by source.max_solutions_per_problem"
             )
 
 

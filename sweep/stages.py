@@ -34,6 +34,7 @@ from sweep.data.records import Credit, Pair, Row
 from sweep.methods import METHODS
 from sweep.methods.material import Choices, Material
 from sweep.sources import SOURCES
+from sweep.sources.soundness import matched
 from sweep.tracking import Tracker
 
 if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch
@@ -85,6 +86,11 @@ def advantages(exp: Exp) -> Stage:
 def train(exp: Exp) -> Stage:
     """Only the stages this arm's source and method need are parents: the rest is never built for it."""
     method = METHODS[exp.method.name]
+    if SOURCES[exp.source.name].only and not hasattr(_opened(exp), "step_errors"):
+        raise ValueError(
+            f"source={exp.source.name} tells sound steps from spurious ones, which dataset={exp.dataset['name']} cannot "
+            "judge; choose a procedural domain (dataset=skills) or another source"
+        )
     parents = {method.start: base(exp) if method.start == "base" else sft(exp), "dsyn": dsyn(exp)}
     needs = {method.needs, SOURCES[exp.source.name].needs}
     if needs != {"none"}:
@@ -341,9 +347,14 @@ def build_train(stage: Stage, bench: Bench) -> Built:
     sampled = _sampled_problems(stage, bench) if "samples" in bench.parents else own
     traces = _read(bench, "samples", "traces.jsonl", Trace)
     credits = _read(bench, "advantages", "credits.jsonl", Credit)
-    solutions = SOURCES[source.name].solutions(
+    entry = SOURCES[source.name]
+    solutions = entry.solutions(
         dsyn_solutions, traces, _read(bench, "advantages", "reached.jsonl", Solution), credits
     )
+    if entry.only:
+        data, asked = _domain_of(stage), {p.problem_id: p for p in sampled}
+        is_sound = [not any(data.step_errors(s.text, asked[s.problem_id])) for s in solutions]
+        solutions = matched(solutions, is_sound, only=entry.only)
     if source.include_teacher and source.name != "teacher":
         solutions = [*dsyn_solutions, *solutions]
     problems = {p.problem_id: p for p in [*own, *sampled]}.values()

@@ -135,6 +135,23 @@ def test_the_true_law_wins_on_held_out_sizes() -> None:
     assert validate(straight).chosen == "power"
 
 
+def test_a_law_is_refuted_where_it_is_not_the_truth_and_hardly_ever_where_it_is() -> None:
+    bent = draws(outcomes({"a": power(4.0, 0.6, 0.15)}, n_problems=4000, n_seeds=8, seed_sd=0.002), 400)
+    score = {one.law: one for one in validate(bent).scores}
+    assert score["power"].is_refuted and not score["power_floor"].is_refuted
+    p_values = []
+    for seed in range(40):
+        straight = outcomes({"a": power(1.0, 0.15)}, SIZES[:6], n_problems=400, seed=seed, seed_sd=0.01)
+        p_values.append(validate(draws(straight, 200), ["power"]).scores[0].p_value)
+    assert sum(p < 0.05 for p in p_values) <= 6  # 2 expected of 40; 7 or more once in 300
+    assert 0.3 < np.median(p_values) < 0.7
+
+
+def test_the_held_out_arms_are_those_asked_for() -> None:
+    drawn = draws(outcomes(LAWS, n_problems=300), 100)
+    assert {one.arm for one in validate(drawn, of=["RFT"]).predictions} == {"RFT"}
+
+
 def test_all_laws_are_scored_on_the_same_predictions() -> None:
     found = validate(draws(outcomes(LAWS, n_problems=300), 100))
     assert {one.n_predictions for one in found.scores} == {2 * (3 + 2 + 1)}

@@ -208,6 +208,16 @@ def test_one_arm_beats_another_by_the_declared_rule(low: float, high: float, rul
     assert verdicts.better(gap) == ruling
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "ruling"),
+    [(-0.009, 0.02, "held"), (-0.009, -0.001, "held"), (-0.03, -0.011, "not held"), (-0.03, 0.01, "undecided")],
+)
+def test_more_of_something_flattens_where_it_surely_gains_no_point(low: float, high: float, ruling: str) -> None:
+    gap = verdicts.Difference("a", "b", (128.0,), (low + high) / 2, low, high, ((0.0, low, high),))
+    assert verdicts.flattens(gap) == ruling
+    assert verdicts.flattens(None) == "not tested"
+
+
 def test_known_truths_get_their_verdicts(table: Path) -> None:
     found = {one.claim: one.ruling for one in verdicts.verdicts(Comparison(draws(read(table), 400)))}
     assert found["RFT is worth more than 1x"] == "held"

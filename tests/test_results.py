@@ -1,6 +1,7 @@
 """The table: counts, what each run cost with everything upstream once, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,21 @@ def test_two_settings_of_one_cell_are_refused_with_what_differs(sweep_copy: Swee
     build_all(other, sweep_copy.store)
     with pytest.raises(ValueError, match=r"'arm': 'SFT', 'n_problems': 8.* and differ in .*sft.lr"):
         collect([*runs_of(sweep_copy), (other.runs[0].leaf.exp, other.runs[0].evaluate)], sweep_copy.store)
+
+
+def test_arms_are_named_by_a_setting_they_were_run_with_several_values_of(sweep: Sweep) -> None:
+    first, (exp, stage) = runs_of(sweep)[:2]
+    assert exp is not None and arm(exp.source.name, exp.method.name) == "RFT"
+    one = replace(exp, source=replace(exp.source, max_solutions_per_problem=1))
+    told = collect([first, (one, stage), *runs_of(sweep)[2:]], sweep.store, by="source.max_solutions_per_problem")
+    arms = set(told.runs.arm)
+    assert {name for name in arms if name.startswith("RFT")} == {
+        "RFT, max_solutions_per_problem=1", "RFT, max_solutions_per_problem=4",
+    }  # fmt: skip
+    assert {"SFT", "DPO", "base"} <= arms  # run with one value of it
+    assert set(told.outcomes.arm) == arms
+    with pytest.raises(ValueError, match=r"--by sft.rate: no such setting; the runs have .*sft.lr"):
+        collect(runs_of(sweep), sweep.store, by="sft.rate")
 
 
 def test_a_missing_run_is_refused_by_name(sweep_copy: Sweep) -> None:

@@ -2,6 +2,7 @@
 
 from sweep.data.records import Credit, Solution, Trace
 from sweep.sources import SOURCES
+from sweep.sources.soundness import matched
 
 DSYN = [Solution("p0", "a ; ans 1"), Solution("p1", "b ; ans 2")]
 TRACES = [
@@ -54,8 +55,18 @@ def test_the_filter_leaves_out_problems_that_nothing_solved() -> None:
     assert SOURCES["self_filtered"].solutions(DSYN, TRACES, REACHED, [hopeless]) == []
 
 
+def test_sound_and_spurious_solutions_of_the_same_problems_equally_many() -> None:
+    texts = {"p0": ["s1", "x1", "s2", "x2", "x3"], "p1": ["s3"], "p2": ["x4"]}
+    solutions = [Solution(problem_id, text) for problem_id, all_ in texts.items() for text in all_]
+    is_sound = [s.text.startswith("s") for s in solutions]
+    sound, spurious = (matched(solutions, is_sound, only=only) for only in ("sound", "spurious"))
+    assert [s.text for s in sound] == ["s1", "s2"]
+    assert [s.text for s in spurious] == ["x1", "x2"]
+
+
 def test_what_each_source_needs_and_which_may_hold_up_a_wrong_answer() -> None:
     assert {name: source.needs for name, source in SOURCES.items()} == {
         "teacher": "none", "self": "samples", "self_unverified": "samples", "self_filtered": "advantages",
+        "self_sound": "samples", "self_spurious": "samples",
     }  # fmt: skip
     assert [name for name, source in SOURCES.items() if not source.is_verified] == ["self_unverified", "self_filtered"]

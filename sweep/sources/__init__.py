@@ -21,11 +21,13 @@ Solutions = Callable[
 @dataclass(frozen=True)
 class Source:
     """solutions: the distinct good solutions; needs: the last stage that they come from (none: D_syn alone);
-    is_verified: whether a wrong final answer is never among them."""
+    is_verified: whether a wrong final answer is never among them; only: whether a domain that can judge steps
+    leaves those with (spurious) or without (sound) a wrong or missing one, of problems that have both."""
 
     solutions: Solutions
     needs: Literal["none", "samples", "advantages"]
     is_verified: bool
+    only: Literal["sound", "spurious"] | None = None
 
 
 SOURCES: dict[str, Source] = {
@@ -33,4 +35,6 @@ SOURCES: dict[str, Source] = {
     "self": Source(self_generated.solutions, needs="samples", is_verified=True),
     "self_unverified": Source(self_unverified.solutions, needs="samples", is_verified=False),
     "self_filtered": Source(self_filtered.solutions, needs="advantages", is_verified=False),
+    "self_sound": Source(self_generated.solutions, needs="samples", is_verified=True, only="sound"),
+    "self_spurious": Source(self_generated.solutions, needs="samples", is_verified=True, only="spurious"),
 }
