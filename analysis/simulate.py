@@ -17,6 +17,11 @@ def power(a: float, b: float, floor: float = 0.0) -> Law:
     return lambda n: floor + a * np.asarray(n, dtype=float) ** -b
 
 
+def saturating(base: float, n_half: float, b: float, floor: float = 0.0) -> Law:
+    """n -> floor + (base - floor) / (1 + (n/n_half)^b)."""
+    return lambda n: floor + (base - floor) / (1.0 + (np.asarray(n, dtype=float) / n_half) ** b)
+
+
 def simulated_table(
     laws: Mapping[str, Law],
     sizes: np.ndarray | Mapping[str, np.ndarray],
@@ -28,8 +33,9 @@ def simulated_table(
     rng: np.random.Generator,
     shared_sd: float = 0.0,
     common_sd: float = 0.0,
+    base_error: float | None = None,
 ) -> Table:
-    """Outcomes of every run on the same problems.
+    """Outcomes of every run on the same problems, and of a base model with this error where one is given.
 
     A run's expected error is law(n) + N(0, seed_sd^2) + N(0, shared_sd^2) + N(0, common_sd^2), the second drawn once
     for each arm and seed, the last once for each size and seed and common to all arms; a problem's logit is shifted
@@ -38,18 +44,24 @@ def simulated_table(
     """
     difficulty = rng.normal(0.0, difficulty_sd, n_problems)
     rows, blocks, common = [], [], {}
+
+    def test(arm: str, n: float, seed: int, error: float) -> None:
+        target = float(np.clip(error, 1e-4, 1 - 1e-4))
+        chance = 1.0 / (1.0 + np.exp(-(difficulty + _centre(target, difficulty_sd))))
+        wrong = rng.random(n_problems) < chance
+        blocks.append(wrong.astype(np.float32))
+        rows.append((arm, float(n), float(n), seed, wrong.mean(), n_problems))
+
     for arm, law in laws.items():
         shared = rng.normal(0.0, shared_sd, n_seeds) if shared_sd else np.zeros(n_seeds)
         for n in sizes[arm] if isinstance(sizes, Mapping) else sizes:
             for seed in range(n_seeds):
                 if common_sd and (n, seed) not in common:
                     common[n, seed] = rng.normal(0.0, common_sd)
-                error = law(n) + shared[seed] + common.get((n, seed), 0.0) + rng.normal(0.0, seed_sd)
-                target = float(np.clip(error, 1e-4, 1 - 1e-4))
-                chance = 1.0 / (1.0 + np.exp(-(difficulty + _centre(target, difficulty_sd))))
-                wrong = rng.random(n_problems) < chance
-                blocks.append(wrong.astype(np.float32))
-                rows.append((arm, float(n), float(n), seed, wrong.mean(), n_problems))
+                noise = shared[seed] + common.get((n, seed), 0.0) + rng.normal(0.0, seed_sd)
+                test(arm, n, seed, law(n) + noise)
+    if base_error is not None:
+        test("base", 0, 0, base_error)
     runs = pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error", "n_test"])
     return table_from_runs(runs, "outcomes", [Block(np.arange(len(runs)), np.stack(blocks))], path="simulated")
 

@@ -56,7 +56,11 @@ def arm(source: str, method: str) -> str:
 
 
 def collect(
-    runs: Sequence[tuple[Exp | None, Stage]], store: Store, *, by: str | None = None, is_mixed_code_allowed: bool = False
+    runs: Sequence[tuple[Exp | None, Stage]],
+    store: Store,
+    *,
+    by: str | None = None,
+    is_mixed_code_allowed: bool = False,
 ) -> Table:
     """The table of finished runs.
 
@@ -209,8 +213,8 @@ def _refuse_duplicates(table: pd.DataFrame) -> None:
             differ = sorted(k for k in {*first, *second} if first.get(k) != second.get(k))
             raise ValueError(
                 f"runs {_names(rows.run)} are all {dict(zip(point, cell, strict=True))} and differ in "
-                f"{', '.join(differ) or 'nothing'}; the table needs one run a cell: collect them one setting at a time, or "
-                "name the arms by a setting: --by source.max_solutions_per_problem"
+                f"{', '.join(differ) or 'nothing'}; the table needs one run a cell: collect them one setting at a "
+                "time, or name the arms by a setting: --by source.max_solutions_per_problem"
             )
 
 

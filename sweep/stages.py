@@ -88,8 +88,8 @@ def train(exp: Exp) -> Stage:
     method = METHODS[exp.method.name]
     if SOURCES[exp.source.name].only and not hasattr(_opened(exp), "step_errors"):
         raise ValueError(
-            f"source={exp.source.name} tells sound steps from spurious ones, which dataset={exp.dataset['name']} cannot "
-            "judge; choose a procedural domain (dataset=skills) or another source"
+            f"source={exp.source.name} tells sound steps from spurious ones, which dataset={exp.dataset['name']} "
+            "cannot judge; choose a procedural domain (dataset=skills) or another source"
         )
     parents = {method.start: base(exp) if method.start == "base" else sft(exp), "dsyn": dsyn(exp)}
     needs = {method.needs, SOURCES[exp.source.name].needs}

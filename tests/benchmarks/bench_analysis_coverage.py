@@ -3,8 +3,9 @@
     python tests/benchmarks/bench_analysis_coverage.py [--replications 1000] [--others 300] [--draws 199] [--only NAME]
 
 A row a setting: coverage and median width in ln m of the interval at the middle of the overlap under the law that
-`auto` takes, and how often that is the floor; in the first `others` replications also under the plain power law, of
-the shared-shape value, and of the two-way delta interval. 199 draws give the nominal level exactly, as 1,999 would.
+`auto` takes (where the truth saturates, under the saturating law), and how often that has a floor; in the first
+`others` replications also under the plain power law, of the shared-shape value, and of the two-way delta interval.
+199 draws give the nominal level exactly, as 1,999 would.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from analysis.multiplier import Comparison
 from analysis.reading import Multiplier
 from analysis.resample import draws
 from analysis.shape import pooled_draws
-from analysis.simulate import power, simulated_table
+from analysis.simulate import power, saturating, simulated_table
 from analysis.table import Table
 
 SIZES = 2.0 ** np.arange(9, 16)
@@ -31,7 +32,10 @@ SIZES = 2.0 ** np.arange(9, 16)
 
 @dataclass(frozen=True)
 class Setting:
-    """One simulated study; the arm is worth m of the baseline's data unless `arm` gives its own curve."""
+    """One simulated study; the arm is worth m of the baseline's data unless `arm_b` or `arm_floor` bend its curve.
+
+    With n_half the truth saturates at the base model's error, `start`, and the arm's own sizes are `arm_sizes`.
+    """
 
     n_problems: int
     n_seeds: int
@@ -46,6 +50,8 @@ class Setting:
     common_sd: float = 0.0
     is_counts: bool = False
     sizes: np.ndarray = field(default_factory=lambda: SIZES)
+    arm_sizes: np.ndarray | None = None
+    n_half: float | None = None
 
 
 SETTINGS: Mapping[str, Setting] = {
@@ -70,6 +76,35 @@ SETTINGS: Mapping[str, Setting] = {
     "nested seeds": Setting(1319, 3, 0.15, 2, 0.0, shared_sd=0.02),
     "nested seeds, four sizes": Setting(1500, 2, 0.30, 2, 0.0, shared_sd=0.01, sizes=2.0 ** np.arange(8, 12)),
     "arm out of range": Setting(1319, 3, 0.15, 512, 0.006),
+    "saturating, as the study": Setting(
+        2000,
+        5,
+        0.6,
+        2,
+        0.018,
+        start=0.62,
+        floor=0.07,
+        shared_sd=0.012,
+        common_sd=0.018,
+        n_half=330,
+        sizes=2.0 ** np.arange(6, 15),
+        arm_sizes=2.0 ** np.arange(6, 12),
+    ),
+    "saturating, arm steeper": Setting(
+        2000,
+        5,
+        0.6,
+        1.3,
+        0.018,
+        start=0.62,
+        floor=0.07,
+        arm_b=0.75,
+        arm_floor=0.02,
+        common_sd=0.018,
+        n_half=330,
+        sizes=2.0 ** np.arange(6, 15),
+        arm_sizes=2.0 ** np.arange(6, 12),
+    ),
 }
 
 
@@ -77,6 +112,15 @@ def truth(setting: Setting) -> tuple[Callable, Callable, Callable[[float], float
     """Baseline's law, arm's law and ln m(e)."""
     n_0, arm_b = setting.sizes[0], setting.arm_b or setting.b
     arm_floor = setting.floor if setting.arm_floor is None else setting.arm_floor
+    if setting.n_half:
+        top, half, arm_half = setting.start, setting.n_half, setting.n_half / setting.m
+
+        def ln_m_saturating(e: float) -> float:
+            ln_n_0 = np.log(half) + np.log((top - e) / (e - setting.floor)) / setting.b
+            return float(ln_n_0 - np.log(arm_half) - np.log((top - e) / (e - arm_floor)) / arm_b)
+
+        curves = saturating(top, half, setting.b, setting.floor), saturating(top, arm_half, arm_b, arm_floor)
+        return *curves, ln_m_saturating
     a = (setting.start - setting.floor) * n_0**setting.b
     arm_a = (setting.start - arm_floor) * setting.m**-setting.b * n_0**arm_b
 
@@ -92,8 +136,8 @@ def replication(
     """Name -> (low, high, truth) in ln m of every interval under test, and whether auto fitted the floor."""
     base, arm, ln_m = truth(setting)
     table = simulated_table(
-        {"base": base, "arm": arm},
-        setting.sizes,
+        {"SFT": base, "arm": arm},
+        {"SFT": setting.sizes, "arm": setting.sizes if setting.arm_sizes is None else setting.arm_sizes},
         n_seeds=setting.n_seeds,
         n_problems=setting.n_problems,
         seed_sd=setting.seed_sd,
@@ -101,21 +145,22 @@ def replication(
         rng=np.random.default_rng(seed),
         shared_sd=setting.shared_sd,
         common_sd=setting.common_sd,
+        base_error=setting.start if setting.n_half else None,
     )
     drawn = draws(Table("counts", table.runs) if setting.is_counts else table, n_draws, seed)
-    auto, plain = (Comparison(drawn, law=law) for law in ("auto", "power"))
-    has_floor = auto.law_of("arm", "base") == "power_floor"
-    out = {"auto": _interval(auto.headline("arm", "base"), ln_m)}
+    auto, plain = (Comparison(drawn, law=law) for law in ("saturating" if setting.n_half else "auto", "power"))
+    has_floor = auto.law_of("arm", "SFT") != "power"
+    out = {"auto": _interval(auto.headline("arm", "SFT"), ln_m)}
     if not has_others:
         return out, has_floor
-    m = plain.headline("arm", "base")
+    m = plain.headline("arm", "SFT")
     out["plain"] = _interval(m, ln_m)
     if m.kind == "interior":
-        fast = delta_interval(plain, "arm", "base", at_error=m.at_error)
+        fast = delta_interval(plain, "arm", "SFT", at_error=m.at_error)
         out["delta, plain"] = (np.log(fast.low), np.log(fast.high), ln_m(m.at_error))
-    if setting.arm_b is None:
+    if setting.arm_b is None and not setting.n_half:
         for law in ("power_shared", "power_floor_shared") if setting.floor else ("power_shared",):
-            distance, slope = pooled_draws(plain, "arm", "base", law)
+            distance, slope = pooled_draws(plain, "arm", "SFT", law)
             out[law] = (*interval((distance / slope)[1:], 0.95), float(np.log(setting.m)))
     return out, has_floor
 
