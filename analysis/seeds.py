@@ -112,32 +112,30 @@ def _between_arms(table: Table, unit: np.ndarray, phi: float, share: float) -> n
         return None
     block, runs = table.blocks[0], table.runs
     n_seeds = table.cells["n_seeds"].to_numpy()
-    arms = np.unique(table.cells["arm"].to_numpy(str))
-    of = {arm: {} for arm in arms}
-    x, names, sizes, seeds = (runs[name].to_numpy() for name in ("x", "arm", "size", "seed"))
+    names, arm = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)
+    x, sizes, seeds = (runs[name].to_numpy() for name in ("x", "size", "seed"))
+    together: dict[tuple[float, int], list[tuple[int, int]]] = {}
     for row, run in enumerate(block.rows):
         if x[run] > 0 and n_seeds[table.cell_of_run[run]] > 1:
-            of[names[run]][sizes[run], seeds[run]] = (row, run)
+            together.setdefault((sizes[run], seeds[run]), []).append((row, run))
     cells, means = cell_means_by_problem(table, block)
-    place = {cell: i for i, cell in enumerate(cells)}
-    error, cell_error = runs["error"].to_numpy(float), table.cells["error"].to_numpy(float)
-    out = np.eye(len(arms))
-    for i, arm in enumerate(arms):
-        for j, other in enumerate(arms[:i]):
-            products, weight = [], 0.0
-            for at in of[arm].keys() & of[other].keys():
-                (row, run), (row_2, run_2) = of[arm][at], of[other][at]
-                cell, cell_2 = table.cell_of_run[run], table.cell_of_run[run_2]
-                gap = (error[run] - cell_error[cell]) * (error[run_2] - cell_error[cell_2])
-                within = (block.errors[row] - means[place[cell]]) @ (block.errors[row_2] - means[place[cell_2]])
-                shrink = 1 - 1 / min(n_seeds[cell], n_seeds[cell_2])
-                products.append((gap - float(within) / block.errors.shape[1] ** 2) / (unit[cell] * unit[cell_2]))
-                weight += shrink
-            if weight > 0:
-                seen = float(np.clip(sum(products) / weight / phi, -1, 1))
-                n_sizes = len({size for size, _ in of[arm].keys() & of[other].keys()})
-                worth = weight / (1 + (n_sizes - 1) * share**2)
-                out[i, j] = out[j, i] = np.clip(seen - (1 - seen**2) / np.sqrt(worth), 0.0, 0.95)
+    gaps = runs["error"].to_numpy(float) - table.cells["error"].to_numpy(float)[table.cell_of_run]
+    products, weight = np.zeros((2, len(names), len(names)))
+    at_size = {size: np.zeros((len(names), len(names)), bool) for size, _ in together}
+    for (size, _), members in together.items():
+        rows, members = np.array(members).T
+        cell = table.cell_of_run[members]
+        within = (block.errors[rows] - means[np.searchsorted(cells, cell)]) / block.errors.shape[1]
+        unbiased = np.outer(gaps[members], gaps[members]) - (within @ within.T).astype(float)
+        pairs = np.ix_(arm[cell], arm[cell])
+        products[pairs] += unbiased / np.outer(unit[cell], unit[cell])
+        weight[pairs] += 1 - 1 / np.minimum.outer(n_seeds[cell], n_seeds[cell])
+        at_size[size][pairs] = True
+    seen = np.clip(np.divide(products, weight * phi, out=np.zeros_like(products), where=weight > 0), -1, 1)
+    worth = weight / (1 + (sum(at_size.values(), np.zeros_like(weight)) - 1) * share**2)
+    error = np.divide(1 - seen**2, np.sqrt(worth), out=np.ones_like(seen), where=weight > 0)
+    out = np.clip(seen - error, 0.0, 0.95)
+    np.fill_diagonal(out, 1.0)
     if not out[np.triu_indices(len(out), 1)].any():
         return None
     values, vectors = np.linalg.eigh(out)

@@ -344,7 +344,7 @@ def build_train(stage: Stage, bench: Bench) -> Built:
     config, source = MethodConfig(**stage.identity["method"]), SourceConfig(**stage.identity["source"])
     optim, method = OptimConfig(**stage.identity["method"]["optim"]), METHODS[config.name]
     own, dsyn_solutions = _subset(stage, bench)
-    sampled = _sampled_problems(stage, bench) if "samples" in bench.parents else own
+    sampled = _sampled_problems(stage, bench) if _is_cross_fit(stage) else own
     traces = _read(bench, "samples", "traces.jsonl", Trace)
     credits = _read(bench, "advantages", "credits.jsonl", Credit)
     entry = SOURCES[source.name]
@@ -408,7 +408,7 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
         "n_correct_sampled": int(outcomes.n_correct_sampled.sum()),
         "n_sampled": int(outcomes.n_sampled.sum()),
         "temperature": temperature,
-        "entropy": float(np.mean([c.entropy for completions in drawn for c in completions])),
+        "entropy": _mean_entropy(drawn),
     }
     if hasattr(data, "step_errors"):  # a procedural domain can say what is wrong with a step
         errors = [data.step_errors(c.text, p) for p, c in zip(problems, greedy, strict=True)]
@@ -426,8 +426,7 @@ def _temperature_of(entropy: float, draw: Callable[..., list]) -> float:
     from scipy.optimize import brentq
 
     def excess(log_temperature: float) -> float:
-        drawn = draw(n_samples=1, temperature=math.exp(log_temperature), has_entropy=True)
-        return float(np.mean([c.entropy for completions in drawn for c in completions])) - entropy
+        return _mean_entropy(draw(n_samples=1, temperature=math.exp(log_temperature), has_entropy=True)) - entropy
 
     low, high = TEMPERATURES
     try:
@@ -437,6 +436,10 @@ def _temperature_of(entropy: float, draw: Callable[..., list]) -> float:
             f"no temperature from {low} to {high} gives these solutions a mean entropy of {entropy:.4g} nats; the "
             "policy to be matched is far sharper or flatter than the SFT policy: look at its evaluation's entropy"
         ) from error
+
+
+def _mean_entropy(drawn: Sequence[Sequence[Completion]]) -> float:
+    return float(np.mean([c.entropy for completions in drawn for c in completions]))
 
 
 BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {
@@ -469,9 +472,13 @@ def _subset(stage: Stage, bench: Bench, *, n_before: int = 0) -> tuple[list[Prob
 
 def _sampled_problems(stage: Stage, bench: Bench) -> list[Problem]:
     """The problems that pi_sft solves by itself: those it was fine-tuned on, or as many that it was not."""
-    sampled = stage if stage.kind == "samples" else stage.parents["samples"]
-    is_cross_fit = sampled.identity["sampling"]["is_cross_fit"]
-    return _subset(stage, bench, n_before=stage.identity["n_problems"] if is_cross_fit else 0)[0]
+    return _subset(stage, bench, n_before=stage.identity["n_problems"] if _is_cross_fit(stage) else 0)[0]
+
+
+def _is_cross_fit(stage: Stage) -> bool:
+    """Whether what this stage samples, or is trained on, are solutions of problems that SFT did not see."""
+    sampled = stage if stage.kind == "samples" else stage.parents.get("samples")
+    return sampled is not None and sampled.identity["sampling"]["is_cross_fit"]
 
 
 def _charged(traces: Sequence[Trace], rollouts: RolloutConfig, rng: np.random.Generator) -> list[Trace]:

@@ -7,7 +7,7 @@ entry, one YAML in conf/method/ and its tests.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sweep.data.records import Pair, Row
@@ -22,7 +22,7 @@ class Method:
 
     dials: the fields of MethodConfig that it reads beside name and optim; no other enters a stage's key.
     entropy_of: this is no training but the SFT policy itself, sampled at the temperature at which its
-    entropy is that of the method named, which has all its settings."""
+    entropy is that of the method named, from which it has everything else."""
 
     rows: Callable[[Material], list[Row] | list[Pair]]
     start: Literal["base", "sft"]
@@ -43,7 +43,5 @@ METHODS: dict[str, Method] = {
     "step_dpo": Method(step_dpo.pairs, start="sft", needs="advantages", is_preference=True, dials=STEP),
     "random_step_dpo": Method(random_step_dpo.pairs, start="sft", needs="advantages", is_preference=True, dials=STEP),
     "chosen_sft": Method(chosen_sft.rows, start="sft", needs="advantages", is_preference=False, dials=STEP),
-    "entropy_matched": Method(
-        step_dpo.pairs, start="sft", needs="advantages", is_preference=True, dials=STEP, entropy_of="step_dpo"
-    ),
 }
+METHODS["entropy_matched"] = replace(METHODS["step_dpo"], entropy_of="step_dpo")
