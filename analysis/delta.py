@@ -5,7 +5,8 @@ Each run r moves ln m by L_r. With x_rj the error of run r on problem j, y_c the
     V = sum_j (sum_r u_rj)^2  +  S/(S-1) sum_r L_r^2 (mean_j x_rj - y_c)^2  -  sum_c (sum_{r in c} L_r^2) s2_within(c)
 problems, plus seeds, less the test noise that both terms contain. The textbook intersection sum u^2 in place of the
 last term under-covers, because the scores are centred a run. Where runs of one seed move together the second term
-sums L_r (mean_j x_rj - y_c) over the seed's runs before it squares.
+sums L_r (mean_j x_rj - y_c) over the seed's runs before it squares. Where arms are paired by seed (pairing.py) the last
+two terms are L' K L / S, K the covariance of the runs of one seed.
 """
 
 from __future__ import annotations
@@ -96,6 +97,12 @@ def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, floa
     excess = np.square(influence) * seeds.phi * _unit_squared(table)
     problems = (_outcome_variance if table.kind == "outcomes" else _count_variance)(table, influence)
     many = (influence != 0) & (n_seeds > 1)
+    if seeds.pairing and set(table.cells["arm"][influence != 0]) <= set(seeds.pairing.arms):
+        used = np.flatnonzero(influence)
+        arm = np.searchsorted(seeds.pairing.arms, table.cells["arm"].to_numpy(str)[used])
+        moved = (influence * np.sqrt(_unit_squared(table) / n_seeds))[used]
+        covariance = seeds.pairing.between(arm, table.cells["size"].to_numpy(float)[used])
+        return problems + float(moved @ covariance @ moved), seeds.pairing.df
     if not many.any():
         return problems + float((excess / n_seeds).sum()), seeds.df
     used = many[table.cell_of_run]

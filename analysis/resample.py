@@ -86,7 +86,7 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
     notes = seeds.notes + notes
     errors = errors + seeds.draw(table, n_draws, rng)
     noise = np.maximum(noise, 0.25 * unit / np.maximum(1.0, n_outcomes(table)))
-    variance = noise + seeds.phi * unit**2 / n_seeds
+    variance = noise + seeds.variance(table)
     empty = [f"{row.arm} at {row.size:g}" for row in table.cells.itertuples() if row.error == 0]
     if empty:
         notes += (note("zero_errors", f"no error at all in {', '.join(empty)}: its noise cannot be judged"),)

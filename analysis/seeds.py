@@ -5,9 +5,8 @@ of one seed of one arm over all sizes. Nested data sets (the first 1,000 problem
 starting point make runs of one seed move together; they are then one cluster, not independent runs. The shared part
 is used only where it is seen, and it only ever widens an interval.
 
-Arms stand on the same problems and the same SFT policy where their seeds are the same, so that a lucky seed is lucky
-for all of them: the correlation of two arms' seed effects is read off runs of one seed and size, and cancels in their
-contrast. It is taken one standard error lower than it is seen.
+Arms of one seed have more in common than their problems; where enough of them were run with the same sizes and seeds
+their effects are drawn together (pairing.py), and what they share cancels in contrasts.
 
 Counts do not say which problems were missed. Runs that scatter by less than binomial noise show that problems are
 easy or hard for all of them: what is missing is the correlation of two runs' outcomes on one problem.
@@ -21,6 +20,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.notes import Note, note
+from analysis.pairing import Pairing, pairing
 from analysis.profile import best_slopes, project
 from analysis.table import Block, Table
 
@@ -32,7 +32,7 @@ FEW_CLUSTERS = 4  # degrees of freedom between seeds below which every positive 
 class SeedNoise:
     """phi, its shared part, the degrees of freedom behind each (inf: not estimated), and what to say about them.
 
-    between: (n_arms, n_arms) correlation of the seed effects of arms, in the order of their names; None: independent.
+    pairing: the arms that are drawn together, by their own variances; the others are independent, with phi.
     """
 
     phi: float
@@ -40,7 +40,7 @@ class SeedNoise:
     df: float
     df_shared: float
     notes: tuple[Note, ...]
-    between: np.ndarray | None = None
+    pairing: Pairing | None = None
 
     def draw(self, table: Table, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """(n_draws, n_cells) seed noise of the cell means; phi's own uncertainty is a factor a draw."""
@@ -49,19 +49,26 @@ class SeedNoise:
         trained = (table.cells["x"] > 0).to_numpy()
         arms, arm = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)
         sizes, size = np.unique(table.cells["size"].to_numpy(float), return_inverse=True)
-        root = np.eye(len(arms)) if self.between is None else np.linalg.cholesky(self.between)
-        own = rng.standard_normal((n_draws, len(sizes), len(arms))) @ root.T
-        noise = own[:, size, arm] * np.sqrt(self.phi - self.phi_shared) * _scale(self.df, n_draws, rng)
-        if self.phi_shared > 0:
-            common = rng.standard_normal((n_draws, len(arms))) @ root.T * np.sqrt(self.phi_shared)
-            noise += (common * _scale(self.df_shared, n_draws, rng))[:, arm]
+        own = rng.standard_normal((n_draws, len(sizes), len(arms))) * _scale(self.df, n_draws, rng)
+        common = rng.standard_normal((n_draws, 1, len(arms))) * _scale(self.df_shared, n_draws, rng)
+        effects = np.sqrt(self.phi - self.phi_shared) * own + np.sqrt(self.phi_shared) * common
+        if self.pairing:
+            effects[:, :, np.searchsorted(arms, self.pairing.arms)] = self.pairing.draw(n_draws, len(sizes), rng)
+        drawn = effects[:, size, arm]
         n_seeds = table.cells["n_seeds"].to_numpy(float)
-        return noise * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
+        return drawn * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
+
+    def variance(self, table: Table) -> np.ndarray:
+        """(n_cells,) variance of a cell mean that seeds make beyond the noise of the test set."""
+        phi = np.full(len(table.cells), self.phi)
+        for arm, each in zip(self.pairing.arms, self.pairing.variances, strict=True) if self.pairing else ():
+            phi[(table.cells["arm"] == arm).to_numpy()] = each
+        return phi * bernoulli_unit(table) ** 2 / table.cells["n_seeds"].to_numpy(float)
 
 
 def _scale(df: float, n_draws: int, rng: np.random.Generator) -> np.ndarray | float:
-    """(n_draws, 1) factor that carries the uncertainty of a variance known on df degrees of freedom."""
-    return np.sqrt(df / rng.chisquare(df, size=(n_draws, 1))) if np.isfinite(df) else 1.0
+    """(n_draws, 1, 1) factor that carries the uncertainty of a variance known on df degrees of freedom."""
+    return np.sqrt(df / rng.chisquare(df, size=(n_draws, 1, 1))) if np.isfinite(df) else 1.0
 
 
 def seed_noise(table: Table) -> SeedNoise:
@@ -89,59 +96,15 @@ def seed_noise(table: Table) -> SeedNoise:
     if df < 12:
         notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
     phi = max(phi, shared)
-    between = _between_arms(table, unit, phi, shared / phi) if phi > 0 else None
-    if between is not None:
-        seen = between[np.triu_indices(len(between), 1)]
+    paired = pairing(table, unit) if phi > 0 else None
+    if paired is not None:
+        seen = paired.correlations
         text = (
-            "runs of one seed move together over arms, which stand on the same problems: correlations "
-            f"{seen.min():.2f} to {seen.max():.2f} of their seed effects, which cancel in contrasts"
+            f"runs of one seed move together over the {len(paired.arms)} arms that have the same sizes and seeds: "
+            f"correlations {seen.min():.2f} to {seen.max():.2f} of their seed effects, which cancel in contrasts"
         )
         notes += (note("paired_seeds", text),)
-    return SeedNoise(phi, shared, df, df_shared, notes, between)
-
-
-def _between_arms(table: Table, unit: np.ndarray, phi: float, share: float) -> np.ndarray | None:
-    """Correlations of arms' seed effects, (n_arms, n_arms) in the order of their names; None where none is seen.
-
-    A product of two arms' deviations at one seed and size has expectation (S - 1)/S times the covariance of their
-    seed effects and of the noise that the finite test set adds to both; the latter is in the draws of problems and is
-    taken off. What rests on n products, which a share rho of the variance ties together over k sizes, is worth
-    n (S - 1)/S / (1 + (k - 1) rho^2) of them.
-    """
-    if len(table.blocks) != 1:
-        return None
-    block, runs = table.blocks[0], table.runs
-    n_seeds = table.cells["n_seeds"].to_numpy()
-    names, arm = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)
-    x, sizes, seeds = (runs[name].to_numpy() for name in ("x", "size", "seed"))
-    together: dict[tuple[float, int], list[tuple[int, int]]] = {}
-    for row, run in enumerate(block.rows):
-        if x[run] > 0 and n_seeds[table.cell_of_run[run]] > 1:
-            together.setdefault((sizes[run], seeds[run]), []).append((row, run))
-    cells, means = cell_means_by_problem(table, block)
-    gaps = runs["error"].to_numpy(float) - table.cells["error"].to_numpy(float)[table.cell_of_run]
-    products, weight = np.zeros((2, len(names), len(names)))
-    at_size = {size: np.zeros((len(names), len(names)), bool) for size, _ in together}
-    for (size, _), members in together.items():
-        rows, members = np.array(members).T
-        cell = table.cell_of_run[members]
-        within = (block.errors[rows] - means[np.searchsorted(cells, cell)]) / block.errors.shape[1]
-        unbiased = np.outer(gaps[members], gaps[members]) - (within @ within.T).astype(float)
-        pairs = np.ix_(arm[cell], arm[cell])
-        products[pairs] += unbiased / np.outer(unit[cell], unit[cell])
-        weight[pairs] += 1 - 1 / np.minimum.outer(n_seeds[cell], n_seeds[cell])
-        at_size[size][pairs] = True
-    seen = np.clip(np.divide(products, weight * phi, out=np.zeros_like(products), where=weight > 0), -1, 1)
-    worth = weight / (1 + (sum(at_size.values(), np.zeros_like(weight)) - 1) * share**2)
-    error = np.divide(1 - seen**2, np.sqrt(worth), out=np.ones_like(seen), where=weight > 0)
-    out = np.clip(seen - error, 0.0, 0.95)
-    np.fill_diagonal(out, 1.0)
-    if not out[np.triu_indices(len(out), 1)].any():
-        return None
-    values, vectors = np.linalg.eigh(out)
-    near = (vectors * np.maximum(values, 1e-6)) @ vectors.T  # pairs were judged one by one
-    scale = 1 / np.sqrt(np.diag(near))
-    return near * scale[:, None] * scale
+    return SeedNoise(phi, shared, df, df_shared, notes, paired)
 
 
 def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:

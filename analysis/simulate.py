@@ -28,19 +28,20 @@ def simulated_table(
     *,
     n_seeds: int,
     n_problems: int,
-    seed_sd: float,
+    seed_sd: float | Mapping[str, float],
     difficulty_sd: float,
     rng: np.random.Generator,
     shared_sd: float = 0.0,
     common_sd: float = 0.0,
+    lucky_sd: float = 0.0,
     base_error: float | None = None,
 ) -> Table:
     """Outcomes of every run on the same problems, and of a base model with this error where one is given.
 
-    A run's expected error is law(n) + N(0, seed_sd^2) + N(0, shared_sd^2) + N(0, common_sd^2), the second drawn once
-    for each arm and seed, the last once for each size and seed and common to all arms; a problem's logit is shifted
-    by N(0, difficulty_sd^2), with the centre chosen so that the mean over the POPULATION of problems is the run's
-    expected error.
+    A run's expected error is law(n) + N(0, seed_sd^2) + N(0, shared_sd^2) + N(0, common_sd^2) + N(0, lucky_sd^2): the
+    first of the run's own (seed_sd may name the arms), the second drawn once for each arm and seed, the third once for
+    each size and seed, the last once for each seed. A problem's logit is shifted by N(0, difficulty_sd^2), with the
+    centre chosen so that the mean over the POPULATION of problems is the run's expected error.
     """
     difficulty = rng.normal(0.0, difficulty_sd, n_problems)
     rows, blocks, common = [], [], {}
@@ -52,13 +53,15 @@ def simulated_table(
         blocks.append(wrong.astype(np.float32))
         rows.append((arm, float(n), float(n), seed, wrong.mean(), n_problems))
 
+    lucky = rng.normal(0.0, lucky_sd, n_seeds) if lucky_sd else np.zeros(n_seeds)
     for arm, law in laws.items():
+        own_sd = seed_sd[arm] if isinstance(seed_sd, Mapping) else seed_sd
         shared = rng.normal(0.0, shared_sd, n_seeds) if shared_sd else np.zeros(n_seeds)
         for n in sizes[arm] if isinstance(sizes, Mapping) else sizes:
             for seed in range(n_seeds):
                 if common_sd and (n, seed) not in common:
                     common[n, seed] = rng.normal(0.0, common_sd)
-                noise = shared[seed] + common.get((n, seed), 0.0) + rng.normal(0.0, seed_sd)
+                noise = shared[seed] + lucky[seed] + common.get((n, seed), 0.0) + rng.normal(0.0, own_sd)
                 test(arm, n, seed, law(n) + noise)
     if base_error is not None:
         test("base", 0, 0, base_error)

@@ -48,6 +48,8 @@ class Setting:
     arm_floor: float | None = None
     shared_sd: float = 0.0
     common_sd: float = 0.0
+    lucky_sd: float = 0.0
+    arm_seed_sd: float | None = None
     is_counts: bool = False
     sizes: np.ndarray = field(default_factory=lambda: SIZES)
     arm_sizes: np.ndarray | None = None
@@ -73,6 +75,15 @@ SETTINGS: Mapping[str, Setting] = {
     "counts, J500 m8": Setting(500, 3, 0.15, 8, 0.006, is_counts=True),
     "seeds common to arms": Setting(1319, 3, 0.15, 2, 0.006, common_sd=0.02),
     "half common, five seeds": Setting(1319, 5, 0.15, 2, 0.015, common_sd=0.015, sizes=2.0 ** np.arange(6, 12)),
+    "all but common, five seeds": Setting(
+        2000, 5, 0.3, 2, 0.008, common_sd=0.03, lucky_sd=0.02, sizes=2.0 ** np.arange(6, 12)
+    ),
+    "all but common, three seeds": Setting(
+        2000, 3, 0.3, 2, 0.008, common_sd=0.03, lucky_sd=0.02, sizes=2.0 ** np.arange(8, 12)
+    ),
+    "lucky seeds, arm steadier": Setting(
+        2000, 5, 0.3, 2, 0.03, arm_seed_sd=0.01, lucky_sd=0.02, shared_sd=0.01, sizes=2.0 ** np.arange(6, 12)
+    ),
     "nested seeds": Setting(1319, 3, 0.15, 2, 0.0, shared_sd=0.02),
     "nested seeds, four sizes": Setting(1500, 2, 0.30, 2, 0.0, shared_sd=0.01, sizes=2.0 ** np.arange(8, 12)),
     "arm out of range": Setting(1319, 3, 0.15, 512, 0.006),
@@ -81,11 +92,12 @@ SETTINGS: Mapping[str, Setting] = {
         5,
         0.6,
         2,
-        0.018,
+        0.012,
         start=0.62,
         floor=0.07,
-        shared_sd=0.012,
-        common_sd=0.018,
+        shared_sd=0.006,
+        common_sd=0.02,
+        lucky_sd=0.02,
         n_half=330,
         sizes=2.0 ** np.arange(6, 15),
         arm_sizes=2.0 ** np.arange(6, 12),
@@ -140,11 +152,12 @@ def replication(
         {"SFT": setting.sizes, "arm": setting.sizes if setting.arm_sizes is None else setting.arm_sizes},
         n_seeds=setting.n_seeds,
         n_problems=setting.n_problems,
-        seed_sd=setting.seed_sd,
+        seed_sd={"SFT": setting.seed_sd, "arm": setting.arm_seed_sd or setting.seed_sd},
         difficulty_sd=2.0,
         rng=np.random.default_rng(seed),
         shared_sd=setting.shared_sd,
         common_sd=setting.common_sd,
+        lucky_sd=setting.lucky_sd,
         base_error=setting.start if setting.n_half else None,
     )
     drawn = draws(Table("counts", table.runs) if setting.is_counts else table, n_draws, seed)
