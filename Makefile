@@ -15,7 +15,7 @@ help:  ## what can be made
 reproduce: $(VENV)/.run  ## the study: sweep, table, fits, figures, report (outputs/reproduce/report/index.html)
 	$(PY) -m sweep -m experiment=reproduce
 	$(PY) -m sweep collect -m experiment=reproduce
-	$(PY) -m analysis report outputs/reproduce/table --out outputs/reproduce/report \
+	$(PY) -m analysis report outputs/reproduce/table --law saturating --out outputs/reproduce/report \
 	  --record analysis/results/study --map analysis/results/map/map.csv
 
 map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (2 hours; outputs/map/map/map.png)

@@ -97,12 +97,13 @@ def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, floa
     excess = np.square(influence) * seeds.phi * _unit_squared(table)
     problems = (_outcome_variance if table.kind == "outcomes" else _count_variance)(table, influence)
     many = (influence != 0) & (n_seeds > 1)
-    if seeds.pairing and set(table.cells["arm"][influence != 0]) <= set(seeds.pairing.arms):
+    moved_arms = set(table.cells["arm"][influence != 0])
+    for pairing in (one for one in seeds.pairings if moved_arms <= set(one.arms)):
         used = np.flatnonzero(influence)
-        arm = np.searchsorted(seeds.pairing.arms, table.cells["arm"].to_numpy(str)[used])
+        arm = np.searchsorted(pairing.arms, table.cells["arm"].to_numpy(str)[used])
         moved = (influence * np.sqrt(_unit_squared(table) / n_seeds))[used]
-        covariance = seeds.pairing.between(arm, table.cells["size"].to_numpy(float)[used])
-        return problems + float(moved @ covariance @ moved), seeds.pairing.df
+        covariance = pairing.between(arm, table.cells["size"].to_numpy(float)[used])
+        return problems + float(moved @ covariance @ moved), pairing.df
     if not many.any():
         return problems + float((excess / n_seeds).sum()), seeds.df
     used = many[table.cell_of_run]

@@ -77,20 +77,32 @@ class Pairing:
         )
 
 
-def pairing(table: Table, unit: np.ndarray) -> Pairing | None:
-    """The seed effects of the table's largest complete block of arms, sizes and seeds.
+def pairings(table: Table, unit: np.ndarray) -> tuple[Pairing, ...]:
+    """The seed effects of each complete block of arms, sizes and seeds, the largest block first; no arm is in two.
 
-    None where outcomes are not paired, where fewer than 3 seeds are common to fewer than 2 arms, or where so much of
-    the scatter between seeds is the test set's own noise that little can be seen of the rest.
+    None where outcomes are not paired, where no 2 arms have 3 seeds in common, or where so much of the scatter between
+    seeds is the test set's own noise that little can be seen of the rest.
 
     Args:
         unit: (n_cells,) p (1 - p).
     """
     if len(table.blocks) != 1:
-        return None
-    runs = _complete_block(table)
-    if runs is None:
-        return None
+        return ()
+    names, x, sizes, seeds = (table.runs[name].to_numpy() for name in ("arm", "x", "size", "seed"))
+    of: dict[str, dict[float, dict[int, int]]] = {}
+    for run in np.flatnonzero(x > 0):
+        of.setdefault(names[run], {}).setdefault(sizes[run], {})[seeds[run]] = int(run)
+    found = []
+    while runs := _complete_block(of):
+        of = {arm: mine for arm, mine in of.items() if arm not in {arm for arm, _, _ in runs}}
+        found.append(_pairing(table, unit, runs))
+    return tuple(one for one in found if one is not None)
+
+
+Runs = Mapping[tuple[str, float, int], int]  # (arm, size, seed) -> run
+
+
+def _pairing(table: Table, unit: np.ndarray, runs: Runs) -> Pairing | None:
     arms = sorted({arm for arm, _, _ in runs})
     sizes, seeds = (sorted({key[at] for key in runs}) for at in (1, 2))
     block, n_sizes, df = table.blocks[0], len(sizes), len(seeds) - 1
@@ -132,13 +144,13 @@ def _share(of_means: np.ndarray, total: np.ndarray, onto: np.ndarray, n_sizes: i
     return float(np.clip((ratio - 1) / (n_sizes - 1), 0.0, 1.0)) * max(0.0, 1 - 2 * by_chance)
 
 
-def _complete_block(table: Table) -> Mapping[tuple[str, float, int], int] | None:
-    """(arm, size, seed) -> run of the block with the most runs: the sizes of one arm, and all arms that have them."""
-    names, x, sizes, seeds = (table.runs[name].to_numpy() for name in ("arm", "x", "size", "seed"))
-    of: dict[str, dict[float, dict[int, int]]] = {}
-    for run in np.flatnonzero(x > 0):
-        of.setdefault(names[run], {}).setdefault(sizes[run], {})[seeds[run]] = int(run)
-    best: dict[tuple[str, float, int], int] = {}
+def _complete_block(of: Mapping[str, Mapping[float, Mapping[int, int]]]) -> Runs:
+    """The block with the most runs: the sizes of one arm, and all arms that have them; empty where there is none.
+
+    Args:
+        of: arm -> size -> seed -> run.
+    """
+    best: Runs = {}
     for pattern in of.values():
         arms = [arm for arm, mine in of.items() if mine.keys() >= pattern.keys()]
         shared = set.intersection(*(set(of[arm][size]) for arm in arms for size in pattern))
@@ -146,7 +158,7 @@ def _complete_block(table: Table) -> Mapping[tuple[str, float, int], int] | None
         df = (len(shared) - 1) * max(len(pattern) - 1, 1)
         if len(arms) > 1 and len(shared) >= FEWEST_SEEDS and df >= FEWEST_DF and len(block) > len(best):
             best = block
-    return best or None
+    return best
 
 
 def _noise(x: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from analysis import page, record, sections, style, variants, verdicts
+from analysis import colophon, page, record, sections, style, variants, verdicts
 from analysis.commands import Options
 from analysis.multiplier import Comparison
 from analysis.read import SWEEP_Y, read
@@ -54,8 +54,8 @@ def write_report(
         sections.costs(study),
         sections.errors(study),
         sections.fits(study),
-        sections.how(study),
-        sections.made(study),
+        colophon.how(study),
+        colophon.made(study),
     ]
     named = study.first.draws.table.provenance.get("experiment", Path(path).name)
     lead = _lead(rulings, study.results[study.first_name], study.baseline)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.notes import Note, note
-from analysis.pairing import Pairing, pairing
+from analysis.pairing import Pairing, pairings
 from analysis.profile import best_slopes, project
 from analysis.table import Block, Table
 
@@ -32,7 +32,7 @@ FEW_CLUSTERS = 4  # degrees of freedom between seeds below which every positive 
 class SeedNoise:
     """phi, its shared part, the degrees of freedom behind each (inf: not estimated), and what to say about them.
 
-    pairing: the arms that are drawn together, by their own variances; the others are independent, with phi.
+    pairings: arms that are drawn together, by their own variances; the others are independent, with phi.
     """
 
     phi: float
@@ -40,7 +40,7 @@ class SeedNoise:
     df: float
     df_shared: float
     notes: tuple[Note, ...]
-    pairing: Pairing | None = None
+    pairings: tuple[Pairing, ...] = ()
 
     def draw(self, table: Table, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """(n_draws, n_cells) seed noise of the cell means; phi's own uncertainty is a factor a draw."""
@@ -52,8 +52,8 @@ class SeedNoise:
         own = rng.standard_normal((n_draws, len(sizes), len(arms))) * _scale(self.df, n_draws, rng)
         common = rng.standard_normal((n_draws, 1, len(arms))) * _scale(self.df_shared, n_draws, rng)
         effects = np.sqrt(self.phi - self.phi_shared) * own + np.sqrt(self.phi_shared) * common
-        if self.pairing:
-            effects[:, :, np.searchsorted(arms, self.pairing.arms)] = self.pairing.draw(n_draws, len(sizes), rng)
+        for pairing in self.pairings:
+            effects[:, :, np.searchsorted(arms, pairing.arms)] = pairing.draw(n_draws, len(sizes), rng)
         drawn = effects[:, size, arm]
         n_seeds = table.cells["n_seeds"].to_numpy(float)
         return drawn * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
@@ -61,8 +61,9 @@ class SeedNoise:
     def variance(self, table: Table) -> np.ndarray:
         """(n_cells,) variance of a cell mean that seeds make beyond the noise of the test set."""
         phi = np.full(len(table.cells), self.phi)
-        for arm, each in zip(self.pairing.arms, self.pairing.variances, strict=True) if self.pairing else ():
-            phi[(table.cells["arm"] == arm).to_numpy()] = each
+        for pairing in self.pairings:
+            for arm, each in zip(pairing.arms, pairing.variances, strict=True):
+                phi[(table.cells["arm"] == arm).to_numpy()] = each
         return phi * bernoulli_unit(table) ** 2 / table.cells["n_seeds"].to_numpy(float)
 
 
@@ -96,12 +97,12 @@ def seed_noise(table: Table) -> SeedNoise:
     if df < 12:
         notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
     phi = max(phi, shared)
-    paired = pairing(table, unit) if phi > 0 else None
-    if paired is not None:
-        seen = paired.correlations
+    paired = pairings(table, unit) if phi > 0 else ()
+    for one in paired:
         text = (
-            f"runs of one seed move together over the {len(paired.arms)} arms that have the same sizes and seeds: "
-            f"correlations {seen.min():.2f} to {seen.max():.2f} of their seed effects, which cancel in contrasts"
+            f"runs of one seed move together over {', '.join(one.arms)}, which have the same sizes and seeds: "
+            f"correlations {one.correlations.min():.2f} to {one.correlations.max():.2f} of their seed effects, which "
+            "cancel in contrasts"
         )
         notes += (note("paired_seeds", text),)
     return SeedNoise(phi, shared, df, df_shared, notes, paired)

@@ -376,7 +376,7 @@ def test_clusters_of_seeds_widen_the_fast_interval_as_they_widen_the_draws() -> 
     fast = delta_interval(comparison, "a", "b", at_error=m.at_error)
     assert fast.df == pytest.approx(3.27, abs=0.01)  # 7 sizes x 3 degrees of freedom, worth little where sizes are one
     assert 0.7 < np.log(fast.high / fast.low) / np.log(m.ci_high / m.ci_low) < 1.4
-    apart = dataclasses.replace(comparison.draws.seeds, phi_shared=0.0, pairing=None)
+    apart = dataclasses.replace(comparison.draws.seeds, phi_shared=0.0, pairings=())
     as_if_apart = dataclasses.replace(comparison.draws, seeds=apart)
     narrow = delta_interval(Comparison(as_if_apart, law="power"), "a", "b", at_error=m.at_error)
     assert fast.se > 1.5 * narrow.se
@@ -397,8 +397,8 @@ def seeded(common_sd: float, seed_sd: float) -> Draws:
 
 def test_a_seed_that_is_lucky_for_all_arms_cancels_in_their_contrast() -> None:
     paired, apart = seeded(0.02, 0.002), seeded(0.0, 0.02)
-    assert paired.seeds.pairing.correlations > 0.9
-    assert apart.seeds.pairing.correlations < 0.4
+    assert paired.seeds.pairings[0].correlations > 0.9
+    assert apart.seeds.pairings[0].correlations < 0.4
     cells = [paired.table.cells_of(arm)[0] for arm in ("RFT", "SFT")]
     spread = [np.std(one.errors[:, cells[0]] - one.errors[:, cells[1]]) for one in (paired, apart)]
     assert spread[0] < 0.7 * spread[1]
@@ -408,4 +408,4 @@ def test_a_seed_that_is_lucky_for_all_arms_cancels_in_their_contrast() -> None:
 
 
 def test_counts_do_not_pair_seeds() -> None:
-    assert draws(exact({"SFT": power(1.2, 0.2), "RFT": power(1.1, 0.2)}), 100).seeds.pairing is None
+    assert draws(exact({"SFT": power(1.2, 0.2), "RFT": power(1.1, 0.2)}), 100).seeds.pairings == ()
