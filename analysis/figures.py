@@ -20,6 +20,7 @@ from analysis.style import (
     MAIN_ARMS,
     TEXT_WIDTH,
     end_labels,
+    in_order,
     log_error_axis,
     log_size_axis,
     look,
@@ -182,31 +183,37 @@ def controls_against_n_problems(comparison: Comparison, baseline: str) -> Figure
     pairs = [
         (["SFT", "SFT, more updates", "RFT", "RFT without verifier"], "imitation"),
         (["DPO", "random-step DPO", "chosen steps only", "per-step DPO"], "preference pairs"),
+        ([arm for arm in in_order(table.arms) if arm.startswith("RFT, ")], "what RFT is trained on"),
     ]
     panels = [([arm for arm in arms if arm in table.arms], title) for arms, title in pairs]
     panels = [panel for panel in panels if panel[0]]
     if not any(looks[arm][2] for arms, _ in panels for arm in arms):
         return None
     with paper():
-        figure, grid = new_figure(TEXT_WIDTH, 3.1, 1, len(panels), sharey=True)
+        n_rows = (len(panels) + 1) // 2
+        figure, grid = new_figure(TEXT_WIDTH, 3.1 * n_rows, n_rows, min(len(panels), 2), sharey=True)
+        every = grid.ravel()
+        for empty in every[len(panels) :]:
+            empty.set_visible(False)
         lows, highs, ends = [], [], []
         sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arms, _ in panels for arm in arms]))
-        for axes, (arms, title) in zip(grid[0], panels, strict=True):
+        for axes, (arms, title) in zip(every, panels, strict=False):
             places = []
             for arm in arms:
                 law = comparison.law_of(arm, baseline)
                 low, high, last = _curve_with_points(axes, comparison, arm, law, looks[arm])
                 lows.append(low)
                 highs.append(high)
-                places.append((*last, arm, looks[arm][0]))
+                places.append((*last, arm.removeprefix("RFT, "), looks[arm][0]))
             ends.append(places)
             log_size_axis(axes, sizes, "n_problems" if table.x_name == "n_problems" else _size_name(table.x_name), 4)
             axes.set_xlim(sizes.min() / 1.15, sizes.max() * 1.15)
             axes.set_title(title, loc="left", color="#444444")
-        for axes, places in zip(grid[0], ends, strict=True):
+        for axes, places in zip(every, ends, strict=False):
             log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), "")
             end_labels(axes, places, least_gap=0.06)
-        grid[0, 0].set_ylabel(f"test {table.y_name}")
+        for axes in grid[:, 0]:
+            axes.set_ylabel(f"test {table.y_name}")
     return figure
 
 

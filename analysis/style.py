@@ -65,6 +65,11 @@ COLOURS = {
     "base": "#999999",
     "DPO, distant pairs": "#B8860B",
     "advantage-filtered RFT": "#44AA99",
+    "RFT, sound steps": "#117733",
+    "RFT, spurious steps": "#882255",
+    "RFT, max_solutions_per_problem=1": "#88CCEE",
+    "RFT, max_solutions_per_problem=4": "#5599CC",
+    "RFT, max_solutions_per_problem=16": "#332288",
 }
 MARKERS = {
     "SFT": "o",
@@ -75,6 +80,8 @@ MARKERS = {
     "chosen steps only": "v",
     "random-step DPO": "P",
     "RFT without verifier": "s",
+    "RFT, sound steps": "^",
+    "RFT, spurious steps": "v",
 }
 MAIN_ARMS = ("SFT", "RFT", "DPO", "per-step DPO")
 _SPARE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#7F7F7F")
