@@ -28,6 +28,8 @@ SWEEP_ARMS = {  # what `arm=` of a sweep's command line calls them
     "DPO, distant pairs": "distant_dpo",
     "advantage-filtered RFT": "rft_filtered",
     "SFT, entropy-matched": "sft_entropy_matched",
+    "RFT, sound steps": "rft_sound",
+    "RFT, spurious steps": "rft_spurious",
 }
 
 

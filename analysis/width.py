@@ -7,7 +7,9 @@ test problems,
                                                                 cov_cd = r sqrt(v_c v_d), 0 between unpaired arms
       + (phi - phi_shared)/S sum_c L_c^2 v_c^2                  runs by themselves
       + phi_shared/S sum_arms (sum_{c of the arm} L_c v_c)^2    what the runs of a seed share: more sizes do not cure it
-r the mean correlation of two runs' outcomes on one problem, phi and phi_shared the seed variance, all measured here.
+or, where the two arms are paired by seed (pairing.py), L' K L / S in place of the last two, K the covariance of one
+seed's runs; r the mean correlation of two runs' outcomes on one problem, phi and phi_shared the seed variance, all
+measured here.
 The interval is t standard errors either way, t on the degrees of freedom that the design would have (Satterthwaite),
 and the formula is scaled so that it gives today's bootstrap interval for today's design. For a shared exponent, K sizes
 an arm and independent runs it is close to SE(ln m) = (sigma / b) sqrt(2/K + (ln m)^2 / (2 S_xx)).
@@ -106,10 +108,20 @@ class Width:
         same = np.square(sums).sum() if table.is_unpaired else sums.sum() ** 2
         apart = sum(float(np.square(one).sum()) for one in weighted)
         problems = (r * same + (1 - r) / design.n_seeds * apart) / design.n_test
-        own = sum(float(np.square(one).sum()) for one in of_seeds) * (seeds.phi - seeds.phi_shared) / design.n_seeds
-        common = sum(float(one.sum()) ** 2 for one in of_seeds) * seeds.phi_shared / design.n_seeds
-        variance = problems + own + common
-        unsure = own**2 / self._df(seeds.df, design, False) + common**2 / self._df(seeds.df_shared, design, True)
+        pairing = next((one for one in seeds.pairings if set(self.pair) <= set(one.arms)), None)
+        if pairing is None:
+            own = sum(float(np.square(one).sum()) for one in of_seeds) * (seeds.phi - seeds.phi_shared) / design.n_seeds
+            common = sum(float(one.sum()) ** 2 for one in of_seeds) * seeds.phi_shared / design.n_seeds
+            unsure = own**2 / self._df(seeds.df, design, False) + common**2 / self._df(seeds.df_shared, design, True)
+            variance = problems + own + common
+        else:
+            sizes = [np.array(self.sizes_of(one, design)) for one in self.pair]
+            places = np.repeat(np.searchsorted(pairing.arms, self.pair), [len(one) for one in sizes])
+            moved = np.concatenate(of_seeds)
+            of_pair = float(moved @ pairing.between(places, np.concatenate(sizes)) @ moved) / design.n_seeds
+            n_now, n_then = (len(self.sizes_of(self.pair[1], one)) * (one.n_seeds - 1) for one in (self.now, design))
+            unsure = of_pair**2 / (pairing.df * n_then / n_now)
+            variance = problems + of_pair
         t = stats.t.ppf((1 + self.comparison.level) / 2, variance**2 / unsure) if unsure > 0 else self.normal
         return float(self.scale * t / self.normal * np.sqrt(variance))
 

@@ -16,7 +16,7 @@ from analysis.design import SWEEP_ARMS, plan
 from analysis.multiplier import Comparison
 from analysis.resample import draws
 from analysis.seeds import SeedNoise
-from analysis.simulate import power
+from analysis.simulate import power, simulated_table
 from analysis.table import Table
 from analysis.validate import rmsle_at, validate
 from analysis.width import Design, Width
@@ -65,6 +65,23 @@ def test_the_predicted_width_is_the_simulated_one() -> None:
     for seed in range(25):
         one = compared(outcomes(LAWS, n_seeds=6, n_problems=2400, seed_sd=0.01, seed=seed), 100)
         found.append(np.log(one.headline("RFT", "SFT").multiplier))
+    assert predicted == pytest.approx(np.std(found, ddof=1), rel=0.45)
+
+
+def test_the_predicted_width_of_arms_that_are_paired_by_seed() -> None:
+    def study(n_seeds: int, seed: int) -> Table:
+        return simulated_table(
+            LAWS, SIZES, n_seeds=n_seeds, n_problems=1500, seed_sd=0.01, common_sd=0.03, difficulty_sd=2.0,
+            rng=np.random.default_rng(seed),
+        )  # fmt: skip
+
+    today = Comparison(draws(study(5, 0), 2000), law="power")
+    assert today.draws.seeds.pairings
+    predicted = Width(today, "RFT", "SFT").se(Design(tuple(SIZES), 10, 1500))
+    found = [
+        np.log(Comparison(draws(study(10, seed), 100), law="power").headline("RFT", "SFT").multiplier)
+        for seed in range(1, 26)
+    ]
     assert predicted == pytest.approx(np.std(found, ddof=1), rel=0.45)
 
 
