@@ -25,6 +25,7 @@ from analysis.table import Table
 
 FEWEST_SEEDS = 3  # with two, one degree of freedom would stand behind the shares
 FEWEST_DF = 4
+ENOUGH_DF = 12  # from here on another arm is worth more than another size: t is 2.2 in place of 2.0
 MOST_NOISE = 1 / 3  # of the scatter between seeds that may be the test set's
 
 
@@ -145,19 +146,22 @@ def _share(of_means: np.ndarray, total: np.ndarray, onto: np.ndarray, n_sizes: i
 
 
 def _complete_block(of: Mapping[str, Mapping[float, Mapping[int, int]]]) -> Runs:
-    """The block with the most runs: the sizes of one arm, and all arms that have them; empty where there is none.
+    """The sizes of one arm, and all arms that have them: of the blocks with enough degrees of freedom the one of most
+    arms, else the one of most runs; empty where there is none.
 
     Args:
         of: arm -> size -> seed -> run.
     """
     best: Runs = {}
+    most = (0, 0)
     for pattern in of.values():
         arms = [arm for arm, mine in of.items() if mine.keys() >= pattern.keys()]
         shared = set.intersection(*(set(of[arm][size]) for arm in arms for size in pattern))
         block = {(arm, size, seed): of[arm][size][seed] for arm in arms for size in pattern for seed in shared}
         df = (len(shared) - 1) * max(len(pattern) - 1, 1)
-        if len(arms) > 1 and len(shared) >= FEWEST_SEEDS and df >= FEWEST_DF and len(block) > len(best):
-            best = block
+        score = (len(arms) if len(pattern) * (len(shared) - 1) >= ENOUGH_DF else 0, len(block))
+        if len(arms) > 1 and len(shared) >= FEWEST_SEEDS and df >= FEWEST_DF and score > most:
+            best, most = block, score
     return best
 
 
