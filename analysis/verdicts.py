@@ -12,7 +12,8 @@ Worth k times the data (RFT 2x, per-step DPO 8x; m is the multiplier over SFT, [
 One arm better than another (mean difference of error over the sizes both were run at, first minus second):
     held        the interval lies below 0
     not held    the interval lies above 0, or wholly inside +- 0.01: no difference worth a point of error
-    undecided   otherwise
+    undecided   otherwise; also where the difference at one size lies on the other side of 0 with its whole interval (at
+                a level corrected for the number of sizes): then which is better depends on the size
 Error falls as a power of n_problems (SFT's exponent b and the fit of y = a n^-b):
     held        the interval of b lies above 0 and the law is not refuted: its residuals (chi-square) and its errors
                 at held-out sizes (validate.py) are within the noise, each at the 1 % level
@@ -58,7 +59,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference of error, first minus second arm, over the sizes both have, with its interval."""
+    """Mean difference of error, first minus second arm, over the sizes both have, with its interval.
+
+    Args:
+        by_size: value and limits at each size, at the level of the mean.
+        surely: limits at each size, at a level corrected for the number of sizes.
+    """
 
     arm: str
     other: str
@@ -67,6 +73,7 @@ class Difference:
     ci_low: float
     ci_high: float
     by_size: tuple[tuple[float, float, float], ...]
+    surely: tuple[tuple[float, float], ...] = ()
 
 
 def difference(comparison: Comparison, arm: str, other: str) -> Difference | None:
@@ -98,7 +105,8 @@ def difference_from_base(comparison: Comparison, arm: str) -> Difference | None:
 def _difference(arm: str, other: str, sizes: tuple[float, ...], gaps: np.ndarray, level: float) -> Difference:
     low, high = interval(gaps[1:].mean(axis=1), level)
     each = tuple((float(gap[0]), *interval(gap[1:], level)) for gap in gaps.T)
-    return Difference(arm, other, sizes, float(gaps[0].mean()), low, high, each)
+    surely = tuple(interval(gap[1:], 1 - (1 - level) / len(sizes)) for gap in gaps.T)
+    return Difference(arm, other, sizes, float(gaps[0].mean()), low, high, each, surely)
 
 
 def worth(m: Multiplier, times: float, at_sizes: Sequence[Multiplier] = ()) -> Ruling:
@@ -145,8 +153,10 @@ def better(gap: Difference | None) -> Ruling:
     if gap is None:
         return "not tested"
     if gap.ci_high < 0:
-        return "held"
-    return "not held" if gap.ci_low > 0 or max(-gap.ci_low, gap.ci_high) <= MARGIN else "undecided"
+        return "undecided" if any(low > 0 for low, _ in gap.surely) else "held"
+    if gap.ci_low > 0:
+        return "undecided" if any(high < 0 for _, high in gap.surely) else "not held"
+    return "not held" if max(-gap.ci_low, gap.ci_high) <= MARGIN else "undecided"
 
 
 def flattens(gap: Difference | None) -> Ruling:
@@ -212,9 +222,11 @@ def _gap_evidence(gap: Difference | None, arm: str, other: str) -> str:
     if gap is None:
         return f"{arm} and {other} were not run at the same sizes"
     n_better = sum(high < 0 for _, _, high in gap.by_size)
+    worse = [count(size) for size, (low, _) in zip(gap.sizes, gap.surely, strict=True) if low > 0]
     return (
         f"{arm} less {other}: {error_text(gap.value)} {interval_text(gap.ci_low, gap.ci_high, error_text)} over "
         f"{len(gap.sizes)} sizes; below 0 on its own at {n_better} of them"
+        + (f", surely above 0 at n = {', '.join(worse)}" if worse else "")
     )
 
 

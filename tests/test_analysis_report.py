@@ -208,6 +208,15 @@ def test_one_arm_beats_another_by_the_declared_rule(low: float, high: float, rul
     assert verdicts.better(gap) == ruling
 
 
+def test_which_arm_is_better_is_open_where_it_depends_on_the_size() -> None:
+    def gap(low: float, high: float, *surely: tuple[float, float]) -> verdicts.Difference:
+        return verdicts.Difference("a", "b", (64.0, 128.0), (low + high) / 2, low, high, ((0, low, high),) * 2, surely)
+
+    assert verdicts.better(gap(-0.05, -0.01, (-0.2, -0.1), (0.01, 0.05))) == "undecided"
+    assert verdicts.better(gap(-0.05, -0.01, (-0.2, -0.1), (-0.01, 0.05))) == "held"
+    assert verdicts.better(gap(0.01, 0.05, (-0.2, -0.1), (0.2, 0.3))) == "undecided"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "ruling"),
     [(-0.009, 0.02, "held"), (-0.009, -0.001, "held"), (-0.03, -0.011, "not held"), (-0.03, 0.01, "undecided")],
