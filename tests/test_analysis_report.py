@@ -133,6 +133,20 @@ def test_flat_and_rising_arms_are_reported_without_a_crash(tmp_path: Path) -> No
     assert rulings["The verifier matters (RFT)"] == "not tested"
 
 
+def test_a_law_that_held_out_sizes_refute_is_said_to_be(tmp_path: Path) -> None:
+    bent = {"SFT": power(30.0, 1.0, 0.2), "RFT": power(15.0, 1.0, 0.2)}
+    folder = write_sweep(tmp_path / "table", bent, n_problems=2000)
+    pages = {}
+    for name in ("power", "power_floor"):
+        write_report(folder, tmp_path / name, Options(n_draws=400, law=name))
+        pages[name] = (tmp_path / name / "index.html").read_text()
+        verdicts_ = json.loads((tmp_path / name / "verdicts.json").read_text())
+        rulings = {one["claim"]: one["ruling"] for one in verdicts_}
+        assert rulings["SFT's error falls as a power of n_problems"] == "not held"
+        assert rulings["SFT's error follows a law"] == "held"
+    assert "law_refuted" in pages["power"] and "law_refuted" not in pages["power_floor"]
+
+
 def test_figures_alone_leave_figures_alone(table: Path, tmp_path: Path) -> None:
     paths = write_figures(table, tmp_path, QUICK)
     assert sorted(tmp_path.iterdir()) == sorted(paths)
