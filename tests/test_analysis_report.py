@@ -135,7 +135,7 @@ def test_flat_and_rising_arms_are_reported_without_a_crash(tmp_path: Path) -> No
 
 def test_a_law_that_held_out_sizes_refute_is_said_to_be(tmp_path: Path) -> None:
     bent = {"SFT": power(30.0, 1.0, 0.2), "RFT": power(15.0, 1.0, 0.2)}
-    folder = write_sweep(tmp_path / "table", bent, n_problems=2000)
+    folder = write_sweep(tmp_path / "table", bent, sizes=2.0 ** np.arange(7, 14), n_problems=2000)
     pages = {}
     for name in ("power", "power_floor"):
         write_report(folder, tmp_path / name, Options(n_draws=400, law=name))
