@@ -76,6 +76,9 @@ def packs(folder: Path) -> None:
 
 
 def main() -> None:
+    if os.geteuid():
+        print("not run: the one-machine SLURM needs root")
+        return
     started = subprocess.run(
         [CLUSTER / "start", "--nodes", "2", "--cpus", "1", "--gpus", "1", "--memory-mb", "8000"],
         stdout=subprocess.PIPE, text=True, check=True,
