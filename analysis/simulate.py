@@ -34,14 +34,16 @@ def simulated_table(
     shared_sd: float = 0.0,
     common_sd: float = 0.0,
     lucky_sd: float = 0.0,
+    is_relative: bool = False,
     base_error: float | None = None,
 ) -> Table:
     """Outcomes of every run on the same problems, and of a base model with this error where one is given.
 
     A run's expected error is law(n) + N(0, seed_sd^2) + N(0, shared_sd^2) + N(0, common_sd^2) + N(0, lucky_sd^2): the
     first of the run's own (seed_sd may name the arms), the second drawn once for each arm and seed, the third once for
-    each size and seed, the last once for each seed. A problem's logit is shifted by N(0, difficulty_sd^2), with the
-    centre chosen so that the mean over the POPULATION of problems is the run's expected error.
+    each size and seed, the last once for each seed; is_relative: times 4 p (1 - p), p = law(n). A problem's logit is
+    shifted by N(0, difficulty_sd^2), with the centre chosen so that the mean over the POPULATION of problems is the
+    run's expected error.
     """
     difficulty = rng.normal(0.0, difficulty_sd, n_problems)
     rows, blocks, common = [], [], {}
@@ -62,7 +64,7 @@ def simulated_table(
                 if common_sd and (n, seed) not in common:
                     common[n, seed] = rng.normal(0.0, common_sd)
                 noise = shared[seed] + lucky[seed] + common.get((n, seed), 0.0) + rng.normal(0.0, own_sd)
-                test(arm, n, seed, law(n) + noise)
+                test(arm, n, seed, law(n) + noise * (4 * law(n) * (1 - law(n)) if is_relative else 1.0))
     if base_error is not None:
         test("base", 0, 0, base_error)
     runs = pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error", "n_test"])

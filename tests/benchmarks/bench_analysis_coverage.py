@@ -49,6 +49,7 @@ class Setting:
     shared_sd: float = 0.0
     common_sd: float = 0.0
     lucky_sd: float = 0.0
+    is_relative: bool = False
     arm_seed_sd: float | None = None
     is_counts: bool = False
     sizes: np.ndarray = field(default_factory=lambda: SIZES)
@@ -117,6 +118,38 @@ SETTINGS: Mapping[str, Setting] = {
         sizes=2.0 ** np.arange(6, 15),
         arm_sizes=2.0 ** np.arange(6, 12),
     ),
+    "saturating, noise as the study's": Setting(
+        2000,
+        5,
+        0.6,
+        2,
+        0.02,
+        start=0.62,
+        floor=0.07,
+        shared_sd=0.01,
+        common_sd=0.03,
+        lucky_sd=0.03,
+        n_half=330,
+        is_relative=True,
+        sizes=2.0 ** np.arange(6, 15),
+        arm_sizes=2.0 ** np.arange(6, 12),
+    ),
+    "saturating, arm steeper, noise as the study's": Setting(
+        2000,
+        5,
+        0.6,
+        1.3,
+        0.03,
+        start=0.62,
+        floor=0.07,
+        arm_b=0.75,
+        arm_floor=0.02,
+        common_sd=0.03,
+        n_half=330,
+        is_relative=True,
+        sizes=2.0 ** np.arange(6, 15),
+        arm_sizes=2.0 ** np.arange(6, 12),
+    ),
 }
 
 
@@ -158,6 +191,7 @@ def replication(
         shared_sd=setting.shared_sd,
         common_sd=setting.common_sd,
         lucky_sd=setting.lucky_sd,
+        is_relative=setting.is_relative,
         base_error=setting.start if setting.n_half else None,
     )
     drawn = draws(Table("counts", table.runs) if setting.is_counts else table, n_draws, seed)
