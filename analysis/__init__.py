@@ -1,7 +1,7 @@
 """From a table of runs to the multiplier, its interval, its figure and its page.
 
     table, outcomes, read   any table of runs, checked                          -> Table
-    seeds, resample         seed variance; joint draws of all cell means        -> Draws
+    seeds, pairing, resample   seed variance, by arm and in contrasts; joint draws of all cell means    -> Draws
     forms, profile, saturating, fit   the laws and how they are fitted          -> FitResult
     chinchilla              the two-variable law                                -> ChinchillaFit
     multiplier, reading     the horizontal shift, as a value or a bound         -> Multiplier
@@ -10,7 +10,7 @@
     variants, record        the map: one ingredient changed at a time; verdicts beside those of a larger study
     verdicts                claims, declared rules, rulings
     figures, diagnostics, style       one function a figure
-    sheet, sheets, page, sections, report   tables, and the page that holds all
+    sheet, sheets, page, sections, colophon, report   tables, and the page that holds all
     commands, printing, words         the command line as functions, JSON and text
     published               others' tables
     simulate                tables with a known truth
