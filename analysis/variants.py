@@ -211,7 +211,8 @@ def map_figure(points: pd.DataFrame) -> Figure:
 
 
 def _mark(axes: Axes, y: float, row: Any, colour: str, marker: str, is_control: bool) -> None:
-    """A point with its interval, or from a bound an arrow into the open side; limits beyond the axis are cut by it."""
+    """A point with its interval, or from a bound an arrow into the open side and a dotted line to the limit of its
+    interval; limits beyond the axis are cut by it."""
     left, right = axes.get_xlim()
     if row.bound == "=":
         axes.plot([max(row.ci_low, left), min(row.ci_high, right)], [y, y], color=colour, linewidth=0.9)
@@ -223,6 +224,8 @@ def _mark(axes: Axes, y: float, row: Any, colour: str, marker: str, is_control: 
         arrow = {"arrowstyle": "->,head_width=0.15,head_length=0.25", "color": colour, "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", xy=(end, y), xytext=(at, y), arrowprops={**arrow, "linewidth": 0.9}, zorder=3)
         axes.plot(at, y, marker="|", color=colour, markersize=6, zorder=3)
+        inner = max(row.ci_low, left) if row.bound == ">=" else min(row.ci_high, right)
+        axes.plot([inner, at], [y, y], color=colour, linewidth=0.9, linestyle=(0, (1.5, 1.5)))
 
 
 def section(path: str | Path, save: Callable[[Figure, str, str], str]) -> page.Section:
@@ -233,7 +236,8 @@ def section(path: str | Path, save: Callable[[Figure, str, str], str]) -> page.S
     caption = (
         f"What one problem of an arm is worth in {baseline} problems, one ingredient of {study} (shaded) changed at a "
         f"time; rows by the last arm's worth at the largest size. Bars are {points['level'].iloc[0]:.0%} intervals "
-        f"({seeds} seeds a cell; with one, conditional on that training run), arrows bounds; lines at 1, 2 and 8."
+        f"({seeds} seeds a cell; with one, conditional on that training run), arrows bounds, dotted down "
+        "to the limit of their interval; lines at 1, 2 and 8."
     )
     return page.Section("map", "When are negatives worth 8x?", [save(map_figure(points), "map", caption)])
 
