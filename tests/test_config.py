@@ -50,7 +50,8 @@ def test_the_tiny_leaf_is_typed_all_the_way_down() -> None:
         ("method.optim.max_grad_norm", 0.0, "method.optim.max_grad_norm must be above 0 and finite, found 0.0"),
         ("method.beta", 0.0, "method.beta must be above 0 and finite, found 0.0"),
         ("method.name", "ppo", "method.name must be one of sft, sft_more, dpo, .*; found 'ppo'"),
-        ("source.name", "web", "source.name must be one of teacher, self, self_unverified, self_filtered; found 'web'"),
+        ("source.name", "web", "source.name must be one of teacher, self, self_unverified, self_filtered, self_sound, "
+                               "self_spurious; found 'web'"),
         ("teacher.name", "gpt", "teacher.name must be one of domain; found 'gpt'"),
         ("method.pit_rule", "last", "method.pit_rule must be one of first_lowest, first_below, lowest_advantage"),
         ("method.pit_threshold", 2.0, r"method.pit_threshold must lie in \[0, 1\], found 2.0"),
