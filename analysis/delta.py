@@ -97,8 +97,8 @@ def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, floa
     excess = np.square(influence) * seeds.phi * _unit_squared(table)
     problems = (_outcome_variance if table.kind == "outcomes" else _count_variance)(table, influence)
     many = (influence != 0) & (n_seeds > 1)
-    moved_arms = set(table.cells["arm"][influence != 0])
-    for pairing in (one for one in seeds.pairings if moved_arms <= set(one.arms)):
+    pairing = seeds.pairing_of(set(table.cells["arm"][influence != 0]))
+    if pairing is not None:
         used = np.flatnonzero(influence)
         arm = np.searchsorted(pairing.arms, table.cells["arm"].to_numpy(str)[used])
         moved = (influence * np.sqrt(_unit_squared(table) / n_seeds))[used]

@@ -81,7 +81,7 @@ class Pairing:
 def pairings(table: Table, unit: np.ndarray) -> tuple[Pairing, ...]:
     """The seed effects of each complete block of arms, sizes and seeds, the largest block first; no arm is in two.
 
-    None where outcomes are not paired, where no 2 arms have 3 seeds in common, or where so much of the scatter between
+    Empty where outcomes are not paired, where no 2 arms have 3 seeds in common, or where so much of the scatter between
     seeds is the test set's own noise that little can be seen of the rest.
 
     Args:

@@ -14,6 +14,7 @@ easy or hard for all of them: what is missing is the correlation of two runs' ou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,10 @@ class SeedNoise:
         drawn = effects[:, size, arm]
         n_seeds = table.cells["n_seeds"].to_numpy(float)
         return drawn * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
+
+    def pairing_of(self, arms: Iterable[str]) -> Pairing | None:
+        """The pairing that holds all of these arms."""
+        return next((one for one in self.pairings if set(arms) <= set(one.arms)), None)
 
     def variance(self, table: Table) -> np.ndarray:
         """(n_cells,) variance of a cell mean that seeds make beyond the noise of the test set."""

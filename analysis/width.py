@@ -108,7 +108,7 @@ class Width:
         same = np.square(sums).sum() if table.is_unpaired else sums.sum() ** 2
         apart = sum(float(np.square(one).sum()) for one in weighted)
         problems = (r * same + (1 - r) / design.n_seeds * apart) / design.n_test
-        pairing = next((one for one in seeds.pairings if set(self.pair) <= set(one.arms)), None)
+        pairing = seeds.pairing_of(self.pair)
         if pairing is None:
             own = sum(float(np.square(one).sum()) for one in of_seeds) * (seeds.phi - seeds.phi_shared) / design.n_seeds
             common = sum(float(one.sum()) ** 2 for one in of_seeds) * seeds.phi_shared / design.n_seeds

@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Setting:
     n_half: float | None = None
 
 
-SETTINGS: Mapping[str, Setting] = {
+SETTINGS: dict[str, Setting] = {
     "J500 b.15 m8": Setting(500, 3, 0.15, 8, 0.006),
     "J500 b.05 m8": Setting(500, 3, 0.05, 8, 0.006),
     "J5000 b.15 m8": Setting(5000, 3, 0.15, 8, 0.006),
@@ -118,37 +118,18 @@ SETTINGS: Mapping[str, Setting] = {
         sizes=2.0 ** np.arange(6, 15),
         arm_sizes=2.0 ** np.arange(6, 12),
     ),
-    "saturating, noise as the study's": Setting(
-        2000,
-        5,
-        0.6,
-        2,
-        0.02,
-        start=0.62,
-        floor=0.07,
+}
+SETTINGS |= {
+    "saturating, noise as the study's": replace(
+        SETTINGS["saturating, as the study"],
+        seed_sd=0.02,
         shared_sd=0.01,
         common_sd=0.03,
         lucky_sd=0.03,
-        n_half=330,
         is_relative=True,
-        sizes=2.0 ** np.arange(6, 15),
-        arm_sizes=2.0 ** np.arange(6, 12),
     ),
-    "saturating, arm steeper, noise as the study's": Setting(
-        2000,
-        5,
-        0.6,
-        1.3,
-        0.03,
-        start=0.62,
-        floor=0.07,
-        arm_b=0.75,
-        arm_floor=0.02,
-        common_sd=0.03,
-        n_half=330,
-        is_relative=True,
-        sizes=2.0 ** np.arange(6, 15),
-        arm_sizes=2.0 ** np.arange(6, 12),
+    "saturating, arm steeper, noise as the study's": replace(
+        SETTINGS["saturating, arm steeper"], seed_sd=0.03, common_sd=0.03, is_relative=True
     ),
 }
 
