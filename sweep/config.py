@@ -106,7 +106,7 @@ class TrackingConfig:
     name: str = "wandb"  # wandb | jsonl
     project: str = "rl-on-incorrect"
     entity: str | None = None
-    mode: str | None = None  # online | offline; null: online where a key is configured, else offline
+    mode: str | None = None  # online | offline; null: online where a key is configured and W&B answers, else offline
 
 
 @dataclass

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from sweep.artifacts import Stage
 from sweep.config import TrackingConfig
 
 METRICS = "metrics.jsonl"
+WAIT_S = 30.0  # for W&B's server, before a curve goes offline
 
 
 class Tracker:
@@ -92,19 +94,40 @@ class Tracker:
                 shutil.copytree(run, place, symlinks=True)
 
     def _start_wandb(self) -> Any:
+        """The run in the mode asked for; where none was, an unreachable server costs the live view, not the stage."""
+        import wandb
+
+        if self._config.mode is not None:
+            return self._wandb_run(self._config.mode)
+        if not has_wandb_key():
+            return self._wandb_run("offline")
+        try:
+            return self._wandb_run("online", init_timeout=WAIT_S)
+        except wandb.errors.AuthenticationError:
+            raise
+        except wandb.errors.CommError as error:
+            print(
+                f"warning: W&B does not answer ({' '.join(str(error).split()) or 'no route'}); {self._stage.key} is "
+                f"logged offline, `wandb sync {self._stage.key}/wandb/offline-run-*` sends it later; "
+                "tracking.mode=online would fail instead",
+                file=sys.stderr,
+            )
+            wandb.teardown()  # it still holds the run's id
+            return self._wandb_run("offline")
+
+    def _wandb_run(self, mode: str, **settings: Any) -> Any:
         import wandb
 
         run = wandb.init(
             project=self._config.project, entity=self._config.entity, id=self._stage.key, name=self._stage.key,
-            group=self._group, job_type=self._stage.kind, resume="allow", dir=str(self._folder),
-            mode=self._config.mode or ("online" if has_wandb_key() else "offline"),
+            group=self._group, job_type=self._stage.kind, resume="allow", dir=str(self._folder), mode=mode,
             config={
                 # and what it was made of, so that charts can be drawn over policy.n_problems
                 "version": self._stage.version, **self._stage.identity,
                 **{role: dict(parent.identity) for role, parent in self._stage.parents.items()},
             },
             settings=wandb.Settings(
-                silent=True, console="off", x_disable_stats=True, disable_git=True, disable_code=True
+                silent=True, console="off", x_disable_stats=True, disable_git=True, disable_code=True, **settings
             ),
         )
         run.define_metric("update")

@@ -1,6 +1,7 @@
 """Training curves: metrics.jsonl as the record, W&B offline as a view of it, read back with W&B's own reader."""
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -74,6 +75,41 @@ def test_wandb_is_told_the_stages_identity(tracked: Path) -> None:
     config = read_offline_run(tracked).run["config"]["update"]
     assert config["n_problems"] == 8
     assert config["optim"]["batch_size"] == 8
+
+
+TRACK = """
+import sys
+from pathlib import Path
+from sweep import tracking
+from sweep.artifacts import Stage
+from sweep.config import TrackingConfig
+tracking.WAIT_S = 2.0
+config = TrackingConfig(name="wandb", mode=sys.argv[2] or None)
+with tracking.Tracker(Path(sys.argv[1]), Stage("sft", 1, {}), config, "tests") as tracker:
+    tracker.log(1, {"loss": 0.5})
+"""
+
+
+def tracked_without_a_server(folder: Path, mode: str | None) -> subprocess.CompletedProcess[str]:
+    """A line logged in a process of its own, with a key, and a W&B server that refuses every connection."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}  # nor W&B's service here
+    server = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_INIT_TIMEOUT": "2"}
+    line = [sys.executable, "-c", TRACK, str(folder), mode or ""]
+    return subprocess.run(line, env={**mine, **server}, capture_output=True, text=True, timeout=120)
+
+
+def test_a_wandb_server_that_does_not_answer_costs_the_live_view_and_not_the_stage(tmp_path: Path) -> None:
+    done = tracked_without_a_server(tmp_path, None)
+    assert done.returncode == 0, done.stderr
+    assert "warning: W&B does not answer" in done.stderr
+    assert [row["loss"] for row in lines(tmp_path)] == [0.5]
+    assert [row["loss"] for row in read_offline_run(tmp_path).history] == [0.5]
+
+
+def test_a_wandb_server_that_does_not_answer_fails_a_stage_that_demands_it(tmp_path: Path) -> None:
+    done = tracked_without_a_server(tmp_path, "online")
+    assert done.returncode != 0
+    assert "CommError" in done.stderr
 
 
 def test_tracking_jsonl_makes_no_wandb_folder(sweep: Sweep) -> None:
