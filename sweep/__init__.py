@@ -6,6 +6,7 @@
                                                                                       python -m analysis
 
     stages.py      what each of these needs and builds: read this first
+    bench.py       what building one takes: parents, domain, randomness, checkpoints, cost
     plan.py        the grid's unique stages, their keys, what is built and what is new
     artifacts.py   a stage's key, its folder and its manifest
     results.py     manifests to one table
@@ -16,7 +17,7 @@
 
 Imports point down only:
 
-    __main__ -> launchers -> plan, stages -> results -> config, artifacts, tracking
+    __main__ -> launchers -> plan, stages -> bench, results -> config, artifacts, tracking
              -> sources, methods, models -> data
 
 sources, methods and models do not import each other, and tests/test_layers.py holds all of this.

@@ -22,7 +22,7 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,9 @@ class Cost:
     n_sampled_tokens: int = 0
     flops: float = 0.0
     seconds: float = 0.0
+
+    def __add__(self, more: Cost) -> Cost:
+        return Cost(**{f.name: getattr(self, f.name) + getattr(more, f.name) for f in fields(Cost)})
 
 
 @dataclass(frozen=True)

@@ -16,29 +16,27 @@ from __future__ import annotations
 
 import json
 import math
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from functools import cache, partial
-from pathlib import Path
+from dataclasses import asdict, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from sweep.artifacts import Artifact, Cost, Stage, read_jsonl, write_jsonl
-from sweep.config import Exec, Exp, MethodConfig, OptimConfig, RolloutConfig, SourceConfig
-from sweep.data import Domain, Problem, Solution, Trace, domain
+from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
+from sweep.bench import Bench, Built, domain_of, open_domain, sampling_cost, seed_of, training_cost
+from sweep.config import Exp, MethodConfig, OptimConfig, RolloutConfig, SourceConfig
+from sweep.data import Domain, Problem, Solution, Trace
 from sweep.data.records import Credit, Pair, Row
 from sweep.methods import METHODS
 from sweep.methods.material import Choices, Material
 from sweep.sources import SOURCES
 from sweep.sources.soundness import matched
-from sweep.tracking import Tracker
 
 if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch
-    from sweep.models import Completion, Policy, TrainCost
+    from sweep.models import Completion
 
 PATH = "_path"  # dataset fields so named say where files lie
 VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 1}
@@ -157,40 +155,13 @@ def _opened(exp: Exp) -> Domain:
     return open_domain(json.dumps(exp.dataset, sort_keys=True))
 
 
-@cache
-def open_domain(dataset: str) -> Domain:
-    """The domain of a dataset config, given as JSON; opened once a process."""
-    return domain(json.loads(dataset))
-
-
 # ---------------------------------------------------------------- how each is built
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What a build may use: its parents, the base model's config, its folder, resources, curve, checkpoints."""
-
-    parents: Mapping[str, Artifact]
-    model: Mapping[str, Any]
-    out: Path
-    exec: Exec
-    tracker: Tracker
-    checkpoint_dir: Path
-    should_stop: Callable[[], bool] | None = None
-
-
-@dataclass(frozen=True)
-class Built:
-    """Facts (counts and descriptions) for the manifest, and what the work cost."""
-
-    facts: dict[str, Any]
-    cost: Cost
 
 
 def build_dsyn(stage: Stage, bench: Bench) -> Built:
     """Ask the teacher about each train problem; keep the first attempt whose final answer verifies."""
-    data = _domain_of(stage)
-    rng = np.random.default_rng(_seed(stage, 0))
+    data = domain_of(stage)
+    rng = np.random.default_rng(seed_of(stage, 0))
     problems, solutions, n_attempts = [], [], 0
     for problem in data.problems("train"):
         for _ in range(stage.identity["teacher"]["n_attempts"]):
@@ -217,7 +188,7 @@ def build_base(stage: Stage, bench: Bench) -> Built:
         loaded = policies.load_policy(model["path"], revision=model["revision"], device="cpu", dtype=model["dtype"])
         policies.save_policy(loaded, bench.out)
         return Built({"path": model["path"], "revision": model["revision"]}, Cost())
-    data = _domain_of(stage)
+    data = domain_of(stage)
     if data.vocabulary is None:
         raise ValueError(
             "model.kind=from_scratch pretrains on a procedural domain, but "
@@ -226,8 +197,8 @@ def build_base(stage: Stage, bench: Bench) -> Built:
         )
     shape = {k: model[k] for k in ("hidden_size", "n_layers", "n_heads", "mlp_size", "max_length", "rope_theta")}
     policies.save_policy(policies.new_policy(data.vocabulary, **shape, seed=model["seed"]), bench.out)
-    policy = policies.load_policy(str(bench.out), revision=None, device=_device(bench.exec), dtype=model["dtype"])
-    rng = np.random.default_rng(_seed(stage, model["seed"]))
+    policy = bench.policy_at(bench.out)
+    rng = np.random.default_rng(seed_of(stage, model["seed"]))
     cost = Cost()
     for number, phase in enumerate(data.curriculum):
         rows = [
@@ -242,9 +213,10 @@ def build_base(stage: Stage, bench: Bench) -> Built:
         )
         done = train(
             policy, rows, sft_loss, optim, seed=int(rng.integers(2**31)), precision=model["precision"],
-            log=bench.tracker.curve(f"phase_{number}", offset=cost.n_updates), **_limits(bench, f"phase-{number}"),
+            log=bench.tracker.curve(f"phase_{number}", offset=cost.n_updates),
+            **bench.training_limits(f"phase-{number}"),
         )
-        cost = _plus(cost, _training_cost(done))
+        cost += training_cost(done)
     policies.save_policy(policy, bench.out)
     return Built({"n_parameters": sum(p.numel() for p in policy.model.parameters())}, cost)
 
@@ -262,13 +234,13 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
     """Draw n_samples solutions a problem from pi_sft and verify each by its final answer."""
     from sweep.models import sample
 
-    data, sampling = _domain_of(stage), stage.identity["sampling"]
+    data, sampling = domain_of(stage), stage.identity["sampling"]
     problems = _sampled_problems(stage, bench)
-    pi_sft, prompts = _load(bench, "sft"), [data.prompt(p) for p in problems]
+    pi_sft, prompts = bench.policy("sft"), [data.prompt(p) for p in problems]
     drawn = sample(
         pi_sft, prompts, n_samples=sampling["n_samples"],
-        temperature=sampling["temperature"], top_p=sampling["top_p"], seed=_seed(stage),
-        max_new_tokens=stage.identity["max_solution_tokens"], **_sampling_limits(bench, "samples"),
+        temperature=sampling["temperature"], top_p=sampling["top_p"], seed=seed_of(stage),
+        max_new_tokens=stage.identity["max_solution_tokens"], **bench.sampling_limits("samples"),
     )
     traces = [
         Trace(p.problem_id, c.text, c.is_finished and data.is_correct(c.text, p), c.is_finished)
@@ -281,7 +253,7 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
         "n_correct": sum(t.is_correct for t in traces),
         "n_unfinished": sum(not t.is_finished for t in traces),
     }
-    return Built(facts, _sampling_cost(pi_sft, prompts, drawn))
+    return Built(facts, sampling_cost(pi_sft, prompts, drawn))
 
 
 def build_advantages(stage: Stage, bench: Bench) -> Built:
@@ -293,14 +265,14 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     """
     from sweep.models import sample
 
-    data, rollouts = _domain_of(stage), RolloutConfig(**stage.identity["rollouts"])
+    data, rollouts = domain_of(stage), RolloutConfig(**stage.identity["rollouts"])
     problems = {p.problem_id: p for p in _sampled_problems(stage, bench)}
     traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
-    charged = _charged(traces, rollouts, np.random.default_rng(_seed(stage)))
+    charged = _charged(traces, rollouts, np.random.default_rng(seed_of(stage)))
     steps = [data.steps(t.text) for t in charged]
     q_values: list[list[float]] = [[] for _ in charged]
     alive = list(range(len(charged)))
-    pi_sft, reached, cost, depth = _load(bench, "sft"), {}, Cost(), 0
+    pi_sft, reached, cost, depth = bench.policy("sft"), {}, Cost(), 0
     while alive:
         ends = {k for k in alive if depth == len(steps[k]) - 1}
         deeper = {k: (charged[k].problem_id, "".join(steps[k][: depth + 1])) for k in alive if k not in ends}
@@ -308,10 +280,10 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
         prompts = [data.prompt(problems[p]) + text for p, text in prefixes]
         drawn = sample(
             pi_sft, prompts, n_samples=rollouts.n_rollouts,
-            temperature=rollouts.temperature, top_p=1.0, seed=_seed(stage) + depth + 1,
-            max_new_tokens=stage.identity["max_solution_tokens"], **_sampling_limits(bench, f"step-{depth}"),
+            temperature=rollouts.temperature, top_p=1.0, seed=seed_of(stage) + depth + 1,
+            max_new_tokens=stage.identity["max_solution_tokens"], **bench.sampling_limits(f"step-{depth}"),
         ) if prefixes else []
-        cost = _plus(cost, _sampling_cost(pi_sft, prompts, drawn))
+        cost += sampling_cost(pi_sft, prompts, drawn)
         q_of = {}
         for (problem_id, text), completions in zip(prefixes, drawn, strict=True):
             whole = [text + c.text for c in completions if c.is_finished]
@@ -345,14 +317,14 @@ def build_train(stage: Stage, bench: Bench) -> Built:
     optim, method = OptimConfig(**stage.identity["method"]["optim"]), METHODS[config.name]
     own, dsyn_solutions = _subset(stage, bench)
     sampled = _sampled_problems(stage, bench) if _is_cross_fit(stage) else own
-    traces = _read(bench, "samples", "traces.jsonl", Trace)
-    credits = _read(bench, "advantages", "credits.jsonl", Credit)
+    traces = bench.read("samples", "traces.jsonl", Trace)
+    credits = bench.read("advantages", "credits.jsonl", Credit)
     entry = SOURCES[source.name]
     solutions = entry.solutions(
-        dsyn_solutions, traces, _read(bench, "advantages", "reached.jsonl", Solution), credits
+        dsyn_solutions, traces, bench.read("advantages", "reached.jsonl", Solution), credits
     )
     if entry.only:
-        data, asked = _domain_of(stage), {p.problem_id: p for p in sampled}
+        data, asked = domain_of(stage), {p.problem_id: p for p in sampled}
         is_sound = [not any(data.step_errors(s.text, asked[s.problem_id])) for s in solutions]
         solutions = matched(solutions, is_sound, only=entry.only)
     if source.include_teacher and source.name != "teacher":
@@ -375,21 +347,21 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
     """One greedy and n_samples sampled solutions of every problem of the split; counts, never rates."""
     from sweep.models import sample
 
-    data, evaluation = _domain_of(stage), stage.identity["evaluation"]
-    policy, problems = _load(bench, "policy"), data.problems(evaluation["split"])
+    data, evaluation = domain_of(stage), stage.identity["evaluation"]
+    policy, problems = bench.policy("policy"), data.problems(evaluation["split"])
     prompts = [data.prompt(p) for p in problems]
-    shared = {"top_p": 1.0, "seed": _seed(stage, 0), "max_new_tokens": stage.identity["max_solution_tokens"]}
+    shared = {"top_p": 1.0, "seed": seed_of(stage, 0), "max_new_tokens": stage.identity["max_solution_tokens"]}
     temperature = evaluation["temperature"]
     if "matched" in bench.parents:
         wanted = bench.parents["matched"].manifest.facts["entropy"]
-        temperature = _temperature_of(wanted, partial(sample, policy, prompts, **shared, **_sampling_limits(bench)))
-    limits = _sampling_limits(bench, "evaluate")
+        temperature = _temperature_of(wanted, partial(sample, policy, prompts, **shared, **bench.sampling_limits()))
+    limits = bench.sampling_limits("evaluate")
     greedy = sample(policy, prompts, n_samples=1, temperature=0.0, **shared, **limits)
     drawn = sample(
         policy, prompts, n_samples=evaluation["n_samples"], temperature=temperature, has_entropy=True,
         **shared, **limits,
     )
-    cost = _plus(_sampling_cost(policy, prompts, greedy), _sampling_cost(policy, prompts, drawn))
+    cost = sampling_cost(policy, prompts, greedy) + sampling_cost(policy, prompts, drawn)
     greedy = [c[0] for c in greedy]
     outcomes = pd.DataFrame({
         "problem_id": [p.problem_id for p in problems],
@@ -501,13 +473,13 @@ def _material(
     stage: Stage, problems: Iterable[Problem], solutions: Sequence[Solution], *, traces: Sequence[Trace] = (),
     credits: Sequence[Credit] = (), config: MethodConfig | None = None, source: SourceConfig | None = None,
 ) -> Material:
-    data, config = _domain_of(stage), config or MethodConfig()
+    data, config = domain_of(stage), config or MethodConfig()
     dials = {f.name: getattr(config, f.name) for f in fields(Choices) if hasattr(config, f.name)}
     cap = (source or SourceConfig()).max_solutions_per_problem
     return Material(
         prompts={p.problem_id: data.prompt(p) for p in problems}, solutions=solutions, traces=traces, credits=credits,
         steps=data.steps, choices=Choices(max_solutions_per_problem=cap, **dials),
-        rng=np.random.default_rng(_seed(stage)),
+        rng=np.random.default_rng(seed_of(stage)),
     )
 
 
@@ -518,94 +490,17 @@ def _train(
     from sweep.models import Optim, save_policy, train
 
     n_updates = max(optim.min_updates, math.ceil(optim.passes * stage.identity["n_problems"] / optim.batch_size))
-    policy = _load(bench, start)
+    policy = bench.policy(start)
     is_preference = isinstance(rows[0], Pair)
     done = train(
         policy, rows, loss,
         Optim(lr=optim.lr, n_updates=n_updates, batch_size=optim.batch_size, warmup_fraction=optim.warmup_fraction,
               schedule=optim.schedule, weight_decay=optim.weight_decay, max_grad_norm=optim.max_grad_norm,
               embedding_lr_scale=optim.embedding_lr_scale, betas=tuple(bench.model["betas"])),
-        seed=_seed(stage), reference=policy if is_preference else None, precision=bench.model["precision"],
-        log=bench.tracker.curve("train"), **_limits(bench, "train"),
+        seed=seed_of(stage), reference=policy if is_preference else None, precision=bench.model["precision"],
+        log=bench.tracker.curve("train"), **bench.training_limits("train"),
     )
     save_policy(policy, bench.out)
     n_problems = len({row.problem_id for row in rows})
     facts = {"n_pairs" if is_preference else "n_rows": len(rows), "n_problems_used": n_problems}
-    return Built(facts, _training_cost(done))
-
-
-def _training_cost(done: TrainCost) -> Cost:
-    return Cost(n_updates=done.n_updates, n_trained_tokens=done.n_trained_tokens, flops=done.flops)
-
-
-def _sampling_cost(policy: Policy, prefixes: Sequence[str], drawn: Sequence[Sequence[Completion]]) -> Cost:
-    from sweep.models import n_sampled_tokens, sampling_flops
-
-    return Cost(n_sampled_tokens=n_sampled_tokens(drawn), flops=sampling_flops(policy, prefixes, drawn))
-
-
-def _limits(bench: Bench, name: str) -> dict[str, Any]:
-    return {
-        "micro_batch_tokens": bench.exec.micro_batch_tokens,
-        "checkpoint_dir": bench.checkpoint_dir / name,
-        "checkpoint_every_s": bench.exec.checkpoint_every_s,
-        "should_stop": bench.should_stop,
-    }
-
-
-def _sampling_limits(bench: Bench, name: str | None = None) -> dict[str, Any]:
-    """Without a name nothing is kept for a restart."""
-    return {
-        "max_rows": bench.exec.max_rows,
-        "checkpoint_path": bench.checkpoint_dir / f"{name}.jsonl" if name else None,
-        "should_stop": bench.should_stop,
-    }
-
-
-def _load(bench: Bench, role: str) -> Any:
-    from sweep.models import load_policy
-
-    dtype = bench.model["dtype"]
-    return load_policy(str(bench.parents[role].path), revision=None, device=_device(bench.exec), dtype=dtype)
-
-
-def _device(exec: Exec) -> str:
-    if exec.device != "auto":
-        return exec.device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _read(bench: Bench, role: str, name: str, record: type) -> list[Any]:
-    return read_jsonl(bench.parents[role].path / name, record) if role in bench.parents else []
-
-
-def model_of(stage: Stage) -> Mapping[str, Any]:
-    """The model config of the base that a stage descends from; empty where it needs no model."""
-    found = [s for s in [*stage.ancestors(), stage] if s.kind == "base"]
-    return found[0].identity["model"] if found else {}
-
-
-def _domain_of(stage: Stage) -> Domain:
-    """The stage's own dataset, or that of its D_syn; refused where its files changed since planning."""
-    if "dataset" not in stage.identity:
-        return _domain_of(stage.parents["dsyn"])
-    dials = {name: value for name, value in stage.identity["dataset"].items() if name != "revision"}
-    data = open_domain(json.dumps({**dials, **stage.places}, sort_keys=True))
-    if data.revision != stage.identity["dataset"]["revision"]:
-        raise ValueError(
-            f"{stage.key}: the dataset's files changed since the sweep was planned (revision {data.revision}, planned "
-            f"with {stage.identity['dataset']['revision']}); give the sweep command again"
-        )
-    return data
-
-
-def _seed(stage: Stage, seed: int | None = None) -> int:
-    """One stream of randomness a stage kind and run seed, the same on every machine."""
-    seed = stage.identity["seed"] if seed is None else seed
-    return int(np.random.SeedSequence([seed, zlib.crc32(stage.kind.encode())]).generate_state(1)[0])
-
-
-def _plus(cost: Cost, more: Cost) -> Cost:
-    return Cost(**{name: value + getattr(more, name) for name, value in asdict(cost).items()})
+    return Built(facts, training_cost(done))

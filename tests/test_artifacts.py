@@ -14,6 +14,7 @@ from tiny_sweep import Sweep, build_all
 
 from sweep import stages
 from sweep.artifacts import CorruptArtifact, Cost, Manifest, Stage, Store, write_atomically
+from sweep.bench import Bench, Built
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.execute import _build
 
@@ -174,7 +175,7 @@ def test_a_builder_that_another_machine_overtook_takes_the_others_artifact(
     real, first = stages.BUILDERS["dsyn"], []
     key = next(k for k, s in sweep.plan.stages.items() if s.kind == "dsyn")
 
-    def overtaken(of: Stage, bench: stages.Bench) -> stages.Built:
+    def overtaken(of: Stage, bench: Bench) -> Built:
         if not first:  # the other machine, which sees no lease of ours, does all of it while we build
             first.append(None)
             exec = Exec(store=str(store.root))

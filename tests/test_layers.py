@@ -18,6 +18,7 @@ LAYERS = {
     "sweep.tracking": 2,
     "sweep.wandb_runs": 2,
     "sweep.results": 3,
+    "sweep.bench": 3,
     "sweep.stages": 4,
     "sweep.plan": 4,
     "sweep.launchers": 5,
@@ -26,7 +27,7 @@ LAYERS = {
 }
 SIBLINGS_APART = ("sweep.sources", "sweep.methods", "sweep.models")
 MAY_IMPORT = {
-    "torch": ("sweep.models", "sweep.launchers.local", "sweep.launchers.job", "sweep.stages"),
+    "torch": ("sweep.models", "sweep.launchers.local", "sweep.launchers.job", "sweep.bench"),
     "transformers": ("sweep.models",),
     "vllm": ("sweep.models",),
     "accelerate": ("sweep.models",),
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "submitit": ("sweep.launchers",),
     "wandb": ("sweep.tracking", "sweep.wandb_runs", "sweep.launchers.local"),
 }
-LAZY_TORCH = ("sweep.launchers.local", "sweep.launchers.job", "sweep.stages")  # inside a function, in a worker only
+LAZY_TORCH = ("sweep.launchers.local", "sweep.launchers.job", "sweep.bench")  # inside a function, in a worker only
 LOSSES = ("sweep.methods.dpo", "sweep.methods.sft")  # tensor-only; torch at type checking and inside the loss
 
 

@@ -11,6 +11,7 @@ from tiny_sweep import Sweep, build_all, planned
 
 from sweep import stages
 from sweep.artifacts import Artifact, Cost, Manifest, Stage, Store, read_jsonl, write_jsonl
+from sweep.bench import Bench, Built, domain_of, model_of
 from sweep.config import Exec, RolloutConfig
 from sweep.data.records import Credit, Problem, Row, Solution, Trace
 from sweep.methods.sft import sft_loss
@@ -70,7 +71,7 @@ def test_more_problems_than_the_dataset_has_are_refused_when_the_sweep_is_planne
 
 def test_dsyn_holds_verified_solutions_of_train_problems_in_order(sweep: Sweep) -> None:
     stage = stage_of(sweep.plan, "dsyn")
-    artifact, data = sweep.store.open(stage.key), stages._domain_of(stage)
+    artifact, data = sweep.store.open(stage.key), domain_of(stage)
     problems = read_jsonl(artifact.path / "problems.jsonl", Problem)
     solutions = read_jsonl(artifact.path / "solutions.jsonl", Solution)
     assert all(data.is_correct(s.text, p) for p, s in zip(problems, solutions, strict=True))
@@ -113,7 +114,7 @@ def test_every_test_problem_has_an_outcome_and_the_counts_are_its_sums(sweep: Sw
     stage = sweep.plan.runs[0].evaluate
     artifact = sweep.store.open(stage.key)
     outcomes = pd.read_parquet(artifact.path / "outcomes.parquet")
-    assert outcomes.problem_id.tolist() == [p.problem_id for p in stages._domain_of(stage).problems("test")]
+    assert outcomes.problem_id.tolist() == [p.problem_id for p in domain_of(stage).problems("test")]
     assert artifact.manifest.facts["n_correct"] == outcomes.is_correct.sum()
 
 
@@ -137,8 +138,8 @@ def test_a_method_without_a_single_pair_says_what_it_was_made_of(sweep: Sweep, t
 # q_values by rollouts: a policy that has learned by heart how each prefix goes on
 
 
-def bench_of(stage: Stage, parents: dict[str, Artifact], out: Path) -> stages.Bench:
-    return stages.Bench(parents, stages.model_of(stage), out, Exec(), None, out / "checkpoints")  # type: ignore[arg-type]
+def bench_of(stage: Stage, parents: dict[str, Artifact], out: Path) -> Bench:
+    return Bench(parents, model_of(stage), out, Exec(), None, out / "checkpoints")  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """
     plan = planned("arm=step_dpo", "n_problems=1", "dataset.chain_length=2", "sampling.rollouts.temperature=0.001")
     advantages = stage_of(plan, "advantages")
-    data = stages._domain_of(advantages)
+    data = domain_of(advantages)
     problem = data.problems("train")[0]
     right = problem.answer
     other = "C1" if right == "C0" else "C0"
@@ -182,7 +183,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 def credited(
     tree: SimpleNamespace, out: Path, texts: list[str], n_right: int = 0, **rollouts: Any
-) -> tuple[list[Credit], list[Solution], stages.Built]:
+) -> tuple[list[Credit], list[Solution], Built]:
     """What build_advantages makes of wrong traces with these texts, beside n_right correct ones."""
     identity = {**tree.stage.identity, "rollouts": {**tree.stage.identity["rollouts"], "n_rollouts": 2, **rollouts}}
     identity["rollouts"]["max_traces_per_problem"] = 9

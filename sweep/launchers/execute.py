@@ -19,11 +19,12 @@ from typing import Any
 
 from sweep import stages, wandb_runs
 from sweep.artifacts import Manifest, Stage, Store
+from sweep.bench import Bench, model_of
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.snapshot import git_state
 from sweep.tracking import Tracker
 
-DECIDES_NUMBERS = ("data", "methods", "models", "sources", "stages.py")
+DECIDES_NUMBERS = ("data", "methods", "models", "sources", "bench.py", "stages.py")
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "hydra-core", "submitit", "wandb", "pandas", "scipy")
 
 
@@ -52,8 +53,8 @@ def _build(
     try:
         curves.mkdir(parents=True, exist_ok=True)
         with Tracker(curves, stage, tracking, exec.sweep_name) as tracker:
-            bench = stages.Bench(
-                parents, stages.model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop
+            bench = Bench(
+                parents, model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop
             )
             done = stages.BUILDERS[stage.kind](stage, bench)
             if stage.kind == "evaluate" and tracking.name == "wandb":
