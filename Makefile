@@ -23,7 +23,8 @@ map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (
 	  change=$$([ $$name = study ] || echo variant=$$name); \
 	  $(PY) -m sweep -m experiment=map $$change && \
 	  $(PY) -m sweep collect -m experiment=map $$change --out outputs/map/$$name || exit 1; done
-	$(PY) -m analysis map $(addprefix outputs/map/,study $(VARIANTS)) --law saturating --out outputs/map/map
+	$(PY) -m analysis map $(addprefix outputs/map/,study $(VARIANTS)) --law saturating --share-of "hard skip" \
+	  --share-of "easy skip" --out outputs/map/map
 
 smoke: $(VENV)/.run  ## every stage once, in under a minute
 	$(PY) -m sweep -m experiment=smoke

@@ -58,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     variants_of = _command(kinds, "map", _map, "one ingredient changed at a time: where the multiplier is 1, 2, 8")
     variants_of.add_argument("variants", nargs="*", metavar="VARIANT", help="tables, each with one setting changed")
     variants_of.add_argument("--size", action="append", type=float, default=[], help="of the arms; may repeat")
+    variants_of.add_argument(
+        "--share-of", action="append", default=[], metavar="KIND",
+        help="kind of flaw whose share of the baseline's is to explain the worth, for example 'hard skip'; may repeat",
+    )  # fmt: skip
     variants_of.add_argument("--out", required=True, help="folder to write")
     others = kinds.add_parser("published", help="others' tables: fits and multipliers")
     others.add_argument("--json", action="store_true")
@@ -175,9 +179,9 @@ def _report(asked: argparse.Namespace) -> str:
 def _map(asked: argparse.Namespace) -> str:
     paths = [asked.table, *asked.variants]
     if asked.json:
-        found = variants.survey(paths, options(asked), sizes=asked.size)
+        found = variants.survey(paths, options(asked), sizes=asked.size, share_of=asked.share_of)
         return printing.as_json({"readings": found})
-    return str(variants.write_map(paths, asked.out, options(asked), sizes=asked.size)[0])
+    return str(variants.write_map(paths, asked.out, options(asked), sizes=asked.size, share_of=asked.share_of)[0])
 
 
 def _published(asked: argparse.Namespace) -> str:

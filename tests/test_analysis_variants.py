@@ -20,13 +20,18 @@ def sft(n: float) -> float:
     return 0.6 * (n / 256) ** -0.3
 
 
-def folder(path: Path, worth: float, **dials: object) -> Path:
-    """A sweep in which one problem of per-step DPO is worth `worth` of SFT's, with these settings."""
+def folder(path: Path, worth: float, n_skips: int = 30, beta: float = 0.1, **dials: object) -> Path:
+    """A sweep in which one problem of per-step DPO is worth `worth` of SFT's, with these settings, and SFT's solutions
+    have n_skips skips and 10 wrong facts a seed, 50 skips at 256 problems."""
     write_sweep(path, {"SFT": sft, "RFT": sft, "per-step DPO": lambda n: sft(worth * n)}, SIZES, n_problems=4000)
     runs = pd.read_parquet(path / "runs.parquet")
     runs["config"] = [
-        json.dumps({"dataset": dials, "n_problems": int(n), "method": {"name": method}})
+        json.dumps({"dataset": dials, "n_problems": int(n), "method": {"name": method, "beta": beta}})
         for n, method in zip(runs.n_problems, runs.method, strict=True)
+    ]
+    runs["diagnosis"] = [
+        json.dumps({"hard skip": n_skips + 20 * (n == 256), "wrong fact": 10} if arm == "SFT" else {"easy skip": 1})
+        for n, arm in zip(runs.n_problems, runs.arm, strict=True)
     ]
     runs.to_parquet(path / "runs.parquet")
     return path
@@ -72,6 +77,39 @@ def test_the_map_is_written_and_read_back_and_drawn(
     figure = variants.map_figure(points)
     rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert rows == ["no shortcut", "study", "value answers"]  # from the least worth up
+
+
+def test_the_share_of_a_kind_of_flaw_is_the_baselines_at_that_size(tables: list[Path]) -> None:
+    found = variants.survey(tables[:1], OPTIONS, share_of=["hard skip", "easy skip"])
+    shares = {one.multiplier.at_size: one.share for one in found if one.multiplier.arm == "per-step DPO"}
+    assert shares[256] == pytest.approx(50 / 60)
+    assert shares[1024] == pytest.approx(30 / 40)
+    with pytest.raises(ValueError, match=r"share of typo: no solution .* known: easy skip, hard skip, wrong fact"):
+        variants.survey(tables[:1], OPTIONS, share_of=["hard skip", "typo"])
+
+
+def test_a_variant_that_leaves_the_domain_alone_is_one_of_training(tables: list[Path], tmp_path: Path) -> None:
+    another = folder(tmp_path / "weak", 1.5, skip=0.8, classes=6, phases=[{"lr": 1}], beta=0.5)
+    found = variants.survey([*tables, another], OPTIONS, sizes=[256])
+    assert {one.variant: (one.changed, one.is_training) for one in found if one.multiplier.arm == "RFT"} == {
+        "study": ("", False),
+        "no_shortcut": ("skip=0", False),
+        "value_answers": ("classes=none, another phases", False),
+        "weak": ("beta=0.5", True),
+    }
+
+
+def test_worth_is_drawn_against_the_share_and_the_report_shows_it(tables: list[Path], tmp_path: Path) -> None:
+    words = ["map", *map(str, tables), "--out", str(tmp_path / "map"), "--draws", "100", "--share-of", "hard skip"]
+    assert main(words) == 0
+    points = variants.read_map(tmp_path / "map" / "map.csv")
+    figure = variants.worth_by_share(points)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["RFT", "per-step DPO"]
+    drawn = {float(line.get_xdata()[0]) for line in figure.axes[1].lines if line.get_marker() not in ("None", "")}
+    assert {round(x, 3) for x in drawn if 0 < x < 1} == {0.833, 0.75}
+    page = ["report", str(tables[0]), "--map", str(tmp_path / "map" / "map.csv"), "--draws", "100"]
+    assert main([*page, "--out", str(tmp_path / "report")]) == 0
+    assert (tmp_path / "report" / "worth_by_share.png").is_file()
 
 
 def test_the_map_is_the_first_figure_of_the_report(tables: list[Path], tmp_path: Path) -> None:
