@@ -59,14 +59,15 @@ def survey(
     """Every arm's multiplier at its own sizes in the study and in each of its variants.
 
     Args:
-        paths: table folders as `python -m sweep collect` writes them, the study's first.
+        paths: table folders as `python -m sweep collect` writes them, the study's first; one given twice is read once.
         sizes: the arms' sizes to read at; all where empty.
         share_of: kinds of flaw (of the runs' diagnosis) whose share of the baseline's is told beside each reading.
     Raises:
         ValueError: two folders have the same name, no arm is at a size asked for, a table cannot be read, or no
             solution has a flaw of these kinds.
     """
-    names = [Path(path).resolve().name for path in paths]
+    paths = list(dict.fromkeys(Path(path).resolve() for path in paths))
+    names = [path.name for path in paths]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)}: variants are named by their folders, and two folders have one name")
     runs = [_runs(path) for path in paths]

@@ -151,7 +151,9 @@ def test_two_rulings_agree_differ_or_leave_open() -> None:
 
 def test_folders_of_one_name_a_size_nobody_ran_and_another_csv_are_refused(tables: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="study: variants are named by their folders, and two folders have one name"):
-        variants.survey([tables[0], tables[0]], OPTIONS)
+        variants.survey([tables[0], tmp_path / "study"], OPTIONS)
+    twice = variants.survey([tables[0], *tables], OPTIONS, sizes=[256])
+    assert [one.variant for one in twice] == [path.name for path in tables for _ in OPTIONS.of]
     with pytest.raises(ValueError, match="no arm has runs at 300; name sizes that were run"):
         variants.survey(tables[:1], OPTIONS, sizes=[300])
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
