@@ -43,12 +43,11 @@ def test_the_command_runs(command: str, desk: Path) -> None:
         assert done.returncode == 0, done.stderr
         return
     if "hydra/launcher=slurm" in words:  # needs the cluster and the weights: its plan is what can be checked here
-        words = [*words[:3], "plan", *(w for w in words[3:] if w != "hydra/launcher=slurm")]
-    words = [sys.executable, *words[1:]] if words[0] == "python" else words
-    if words[0] != sys.executable:
-        words = ["bash", "-c", command]
+        command = " ".join([*words[:3], "plan", *(w for w in words[3:] if w != "hydra/launcher=slurm")])
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        words, cwd=desk, capture_output=True, text=True, timeout=600, env={**os.environ, "WANDB_MODE": "offline"}
+        ["bash", "-c", command], cwd=desk, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "PATH": path, "WANDB_MODE": "offline"},
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
