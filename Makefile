@@ -18,7 +18,7 @@ reproduce: $(VENV)/.run  ## the study: sweep, table, fits, figures, report (outp
 	$(PY) -m analysis report outputs/reproduce/table --law saturating --out outputs/reproduce/report \
 	  --record analysis/results/study --map analysis/results/map/map.csv
 
-map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (2 hours; outputs/map/map/map.png)
+map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (3 hours; outputs/map/map/map.png)
 	for name in study $(VARIANTS); do \
 	  change=$$([ $$name = study ] || echo variant=$$name); \
 	  $(PY) -m sweep -m experiment=map $$change && \
