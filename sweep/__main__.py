@@ -36,13 +36,13 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.artifacts import Manifest, Store
+from sweep.commands.gc import gc_command
+from sweep.compose import grid, leaves, resolved
 from sweep.config import Exec, Leaf, LeafConfig, leaf
-from sweep.launchers.compose import grid, leaves, resolved
-from sweep.launchers.gc import gc_command
 from sweep.launchers.local import label
 from sweep.launchers.plugins import errors_raised, refusal, register
-from sweep.launchers.slurm import retry_command
-from sweep.launchers.watch import built_twice, cancel_command, states, told
+from sweep.launchers.slurm.submit import retry_command
+from sweep.launchers.slurm.watch import built_twice, cancel_command, states, told
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
 from sweep.results import collect, comparison, merged, read_table, write_table
 from sweep.wandb_runs import fetch

@@ -9,8 +9,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from sweep.__main__ import CONF
+from sweep.compose import grid, leaves, reason, resolved
 from sweep.config import Leaf, leaf
-from sweep.launchers.compose import grid, leaves, reason, resolved
 
 
 def composed(*words: str, n_hydras: int | None = None) -> tuple[list[Leaf], list[Leaf]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sweep.methods.credit import advantages, pit
+from sweep.data.credit import advantages, pit
 
 
 def test_a_trace_that_goes_wrong_at_step_2() -> None:

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from sweep.data import domain
-from sweep.data.curriculum import Phase
 from sweep.data.records import Problem
-from sweep.data.skills import Skills, open_skills, parsed_question
-from sweep.data.world import World, distinct_draws, solution_text, zipf_frequencies
+from sweep.data.skills.curriculum import Phase
+from sweep.data.skills.domain import Skills, open_skills, parsed_question
+from sweep.data.skills.world import World, distinct_draws, solution_text, zipf_frequencies
 
 SMALL: dict[str, Any] = {
     "domain_seed": 0,

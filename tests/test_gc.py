@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_sweep import Sweep, planned
 
-from sweep.launchers.gc import gc_command, unreached
+from sweep.commands.gc import gc_command, unreached
 
 
 def test_what_a_plan_reaches_is_kept(sweep_copy: Sweep) -> None:

@@ -21,22 +21,24 @@ LAYERS = {
     "sweep.bench": 3,
     "sweep.stages": 4,
     "sweep.plan": 4,
+    "sweep.compose": 4,
     "sweep.launchers": 5,
-    "sweep.__main__": 6,
-    "analysis": 7,
+    "sweep.commands": 6,
+    "sweep.__main__": 7,
+    "analysis": 8,
 }
 SIBLINGS_APART = ("sweep.sources", "sweep.methods", "sweep.models")
 MAY_IMPORT = {
-    "torch": ("sweep.models", "sweep.launchers.local", "sweep.launchers.job", "sweep.bench"),
+    "torch": ("sweep.models", "sweep.launchers.local", "sweep.launchers.slurm.job", "sweep.bench"),
     "transformers": ("sweep.models",),
     "vllm": ("sweep.models",),
     "accelerate": ("sweep.models",),
-    "hydra": ("sweep.__main__", "sweep.launchers", "sweep.config"),
-    "omegaconf": ("sweep.__main__", "sweep.launchers", "sweep.config"),
+    "hydra": ("sweep.__main__", "sweep.commands", "sweep.launchers", "sweep.compose", "sweep.config"),
+    "omegaconf": ("sweep.__main__", "sweep.commands", "sweep.launchers", "sweep.compose", "sweep.config"),
     "submitit": ("sweep.launchers",),
     "wandb": ("sweep.tracking", "sweep.wandb_runs", "sweep.launchers.local"),
 }
-LAZY_TORCH = ("sweep.launchers.local", "sweep.launchers.job", "sweep.bench")  # inside a function, in a worker only
+LAZY_TORCH = ("sweep.launchers.local", "sweep.launchers.slurm.job", "sweep.bench")  # in a function, in a worker only
 LOSSES = ("sweep.methods.dpo", "sweep.methods.sft")  # tensor-only; torch at type checking and inside the loss
 
 

@@ -24,8 +24,8 @@ from test_slurm_cluster import REPOSITORY, cluster, daemons, recorded, sh, why_n
 from tiny_sweep import build_all, planned, tiny
 
 from sweep.artifacts import Store
-from sweep.launchers import queue, record
-from sweep.launchers.record import Submission
+from sweep.launchers.slurm import queue
+from sweep.launchers.slurm.submission import Submission, submissions
 from sweep.plan import Plan
 from sweep.results import Table, collect
 
@@ -74,18 +74,18 @@ class Trial:
         raise AssertionError(f"no {kind} at n_problems={n_problems}")
 
     def submission(self) -> Submission:
-        return record.submissions(self.store)[-1]
+        return submissions(self.store)[-1]
 
     def built(self) -> set[str]:
         return {key for key in self.plan.stages if self.store.manifest(key) is not None}
 
     def n_built(self) -> Counter[str]:
         """How often jobs built each stage: more than once only where a fault explains it."""
-        rows = [row for s in record.submissions(self.store) for row in s.attempts()]
+        rows = [row for s in submissions(self.store) for row in s.attempts()]
         return Counter(row["key"] for row in rows if row["outcome"] == "built")
 
     def outcomes(self, key: str) -> list[str]:
-        rows = [row for s in record.submissions(self.store) for row in s.attempts()]
+        rows = [row for s in submissions(self.store) for row in s.attempts()]
         return [row["outcome"] for row in sorted(rows, key=lambda row: row["time"]) if row["key"] == key]
 
     def table(self, store: Store) -> Table:
@@ -251,7 +251,7 @@ def test_each_fault_costs_its_own_chain_and_the_same_command_completes(trial, tm
     sweep.assert_as_undisturbed()
     assert set(sweep.n_built().values()) == {1}
     assert "0 to submit" in sweep.launch(setup).stdout
-    over = json.loads((record.submissions(sweep.store)[0].folder / "over").read_text())
+    over = json.loads((submissions(sweep.store)[0].folder / "over").read_text())
     assert [over[jobs[key]][:2] for key in sft[:3]] == [["COMPLETED", "0:0"], ["FAILED", "1:0"], ["COMPLETED", "0:0"]]
     assert [over[jobs[key]][1] != "0:0" for key in sft[3:5]] == [True, True]  # killed: nobody else could write it down
     assert sweep.store.open(sft[1]).manifest.provenance["exit_code"] == 0
@@ -393,7 +393,7 @@ def test_what_the_controller_forgot_when_it_died_is_submitted_again(trial, nodes
     driver = subprocess.Popen(sweep.command(), **{k: v for k, v in sweep.surroundings().items() if k != "timeout"})
 
     def last_is_noted() -> bool:
-        found = record.submissions(sweep.store)
+        found = submissions(sweep.store)
         arrays = found[-1].arrays() if found else []
         return len(arrays) == 3 and arrays[-1].job_id is not None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sweep.artifacts import Stage
-from sweep.launchers.graph import Array, Place, arrays
+from sweep.launchers.slurm.graph import Array, Place, arrays
 
 
 def stage(kind: str, name: int = 0, **parents: Stage) -> Stage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweep.launchers.limits import Association, Qos, Queued, Room, Rules, limits
+from sweep.launchers.slurm.limits import Association, Qos, Queued, Room, Rules, limits
 
 ANN = Association("lab", "ann", "", "", "", "normal", "normal,long")
 LAB = Association("lab", "", "department", "", "", "", "")

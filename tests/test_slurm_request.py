@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sweep.config import Exec
-from sweep.launchers import request
-from sweep.launchers.queue import _elements
-from sweep.launchers.record import lock
-from sweep.launchers.sbatch import _ranges
+from sweep.launchers.slurm import request
+from sweep.launchers.slurm.queue import _elements
+from sweep.launchers.slurm.sbatch import _ranges
+from sweep.launchers.slurm.submission import lock
 
 SITE = request.site_settings(request.REPOSITORY / "slurm/site.yaml")
 

@@ -12,10 +12,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from sweep.data.curriculum import Phase
 from sweep.data.gsm8k import open_gsm8k
 from sweep.data.records import Pair, Problem, Row, Solution, Trace
-from sweep.data.skills import open_skills
+from sweep.data.skills.curriculum import Phase
+from sweep.data.skills.domain import open_skills
 
 __all__ = ["DOMAINS", "Domain", "Pair", "Problem", "Row", "Solution", "Split", "Trace", "domain"]
 

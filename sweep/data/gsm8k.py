@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from sweep.data.curriculum import Phase
 from sweep.data.records import Problem
+from sweep.data.skills.curriculum import Phase
 from sweep.data.splits import SPLITS, checked_disjoint, dials, first_problems
 
 ANSWER_MARK = "#### "

@@ -21,7 +21,7 @@ from sweep import stages, wandb_runs
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.bench import Bench, model_of
 from sweep.config import Exec, TrackingConfig
-from sweep.launchers.snapshot import git_state
+from sweep.launchers.slurm.snapshot import git_state
 from sweep.tracking import Tracker
 
 DECIDES_NUMBERS = ("data", "methods", "models", "sources", "bench.py", "stages.py")

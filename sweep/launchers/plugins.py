@@ -26,8 +26,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from sweep.compose import grid, leaves, reason
 from sweep.config import Leaf
-from sweep.launchers.compose import grid, leaves, reason
 from sweep.plan import Plan, plan
 
 Plugins.instance()  # scanning executes Hydra's own plugin modules anew: scan first, inherit after
@@ -94,7 +94,7 @@ class SlurmLauncher(PlanLauncher):
     """A graph of SLURM jobs through Submitit."""
 
     def run(self, the_plan: Plan, leaf: Leaf, folder: Path) -> int:
-        from sweep.launchers.slurm import submit
+        from sweep.launchers.slurm.submit import submit
 
         return submit(the_plan, leaf.exec, leaf.tracking, folder, self.options)
 

@@ -6,8 +6,8 @@ that of dpo.py.
 """
 from __future__ import annotations
 
+from sweep.data.credit import pit
 from sweep.data.records import Credit, Pair
-from sweep.methods.credit import pit
 from sweep.methods.material import Choices, Material
 
 

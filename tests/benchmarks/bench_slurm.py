@@ -21,7 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from sweep.artifacts import Store
-from sweep.launchers.record import submissions
+from sweep.launchers.slurm.submission import submissions
 
 GRID = ("arm=rft,dpo,step_dpo,random_step_dpo", "n_problems=128,256,512,1024,2048", "seed=range(50)")
 CLUSTER = Path(__file__).parents[2] / "slurm" / "cluster"

@@ -20,13 +20,13 @@ from submitit.helpers import DelayedSubmission
 
 from sweep.artifacts import Store
 from sweep.config import Exec, TrackingConfig
-from sweep.launchers import queue, record, request
-from sweep.launchers.graph import Place
-from sweep.launchers.record import Submission
-from sweep.launchers.sbatch import NoRoom, send
-from sweep.launchers.snapshot import snapshot
+from sweep.launchers.slurm import queue, request
+from sweep.launchers.slurm.graph import Place
+from sweep.launchers.slurm.sbatch import NoRoom, send
+from sweep.launchers.slurm.snapshot import snapshot
+from sweep.launchers.slurm.submission import Submission, create, lock, places, submissions
+from sweep.launchers.slurm.watch import follow, pick, store_and_name
 from sweep.launchers.todo import set_corrupted_aside, todo
-from sweep.launchers.watch import follow, pick, store_and_name
 from sweep.plan import Plan, state
 
 LOOK_AGAIN_S = 30
@@ -50,7 +50,7 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
     if tracking.mode is None and tracking.name == "wandb":
         mode = settings["site"]["wandb"]
         tracking = replace(tracking, name="jsonl") if mode == "disabled" else replace(tracking, mode=mode)
-    with record.lock(store):
+    with lock(store):
         if exec.rebuild_corrupted:
             set_corrupted_aside(plan, store)
         found = state(plan, store)
@@ -65,7 +65,7 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
             print(message, file=sys.stderr)
         if new:
             code = snapshot(store.root / ".slurm" / "code")
-            submission = record.create(plan, store, exec, tracking, settings, code, sys.argv)
+            submission = create(plan, store, exec, tracking, settings, code, sys.argv)
             send(submission, plan, new, in_queue, cluster, NextWave(str(submission.folder)))
     if lost:
         print(f"{len(lost)} stages need a corrupted artifact and were not submitted", file=sys.stderr)
@@ -86,7 +86,7 @@ def go_on(submission: Submission, is_retry: bool) -> int:
             jobs kept back.
     """
     plan, store = submission.plan(), submission.store
-    with record.lock(store):
+    with lock(store):
         missing, _ = todo(plan, state(plan, store), submission.exec.rebuild_corrupted)
         in_queue = _in_queue(store)
         new = [key for key in missing if key not in in_queue]
@@ -140,7 +140,7 @@ def _in_queue(store: Store) -> dict[str, Place]:
     A submission of which none is left is marked as over, with what SLURM says of how its jobs ended: the accounting
     may forget, and a job that was killed could not write that down itself.
     """
-    still_open = record.submissions(store, is_open=True)
+    still_open = submissions(store, is_open=True)
     for submission in still_open:
         _recover(submission)
     ids = {s.folder: [array.job_id for array in s.arrays() if array.job_id] for s in still_open}
@@ -151,7 +151,7 @@ def _in_queue(store: Store) -> dict[str, Place]:
             with suppress(queue.SlurmError):  # the accounting does not answer: the next command asks again
                 ended = queue.accounted(ids[submission.folder])
                 (submission.folder / "over").write_text(json.dumps(ended, indent=1))
-    return record.places(still_open, live)
+    return places(still_open, live)
 
 
 def _recover(submission: Submission) -> None:

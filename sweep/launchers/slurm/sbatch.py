@@ -13,11 +13,11 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-from sweep.launchers import queue, request
-from sweep.launchers.graph import Array, Place, arrays
-from sweep.launchers.job import PARTLY_FAILED, Job
-from sweep.launchers.limits import room
-from sweep.launchers.record import Submission
+from sweep.launchers.slurm import queue, request
+from sweep.launchers.slurm.graph import Array, Place, arrays
+from sweep.launchers.slurm.job import PARTLY_FAILED, Job
+from sweep.launchers.slurm.limits import room
+from sweep.launchers.slurm.submission import Submission
 from sweep.plan import Plan, state
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

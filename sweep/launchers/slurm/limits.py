@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sweep.launchers.queue import SlurmError, ask
+from sweep.launchers.slurm.queue import SlurmError, ask
 
 
 class Association(NamedTuple):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sweep.artifacts import Store
 from sweep.config import Exec
-from sweep.launchers import queue, record
-from sweep.launchers.record import Submission
+from sweep.launchers.slurm import queue
+from sweep.launchers.slurm.submission import Submission, submissions
 from sweep.plan import Plan, needed, state
 
 
@@ -28,7 +28,7 @@ class JobState:
 def states(store: Store, keys: Iterable[str]) -> dict[str, JobState]:
     """The latest job of each stage, for those that one was submitted for; one squeue and one sacct call."""
     wanted = set(keys)
-    found = record.submissions(store) if wanted else []
+    found = submissions(store) if wanted else []
     jobs: dict[str, tuple[Submission, int, str]] = {}
     tried: dict[str, dict] = {}
     for submission in found:
@@ -73,7 +73,7 @@ def told(store: Store, found: Mapping[str, JobState]) -> list[str]:
 def built_twice(store: Store, keys: Iterable[str]) -> dict[str, str]:
     """Stages that a second copy of their job built too, as after a lost node: which copies, for a person."""
     copies: dict[str, list[str]] = {key: [] for key in keys}
-    for submission in record.submissions(store):
+    for submission in submissions(store):
         for row in submission.attempts():
             if row["key"] in copies and row["outcome"] in ("built", "found"):
                 kept = "kept" if row["outcome"] == "built" else "discarded"
@@ -114,7 +114,7 @@ def pick(store: Store, name: str | None) -> Submission:
     Raises:
         ValueError: there is none; lists those there are.
     """
-    found = record.submissions(store)
+    found = submissions(store)
     chosen = [s for s in found if name in (None, s.folder.name)]
     if not chosen:
         names = ", ".join(s.folder.name for s in found[-5:]) or "none"

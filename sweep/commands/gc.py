@@ -12,17 +12,18 @@ from hydra.errors import HydraException
 
 from sweep.artifacts import Store
 from sweep.config import Exec
-from sweep.launchers import queue, record
+from sweep.launchers.slurm import queue
+from sweep.launchers.slurm.submission import places, submissions
 from sweep.plan import Plan
 
 
 def unreached(store: Store, plans: Iterable[Plan]) -> list[str]:
     """Keys of the store's artifacts that are in none of the plans and that no job in the queue builds or reads."""
     kept = {key for plan in plans for key in plan.stages}
-    still_open = record.submissions(store, is_open=True)
+    still_open = submissions(store, is_open=True)
     if still_open:
         owners = {array.job_id: s.folder.name for s in still_open for array in s.arrays() if array.job_id}
-        in_queue = record.places(still_open, queue.jobs(owners))
+        in_queue = places(still_open, queue.jobs(owners))
         for submission in still_open:
             for key in in_queue.keys() & submission.stages.keys():
                 stage = submission.stages[key]

@@ -24,8 +24,8 @@ from typing import Any
 from submitit.helpers import DelayedSubmission
 
 from sweep.artifacts import Stage
-from sweep.launchers import queue
-from sweep.launchers.record import Submission
+from sweep.launchers.slurm import queue
+from sweep.launchers.slurm.submission import Submission
 
 PARTLY_FAILED = 75
 EXIT_CODES = {"failed": 1, "blocked": 1, "stopped": 128 + signal.SIGTERM}  # of a stage; others ended well

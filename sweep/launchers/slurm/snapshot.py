@@ -9,7 +9,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2]
 RECORD = "git.json"  # beside the copied package: where it came from
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.data.world import World, distinct_draws, prompt_text, solution_text
+from sweep.data.skills.world import World, distinct_draws, prompt_text, solution_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import yaml
 from omegaconf import OmegaConf
 
 from sweep.config import Exec
-from sweep.launchers import queue
+from sweep.launchers.slurm import queue
 from sweep.plan import Plan, estimate
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 SITE_KEYS = (
     "scratch", "min_scratch_gb", "weights", "wandb", "account", "qos", "constraint", "cpu_partition", "gpu_partition",
     "setup",

@@ -28,7 +28,7 @@ from typing import Any
 
 from sweep.artifacts import Stage, Store, write_atomically
 from sweep.config import Exec, TrackingConfig
-from sweep.launchers.graph import Array, Place
+from sweep.launchers.slurm.graph import Array, Place
 from sweep.plan import Plan
 
 LOCK_STALE_S = 900

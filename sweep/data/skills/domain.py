@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from sweep.data.curriculum import Phase, documents
 from sweep.data.records import Problem
+from sweep.data.skills.curriculum import Phase, documents
+from sweep.data.skills.world import SEPARATOR, World, distinct_draws, prompt_text, random_world, solution_text
 from sweep.data.splits import SPLITS, checked_disjoint, dials, first_problems
-from sweep.data.world import SEPARATOR, World, distinct_draws, prompt_text, random_world, solution_text
 
 GENERATOR_VERSION = "skills-2"  # bump when the same dials would give other problems or documents
 
