@@ -10,8 +10,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis import chinchilla, commands, printing, published, report, variants
-from analysis.table import Columns
+from analysis import commands, published, terminal
+from analysis.laws import chinchilla
+from analysis.map import survey, write_map
+from analysis.report.write import write_figures, write_report
+from analysis.tables.table import Columns
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,53 +143,53 @@ def _fit(asked: argparse.Namespace) -> str:
             n_draws=min(asked.draws, chinchilla.MAX_DRAWS),
             level=asked.level,
         )
-        return printing.as_json(found) if asked.json else printing.fits_text(found)
+        return terminal.as_json(found) if asked.json else terminal.fits_text(found)
     found = commands.fits(asked.table, options(asked))
     if asked.json:
-        return printing.as_json({"fits": found} if isinstance(found, tuple) else found)
-    return printing.fits_text(found)
+        return terminal.as_json({"fits": found} if isinstance(found, tuple) else found)
+    return terminal.fits_text(found)
 
 
 def _multiplier(asked: argparse.Namespace) -> str:
     found = commands.multipliers(asked.table, options(asked), at_error=asked.at_error, at_size=asked.at_size)
     if not asked.json:
-        return printing.results_text(found)
-    objects = [printing.result_object(one) for one in found]
-    return printing.as_json(objects[0] if len(objects) == 1 else {"multipliers": objects})
+        return terminal.results_text(found)
+    objects = [terminal.result_object(one) for one in found]
+    return terminal.as_json(objects[0] if len(objects) == 1 else {"multipliers": objects})
 
 
 def _design(asked: argparse.Namespace) -> str:
     found = commands.what_next(asked.table, options(asked), width=asked.width, tell=asked.tell)
-    return printing.as_json({"plans": found}) if asked.json else printing.plans_text(found)
+    return terminal.as_json({"plans": found}) if asked.json else terminal.plans_text(found)
 
 
 def _validate(asked: argparse.Namespace) -> str:
     chosen = options(asked)
     found = commands.held_out(asked.table, chosen, None if asked.law == "auto" else [asked.law])
-    return printing.as_json(found) if asked.json else printing.validation_text(found)
+    return terminal.as_json(found) if asked.json else terminal.validation_text(found)
 
 
 def _report(asked: argparse.Namespace) -> str:
     if asked.command == "figures":
-        written = report.write_figures(asked.table, asked.out, options(asked), map_path=asked.map)
+        written = write_figures(asked.table, asked.out, options(asked), map_path=asked.map)
     else:
-        written = report.write_report(
+        written = write_report(
             asked.table, asked.out, options(asked), map_path=asked.map, record_path=asked.record
         )
-    return printing.as_json({"written": [str(path) for path in written]}) if asked.json else str(written[0])
+    return terminal.as_json({"written": [str(path) for path in written]}) if asked.json else str(written[0])
 
 
 def _map(asked: argparse.Namespace) -> str:
     paths = [asked.table, *asked.variants]
     if asked.json:
-        found = variants.survey(paths, options(asked), sizes=asked.size, share_of=asked.share_of)
-        return printing.as_json({"readings": found})
-    return str(variants.write_map(paths, asked.out, options(asked), sizes=asked.size, share_of=asked.share_of)[0])
+        found = survey(paths, options(asked), sizes=asked.size, share_of=asked.share_of)
+        return terminal.as_json({"readings": found})
+    return str(write_map(paths, asked.out, options(asked), sizes=asked.size, share_of=asked.share_of)[0])
 
 
 def _published(asked: argparse.Namespace) -> str:
     found = published.implications(n_draws=asked.draws)
-    return printing.as_json(found) if asked.json else published.text(found)
+    return terminal.as_json(found) if asked.json else published.text(found)
 
 
 if __name__ == "__main__":

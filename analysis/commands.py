@@ -15,18 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.delta import DeltaInterval, delta_interval
-from analysis.design import Plan, plan
-from analysis.fit import FitResult, fit_shared, interval
-from analysis.forms import FORMS, form
-from analysis.multiplier import Comparison
-from analysis.read import read
-from analysis.reading import Multiplier
-from analysis.resample import draws
-from analysis.shape import MultiplierCurve, Shape, multiplier_curve, shape
-from analysis.table import Columns, Table
-from analysis.validate import Validation, validate
-from analysis.width import NoWidth
+from analysis.design.next_runs import Plan, plan
+from analysis.design.width import NoWidth
+from analysis.held_out import Validation, validate
+from analysis.laws.fit import FitResult, fit_shared, interval
+from analysis.laws.forms import FORMS, form
+from analysis.noise.draws import draws
+from analysis.tables.read import read
+from analysis.tables.table import Columns, Table
+from analysis.worth.comparison import Comparison
+from analysis.worth.delta import DeltaInterval, delta_interval
+from analysis.worth.readings import Multiplier
+from analysis.worth.shape import MultiplierCurve, Shape, multiplier_curve, shape
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class NoPlan:
 def what_next(
     path: str | Path, options: Options | None = None, *, width: float | None = None, tell: float = 2.0
 ) -> tuple[Plan | NoPlan, ...]:
-    """A plan an arm; see design.plan. Of all arms of a table, those without a plan say why.
+    """A plan an arm; see next_runs.plan. Of all arms of a table, those without a plan say why.
 
     options.cost is what new runs are priced in; the axis stays the size.
 

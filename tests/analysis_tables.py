@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from simulated_tables import Law, simulated_table
 
-from analysis.simulate import Law, simulated_table
-from analysis.table import Block, Table, table_from_runs
+from analysis.tables.table import Block, Table, table_from_runs
 
 SIZES = 2.0 ** np.arange(7, 14)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from analysis.chinchilla import _Problem, fit_chinchilla, read_losses
-from analysis.fit import FitStatus
+from analysis.laws.chinchilla import _Problem, fit_chinchilla, read_losses
+from analysis.laws.fit import FitStatus
 
 
 def points(n: int, noise: float = 0.0) -> np.ndarray:

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from analysis_tables import SIZES, long_frame, outcomes, write_sweep
+from simulated_tables import power
 
 from analysis import commands, published
 from analysis.__main__ import main
 from analysis.commands import Options
 from analysis.notes import CODES, Note, note, sorted_notes
-from analysis.simulate import power
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 KEYS = {

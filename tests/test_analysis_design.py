@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from analysis_tables import SIZES, exact, long_frame, outcomes
+from simulated_tables import power, simulated_table
 
 from analysis import commands
-from analysis.design import SWEEP_ARMS, plan
-from analysis.multiplier import Comparison
-from analysis.resample import draws
-from analysis.seeds import SeedNoise
-from analysis.simulate import power, simulated_table
-from analysis.table import Table
-from analysis.validate import rmsle_at, validate
-from analysis.width import Design, Width
+from analysis.design.next_runs import SWEEP_ARMS, plan
+from analysis.design.width import Design, Width
+from analysis.held_out import rmsle_at, validate
+from analysis.noise.draws import draws
+from analysis.noise.seeds import SeedNoise
+from analysis.tables.table import Table
+from analysis.worth.comparison import Comparison
 from sweep.results import ARMS
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}

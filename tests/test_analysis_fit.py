@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from analysis.fit import FitStatus, basins_of, fit, fit_curves, fit_shared, interval
-from analysis.forms import FORMS, Curves, form, isotonic
-from analysis.profile import project, slope_grid
+from analysis.laws.fit import FitStatus, basins_of, fit, fit_curves, fit_shared, interval
+from analysis.laws.forms import FORMS, Curves, form, isotonic
+from analysis.laws.projection import project, slope_grid
 
 SIZES = np.array([128.0, 256, 512, 1024, 2048, 4096, 8192])
 LN_N = np.log(SIZES)

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from analysis_tables import SIZES, errors_table, exact, outcomes, regrouped
+from simulated_tables import power, simulated_table
 
-from analysis.delta import delta_interval
-from analysis.fit import interval
-from analysis.multiplier import Comparison, floor_shift
-from analysis.reading import Multiplier
-from analysis.resample import Draws, draws
-from analysis.shape import fieller, multiplier_curve, pooled_draws, shape, simultaneous_band
-from analysis.simulate import power, simulated_table
-from analysis.table import Block, Table
+from analysis.laws.fit import interval
+from analysis.noise.draws import Draws, draws
+from analysis.tables.table import Block, Table
+from analysis.worth.comparison import Comparison, floor_shift
+from analysis.worth.delta import delta_interval
+from analysis.worth.readings import Multiplier
+from analysis.worth.shape import fieller, multiplier_curve, pooled_draws, shape, simultaneous_band
 
 SFT = power(1.0, 0.15)
 EIGHT = power(8**-0.15, 0.15)

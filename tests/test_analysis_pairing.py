@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from analysis_tables import outcomes
+from simulated_tables import power, simulated_table
 
-from analysis.pairing import Pairing, pairings
-from analysis.seeds import bernoulli_unit
-from analysis.simulate import power, simulated_table
-from analysis.table import Table
+from analysis.noise.pairing import Pairing, pairings
+from analysis.noise.seeds import bernoulli_unit
+from analysis.tables.table import Table
 
 FLAT = {"a": power(0.4, 0.0), "b": power(0.4, 0.0), "c": power(0.4, 0.0)}
 SIZES = 2.0 ** np.arange(6, 10)

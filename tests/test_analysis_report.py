@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from analysis_tables import write_sweep
+from simulated_tables import power
 
-from analysis import verdicts
+from analysis.claims import verdicts
 from analysis.commands import Options
-from analysis.multiplier import Comparison
-from analysis.read import read
-from analysis.reading import Multiplier
-from analysis.report import write_figures, write_report
-from analysis.resample import draws
+from analysis.noise.draws import draws
+from analysis.report.write import write_figures, write_report
 from analysis.sheet import Sheet
-from analysis.simulate import power
-from analysis.words import count, multiplier_text, times
+from analysis.tables.read import read
+from analysis.worth.comparison import Comparison
+from analysis.worth.readings import Multiplier
+from analysis.worth.words import count, multiplier_text, times
 
 
 def law(m: float):

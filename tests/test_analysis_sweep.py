@@ -10,9 +10,9 @@ from test_results import runs_of
 from tiny_sweep import Sweep
 
 from analysis.commands import Options, fits
-from analysis.read import read
-from analysis.report import write_report
-from analysis.table import Columns
+from analysis.report.write import write_report
+from analysis.tables.read import read
+from analysis.tables.table import Columns
 from sweep.results import collect, write_table
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from analysis_tables import SIZES, long_frame, outcomes, write_sweep
+from simulated_tables import power
 
-from analysis.multiplier import Comparison
-from analysis.read import read
-from analysis.resample import METHODS, draws
-from analysis.seeds import count_correlation
-from analysis.simulate import power
-from analysis.table import Block, Columns, Table, table_from_runs
+from analysis.noise.draws import METHODS, draws
+from analysis.noise.seeds import count_correlation
+from analysis.tables.read import read
+from analysis.tables.table import Block, Columns, Table, table_from_runs
+from analysis.worth.comparison import Comparison
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from analysis_tables import write_sweep
 
-from analysis import record, variants
 from analysis.__main__ import main
 from analysis.commands import Options
+from analysis.figures.map import map_figure, worth_by_share
+from analysis.map import read_map, survey
+from analysis.report import of_record
 
 SIZES = np.array([256, 512, 1024, 2048, 4096])
 OPTIONS = Options(n_draws=200, of=("RFT", "per-step DPO"))
@@ -48,14 +50,14 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_a_variant_is_told_by_the_settings_in_which_it_differs(tables: list[Path]) -> None:
-    readings = variants.survey(tables, OPTIONS, sizes=[256])
+    readings = survey(tables, OPTIONS, sizes=[256])
     assert dict.fromkeys((one.variant, one.changed) for one in readings) == dict.fromkeys(
         [("study", ""), ("no_shortcut", "skip=0"), ("value_answers", "classes=none, another phases")]
     )
 
 
 def test_each_variant_has_its_own_multiplier_and_its_arms_errors(tables: list[Path]) -> None:
-    found = {one.variant: one for one in variants.survey(tables, OPTIONS, sizes=[512]) if one.multiplier.arm != "RFT"}
+    found = {one.variant: one for one in survey(tables, OPTIONS, sizes=[512]) if one.multiplier.arm != "RFT"}
     for name, worth in (("study", 2.0), ("no_shortcut", 1.0), ("value_answers", 4.0)):
         m = found[name].multiplier
         assert m.ci_low < worth < m.ci_high
@@ -71,26 +73,26 @@ def test_the_map_is_written_and_read_back_and_drawn(
     words = ["map", *map(str, tables), "--out", str(tmp_path), "--draws", "100", "--size", "256", "--size", "1024"]
     assert main(words) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "map.csv")
-    points = variants.read_map(tmp_path / "map.csv")
+    points = read_map(tmp_path / "map.csv")
     assert len(points) == 3 * 2 * 2  # variants, arms, sizes
     assert {"map.csv", "map.tex", "map.png", "map.svg", "map.pdf"} == {path.name for path in tmp_path.iterdir()}
-    figure = variants.map_figure(points)
+    figure = map_figure(points)
     rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert rows == ["no shortcut", "study", "value answers"]  # from the least worth up
 
 
 def test_the_share_of_a_kind_of_flaw_is_the_baselines_at_that_size(tables: list[Path]) -> None:
-    found = variants.survey(tables[:1], OPTIONS, share_of=["hard skip", "easy skip"])
+    found = survey(tables[:1], OPTIONS, share_of=["hard skip", "easy skip"])
     shares = {one.multiplier.at_size: one.share for one in found if one.multiplier.arm == "per-step DPO"}
     assert shares[256] == pytest.approx(50 / 60)
     assert shares[1024] == pytest.approx(30 / 40)
     with pytest.raises(ValueError, match=r"share of typo: no solution .* known: easy skip, hard skip, wrong fact"):
-        variants.survey(tables[:1], OPTIONS, share_of=["hard skip", "typo"])
+        survey(tables[:1], OPTIONS, share_of=["hard skip", "typo"])
 
 
 def test_a_variant_that_leaves_the_domain_alone_is_one_of_training(tables: list[Path], tmp_path: Path) -> None:
     another = folder(tmp_path / "weak", 1.5, skip=0.8, classes=6, phases=[{"lr": 1}], beta=0.5)
-    found = variants.survey([*tables, another], OPTIONS, sizes=[256])
+    found = survey([*tables, another], OPTIONS, sizes=[256])
     assert {one.variant: (one.changed, one.is_training) for one in found if one.multiplier.arm == "RFT"} == {
         "study": ("", False),
         "no_shortcut": ("skip=0", False),
@@ -102,8 +104,8 @@ def test_a_variant_that_leaves_the_domain_alone_is_one_of_training(tables: list[
 def test_worth_is_drawn_against_the_share_and_the_report_shows_it(tables: list[Path], tmp_path: Path) -> None:
     words = ["map", *map(str, tables), "--out", str(tmp_path / "map"), "--draws", "100", "--share-of", "hard skip"]
     assert main(words) == 0
-    points = variants.read_map(tmp_path / "map" / "map.csv")
-    figure = variants.worth_by_share(points)
+    points = read_map(tmp_path / "map" / "map.csv")
+    figure = worth_by_share(points)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["RFT", "per-step DPO"]
     drawn = {float(line.get_xdata()[0]) for line in figure.axes[1].lines if line.get_marker() not in ("None", "")}
     assert {round(x, 3) for x in drawn if 0 < x < 1} == {0.833, 0.75}
@@ -139,23 +141,23 @@ def test_the_report_sets_its_verdicts_beside_those_of_a_study_of_record(tables: 
 def test_a_record_that_is_none_is_refused(tables: list[Path], tmp_path: Path) -> None:
     (tmp_path / "verdicts.json").write_text("[1]")
     with pytest.raises(ValueError, match=r"verdicts.json: the verdicts.json that .* writes was expected"):
-        record.read_verdicts(tmp_path)
+        of_record.read_verdicts(tmp_path)
 
 
 def test_two_rulings_agree_differ_or_leave_open() -> None:
-    assert record.agreement("held", "held") == "same"
-    assert record.agreement("held", "not held") == "OPPOSITE"
-    assert record.agreement("undecided", "held") == "undecided here"
-    assert record.agreement("not held", "undecided") == "undecided in the record"
+    assert of_record.agreement("held", "held") == "same"
+    assert of_record.agreement("held", "not held") == "OPPOSITE"
+    assert of_record.agreement("undecided", "held") == "undecided here"
+    assert of_record.agreement("not held", "undecided") == "undecided in the record"
 
 
 def test_folders_of_one_name_a_size_nobody_ran_and_another_csv_are_refused(tables: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="study: variants are named by their folders, and two folders have one name"):
-        variants.survey([tables[0], tmp_path / "study"], OPTIONS)
-    twice = variants.survey([tables[0], *tables], OPTIONS, sizes=[256])
+        survey([tables[0], tmp_path / "study"], OPTIONS)
+    twice = survey([tables[0], *tables], OPTIONS, sizes=[256])
     assert [one.variant for one in twice] == [path.name for path in tables for _ in OPTIONS.of]
     with pytest.raises(ValueError, match="no arm has runs at 300; name sizes that were run"):
-        variants.survey(tables[:1], OPTIONS, sizes=[300])
+        survey(tables[:1], OPTIONS, sizes=[300])
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"a map.csv of .* was expected; it has no variant, changed"):
-        variants.read_map(tmp_path / "other.csv")
+        read_map(tmp_path / "other.csv")

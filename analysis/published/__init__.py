@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.multiplier import Comparison
+from analysis.noise.draws import draws
 from analysis.notes import Note
-from analysis.reading import Multiplier
-from analysis.resample import draws
-from analysis.table import Table, table_from_runs
-from analysis.words import beyond_text, count, interval_text, multiplier_text
+from analysis.tables.table import Table, table_from_runs
+from analysis.worth.comparison import Comparison
+from analysis.worth.readings import Multiplier
+from analysis.worth.words import beyond_text, count, interval_text, multiplier_text
 
 FOLDER = Path(__file__).parent
 N_TEST = {"gsm8k": 1319, "math": 5000}

@@ -17,6 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import argparse
 import multiprocessing
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,13 +27,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+sys.path.append(str(Path(__file__).parents[1]))  # the tests' tables with a known truth
+
 
 def two_arms() -> list[tuple[float, str]]:
     """The bootstrap comparison of point 3: draws, both curves, headline, shape and bands."""
+    from simulated_tables import power, simulated_table
+
     from analysis.commands import result
-    from analysis.multiplier import Comparison
-    from analysis.resample import draws
-    from analysis.simulate import power, simulated_table
+    from analysis.noise.draws import draws
+    from analysis.worth.comparison import Comparison
 
     table = simulated_table(
         {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)},
@@ -84,9 +88,9 @@ def write_rows(path: Path, n_rows: int, n_problems: int = 100_000) -> None:
 
 
 def many_rows(path: Path) -> list[tuple[float, str]]:
-    from analysis.multiplier import Comparison
-    from analysis.read import read
-    from analysis.resample import draws
+    from analysis.noise.draws import draws
+    from analysis.tables.read import read
+    from analysis.worth.comparison import Comparison
 
     started, cpu = time.perf_counter(), time.process_time()
     table = read(path)

@@ -1,0 +1,248 @@
+"""What to run next: how wide the interval is now, what would narrow it, and what that costs; width.py predicts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy import stats
+
+from analysis.design.width import Design, Width
+from analysis.tables.table import COSTS, Table
+from analysis.worth.comparison import Comparison
+
+POWER = 0.80
+MAX_SEEDS = 32
+SWEEP_ARMS = {  # what `arm=` of a sweep's command line calls them
+    "SFT": "sft",
+    "RFT": "rft",
+    "DPO": "dpo",
+    "per-step DPO": "step_dpo",
+    "SFT, more updates": "sft_more",
+    "chosen steps only": "chosen_sft",
+    "random-step DPO": "random_step_dpo",
+    "RFT without verifier": "rft_unverified",
+    "DPO, distant pairs": "distant_dpo",
+    "advantage-filtered RFT": "rft_filtered",
+    "SFT, entropy-matched": "sft_entropy_matched",
+    "RFT, sound steps": "rft_sound",
+    "RFT, spurious steps": "rft_spurious",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """A larger design, what its interval would be, and what the new runs cost.
+
+    Args:
+        se: half the interval of ln m in normal units: its standard error, with the price of few seeds in it.
+        factor: the interval would be m within *factor* times either way.
+        n_new_runs: runs of the two arms that do not exist yet.
+        cost: of the new runs in `cost_name`; None where the table does not say what runs cost.
+        overrides: the new cells as Hydra overrides; empty where only test problems change.
+    """
+
+    what: str
+    design: Design
+    se: float
+    factor: float
+    n_new_runs: int
+    cost: float | None
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Today's width, the wanted one and the options, the cheapest that reaches it first.
+
+    Args:
+        target: what was asked, in words; `target_se` the standard error of ln m that gives it.
+        is_reached: today's design is enough.
+    """
+
+    arm: str
+    baseline: str
+    at_error: float
+    multiplier: float
+    now: Design
+    se: float
+    factor: float
+    target: str
+    target_se: float
+    is_reached: bool
+    cost_name: str | None
+    options: tuple[Option, ...]
+
+
+def plan(
+    comparison: Comparison,
+    arm: str,
+    baseline: str,
+    *,
+    width: float | None = None,
+    tell: float = 2.0,
+    cost: str | None = None,
+) -> Plan:
+    """Options that bring the interval of the pair to a wanted width.
+
+    Args:
+        width: wanted factor: m known to within this factor either way, at the comparison's level.
+        tell: without a width, tell a multiplier of `tell` from 1 with 80 % power.
+        cost: column that new runs are priced in; seconds of all stages, or else tokens, where the table has them.
+    Raises:
+        ValueError: the wanted factor is not above 1, or the table lacks the cost.
+        NoWidth: a curve is missing, or the two do not reach a common error.
+    """
+    if (width is not None and width <= 1) or tell <= 1:
+        raise ValueError(f"width={width}, tell={tell}: a factor above 1 was expected, for example 1.25")
+    width_of = Width(comparison, arm, baseline)
+    search = _Search(width_of, _cost_name(comparison.draws.table, cost))
+    z = stats.norm.ppf((1 + comparison.level) / 2)
+    target_se = np.log(width) / z if width else np.log(tell) / (z + stats.norm.ppf(POWER))
+    target = (
+        f"m within a factor of {width:g}"
+        if width
+        else f"{tell:g}x told from 1x with {POWER:.0%} power at level {comparison.level:.0%}"
+    )
+    options = sorted(
+        (one for one in search.options(target_se) if one.se < width_of.se_now * 0.999),
+        key=lambda one: (one.se > target_se * 1.0001, one.cost if one.cost is not None else one.n_new_runs, one.se),
+    )
+    return Plan(
+        arm=arm,
+        baseline=baseline,
+        at_error=width_of.error,
+        multiplier=width_of.multiplier,
+        now=width_of.now,
+        se=width_of.se_now,
+        factor=float(np.exp(z * width_of.se_now)),
+        target=target,
+        target_se=float(target_se),
+        is_reached=width_of.se_now <= target_se,
+        cost_name=search.cost_name,
+        options=tuple(options[:8]),
+    )
+
+
+class _Search:
+    """The designs that one could run next, and what they cost."""
+
+    def __init__(self, width: Width, cost_name: str | None) -> None:
+        self.width, self.cost_name, self.table = width, cost_name, width.comparison.draws.table
+        self.now, self.have = width.now, {}
+        for run in self.table.runs.itertuples():
+            self.have.setdefault((run.arm, run.size), set()).add(run.seed)
+        self.cost_line = cache(self._cost_line)
+
+    def options(self, target_se: float) -> list[Option]:
+        """Each lever alone up to its limit, and the cheapest combinations."""
+        out = []
+        for sizes, n_seeds, n_test in itertools.product(self._size_lists(), self._seed_counts(), self._test_counts()):
+            design = Design(sizes, n_seeds, n_test)
+            se, n_more = self.width.se(design), len(sizes) - len(self.now.sizes)
+            levers = [
+                f"{n_more} more size{'s' if n_more > 1 else ''}" if n_more else "",
+                f"{n_seeds} seeds" if n_seeds != self.now.n_seeds else "",
+                f"{n_test:,} test problems" if n_test != self.now.n_test else "",
+            ]
+            n_levers = sum(bool(lever) for lever in levers)
+            if n_levers and (se <= target_se or n_levers == 1):
+                out.append(self._option(", ".join(filter(None, levers)), design, se))
+        return _cheapest(out, target_se)
+
+    def _seed_counts(self) -> list[int]:
+        now = self.now.n_seeds
+        return sorted({now, now + 1, now + 2, 2 * now, 3 * now, 4 * now, 8 * now} & set(range(now, MAX_SEEDS + 1)))
+
+    def _test_counts(self) -> list[int]:
+        known = "n_test" in self.table.cells
+        return [self.now.n_test * k for k in (1, 2, 4, 8)] if known else [self.now.n_test]
+
+    def _size_lists(self) -> list[tuple[float, ...]]:
+        now = self.now.sizes
+        middles = [float(round(np.sqrt(a * b))) for a, b in itertools.pairwise(now)]
+        ratio = now[1] / now[0]
+        larger = float(round(now[-1] * ratio))
+        return [now, (*now, larger), (*now, larger, float(round(larger * ratio))), tuple(sorted({*now, *middles}))]
+
+    def _option(self, what: str, design: Design, se: float) -> Option:
+        new = self._new_cells(design)
+        cost = sum(self._cost(arm, size) * len(seeds) for arm, size, seeds in new) if self.cost_name else None
+        return Option(
+            what,
+            design,
+            se,
+            float(np.exp(self.width.normal * se)),
+            sum(len(seeds) for _, _, seeds in new),
+            cost,
+            _overrides(new, self.table.x_name),
+        )
+
+    def _new_cells(self, design: Design) -> list[tuple[str, float, tuple[int, ...]]]:
+        """(arm, size, new seeds) that the design asks for and the table lacks."""
+        out = []
+        for arm, size in [(one, n) for one in self.width.pair for n in self.width.sizes_of(one, design)]:
+            have = self.have.get((arm, size), set())
+            fresh = [seed for seed in range(MAX_SEEDS * 2) if seed not in have][: max(0, design.n_seeds - len(have))]
+            if fresh:
+                out.append((arm, size, tuple(fresh)))
+        return out
+
+    def _cost(self, arm: str, size: float) -> float:
+        slope, level = self.cost_line(arm)
+        return float(np.exp(level + slope * np.log(size)))
+
+    def _cost_line(self, arm: str) -> tuple[float, float]:
+        """Slope and level of ln cost of a run against ln size."""
+        runs = self.table.runs
+        rows = runs[(runs["arm"] == arm) & (runs["size"] > 0) & (runs[self.cost_name] > 0)]
+        if not len(rows):
+            return 0.0, -np.inf
+        ln_n, ln_cost = np.log(rows["size"].to_numpy(float)), np.log(rows[self.cost_name].to_numpy(float))
+        return tuple(np.polyfit(ln_n, ln_cost, 1)) if len(set(ln_n)) > 1 else (1.0, float((ln_cost - ln_n).mean()))
+
+
+def _cheapest(options: Sequence[Option], target_se: float) -> list[Option]:
+    """Drop an option that another beats in cost, new runs, test problems and width at once."""
+
+    def price(one: Option) -> tuple[float, int, int]:
+        return (one.cost or 0.0, one.n_new_runs, one.design.n_test)
+
+    kept = []
+    for one in options:
+        rivals = (other for other in options if other is not one)
+        is_beaten = any(
+            all(a <= b for a, b in zip(price(other), price(one), strict=True))
+            and (other.se <= one.se or other.se <= target_se)
+            and (price(other) != price(one) or other.se < one.se)
+            for other in rivals
+        )
+        if not is_beaten:
+            kept.append(one)
+    return kept
+
+
+def _cost_name(table: Table, asked: str | None) -> str | None:
+    """The column that runs are priced in; None where the table does not say what they cost."""
+    if asked is not None and asked not in table.runs:
+        known = [name for name in table.runs if name.startswith("total_") or name in COSTS]
+        raise ValueError(f"{table.path}: no column {asked!r} to price runs in; there are {', '.join(known) or 'none'}")
+    names = (asked, "total_seconds", "total_flops", "total_n_trained_tokens", "seconds")
+    return next((name for name in names if name in table.runs), None)
+
+
+def _overrides(new: Sequence[tuple[str, float, tuple[int, ...]]], x_name: str) -> tuple[str, ...]:
+    """`arm=sft,rft n_problems=512,1024 seed=2,3`: a string for each block of arms, sizes and seeds."""
+    by_arm: dict[tuple[str, tuple[int, ...]], set[float]] = {}
+    for arm, size, seeds in new:
+        by_arm.setdefault((arm, seeds), set()).add(size)
+    blocks: dict[tuple[tuple[float, ...], tuple[int, ...]], list[str]] = {}
+    for (arm, seeds), sizes in by_arm.items():
+        blocks.setdefault((tuple(sorted(sizes)), seeds), []).append(SWEEP_ARMS.get(arm, arm))
+    return tuple(
+        f"arm={','.join(arms)} {x_name}={','.join(f'{size:.0f}' for size in sizes)} seed={','.join(map(str, seeds))}"
+        for (sizes, seeds), arms in sorted(blocks.items())
+    )

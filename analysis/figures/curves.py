@@ -1,0 +1,276 @@
+"""The figures: one function a figure, named after what it shows. Each returns a matplotlib Figure.
+
+Curves are the law named on the page; points are means over seeds with the interval of the table's level, small dots
+single runs. An arrow is the horizontal shift: from the arm's size to the baseline's size at one error. An arrow with
+an open head stops at the largest size that was run: a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.style import (
+    MAIN_ARMS,
+    TEXT_WIDTH,
+    end_labels,
+    in_order,
+    log_error_axis,
+    log_size_axis,
+    look,
+    new_figure,
+    paper,
+)
+from analysis.laws.fit import FitStatus, interval
+from analysis.worth.comparison import Comparison
+from analysis.worth.readings import Multiplier
+from analysis.worth.words import multiplier_text
+
+
+def error_against_n_problems(
+    comparison: Comparison, baseline: str, shifts: Sequence[Multiplier], arms: Sequence[str] | None = None
+) -> Figure:
+    """Error against size, fitted curves, and each arm's horizontal shift to the baseline (the paper's Figs. 2, 5)."""
+    table = comparison.draws.table
+    arms = list(arms or _main(table.arms, baseline))
+    looks, shift_laws = look(table.arms), {one.law for one in shifts}
+    with paper():
+        figure, grid = new_figure(TEXT_WIDTH, 3.6)
+        axes = grid[0, 0]
+        lows, highs, ends = [], [], []
+        for arm in arms:
+            law = comparison.law_of(arm, baseline)
+            if arm == baseline and len(shift_laws) == 1:  # the arrows end on this curve
+                (law,) = shift_laws
+            low, high, last = _curve_with_points(axes, comparison, arm, law, looks[arm])
+            lows.append(low)
+            highs.append(high)
+            ends.append((*last, arm, looks[arm][0]))
+        sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arm in arms]))
+        if table.reference_error is not None and table.reference_error < 1.6 * max(highs):
+            axes.axhline(table.reference_error, color="#999999", linewidth=0.9, linestyle=(0, (1, 2)))
+            axes.annotate(
+                "base model",
+                (sizes.min(), table.reference_error),
+                xytext=(2, 3),
+                fontsize=8,
+                textcoords="offset points",
+                color="#777777",
+            )
+            highs.append(table.reference_error)
+        log_size_axis(axes, sizes, _size_name(table.x_name))
+        log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), f"test {table.y_name}")
+        axes.set_xlim(sizes.min() / 1.12, sizes.max() * 1.12)
+        _draw_shifts(axes, comparison, [one for one in shifts if one.arm in arms], looks)
+        worth = {one.arm: multiplier_text(one) for one in shifts}
+        end_labels(
+            axes,
+            [(x, y, f"{arm}\n{worth[arm]}" if arm in worth else arm, colour) for x, y, arm, colour in ends],
+            least_gap=0.105,
+        )
+    return figure
+
+
+def _main(arms: Sequence[str], baseline: str) -> list[str]:
+    main = [arm for arm in MAIN_ARMS if arm in arms]
+    return main if baseline in main else [baseline, *[arm for arm in arms if arm != baseline]]
+
+
+def _size_name(x_name: str) -> str:
+    names = {
+        "n_problems": "number of synthetic problems (n_problems)",
+        "total_seconds": "training seconds, all stages",
+        "total_flops": "floating-point operations, all stages",
+        "total_n_trained_tokens": "trained tokens, all stages",
+        "total_n_updates": "updates, all stages",
+        "total_n_sampled_tokens": "generated tokens, all stages",
+        "n_params": "parameters",
+    }
+    return names.get(x_name, x_name)
+
+
+def _curve_with_points(
+    axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool]
+) -> tuple[float, float, tuple[float, float]]:
+    """Draw one arm; return its least and largest drawn error and where its label goes."""
+    colour, marker, is_control = arm_look
+    table, ln_n, errors = comparison.draws.table, comparison.ln_n(arm), comparison.arm_errors(arm)
+    limits = np.array([interval(column[1:], comparison.level) for column in errors.T])
+    runs = table.runs[(table.runs["arm"] == arm) & (table.runs["x"] > 0)]
+    fill = "white" if is_control else colour
+    axes.plot(
+        runs["x"],
+        runs["error"],
+        linestyle="none",
+        marker=".",
+        markersize=2.6,
+        color=colour,
+        alpha=0.45,
+        zorder=2,
+    )
+    axes.errorbar(
+        np.exp(ln_n),
+        errors[0],
+        yerr=np.abs(limits.T - errors[0]),
+        fmt=marker,
+        color=colour,
+        markerfacecolor=fill,
+        markeredgewidth=0.9,
+        elinewidth=0.9,
+        capsize=0,
+        zorder=4,
+    )
+    last = (float(np.exp(ln_n[-1])), float(errors[0, -1]))
+    if comparison.n_sizes(arm) >= 3:
+        fitted = comparison.fit(arm, law)
+        at = np.linspace(ln_n[0], ln_n[-1], 80)
+        drawn = fitted.curves.error_at(at)
+        if fitted.status is FitStatus.NOT_FALLING:
+            axes.plot(np.exp(ln_n), errors[0], color=colour, linewidth=0.9, linestyle=(0, (1, 1.2)), zorder=3)
+        else:
+            axes.plot(np.exp(at), drawn[0], color=colour, linestyle="--" if is_control else "-", zorder=3)
+            band = np.array([interval(column[1:], comparison.level) for column in drawn.T])
+            axes.fill_between(np.exp(at), band[:, 0], band[:, 1], color=colour, alpha=0.12, linewidth=0, zorder=1)
+            last = (last[0], float(drawn[0, -1]))
+    return (
+        float(min(limits[:, 0].min(), runs["error"].min())),
+        float(max(limits[:, 1].max(), runs["error"].max())),
+        last,
+    )
+
+
+def _draw_shifts(axes: Axes, comparison: Comparison, shifts: Sequence[Multiplier], looks: dict) -> None:
+    """An arrow a shift, its number beside the arm's name; arrows at one error are set apart by their own width."""
+    used: list[float] = []
+    for m in sorted(shifts, key=lambda one: one.at_error):
+        if m.bound not in ("=", ">=") or not np.isfinite(m.multiplier) or m.multiplier <= 1.02:
+            continue
+        n_1 = m.at_size if m.at_size is not None else _size_of(comparison, m.arm, m)
+        if n_1 is None:
+            continue
+        e = m.at_error
+        while any(abs(np.log(e / other)) < 0.015 for other in used):
+            e *= 1.016
+        used.append(e)
+        axes.annotate(
+            "",
+            xy=(n_1 * m.multiplier, e),
+            xytext=(n_1, e),
+            zorder=5,
+            arrowprops={
+                "arrowstyle": f"{'-|>' if m.bound == '=' else '->'},head_width=0.18,head_length=0.35",
+                "color": looks[m.arm][0],
+                "linewidth": 1.1,
+                "shrinkA": 0,
+                "shrinkB": 0,
+                "linestyle": "-" if m.bound == "=" else (0, (4, 2)),
+            },
+        )
+
+
+def _size_of(comparison: Comparison, arm: str, m: Multiplier) -> float | None:
+    ln_n = comparison.curves(arm, m.law).ln_size_at(np.array([m.at_error]))[0, 0]
+    return float(np.exp(ln_n)) if np.isfinite(ln_n) else None
+
+
+def controls_against_n_problems(comparison: Comparison, baseline: str) -> Figure | None:
+    """Every arm at every size, the controls beside the arms they test (no counterpart in the paper)."""
+    table = comparison.draws.table
+    looks = look(table.arms)
+    pairs = [
+        (["SFT", "SFT, more updates", "RFT", "RFT without verifier"], "imitation"),
+        (["DPO", "random-step DPO", "chosen steps only", "per-step DPO"], "preference pairs"),
+        ([arm for arm in in_order(table.arms) if arm.startswith("RFT, ")], "what RFT is trained on"),
+    ]
+    panels = [([arm for arm in arms if arm in table.arms], title) for arms, title in pairs]
+    panels = [panel for panel in panels if panel[0]]
+    if not any(looks[arm][2] for arms, _ in panels for arm in arms):
+        return None
+    with paper():
+        n_rows = (len(panels) + 1) // 2
+        figure, grid = new_figure(TEXT_WIDTH, 3.1 * n_rows, n_rows, min(len(panels), 2), sharey=True)
+        every = grid.ravel()
+        for empty in every[len(panels) :]:
+            empty.set_visible(False)
+        lows, highs, ends = [], [], []
+        sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arms, _ in panels for arm in arms]))
+        for axes, (arms, title) in zip(every, panels, strict=False):
+            places = []
+            for arm in arms:
+                law = comparison.law_of(arm, baseline)
+                low, high, last = _curve_with_points(axes, comparison, arm, law, looks[arm])
+                lows.append(low)
+                highs.append(high)
+                places.append((*last, arm.removeprefix("RFT, "), looks[arm][0]))
+            ends.append(places)
+            log_size_axis(axes, sizes, "n_problems" if table.x_name == "n_problems" else _size_name(table.x_name), 4)
+            axes.set_xlim(sizes.min() / 1.15, sizes.max() * 1.15)
+            axes.set_title(title, loc="left", color="#444444")
+        for axes, places in zip(every, ends, strict=False):
+            log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), "")
+            end_labels(axes, places, least_gap=0.06)
+        for axes in grid[:, 0]:
+            axes.set_ylabel(f"test {table.y_name}")
+    return figure
+
+
+def multiplier_at_each_size(comparison: Comparison, baseline: str, arms: Sequence[str]) -> Figure:
+    """The multiplier at the arm's own sizes, bounds with open arrows (Figs. 2 and 5 as numbers)."""
+    looks = look(comparison.draws.table.arms)
+    with paper():
+        figure, grid = new_figure(TEXT_WIDTH, 2.9)
+        axes = grid[0, 0]
+        values = [1.0]
+        for k, arm in enumerate(arms):
+            colour, marker, is_control = looks[arm]
+            axes.plot(
+                [],
+                [],
+                linestyle="none",
+                marker=marker,
+                color=colour,
+                label=arm,
+                markerfacecolor="white" if is_control else colour,
+            )
+            offset = 1.0 + 0.035 * (k - (len(arms) - 1) / 2)
+            for m in comparison.at_sizes(arm, baseline):
+                if m.bound == "?" or not np.isfinite(m.multiplier) or m.multiplier <= 0:
+                    continue
+                x, values = m.at_size * offset, [*values, m.multiplier]
+                _reading(axes, x, m, colour, marker, is_control)
+        axes.axhline(1.0, color="#444444", linewidth=0.8)
+        axes.set_yscale("log", base=2)
+        axes.set_ylim(min(values) / 2, max(values) * 2)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+        sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arm in arms]))
+        log_size_axis(axes, sizes, f"the arm's {comparison.draws.table.x_name}")
+        axes.set_xlim(sizes.min() / 1.2, sizes.max() * 1.2)
+        axes.set_ylabel(f"worth in {baseline} data")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(arms), handletextpad=0.2, columnspacing=1.4)
+    return figure
+
+
+def _reading(axes: Axes, x: float, m: Multiplier, colour: str, marker: str, is_control: bool) -> None:
+    """One multiplier: a point with its interval, or an arrow from the bound into the open side."""
+    if m.bound == "=":
+        low, high = max(m.ci_low, m.multiplier / 64), min(m.ci_high, m.multiplier * 64)
+        axes.plot([x, x], [low, high], color=colour, linewidth=0.9)
+        axes.plot(x, m.multiplier, marker=marker, color=colour, markerfacecolor="white" if is_control else colour)
+        return
+    side = 1.55 if m.bound == ">=" else 1 / 1.55
+    axes.annotate(
+        "",
+        xy=(x, m.multiplier * side),
+        xytext=(x, m.multiplier),
+        arrowprops={
+            "arrowstyle": "->,head_width=0.15,head_length=0.25",
+            "color": colour,
+            "linewidth": 0.9,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        },
+    )
+    axes.plot(x, m.multiplier, marker="_", color=colour, markersize=7)

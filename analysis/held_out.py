@@ -1,0 +1,214 @@
+"""Held-out error of each law: fit the smaller sizes, predict the larger ones (rolling origin).
+
+Errors are in units of the cell's own standard error, and as root mean squared log error (RMSLE). All laws are scored
+on the same predictions. The choice follows the one-standard-error rule towards the law with fewer parameters; with
+6 sizes or fewer no choice is offered, since two or three predictions an arm decide nothing.
+
+A mean z^2 of 1 is not what to expect: even the true law is fitted to few noisy sizes before it predicts. What to expect
+is found by drawing tables from the law itself (its curve through all sizes, and the noise of the bootstrap, so that
+what arms, sizes and seeds share stays shared) and holding out of each what was held out of the real one. The law is
+refuted where hardly any of these tables is predicted as badly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.laws.fit import fit_curves
+from analysis.laws.forms import FORMS, form
+from analysis.noise.draws import Draws
+from analysis.worth.comparison import Comparison
+
+LAWS = ("power", "log_linear", "power_floor", "saturating")
+FEW_SIZES = 6
+N_TABLES = 400  # drawn from each law
+REFUTED = 0.01  # share of them below which a law's held-out error is beyond the noise
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One prediction: the law fitted to the arm's first `n_fitted` sizes, read `distance` in ln n beyond them."""
+
+    arm: str
+    law: str
+    n_fitted: int
+    size: float
+    distance: float
+    predicted: float
+    observed: float
+    z: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """A law over all its predictions.
+
+    Args:
+        mean_square_z: mean of z^2; 1 is what a true law would have if its own fit cost nothing.
+        se: standard error of that mean over predictions.
+        expected: median of that mean over tables drawn from the law itself.
+        p_value: share of those tables, and of the real one with them, of at least this mean.
+        rmsle: root mean square of ln predicted - ln observed.
+    """
+
+    law: str
+    n_params: int
+    n_predictions: int
+    mean_square_z: float
+    se: float
+    expected: float
+    p_value: float
+    rmsle: float
+
+    @property
+    def is_refuted(self) -> bool:
+        return self.p_value < REFUTED
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Scores from the best down, the law of the one-SE rule, and whether there was enough to choose by."""
+
+    scores: tuple[Score, ...]
+    predictions: tuple[HeldOut, ...]
+    chosen: str | None
+    is_choice_feasible: bool
+    says: str
+
+
+def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[str] = ()) -> Validation:
+    """Rolling-origin scores of the laws that every arm with a curve can carry.
+
+    Args:
+        laws: which; all that one arm can carry where None.
+        of: the arms whose sizes are held out; all where empty.
+
+    Raises:
+        ValueError: no arm has 4 sizes, so nothing can be held out; a law is unknown, or shared between arms.
+    """
+    table = drawn.table
+    shared = [law for law in laws or LAWS if form(law).is_shared]
+    if shared:
+        raise ValueError(f"law {shared[0]} is shared between arms; sizes are held out of one arm: {', '.join(LAWS)}")
+    asked = of or table.arms
+    arms = [arm for arm in asked if len(table.cells_of(arm)) >= 4]
+    if not arms:
+        found = ", ".join(f"{arm} {len(table.cells_of(arm))}" for arm in asked)
+        raise ValueError(
+            f"{table.path}: holding a size out needs an arm with 4 sizes or more, found {found}; run more sizes"
+        )
+    most = max(len(table.cells_of(arm)) for arm in arms)
+    usable = [law for law in laws or LAWS if FORMS[law].n_params + 2 <= most]
+    if table.reference_error is None:
+        usable = [law for law in usable if law != "saturating"]
+    first = min(max(FORMS[law].n_params for law in usable) + 1, most - 1)
+    predictions: list[HeldOut] = []
+    scores = []
+    for law in usable:
+        mine = [one for arm in arms for one in _predictions(drawn, arm, law, first)]
+        squares = [np.square(_held_out_z(drawn, arm, law, first, _tables(drawn, arm, law))) for arm in arms]
+        predictions += mine
+        scores.append(_score(law, mine, np.concatenate(squares, axis=1).mean(axis=1)))
+    scores.sort(key=lambda score: score.mean_square_z)
+    feasible = most > FEW_SIZES
+    best = scores[0]
+    chosen = min(
+        (score for score in scores if score.mean_square_z <= best.mean_square_z + best.se),
+        key=lambda score: (score.n_params, score.mean_square_z),
+    )
+    says = (
+        f"{chosen.law}: the smallest law within one standard error of the best ({best.law})"
+        if feasible
+        else f"{most} sizes are too few to choose a law by; laws are fixed beforehand and shown side by side"
+    )
+    refuted = [score.law for score in scores if score.is_refuted]
+    if refuted:
+        says += f"; beyond the noise (p < {REFUTED:g}): {', '.join(refuted)}"
+    return Validation(tuple(scores), tuple(predictions), chosen.law if feasible else None, feasible, says)
+
+
+def _origins(drawn: Draws, arm: str, first: int) -> Iterator[tuple[int, int]]:
+    """(sizes fitted, place of the size predicted) of every prediction."""
+    n_sizes = len(drawn.table.cells_of(arm))
+    return ((n_fitted, k) for n_fitted in range(first, n_sizes) for k in range(n_fitted, n_sizes))
+
+
+def _held_out_z(drawn: Draws, arm: str, law: str, first: int, errors: np.ndarray) -> np.ndarray:
+    """(n_tables, n_predictions) predicted less held-out error in standard errors, for (n_tables, n_sizes) errors."""
+    cells = drawn.table.cells_of(arm)
+    ln_n, w, se = _ln_n(drawn, arm), drawn.weights[cells], np.sqrt(drawn.variance[cells])
+    out = []
+    for n in range(first, len(cells)):
+        curve = fit_curves(law, ln_n[:n], errors[:, :n], w[:n], ceiling=drawn.table.reference_error, n_grid=200)
+        out.append((curve.error_at(ln_n[n:]) - errors[:, n:]) / se[n:])
+    return np.concatenate(out, axis=1) if out else np.empty((len(errors), 0))
+
+
+def _tables(drawn: Draws, arm: str, law: str) -> np.ndarray:
+    """(N_TABLES, n_sizes) errors of the arm if its curve under the law were the truth."""
+    cells = drawn.table.cells_of(arm)
+    y, ln_n = drawn.observed[cells], _ln_n(drawn, arm)
+    curve = fit_curves(law, ln_n, y[None], drawn.weights[cells], ceiling=drawn.table.reference_error, n_grid=200)
+    return np.maximum(curve.error_at(ln_n) + drawn.errors[:N_TABLES, cells] - y, 1e-9)
+
+
+def _ln_n(drawn: Draws, arm: str) -> np.ndarray:
+    return np.log(drawn.table.cells["x"].to_numpy(float)[drawn.table.cells_of(arm)])
+
+
+def _predictions(drawn: Draws, arm: str, law: str, first: int) -> list[HeldOut]:
+    cells, ln_n = drawn.table.cells_of(arm), _ln_n(drawn, arm)
+    y, se = drawn.observed[cells], np.sqrt(drawn.variance[cells])
+    z = _held_out_z(drawn, arm, law, first, y[None])[0]
+    return [
+        HeldOut(
+            arm,
+            law,
+            n_fitted,
+            size=float(np.exp(ln_n[k])),
+            distance=float(ln_n[k] - ln_n[n_fitted - 1]),
+            predicted=float(y[k] + one * se[k]),
+            observed=float(y[k]),
+            z=float(one),
+        )
+        for (n_fitted, k), one in zip(_origins(drawn, arm, first), z, strict=True)
+    ]
+
+
+def _score(law: str, mine: Sequence[HeldOut], drawn_means: np.ndarray) -> Score:
+    """The law's score on its predictions, against the mean z^2 (n_tables,) of tables drawn from the law."""
+    squares = np.array([one.z**2 for one in mine])
+    logs = np.array([np.log(max(one.predicted, 1e-12)) - np.log(max(one.observed, 1e-12)) for one in mine])
+    se = float(squares.std(ddof=1) / np.sqrt(len(squares))) if len(squares) > 1 else float("inf")
+    mean = float(squares.mean())
+    return Score(
+        law,
+        FORMS[law].n_params,
+        len(mine),
+        mean,
+        se,
+        expected=float(np.median(drawn_means)),
+        p_value=float((1 + np.sum(drawn_means >= mean)) / (1 + len(drawn_means))),
+        rmsle=float(np.sqrt(np.square(logs).mean())),
+    )
+
+
+def rmsle_at(validation: Validation, law: str, distance: float) -> float | None:
+    """RMSLE of the law's predictions at a distance of at least `distance` in ln n; None beyond all of them."""
+    logs = [
+        np.log(max(one.predicted, 1e-12) / max(one.observed, 1e-12))
+        for one in validation.predictions
+        if one.law == law and one.distance >= distance - 1e-9
+    ]
+    return float(np.sqrt(np.mean(np.square(logs)))) if logs else None
+
+
+def held_out(comparison: Comparison, laws: Sequence[str] | None = None) -> Validation | None:
+    """The validation of a comparison's table, None where no size can be held out."""
+    table = comparison.draws.table
+    if max(len(table.cells_of(arm)) for arm in table.arms) < 4:
+        return None
+    return validate(comparison.draws, laws)

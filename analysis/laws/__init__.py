@@ -1,0 +1,1 @@
+"""Laws of error against dataset size, and how they are fitted."""

@@ -1,0 +1,251 @@
+"""The two-variable law: loss = E + A / N^a + B / D^b, N parameters and D tokens.
+
+N and D are divided by their geometric means, so that the two reducible terms are losses at a reference point. For
+given exponents the rest is linear and non-negative (variable projection over a grid); the best starts are finished
+by least squares to tight tolerances. `huber` is the published objective: Huber on ln predicted - ln observed with
+delta 1e-3; `least_squares` works on the loss itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import least_squares
+
+from analysis.laws.fit import FitStatus, interval
+from analysis.notes import Note, note
+
+Objective = Literal["huber", "least_squares"]
+_EXPONENTS = np.geomspace(0.02, 2.5, 36)
+N_POLISHED = 12
+MAX_DRAWS = 200  # each is a refit of five parameters
+
+
+@dataclass(frozen=True)
+class ChinchillaFit:
+    """The law's parameters and what the optimiser can vouch for.
+
+    Args:
+        params: floor E, a, b, and the reducible losses of N and D at (n_params_ref, n_tokens_ref); A and B are
+            given without an error, since their distribution is log-normal-like.
+        intervals: name -> (low, high); empty without draws.
+        objective: mean loss of the objective, in units in which a residual at delta (huber) counts one half.
+        frac_at_best: share of the polished starts that ended within 1e-6 of the best objective.
+        rivals: objectives of other optima within 5 % of the best.
+    """
+
+    params: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    level: float
+    status: FitStatus
+    objective_name: str
+    objective: float
+    n_starts: int
+    frac_at_best: float
+    gradient_norm: float
+    bounds_hit: tuple[str, ...]
+    rivals: tuple[float, ...]
+    n_points: int
+    n_draws: int
+    notes: tuple[Note, ...]
+
+
+def read_losses(path: str | Path, n_params: str, n_tokens: str, loss: str) -> np.ndarray:
+    """(n_points, 3) parameters, tokens, loss, all positive.
+
+    Raises:
+        ValueError: a column is missing or holds a value that is not positive.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; give a .csv or .parquet with {n_params}, {n_tokens} and {loss}")
+    frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    for name in (n_params, n_tokens, loss):
+        if name not in frame:
+            raise ValueError(
+                f"{path}: no column {name!r}; the columns are {', '.join(frame.columns)}; name yours "
+                "with --n-params, --n-tokens and --y"
+            )
+        values = pd.to_numeric(frame[name], errors="coerce")
+        if not (values > 0).all():
+            raise ValueError(
+                f"{path}: {name} must be positive in every row, row {int(np.argmin(values > 0))} is "
+                f"{frame[name].iloc[int(np.argmin(values > 0))]}; fill or drop these rows"
+            )
+    return frame[[n_params, n_tokens, loss]].to_numpy(float)
+
+
+def fit_chinchilla(
+    points: np.ndarray,
+    *,
+    objective: Objective = "huber",
+    delta: float = 1e-3,
+    n_draws: int = 0,
+    seed: int = 0,
+    level: float = 0.95,
+) -> ChinchillaFit:
+    """Fit the law to (n_points, 3) of N, D, loss; with n_draws, intervals by resampling the points.
+
+    Raises:
+        ValueError: fewer than 7 points, or an axis without 3 distinct values.
+    """
+    for name, column in (("n_params", points[:, 0]), ("n_tokens", points[:, 1])):
+        if len(np.unique(column)) < 3:
+            raise ValueError(f"{name} has {len(np.unique(column))} distinct values, its exponent needs 3 or more")
+    if len(points) < 7:
+        raise ValueError(f"{len(points)} points for 5 parameters; 7 or more are needed")
+    u, v = np.log(points[:, 0]), np.log(points[:, 1])
+    u_ref, v_ref = u.mean(), v.mean()
+    problem = _Problem(u - u_ref, v - v_ref, points[:, 2], objective, delta)
+    starts = problem.starts()
+    ends = [problem.polish(start) for start in starts]
+    values = np.array([problem.value(end) for end in ends])
+    best = ends[int(values.argmin())]
+    intervals: dict[str, tuple[float, float]] = {}
+    if n_draws:
+        rng = np.random.default_rng(seed)
+        drawn = []
+        for _ in range(n_draws):
+            rows = rng.integers(0, len(points), len(points))
+            again = _Problem(problem.u[rows], problem.v[rows], problem.loss[rows], objective, delta)
+            drawn.append(_params(again.polish(best), u_ref, v_ref))
+        intervals = {
+            name: interval(np.array([one[name] for one in drawn]), level)
+            for name in ("floor", "a", "b", "reducible_n_at_ref", "reducible_d_at_ref")
+        }
+    tolerance = 1e-6 * values.min() + 1e-13
+    distinct = values[values > values.min() + 10 * tolerance]
+    rivals = tuple(sorted({round(float(x), 12) for x in distinct if x < 1.05 * values.min()}))
+    bounds = tuple(name for name, value in zip(("E=0", "A=0", "B=0"), np.exp(best[:3]), strict=True) if value < 1e-8)
+    status = FitStatus.MULTIMODAL if rivals else FitStatus.AT_BOUND if bounds else FitStatus.CONVERGED
+    notes = (note("multimodal", f"{len(rivals)} other optima within 5 % of the best objective"),) if rivals else ()
+    return ChinchillaFit(
+        params=_params(best, u_ref, v_ref),
+        intervals=intervals,
+        level=level,
+        status=status,
+        objective_name=f"Huber on ln loss, delta {delta:g}" if objective == "huber" else "least squares on the loss",
+        objective=float(values.min()),
+        n_starts=len(starts),
+        frac_at_best=float(np.mean(values <= values.min() + tolerance)),
+        gradient_norm=float(np.linalg.norm(problem.gradient(best))),
+        bounds_hit=bounds,
+        rivals=rivals,
+        n_points=len(points),
+        n_draws=n_draws,
+        notes=notes,
+    )
+
+
+def _params(theta: np.ndarray, u_ref: float, v_ref: float) -> dict[str, float]:
+    floor, part_n, part_d = np.exp(theta[:3])
+    a, b = theta[3:]
+    return {
+        "floor": float(floor),
+        "a": float(a),
+        "b": float(b),
+        "reducible_n_at_ref": float(part_n),
+        "reducible_d_at_ref": float(part_d),
+        "n_params_ref": float(np.exp(u_ref)),
+        "n_tokens_ref": float(np.exp(v_ref)),
+        "ln_a": float(theta[1] + a * u_ref),
+        "ln_b": float(theta[2] + b * v_ref),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """The objective in theta = (ln E, ln A', ln B', a, b), u and v centred logs of N and D."""
+
+    u: np.ndarray
+    v: np.ndarray
+    loss: np.ndarray
+    objective: Objective
+    delta: float
+
+    def starts(self) -> list[np.ndarray]:
+        """The best grid points of the projected least-squares objective, apart from each other."""
+        found = []
+        for a, b in itertools.product(_EXPONENTS, _EXPONENTS):
+            basis = np.stack([np.ones_like(self.u), np.exp(-a * self.u), np.exp(-b * self.v)], axis=1)
+            linear, value = _non_negative(basis, self.loss)
+            found.append((value, np.array([*np.log(np.maximum(linear, 1e-6)), a, b])))
+        found.sort(key=lambda one: one[0])
+        spaced = found[: N_POLISHED // 2] + found[N_POLISHED // 2 :: max(1, len(found) // (N_POLISHED // 2))]
+        return [theta for _, theta in spaced[:N_POLISHED]]
+
+    def residual(self, theta: np.ndarray) -> np.ndarray:
+        """(n_points,) residuals, scaled so that the objective is O(1)."""
+        predicted = self._parts(theta).sum(axis=0)
+        if self.objective == "huber":
+            return (np.log(predicted) - np.log(self.loss)) / self.delta
+        return (predicted - self.loss) / np.std(self.loss)
+
+    def _parts(self, theta: np.ndarray) -> np.ndarray:
+        """(3, n_points) E, A'/N'^a, B'/D'^b."""
+        return np.exp(np.stack([theta[0] + 0 * self.u, theta[1] - theta[3] * self.u, theta[2] - theta[4] * self.v]))
+
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        """(n_points, 5) of `residual`."""
+        floor, part_n, part_d = self._parts(theta)
+        columns = np.stack([floor, part_n, part_d, -self.u * part_n, -self.v * part_d], axis=1)
+        if self.objective == "huber":
+            return columns / (floor + part_n + part_d)[:, None] / self.delta
+        return columns / np.std(self.loss)
+
+    def value(self, theta: np.ndarray) -> float:
+        """Mean loss: half squares, and |r| - 1/2 beyond 1 for Huber."""
+        r = np.abs(self.residual(theta))
+        if self.objective == "huber":
+            return float(np.where(r <= 1, 0.5 * r * r, r - 0.5).mean())
+        return float(0.5 * np.square(r).mean())
+
+    def gradient(self, theta: np.ndarray) -> np.ndarray:
+        """(5,) of `value`."""
+        r = self.residual(theta)
+        score = np.clip(r, -1, 1) if self.objective == "huber" else r
+        return self.jacobian(theta).T @ score / len(r)
+
+    def polish(self, start: np.ndarray) -> np.ndarray:
+        """Local optimum from a start: least squares first where Huber's flat sides would stall, tight tolerances."""
+        limits = (np.array([-30.0, -30, -30, 1e-4, 1e-4]), np.array([10.0, 10, 10, 5, 5]))
+        theta = np.clip(start, limits[0] + 1e-9, limits[1] - 1e-9)
+        stages = (30.0, 5.0, 1.0) if self.objective == "huber" else (1.0,)
+        for scale in stages:
+            theta = least_squares(
+                self.residual,
+                theta,
+                jac=self.jacobian,
+                bounds=limits,
+                loss="huber" if self.objective == "huber" else "linear",
+                f_scale=scale,
+                x_scale="jac",
+                ftol=1e-15,
+                xtol=1e-15,
+                gtol=1e-15,
+                max_nfev=2000 if scale == stages[-1] else 200,
+            ).x
+        return theta
+
+
+def _non_negative(basis: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
+    """Best non-negative linear coefficients (3,) and their squared error, over the active sets."""
+    gram, right = basis.T @ basis, basis.T @ y
+    best, best_value = np.zeros(3), float(y @ y)
+    for active in ((0, 1, 2), (0, 1), (0, 2), (1, 2), (0,), (1,), (2,)):
+        part = list(active)
+        try:
+            values = np.linalg.solve(gram[np.ix_(part, part)], right[part])
+        except np.linalg.LinAlgError:
+            continue
+        value = float(y @ y - values @ right[part])
+        if np.all(values >= 0) and value < best_value:
+            best, best_value = np.zeros(3), value
+            best[part] = values
+    return best, best_value

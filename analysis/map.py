@@ -1,0 +1,276 @@
+"""The map: one study with one ingredient changed at a time, and where its multipliers are 1, 2, 8.
+
+    python -m analysis map STUDY VARIANT...     a table folder each; the first is what the others are variants of
+
+A variant is named by its folder and described by the settings in which its runs differ from the study's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.commands import Options, comparison_of
+from analysis.figures import style
+from analysis.figures.map import map_figure, worth_by_share
+from analysis.report import page
+from analysis.sheet import Sheet
+from analysis.worth.comparison import Comparison
+from analysis.worth.readings import Multiplier
+from analysis.worth.words import count, error_text, multiplier_text
+
+POINTS = ("n_problems", "seed", "method.name", "source.name")  # where in the grid a run stands, not what it is made of
+WORLD = ("dataset", "model", "teacher")  # groups of settings that decide what there is to learn, not how it is trained
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One arm at one size in one variant.
+
+    Args:
+        variant: name of the variant's folder; changed: its settings that the study does not share, as `dial=value`.
+        error, baseline_error: mean over seeds at that size, the baseline's nan where it was not run there.
+        n_seeds: of the arm's runs at that size.
+        is_training: whether the variant leaves dataset, model and teacher as they are.
+        share: of the flaws that the domain found in the baseline's greedy solutions at that size, those of the kinds
+            `share_of`; nan where no kind was asked for or the baseline was not run there.
+    """
+
+    variant: str
+    changed: str
+    is_training: bool
+    share: float
+    share_of: str
+    error: float
+    baseline_error: float
+    n_seeds: int
+    multiplier: Multiplier
+
+
+def survey(
+    paths: Sequence[str | Path], options: Options, *, sizes: Sequence[float] = (), share_of: Sequence[str] = ()
+) -> tuple[Reading, ...]:
+    """Every arm's multiplier at its own sizes in the study and in each of its variants.
+
+    Args:
+        paths: table folders as `python -m sweep collect` writes them, the study's first; one given twice is read once.
+        sizes: the arms' sizes to read at; all where empty.
+        share_of: kinds of flaw (of the runs' diagnosis) whose share of the baseline's is told beside each reading.
+    Raises:
+        ValueError: two folders have the same name, no arm is at a size asked for, a table cannot be read, or no
+            solution has a flaw of these kinds.
+    """
+    paths = list(dict.fromkeys(Path(path).resolve() for path in paths))
+    names = [path.name for path in paths]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)}: variants are named by their folders, and two folders have one name")
+    runs = [_runs(path) for path in paths]
+    settings = [_settings(one) for one in runs]
+    _refuse_unknown(share_of, runs)
+    out: list[Reading] = []
+    for path, name, mine, made in zip(paths, names, settings, runs, strict=True):
+        comparison = comparison_of(path, options)
+        arms = options.of or style.in_order(arm for arm in comparison.draws.table.arms if arm != options.baseline)
+        changed = {} if mine is settings[0] else _changed(settings[0], mine)
+        shares = _shares(made, options.baseline, share_of)
+        for arm in arms:
+            for size in comparison.sizes(arm):
+                if not sizes or size in sizes:
+                    share = shares.get(size, float("nan"))
+                    out.append(_reading(comparison, name, changed, arm, options.baseline, size, share, share_of))
+    if not out:
+        raise ValueError(f"no arm has runs at {', '.join(map(count, sizes))}; name sizes that were run")
+    return tuple(out)
+
+
+def _reading(
+    comparison: Comparison,
+    name: str,
+    changed: Mapping[str, object],
+    arm: str,
+    baseline: str,
+    size: float,
+    share: float,
+    share_of: Sequence[str],
+) -> Reading:
+    errors = {
+        one: comparison.draws.observed[cell]
+        for one in (arm, baseline)
+        for cell, at in zip(comparison.draws.table.cells_of(one), comparison.sizes(one), strict=True)
+        if at == size
+    }
+    runs = comparison.draws.table.runs
+    return Reading(
+        variant=name,
+        changed=", ".join(_setting(dial.rsplit(".", 1)[-1], value) for dial, value in sorted(changed.items())),
+        is_training=bool(changed) and not any(dial.split(".", 1)[0] in WORLD for dial in changed),
+        share=share,
+        share_of=", ".join(share_of),
+        error=float(errors[arm]),
+        baseline_error=float(errors.get(baseline, np.nan)),
+        n_seeds=int(((runs["arm"] == arm) & (runs["x"] == size)).sum()),
+        multiplier=comparison.at_size(arm, baseline, size),
+    )
+
+
+def _runs(path: str | Path) -> pd.DataFrame:
+    from sweep.results import read_table
+
+    runs = read_table(path).runs
+    return runs[runs["n_problems"] > 0]
+
+
+def _settings(runs: pd.DataFrame) -> Mapping[str, Mapping[str, object]]:
+    """Arm to its settings as dotted names, those of the grid left out."""
+    from sweep.results import flat
+
+    return {
+        arm: {name: value for name, value in flat(json.loads(text)).items() if name not in POINTS}
+        for arm, text in runs.groupby("arm").config.first().items()
+    }
+
+
+def _shares(runs: pd.DataFrame, baseline: str, kinds: Sequence[str]) -> Mapping[float, float]:
+    """Size to the share of these kinds among the flaws of the baseline's solutions, all seeds together; a solution
+    with two kinds of flaw counts in both."""
+    out = {}
+    for size, group in runs[runs["arm"] == baseline].groupby("n_problems") if kinds else ():
+        found: Counter[str] = Counter()
+        for text in group["diagnosis"]:
+            found.update(json.loads(text))
+        if found.total():
+            out[float(size)] = sum(found[kind] for kind in kinds) / found.total()
+    return out
+
+
+def _refuse_unknown(kinds: Sequence[str], runs: Sequence[pd.DataFrame]) -> None:
+    known = {kind for one in runs for text in one["diagnosis"] for kind in json.loads(text)} if kinds else set()
+    if unknown := [kind for kind in kinds if kind not in known]:
+        raise ValueError(
+            f"share of {', '.join(unknown)}: no solution of these tables has that flaw; "
+            f"known: {', '.join(sorted(known)) or 'none, for this dataset cannot say what is wrong with a step'}"
+        )
+
+
+def _changed(study: Mapping[str, Mapping], variant: Mapping[str, Mapping]) -> dict[str, object]:
+    """Settings of an arm of both in which they differ, by dotted name."""
+    missing = object()
+    return {
+        name: value
+        for arm in sorted({*study} & {*variant})
+        for name, value in variant[arm].items()
+        if study[arm].get(name, missing) != value
+    }
+
+
+def _setting(dial: str, value: object) -> str:
+    """`dial=value`; a list is told by its name alone."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f"another {dial}"
+    return f"{dial}={'none' if value is None else f'{value:g}' if isinstance(value, float) else value}"
+
+
+def map_sheet(readings: Sequence[Reading], name: str = "map") -> Sheet:
+    """A row a reading; the CSV carries the numbers, `read_map` reads it back."""
+    level = readings[0].multiplier.level
+    kinds = readings[0].share_of
+    columns = ("variant", "changed", "arm", "n_problems", "error", "baseline's error", "worth", "seeds")
+    columns += (f"share of {kinds}",) if kinds else ()
+    rows = tuple(
+        (
+            one.variant.replace("_", " "),
+            one.changed,
+            one.multiplier.arm,
+            count(one.multiplier.at_size),
+            error_text(one.error),
+            "" if np.isnan(one.baseline_error) else error_text(one.baseline_error),
+            multiplier_text(one.multiplier),
+            str(one.n_seeds),
+            *([] if not kinds else ["" if np.isnan(one.share) else f"{one.share:.2f}"]),
+        )
+        for one in readings
+    )
+    caption = (
+        f"What one problem of an arm is worth in {readings[0].multiplier.baseline} problems, one ingredient changed at "
+        f"a time; {level:.0%} intervals, with one seed conditional on that training run."
+    )
+    raw = tuple(
+        (
+            one.variant, one.changed, m.arm, m.baseline, m.at_size, one.error, one.baseline_error, m.multiplier,
+            m.bound, m.ci_low, m.ci_high, m.level, m.kind, one.n_seeds, one.is_training, one.share, one.share_of,
+        )
+        for one in readings
+        for m in [one.multiplier]
+    )  # fmt: skip
+    return Sheet(name, caption, columns, rows, RAW, raw)
+
+
+RAW = (
+    "variant", "changed", "arm", "baseline", "n_problems", "error", "baseline_error", "multiplier", "bound", "ci_low",
+    "ci_high", "level", "kind", "n_seeds", "is_training", "share", "share_of",
+)  # fmt: skip
+
+
+def read_map(path: str | Path) -> pd.DataFrame:
+    """The CSV of `map_sheet`.
+
+    Raises:
+        ValueError: not such a file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; `python -m analysis map STUDY VARIANT... --out DIR` writes a map.csv")
+    empty = {name: [""] for name in ("baseline_error", "multiplier", "share")}
+    found = pd.read_csv(path, keep_default_na=False, na_values=empty)
+    if absent := [name for name in RAW if name not in found.columns]:
+        raise ValueError(f"{path}: a map.csv of `python -m analysis map` was expected; it has no {', '.join(absent)}")
+    return found
+
+
+def section(path: str | Path, save: Callable[[Figure, str, str], str]) -> page.Section:
+    """The report's: the figures of a map.csv, given the function that keeps a figure and returns its HTML."""
+    points = read_map(path)
+    study, baseline = points["variant"].iloc[0].replace("_", " "), points["baseline"].iloc[0]
+    seeds = " or ".join(map(str, sorted(points["n_seeds"].unique())))
+    caption = (
+        f"What one problem of an arm is worth in {baseline} problems, one ingredient of {study} (shaded) changed at a "
+        f"time; rows by the last arm's worth at the largest size. Bars are {points['level'].iloc[0]:.0%} intervals "
+        f"({seeds} seeds a cell; with one, conditional on that training run), arrows bounds, dotted down "
+        "to the limit of their interval; lines at 1, 2 and 8."
+    )
+    figures = [save(map_figure(points), "map", caption)]
+    if points["share"].notna().any():
+        caption = (
+            f"The same multipliers against what {baseline} gets wrong at that size: the share of "
+            f"{points['share_of'].iloc[0]} among the flaws of its greedy test solutions. Open points change how the "
+            "arms are trained, filled ones the domain, the teacher or the base."
+        )
+        figures.append(save(worth_by_share(points), "worth_by_share", caption))
+    return page.Section("map", "When are negatives worth 8x?", figures)
+
+
+def write_map(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    options: Options,
+    *,
+    sizes: Sequence[float] = (),
+    share_of: Sequence[str] = (),
+) -> list[Path]:
+    """Write map.csv, map.tex and the figures into the folder `out`; the CSV's path first."""
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    sheet = map_sheet(survey(paths, options, sizes=sizes, share_of=share_of))
+    written = sheet.write(folder)
+    points = read_map(folder / "map.csv")
+    written += style.save(map_figure(points), folder / "map")
+    if share_of:
+        written += style.save(worth_by_share(points), folder / "worth_by_share")
+    return written

@@ -1,0 +1,1 @@
+"""What a cell mean owes to chance: test problems, seeds, and what arms share of both."""

@@ -1,0 +1,235 @@
+"""Seed variance: what runs of one cell differ by beyond the noise of their finite test set.
+
+In units of [p (1 - p)]^2, so that one number serves all cells: phi in all, of which phi_shared is common to the runs
+of one seed of one arm over all sizes. Nested data sets (the first 1,000 problems inside the first 2,000) and a shared
+starting point make runs of one seed move together; they are then one cluster, not independent runs. The shared part
+is used only where it is seen, and it only ever widens an interval.
+
+Arms of one seed have more in common than their problems; where enough of them were run with the same sizes and seeds
+their effects are drawn together (pairing.py), and what they share cancels in contrasts.
+
+Counts do not say which problems were missed. Runs that scatter by less than binomial noise show that problems are
+easy or hard for all of them: what is missing is the correlation of two runs' outcomes on one problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis.laws.projection import best_slopes, project
+from analysis.noise.pairing import Pairing, pairings
+from analysis.notes import Note, note
+from analysis.tables.table import Block, Table
+
+Z_SHARED = float(stats.norm.ppf(0.90))
+FEW_CLUSTERS = 4  # degrees of freedom between seeds below which every positive estimate of the shared part counts
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """phi, its shared part, the degrees of freedom behind each (inf: not estimated), and what to say about them.
+
+    pairings: arms that are drawn together, by their own variances; the others are independent, with phi.
+    """
+
+    phi: float
+    phi_shared: float
+    df: float
+    df_shared: float
+    notes: tuple[Note, ...]
+    pairings: tuple[Pairing, ...] = ()
+
+    def draw(self, table: Table, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+        """(n_draws, n_cells) seed noise of the cell means; phi's own uncertainty is a factor a draw."""
+        if self.phi == 0:
+            return np.zeros((n_draws, len(table.cells)))
+        trained = (table.cells["x"] > 0).to_numpy()
+        arms, arm = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)
+        sizes, size = np.unique(table.cells["size"].to_numpy(float), return_inverse=True)
+        own = rng.standard_normal((n_draws, len(sizes), len(arms))) * _scale(self.df, n_draws, rng)
+        common = rng.standard_normal((n_draws, 1, len(arms))) * _scale(self.df_shared, n_draws, rng)
+        effects = np.sqrt(self.phi - self.phi_shared) * own + np.sqrt(self.phi_shared) * common
+        for pairing in self.pairings:
+            effects[:, :, np.searchsorted(arms, pairing.arms)] = pairing.draw(n_draws, len(sizes), rng)
+        drawn = effects[:, size, arm]
+        n_seeds = table.cells["n_seeds"].to_numpy(float)
+        return drawn * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
+
+    def pairing_of(self, arms: Iterable[str]) -> Pairing | None:
+        """The pairing that holds all of these arms."""
+        return next((one for one in self.pairings if set(arms) <= set(one.arms)), None)
+
+    def variance(self, table: Table) -> np.ndarray:
+        """(n_cells,) variance of a cell mean that seeds make beyond the noise of the test set."""
+        phi = np.full(len(table.cells), self.phi)
+        for pairing in self.pairings:
+            for arm, each in zip(pairing.arms, pairing.variances, strict=True):
+                phi[(table.cells["arm"] == arm).to_numpy()] = each
+        return phi * bernoulli_unit(table) ** 2 / table.cells["n_seeds"].to_numpy(float)
+
+
+def _scale(df: float, n_draws: int, rng: np.random.Generator) -> np.ndarray | float:
+    """(n_draws, 1, 1) factor that carries the uncertainty of a variance known on df degrees of freedom."""
+    return np.sqrt(df / rng.chisquare(df, size=(n_draws, 1, 1))) if np.isfinite(df) else 1.0
+
+
+def seed_noise(table: Table) -> SeedNoise:
+    """The components of a table of outcomes or counts."""
+    cells, unit = table.cells, bernoulli_unit(table)
+    n_seeds = cells["n_seeds"].to_numpy()
+    between = table.runs["error"].groupby(table.cell_of_run).var().to_numpy()
+    many = (n_seeds > 1) & (cells["x"].to_numpy() > 0)
+    if not many.any():
+        phi, df = _lack_of_fit(table, unit)
+        text = (
+            "one training run a cell: the interval is conditional on these runs; seed variance is taken from the "
+            f"scatter about the curves (phi {phi:.3g}), a lower bound"
+        )
+        return SeedNoise(phi, 0.0, df, np.inf, (note("one_seed", text),))
+    dof = n_seeds[many] - 1
+    total = between[many] / unit[many] ** 2
+    ratio = total - within_seed_variance(table)[many] / unit[many] ** 2
+    phi, df = max(0.0, float(np.average(ratio, weights=dof))), float(dof.sum())
+    shared, df_shared, notes = _shared(table, unit, float(np.average(total, weights=dof)), phi)
+    alone = sorted(set(cells.loc[(n_seeds == 1) & (cells["x"] > 0), "arm"]))
+    if alone:
+        text = f"one training run a cell in {', '.join(alone)}: seed variance is borrowed from the other arms"
+        notes += (note("one_seed", text),)
+    if df < 12:
+        notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
+    phi = max(phi, shared)
+    paired = pairings(table, unit) if phi > 0 else ()
+    for one in paired:
+        text = (
+            f"runs of one seed move together over {', '.join(one.arms)}, which have the same sizes and seeds: "
+            f"correlations {one.correlations.min():.2f} to {one.correlations.max():.2f} of their seed effects, which "
+            "cancel in contrasts"
+        )
+        notes += (note("paired_seeds", text),)
+    return SeedNoise(phi, shared, df, df_shared, notes, paired)
+
+
+def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:
+    """phi_shared, its degrees of freedom and notes: from products of a seed's deviations at two sizes.
+
+    Deviations are from the cell's mean, so a product has expectation phi_shared (S - 1)/S; with independent runs its
+    standard deviation is about total (S - 1)/S. An estimate below Z_SHARED of these is taken as 0, since a laxer test
+    would widen every interval; but few clusters hide from it, and then any positive estimate counts (LOG.md has the
+    numbers). It is at most phi; not so with counts, whose phi is only what exceeds the noise that seeds tell of.
+    """
+    cell = table.cell_of_run
+    n_seeds = table.cells["n_seeds"].to_numpy()[cell]
+    used = (n_seeds > 1) & (table.runs["x"].to_numpy() > 0)
+    gap = (table.runs["error"].to_numpy(float) - table.cells["error"].to_numpy(float)[cell]) / unit[cell]
+    keys, n_clusters = seed_clusters(table, used)
+    df = float(max(n_clusters - len(np.unique(table.runs["arm"].to_numpy(str)[used])), 1))
+    sums, squares, sizes = (np.bincount(keys, weights=each) for each in (gap[used], gap[used] ** 2, np.ones(len(keys))))
+    n_pairs = float((sizes * (sizes - 1) / 2).sum())
+    if n_pairs == 0 or total <= 0:
+        return 0.0, np.inf, ()
+    notes = ()
+    if df < FEW_CLUSTERS:
+        text = (
+            f"{n_clusters} seeds in all: whether runs of one seed move together (nested data sets, a shared start) can "
+            "hardly be seen, and if they do the interval may be too narrow; a third seed helps more than another size"
+        )
+        notes = (note("few_clusters", text),)
+    shrink = float(1 - 1 / n_seeds[used].mean())
+    estimate = float((sums**2 - squares).sum() / 2 / n_pairs / shrink)
+    z = estimate / (total / np.sqrt(n_pairs * shrink))
+    cap = total if table.kind == "counts" else phi
+    if z <= (Z_SHARED if df >= FEW_CLUSTERS else 0.0) or cap <= 0:
+        return 0.0, np.inf, notes
+    shared = min(estimate, cap)
+    share = shared / max(phi, shared)
+    text = f"runs of one seed move together over sizes ({share:.0%} of the seed variance): one cluster"
+    return shared, df, (note("seed_clusters", text), *notes)
+
+
+def seed_clusters(table: Table, rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """(n_rows,) number of the (arm, seed) of each chosen run, and how many there are."""
+    keys = (table.runs["arm"].astype(str) + "\x00" + table.runs["seed"].astype(str)).to_numpy(str)[rows]
+    names, places = np.unique(keys, return_inverse=True)
+    return places, len(names)
+
+
+def cell_means_by_problem(table: Table, block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """The block's cells and (n_cells, n_problems) mean error of each problem over the cell's seeds."""
+    cell_of_row = table.cell_of_run[block.rows]
+    cells, starts = np.unique(cell_of_row, return_index=True)
+    sums = np.add.reduceat(block.errors, starts, axis=0, dtype=np.float32)
+    return cells, sums / np.diff(np.append(starts, len(cell_of_row)))[:, None].astype(np.float32)
+
+
+def count_correlation(table: Table) -> float:
+    """Correlation of two runs' outcomes on one problem, as counts show it: by how much runs of one cell scatter less
+    than binomially; 0 where seeds add at least as much as shared problems take away, or where no cell has two runs.
+    """
+    cells, n_seeds = table.cells, table.cells["n_seeds"].to_numpy()
+    many = (n_seeds > 1) & (cells["x"].to_numpy() > 0)
+    if not many.any():
+        return 0.0
+    between = table.runs["error"].groupby(table.cell_of_run).var().to_numpy()[many]
+    binomial = bernoulli_unit(table)[many] / cells["n_test"].to_numpy(float)[many]
+    return max(0.0, 1.0 - float(np.average(between / binomial, weights=n_seeds[many] - 1)))
+
+
+def n_outcomes(table: Table) -> np.ndarray:
+    return (table.cells["n_test"] * table.cells["n_seeds"]).to_numpy(float)
+
+
+def bernoulli_unit(table: Table) -> np.ndarray:
+    """(n_cells,) p (1 - p), held off 0 for a cell without a single error."""
+    p = table.cells["error"].to_numpy(float)
+    edge = 0.5 / np.maximum(1.0, n_outcomes(table))
+    p = np.clip(p, edge, 1 - edge)
+    return p * (1 - p)
+
+
+def within_seed_variance(table: Table) -> np.ndarray:
+    """(n_cells,) variance of one run's mean that the finite test set alone makes, given the problems."""
+    cells = table.cells
+    if table.kind == "counts":
+        p = cells["error"].to_numpy(float)
+        return (1 - count_correlation(table)) * p * (1 - p) / cells["n_test"].to_numpy(float)
+    within = np.zeros(len(cells))
+    for block in table.blocks:
+        cell_of_row = table.cell_of_run[block.rows]
+        for cell in np.unique(cell_of_row):
+            x = block.errors[cell_of_row == cell]
+            if len(x) > 1:
+                # sum of squares about the problem's mean, without a copy of the matrix in double precision
+                spread = np.einsum("sj,sj->", x, x, dtype=float) - len(x) * np.square(x.mean(axis=0)).sum(dtype=float)
+                within[cell] = spread / (len(x) - 1) / x.shape[1] ** 2
+    return within
+
+
+def _lack_of_fit(table: Table, unit: np.ndarray) -> tuple[float, float]:
+    """phi from the residuals of each arm's power law, less the test noise; (0, inf) with too few sizes."""
+    top, bottom = 0.0, 0
+    n_all = n_outcomes(table)
+    for arm in table.arms:
+        cells = table.cells_of(arm)
+        if len(cells) < 4:
+            continue
+        residual, n_free = residuals(table, cells, np.ones(len(cells)))[0], len(cells) - 2
+        noise = unit[cells] / n_all[cells]
+        top += float(((residual**2 - noise * n_free / len(cells)) / unit[cells] ** 2).sum())
+        bottom += n_free
+    return (max(0.0, top / bottom), float(bottom)) if bottom else (0.0, np.inf)
+
+
+def residuals(table: Table, cells: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals and leverages (n_cells,) of one arm's power law."""
+    z = np.log(table.cells["x"].to_numpy(float)[cells])
+    z, y, one = z - z.mean(), table.cells["error"].to_numpy(float)[cells][None], np.ones((len(cells), 1))
+    b = best_slopes(z, y, weights, one, has_floor=False, n_grid=200)
+    fit = project(b, z, y, weights, one, has_floor=False)
+    g = np.exp(-b[0] * z)
+    jacobian = np.stack([g, -fit.excess[0, 0] * z * g], axis=1) * np.sqrt(weights)[:, None]
+    leverage = np.square(np.linalg.qr(jacobian)[0]).sum(axis=1)
+    return y[0] - fit.excess[0, 0] * g, np.minimum(leverage, 0.98)

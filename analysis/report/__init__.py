@@ -1,0 +1,1 @@
+"""The page, its tables, and what it was made from."""

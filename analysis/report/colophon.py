@@ -1,0 +1,110 @@
+"""The report's last sections: how its numbers were computed, and of what the table was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis.notes import Note, note, sorted_notes
+from analysis.report import page
+from analysis.report.sections import Study
+from analysis.sheet import Sheet
+
+
+def how(study: Study) -> page.Section:
+    """The checklist of what was fitted, and every note."""
+    drawn, cells = study.first.draws, study.first.draws.table.cells
+    law = study.options.law
+    sheet = Sheet(
+        "checklist",
+        "What was fitted, and how.",
+        ("item", "value"),
+        (
+            (
+                "form",
+                f"{law}"
+                + (
+                    " (with floor where both arms have 5 sizes and it could matter, else power)"
+                    if law == "auto"
+                    else ""
+                ),
+            ),
+            (
+                "objective",
+                "weighted least squares on the error by variable projection, scaled to O(1); weights: inverse "
+                "variance at the smoothed error",
+            ),
+            (
+                "start points",
+                "slope scanned on 400 points for the data, 48 for each draw; root of the exact derivative",
+            ),
+            ("dropped points", "none"),
+            (
+                "interval",
+                f"{drawn.method}; percentiles of {len(drawn.errors):,} draws, seed {study.options.seed}, level "
+                f"{study.options.level:g}; the same draws for every arm, law and contrast",
+            ),
+            (
+                "seeds",
+                f"{int(cells['n_seeds'].min())} to {int(cells['n_seeds'].max())} runs a cell; excess seed variance "
+                f"{drawn.seeds.phi:.3g} [p(1-p)]^2 on {drawn.seeds.df:g} degrees of freedom, "
+                f"{drawn.seeds.phi_shared:.3g} of it common to the runs of a seed",
+            ),
+            ("test problems", f"{int(cells['n_test'].min()):,}" if "n_test" in cells else "not known"),
+            (
+                "chosen on the test set",
+                "nothing by this analysis: the law "
+                + ("follows from sizes and noise, not from how well it fits" if law == "auto" else "was given to it"),
+            ),
+        ),
+    )
+    of_results = (one for found in study.results.values() for m in found for one in m.notes)
+    notes = sorted_notes((*_refuted(study), *of_results))
+    return page.Section("how", "How it was computed", [study.sheet(sheet), "<h3>Notes</h3>", page.note_list(notes)])
+
+
+def _refuted(study: Study) -> tuple[Note, ...]:
+    """A warning where a law in use predicts held-out sizes worse than its own noise would."""
+    if study.validation is None:
+        return ()
+    used = {m.law for m in study.results[study.first_name]}
+    wrong = [score for score in study.validation.scores if score.is_refuted and score.law in used]
+    better = [score.law for score in study.validation.scores if not score.is_refuted]
+    text = "{} predicts held-out sizes worse than its own noise would (p = {:.3f}); within the noise: {}"
+    return tuple(
+        note("law_refuted", text.format(score.law, score.p_value, ", ".join(better) or "none")) for score in wrong
+    )
+
+
+def made(study: Study) -> page.Section:
+    """Commands, tuning, versions and configuration, as the sweep recorded them."""
+    table = study.first.draws.table
+    record: Mapping[str, Any] = table.provenance
+    if not record:
+        text = f"Read from {Path(table.path).name}; the file says nothing of its configuration, versions or commands."
+        return page.Section("made", "What it was made of", [page.paragraph(text)])
+    rows = tuple(
+        tuple(str(one.get(name, "not recorded")) for name in ("what", "on", "n_configurations", "chosen"))
+        for one in record.get("tuning", [])
+    )
+    sheet = Sheet("tuning", "What was tuned on what.", ("what", "on", "configurations tried", "chosen"), rows)
+    looks = record.get("n_test_looks")
+    dirty = " with uncommitted changes" if record.get("is_dirty") else ""
+    versions = "\n".join(f"{name} {version}" for name, version in sorted(dict(record.get("versions", {})).items()))
+    commands = "\n".join(map(str, record.get("commands", [])))
+    commit = record.get("git_commit") or "no commit recorded"
+    parts = [
+        "<h3>Commands</h3>",
+        page.preformatted(commands or "not recorded"),
+        "<h3>Tuning</h3>",
+        study.sheet(sheet) if rows else page.paragraph("Nothing was tuned, or it was not recorded."),
+        page.paragraph(f"Looks at the test set: {'not recorded' if looks is None else looks}."),
+        "<h3>Versions</h3>",
+        page.preformatted(versions or "not recorded"),
+        page.paragraph(f"Code: {commit}{dirty}; table created {record.get('created', 'at an unrecorded time')}."),
+        "<h3>Configuration</h3>",
+        page.preformatted(json.dumps(record.get("config", {}), indent=1, sort_keys=True)),
+    ]
+    return page.Section("made", "What it was made of", parts)

@@ -1,0 +1,227 @@
+"""The sections of the report, one function each; a figure or table is written to the folder as it is shown."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from analysis.claims import verdicts
+from analysis.commands import Options
+from analysis.figures import diagnostics, style
+from analysis.figures.curves import controls_against_n_problems, error_against_n_problems, multiplier_at_each_size
+from analysis.held_out import Validation, held_out
+from analysis.noise.draws import draws
+from analysis.report import page, tables
+from analysis.sheet import Sheet
+from analysis.tables.table import COSTS
+from analysis.terminal import shape_text
+from analysis.worth.comparison import Comparison
+from analysis.worth.readings import Multiplier
+from analysis.worth.shape import multiplier_curve, shape
+
+
+@dataclass(eq=False)
+class Study:
+    """What the sections read: comparisons by outcome (greedy first), arms but the baseline, headline multipliers."""
+
+    out: Path
+    options: Options
+    comparisons: Mapping[str, Comparison]
+    arms: Sequence[str]
+    results: Mapping[str, Sequence[Multiplier]]
+    written: list[Path] = field(default_factory=list)
+
+    @property
+    def baseline(self) -> str:
+        return self.options.baseline
+
+    @property
+    def first_name(self) -> str:
+        return next(iter(self.comparisons))
+
+    @property
+    def first(self) -> Comparison:
+        return self.comparisons[self.first_name]
+
+    @cached_property
+    def main(self) -> list[str]:
+        """The arms of the headline figure: the paper's, or all of an unknown table's."""
+        return [arm for arm in self.arms if arm in style.MAIN_ARMS] or list(self.arms)
+
+    @cached_property
+    def validation(self) -> Validation | None:
+        return held_out(self.first)
+
+    def figure(self, drawn: Figure, name: str, caption: str) -> str:
+        self.written += style.save(drawn, self.out / name)
+        svg = (self.out / f"{name}.svg").read_text(encoding="utf-8")
+        return page.figure(svg[svg.index("<svg") :], caption, name)
+
+    def sheet(self, sheet: Sheet) -> str:
+        self.written += sheet.write(self.out)
+        return sheet.html()
+
+
+def claims(study: Study, rulings: Sequence[verdicts.Verdict]) -> page.Section | None:
+    """The verdicts, their rules, and where the other outcome disagrees."""
+    if not rulings:
+        return None
+    rules = page.preformatted(inspect.getdoc(verdicts) or "")
+    parts = [page.verdict_table(rulings), page.folded("The rules, declared before any result was seen", rules)]
+    for name, comparison in list(study.comparisons.items())[1:]:
+        again = verdicts.verdicts(comparison, study.baseline)
+        pairs = zip(again, rulings, strict=True)
+        changed = [one for one, first in pairs if one.ruling != first.ruling]
+        ending = "are the same." if not changed else "differ here:"
+        parts.append(page.paragraph(f"With {name} error in place of {study.first_name} error the verdicts {ending}"))
+        if changed:
+            parts.append(page.verdict_table(changed, name=f"verdicts-{name}"))
+    return page.Section("claims", "Claims", parts)
+
+
+def curves(study: Study) -> page.Section:
+    """The headline figure."""
+    comparison = study.first
+    shifts = [one for one in study.results[study.first_name] if one.arm in study.main]
+    drawn = error_against_n_problems(comparison, study.baseline, shifts, [study.baseline, *study.main])
+    caption = (
+        f"Test error against {comparison.draws.table.x_name}, both logarithmic: means over seeds with "
+        f"{comparison.level:.0%} intervals (small dots: single runs), fitted laws with bands, and the horizontal "
+        f"shift to {study.baseline}. A broken arrow stops at the largest size that was run: its number is a bound. A "
+        "dotted line joins the points of an arm whose fitted error does not fall."
+    )
+    return page.Section("curves", "Error against size", [study.figure(drawn, "error_against_n_problems", caption)])
+
+
+def multipliers(study: Study) -> page.Section | None:
+    """The multiplier tables, and the multiplier at each of an arm's own sizes."""
+    if not study.arms:
+        return None
+    first, out = study.first, []
+    for name, found in study.results.items():
+        caption = (
+            f"{name} error: how many of {study.baseline}'s problems one of the arm's is worth; read at the geometric "
+            "middle of the shared range of error, or at the best of the arm's own sizes."
+        )
+        out.append(
+            study.sheet(
+                tables.multiplier_sheet(
+                    f"multipliers_{name}",
+                    caption,
+                    found,
+                    first.draws.table.x_name,
+                    study.validation if name == study.first_name else None,
+                )
+            )
+        )
+    drawn = multiplier_at_each_size(first, study.baseline, study.main)
+    caption = (
+        f"The multiplier at each of the arm's own sizes with {first.level:.0%} intervals; an arrow starts at a "
+        "bound and points into the open side."
+    )
+    out.append(study.figure(drawn, "multiplier_at_each_size", caption))
+    rows = [m for arm in study.main for m in first.at_sizes(arm, study.baseline)]
+    sheet = tables.multiplier_sheet(
+        "multipliers_by_size", "The multiplier at each of the arm's own sizes.", rows, first.draws.table.x_name
+    )
+    out.append(page.folded("Every size in numbers", study.sheet(sheet)))
+    return page.Section("multipliers", "Multipliers", out)
+
+
+def shapes(study: Study) -> page.Section | None:
+    """m(e) over the overlap with bands, and whether one number stands for it."""
+    first = study.first
+    with_curves = [arm for arm in study.main if first.n_sizes(arm) >= 3]
+    if not with_curves:
+        return None
+    found = [multiplier_curve(first, arm, study.baseline) for arm in with_curves]
+    drawn_curves = [one for one in found if one is not None]
+    parts = []
+    if drawn_curves:
+        drawn = diagnostics.multiplier_against_error(first, drawn_curves)
+        caption = (
+            f"m(e) over the shared range of error, with pointwise (dark) and simultaneous (light) "
+            f"{first.level:.0%} bands. A flat curve means that one number stands for the whole range."
+        )
+        parts.append(study.figure(drawn, "multiplier_against_error", caption))
+    lines = [f"{arm}: {shape_text(shape(first, arm, study.baseline))}" for arm in with_curves]
+    parts += [page.paragraph(line) for line in lines]
+    missing = [arm for arm, one in zip(with_curves, found, strict=True) if one is None]
+    if missing:
+        parts.append(page.paragraph(f"No shared range of error wider than the noise: {', '.join(missing)}."))
+    return page.Section("shape", "Is it one number?", parts)
+
+
+def controls(study: Study) -> page.Section:
+    """Paired differences of error between arms and their controls."""
+    asked = [(arm, other) for _, arm, other in verdicts.PAIRS] + [("SFT, more updates", study.baseline)]
+    found = [verdicts.difference(study.first, arm, other) for arm, other in asked]
+    gaps = [one for one in found if one is not None]
+    if not gaps:
+        return page.Section("controls", "Controls", [page.paragraph("The table holds no control arms.")])
+    drawn = controls_against_n_problems(study.first, study.baseline)
+    shown = [] if drawn is None else [study.figure(drawn, "controls", "All arms; controls dashed with open markers.")]
+    return page.Section("controls", "Controls", [*shown, study.sheet(tables.difference_sheet(gaps, study.first.level))])
+
+
+def costs(study: Study) -> page.Section | None:
+    """The same multiplier with what a run and all its upstream stages cost on the axis."""
+    table = study.first.draws.table
+    trained = table.runs[table.runs["x"] > 0]
+    spent = {
+        name: {arm for arm, rows in trained.groupby("arm") if (rows[name] > 0).all()}
+        for cost in COSTS
+        if (name := f"total_{cost}") in table.runs and name != table.x_name
+    }
+    if not any(spent.values()) or not study.arms:
+        return None
+    results: dict[str, list[Multiplier | None]] = {}
+    pictures = []
+    for name, spenders in spent.items():
+        if study.baseline not in spenders:
+            results[name] = [None] * len(study.arms)
+            continue
+        drawn = draws(table.with_x(name), study.options.n_draws, study.options.seed)
+        comparison = Comparison(drawn, level=study.options.level, law=study.options.law)
+        results[name] = [comparison.headline(arm, study.baseline) if arm in spenders else None for arm in study.arms]
+        if not pictures:
+            shifts = [one for one in results[name] if one is not None and one.arm in study.main]
+            shown = [arm for arm in (study.baseline, *study.main) if arm in spenders]
+            picture = error_against_n_problems(comparison, study.baseline, shifts, shown)
+            caption = f"Test error against {name}: a run and all its upstream stages, each counted once."
+            pictures.append(study.figure(picture, "error_against_cost", caption))
+    sheet = tables.cost_sheet(study.results[study.first_name], results, study.baseline, spent)
+    text = (
+        f"A multiplier above 1 here means that the arm reaches the error with less of the cost than {study.baseline}. "
+        "Pretraining of the base model and evaluation are not counted."
+    )
+    return page.Section("cost", "What it cost", [study.sheet(sheet), page.paragraph(text, "soft"), *pictures])
+
+
+def errors(study: Study) -> page.Section:
+    return page.Section("errors", "Errors", [study.sheet(tables.error_sheet(study.comparisons))])
+
+
+def fits(study: Study) -> page.Section:
+    """Parameters, residuals and held-out errors."""
+    first = study.first
+    parts = [study.sheet(tables.fit_sheet(first, study.baseline))]
+    arms = [arm for arm in (study.baseline, *study.main) if first.n_sizes(arm) >= 3]
+    drawn = diagnostics.residuals(first, study.baseline, arms)
+    caption = "Residuals of the fitted law in standard errors of the cell; two thirds should lie within the grey band."
+    parts.append(study.figure(drawn, "residuals", caption))
+    if study.validation is not None:
+        parts.append(study.sheet(tables.validation_sheet(study.validation)))
+        drawn = diagnostics.held_out_errors(study.validation)
+        caption = (
+            "Held-out error of each law: fitted to the smaller sizes, read at the larger ones; log error against the "
+            "distance of the extrapolation."
+        )
+        parts.append(study.figure(drawn, "held_out_errors", caption))
+        parts.append(page.paragraph(study.validation.says.capitalize() + "."))
+    return page.Section("fits", "Fits", parts)

@@ -1,0 +1,251 @@
+"""The report's tables: one function a table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from analysis.claims.verdicts import Difference
+from analysis.figures.style import in_order
+from analysis.held_out import Validation, rmsle_at
+from analysis.laws.fit import interval
+from analysis.sheet import Sheet
+from analysis.worth.comparison import Comparison
+from analysis.worth.readings import Multiplier
+from analysis.worth.words import FAR, KINDS, beyond_text, count, error_text, interval_text, multiplier_text, times
+
+
+def multiplier_sheet(
+    name: str, caption: str, results: Sequence[Multiplier], x_name: str, validation: Validation | None = None
+) -> Sheet:
+    """One row a multiplier: value or bound, where, kind, spread over laws; beside an extrapolated value, how well the
+    law did when it was held to the same distance.
+    """
+    baseline = results[0].baseline if results else "baseline"
+    columns = ("arm", f"worth in {baseline} {x_name}", "read at", "kind", "spread over laws", "law", "no solution")
+    rows = [
+        (
+            m.arm,
+            multiplier_text(m) + _beyond(m, validation),
+            _place(m),
+            KINDS[m.kind],
+            interval_text(*m.form_spread, times) if np.isfinite(m.form_spread).all() else "none defined",
+            m.law,
+            f"{m.frac_censored:.1%}",
+        )
+        for m in results
+    ]
+    raw = [(*(getattr(m, field) for field in _RAW), *m.form_spread, m.extrapolated_value) for m in results]
+    return Sheet(
+        name, caption, columns, tuple(rows), (*_RAW, "form_low", "form_high", "extrapolated_value"), tuple(raw)
+    )
+
+
+_RAW = (
+    "arm",
+    "baseline",
+    "at_error",
+    "at_size",
+    "multiplier",
+    "ci_low",
+    "ci_high",
+    "level",
+    "kind",
+    "bound",
+    "law",
+    "method",
+    "status",
+    "frac_censored",
+)
+
+
+def _place(m: Multiplier) -> str:
+    at = f"error {error_text(m.at_error)}"
+    return at if m.at_size is None else f"n = {count(m.at_size)}, {at}"
+
+
+def _beyond(m: Multiplier, validation: Validation | None) -> str:
+    """The law's value beyond the sizes, with how well the law did when it was held to the same distance."""
+    text = beyond_text(m)
+    if not text:
+        return ""
+    if validation is not None and m.extrapolation <= FAR:
+        known = rmsle_at(validation, m.law, m.extrapolation)
+        text += "; no held-out size lies that far" if known is None else f"; held-out RMSLE that far {known:.2f}"
+    return f" ({text})"
+
+
+def cost_sheet(
+    data: Sequence[Multiplier],
+    by_cost: Mapping[str, Sequence[Multiplier | None]],
+    baseline: str,
+    spent: Mapping[str, Collection[str]],
+) -> Sheet:
+    """The data multiplier and the multiplier of each cost, an arm a row; who spends nothing is said.
+
+    Args:
+        by_cost: column -> a multiplier an arm, None where the arm or the baseline spends nothing.
+        spent: column -> the arms that spend some of it in every run.
+    """
+
+    def cell(name: str, arm: str, m: Multiplier | None) -> str:
+        if m is not None:
+            return multiplier_text(m)
+        return f"{arm if baseline in spent[name] else baseline} has runs that spend none"
+
+    columns = ("arm", "in problems", *(f"in {name}" for name in by_cost))
+    rows = tuple(
+        (m.arm, multiplier_text(m), *(cell(name, m.arm, found[i]) for name, found in by_cost.items()))
+        for i, m in enumerate(data)
+    )
+    raw_columns = ("arm", "cost", "multiplier", "ci_low", "ci_high", "bound", "kind")
+    every = [("n_problems", data), *by_cost.items()]
+    raw = tuple(
+        (m.arm, name, m.multiplier, m.ci_low, m.ci_high, m.bound, m.kind)
+        for name, found in every
+        for m in found
+        if m is not None
+    )
+    caption = f"What one unit of the arm is worth in units of {baseline}, in problems and in what the runs cost."
+    return Sheet("cost", caption, columns, rows, raw_columns, raw)
+
+
+def validation_sheet(found: Validation) -> Sheet:
+    """Held-out scores, the best law first."""
+    columns = ("law", "parameters", "predictions", "mean square error in cell variances", "if true", "p", "RMSLE")
+    rows = tuple(
+        (
+            one.law,
+            str(one.n_params),
+            str(one.n_predictions),
+            f"{one.mean_square_z:.2f} (se {one.se:.2f})",
+            f"{one.expected:.2f}",
+            f"{one.p_value:.3f}",
+            f"{one.rmsle:.3f}",
+        )
+        for one in found.scores
+    )
+    caption = (
+        "Rolling-origin error of each law on the same predictions; what it would be if the law were true, and the "
+        "share of such tables at least as badly predicted."
+    )
+    return Sheet("held_out", caption, columns, rows)
+
+
+def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:
+    """Errors of every arm at every size, greedy and sampled, with intervals; the base model first."""
+    columns = ("arm", "n_problems", "seeds", *(f"{name} error" for name in comparisons))
+    first = next(iter(comparisons.values()))
+    cells = first.draws.table.cells
+    arms = in_order(set(cells["arm"]))
+    order = sorted(range(len(cells)), key=lambda i: (arms.index(cells["arm"][i]), cells["size"][i]))
+    rows, raw = [], []
+    for i in order:
+        texts, numbers = [], []
+        for comparison in comparisons.values():
+            low, high = interval(comparison.errors[1:, i], comparison.level)
+            value = float(comparison.errors[0, i])
+            texts.append(f"{error_text(value)} {interval_text(low, high, error_text)}")
+            numbers += [value, low, high]
+        head = (cells["arm"][i], count(cells["size"][i]), str(int(cells["n_seeds"][i])))
+        rows.append((*head, *texts))
+        raw.append((cells["arm"][i], cells["size"][i], int(cells["n_seeds"][i]), *numbers))
+    raw_columns = (
+        "arm",
+        "n_problems",
+        "n_seeds",
+        *(f"{name}_{part}" for name in comparisons for part in ("error", "low", "high")),
+    )
+    return Sheet(
+        "errors",
+        f"Test errors, mean over seeds, with {first.level:.0%} intervals.",
+        columns,
+        tuple(rows),
+        raw_columns,
+        tuple(raw),
+    )
+
+
+def difference_sheet(gaps: Sequence[Difference], level: float) -> Sheet:
+    """Controls: paired differences of error over the sizes both arms have."""
+    rows = [
+        (
+            gap.arm,
+            gap.other,
+            f"{error_text(gap.value)} {interval_text(gap.ci_low, gap.ci_high, error_text)}",
+            ", ".join(f"{count(n)}: {error_text(one[0])}" for n, one in zip(gap.sizes, gap.by_size, strict=True)),
+        )
+        for gap in gaps
+    ]
+    raw = [(gap.arm, gap.other, gap.value, gap.ci_low, gap.ci_high, len(gap.sizes)) for gap in gaps]
+    return Sheet(
+        "controls",
+        f"Difference of error, first less second arm, mean over their common sizes, {level:.0%} "
+        "paired interval; negative: the first is better.",
+        ("arm", "less", "difference of error", "by size"),
+        tuple(rows),
+        ("arm", "other", "difference", "ci_low", "ci_high", "n_sizes"),
+        tuple(raw),
+    )
+
+
+def fit_sheet(comparison: Comparison, baseline: str) -> Sheet:
+    """Parameters of each arm's law, with status; no A +- SE, values at a reference size instead."""
+    rows, raw = [], []
+    for arm in in_order(comparison.draws.table.arms):
+        if comparison.n_sizes(arm) < 3:
+            continue
+        for law in dict.fromkeys(("power", comparison.law_of(arm, baseline))):
+            fit = comparison.fit(arm, law)
+            low, high = fit.intervals["b"]
+            at = next(name for name in ("error_at_ref", "excess_at_ref", "n_half") if name in fit.params)
+            floor = f"{fit.params['floor']:.3f}" if "floor" in fit.params else "none"
+            rows.append(
+                (
+                    arm,
+                    law,
+                    f"{fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}",
+                    f"{fit.params[at]:.3f} at n = {count(fit.params['n_ref'])}",
+                    floor,
+                    str(fit.status),
+                    f"{fit.frac_at_best:.0%} of {fit.n_starts}",
+                    ", ".join(fit.bounds_hit) or "none",
+                )
+            )
+            raw.append(
+                (
+                    arm,
+                    law,
+                    fit.params["b"],
+                    low,
+                    high,
+                    fit.params[at],
+                    fit.params["n_ref"],
+                    fit.params.get("floor"),
+                    str(fit.status),
+                    fit.frac_at_best,
+                    fit.objective,
+                )
+            )
+    return Sheet(
+        "fits",
+        "Fitted laws: exponent with interval, error (or excess over the floor) at the reference size, "
+        "floor, status of the optimum, share of the starts that reached it, bounds hit.",
+        ("arm", "law", "exponent b", "at reference", "floor", "status", "starts at best", "bounds hit"),
+        tuple(rows),
+        (
+            "arm",
+            "law",
+            "b",
+            "b_low",
+            "b_high",
+            "at_ref",
+            "n_ref",
+            "floor",
+            "status",
+            "frac_at_best",
+            "objective",
+        ),
+        tuple(raw),
+    )

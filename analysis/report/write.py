@@ -1,0 +1,126 @@
+"""The report: every figure, table and verdict of one results table, as files and as one page.
+
+DIR/index.html                  the page, self-contained
+DIR/<figure>.{png,svg,pdf}      each figure
+DIR/<table>.{csv,tex}           each table
+DIR/verdicts.json               claims and rulings, for programs
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from analysis.claims import verdicts
+from analysis.commands import Options
+from analysis.figures import style
+from analysis.map import section as map_section
+from analysis.noise.draws import draws
+from analysis.report import colophon, of_record, page, sections
+from analysis.tables.read import SWEEP_Y, read
+from analysis.tables.table import Table
+from analysis.worth.comparison import Comparison
+from analysis.worth.readings import Multiplier
+from analysis.worth.words import multiplier_text
+
+
+def write_report(
+    path: str | Path,
+    out: str | Path,
+    options: Options | None = None,
+    *,
+    map_path: str | Path | None = None,
+    record_path: str | Path | None = None,
+) -> list[Path]:
+    """Write the report of the table at `path` into the folder `out`; the page's path first.
+
+    Args:
+        map_path: map.csv of `python -m analysis map`, shown as the first figure.
+        record_path: report folder of a larger study, whose verdicts are set beside these.
+
+    Raises:
+        ValueError: the table cannot be read, or the baseline has no curve.
+    """
+    study = read_study(path, out, options or Options())
+    rulings = verdicts.verdicts(study.first, study.baseline)
+    parts = [
+        sections.claims(study, rulings),
+        of_record.section(rulings, record_path, study.sheet) if record_path else None,
+        map_section(map_path, study.figure) if map_path else None,
+        sections.curves(study),
+        sections.multipliers(study),
+        sections.shapes(study),
+        sections.controls(study),
+        sections.costs(study),
+        sections.errors(study),
+        sections.fits(study),
+        colophon.how(study),
+        colophon.made(study),
+    ]
+    named = study.first.draws.table.provenance.get("experiment", Path(path).name)
+    lead = _lead(rulings, study.results[study.first_name], study.baseline)
+    text = page.page(f"What one problem is worth: {named}", lead, [one for one in parts if one is not None])
+    target = study.out / "index.html"
+    target.write_text(text, encoding="utf-8")
+    said = study.out / "verdicts.json"
+    said.write_text(json.dumps([asdict(one) for one in rulings], indent=1) + "\n", encoding="utf-8")
+    return [target, said, *study.written]
+
+
+def write_figures(
+    path: str | Path, out: str | Path, options: Options | None = None, *, map_path: str | Path | None = None
+) -> list[Path]:
+    """Write the figures alone."""
+    study = read_study(path, out, options or Options())
+    if map_path:
+        map_section(map_path, study.figure)
+    for section in (
+        sections.curves,
+        sections.multipliers,
+        sections.shapes,
+        sections.controls,
+        sections.costs,
+        sections.fits,
+    ):
+        section(study)
+    pictures = [one for one in study.written if one.suffix in (".png", ".svg", ".pdf")]
+    for one in set(study.written) - set(pictures):
+        one.unlink()
+    return pictures
+
+
+def read_study(path: str | Path, out: str | Path, options: Options) -> sections.Study:
+    """The table (greedy and sampled, of a sweep's folder), its draws and headline multipliers."""
+    tables = _tables(path, options)
+    comparisons = {
+        name: Comparison(draws(table, options.n_draws, options.seed), level=options.level, law=options.law)
+        for name, table in tables.items()
+    }
+    table = next(iter(tables.values()))
+    table.cells_of(options.baseline)
+    arms = style.in_order(arm for arm in options.of or table.arms if arm != options.baseline)
+    results = {name: [one.headline(arm, options.baseline) for arm in arms] for name, one in comparisons.items()}
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    return sections.Study(folder, options, comparisons, arms, results)
+
+
+def _tables(path: str | Path, options: Options) -> Mapping[str, Table]:
+    if Path(path).is_dir() and options.columns.y is None:
+        return {
+            y: read(path, dataclasses.replace(options.columns, y=y), is_unpaired=options.is_unpaired, x=options.cost)
+            for y in SWEEP_Y
+        }
+    return {"test": read(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)}
+
+
+def _lead(rulings: Sequence[verdicts.Verdict], results: Sequence[Multiplier], baseline: str) -> str:
+    main = [one for one in results if one.arm in style.MAIN_ARMS] or list(results)[:4]
+    worth = "; ".join(f"{one.arm} {multiplier_text(one)}" for one in main)
+    tally = {ruling: sum(one.ruling == ruling for one in rulings) for ruling in ("held", "not held", "undecided")}
+    counted = ", ".join(f"{n} {ruling}" for ruling, n in tally.items())
+    first = f"Worth of a problem in {baseline} problems at the same test error: {worth}." if main else "One arm alone."
+    return f"{first} Claims: {counted}." if rulings else first

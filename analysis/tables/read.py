@@ -1,0 +1,297 @@
+"""Reading a table: a folder written by `python -m sweep collect`, or anybody's CSV or Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from analysis.tables.outcomes import blocks, codes, unique_small
+from analysis.tables.table import COSTS, Columns, Table, table_from_runs
+
+SWEEP_Y = {"greedy": ("n_correct", "n_test"), "sampled": ("n_correct_sampled", "n_sampled")}
+
+
+def read(path: str | Path, columns: Columns | None = None, *, is_unpaired: bool = False, x: str | None = None) -> Table:
+    """The table at `path`, checked.
+
+    Args:
+        path: a folder with runs.parquet, outcomes.parquet and provenance.json, or one .csv or .parquet file.
+        columns: names of the columns; for a sweep's folder `y` is "greedy" (default) or "sampled".
+        is_unpaired: accept arms that were tested on different problems, and resample each arm's own.
+        x: another axis for the same cells, for example total_seconds; any column with one number a run.
+    Raises:
+        ValueError: anything the analysis would otherwise have to guess.
+    """
+    path, columns = Path(path), columns or Columns()
+    if path.is_dir():
+        table = _read_sweep(path, columns, is_unpaired)
+    elif path.suffix.lower() in (".csv", ".parquet", ".pq"):
+        table = _read_file(path, columns, is_unpaired, x)
+    elif not path.exists():
+        raise ValueError(
+            f"{path}: no such file or folder; give the folder that `python -m sweep collect` wrote, "
+            "or a .csv or .parquet file"
+        )
+    else:
+        raise ValueError(f"{path}: a folder, .csv or .parquet was expected, found {path.suffix or 'no suffix'!r}")
+    return table.with_x(x) if x else table
+
+
+def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
+    from sweep.results import read_table
+
+    found = read_table(path)
+    y = columns.y or "greedy"
+    if y not in SWEEP_Y:
+        raise ValueError(f"{path}: y={y!r} is not kept by a sweep; say --y greedy or --y sampled")
+    kept = _wanted_runs(found.runs, columns.filters, path)
+    n_correct, n_all = SWEEP_Y[y]
+    size = kept["n_problems"].astype(float)
+    runs = kept.assign(size=size, x=size, error=1.0 - kept[n_correct] / kept[n_all])
+    runs = runs[["run", "arm", "size", "x", "seed", "error", "n_test", *_costs(runs.columns)]]
+    outcomes = pa.Table.from_pandas(found.outcomes, preserve_index=False)
+    if len(kept) < len(found.runs):
+        outcomes = outcomes.filter(pc.is_in(outcomes["run"], pa.array(kept["run"])))
+    run_codes, run_names = codes(outcomes["run"])
+    places = pd.Index(runs["run"]).get_indexer(pd.Index(run_names))
+    if (places < 0).any():
+        raise ValueError(
+            f"{path}: outcomes hold run {run_names[int(np.argmin(places))]!r} that runs.parquet does not; collect the "
+            "table again"
+        )
+    problem_codes, problems = codes(outcomes["problem_id"])
+    wrong = _wrong_share(outcomes, y)
+    matrices, notes = blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
+    return table_from_runs(
+        runs.drop(columns="run"),
+        "outcomes",
+        matrices,
+        x_name="n_problems",
+        y_name=f"{y} error",
+        path=str(path),
+        is_unpaired=len(matrices) > 1,
+        provenance=found.provenance,
+        notes=tuple(notes),
+    )
+
+
+def _costs(names: Iterable[str], x: str | None = None) -> list[str]:
+    """The columns that say what a run cost, and the one that was asked for as an axis."""
+    known = {f"{prefix}{cost}" for prefix in ("", "total_") for cost in COSTS}
+    return [name for name in names if name in known or name.startswith("total_") or name == x]
+
+
+def _wanted_runs(runs: pd.DataFrame, filters: Mapping[str, str], path: Path) -> pd.DataFrame:
+    """The runs that pass the filters, all on one split."""
+    for name, value in filters.items():
+        if name not in runs:
+            raise ValueError(f"{path}: no column {name!r} to filter on; the columns are {', '.join(runs.columns)}")
+        runs = runs[runs[name].astype(str) == value]
+    if runs.empty:
+        raise ValueError(f"{path}: no rows left to read; check the filters {dict(filters)}")
+    splits = sorted(set(runs["split"]))
+    if len(splits) > 1:
+        raise ValueError(f"{path}: runs on {' and '.join(splits)} stand in one table; choose with --where split=test")
+    return runs.reset_index(drop=True)
+
+
+def _wrong_share(outcomes: pa.Table, y: str) -> np.ndarray:
+    if y == "greedy":
+        return 1.0 - outcomes["is_correct"].cast(pa.int8()).to_numpy().astype(np.float32)
+    n_sampled = outcomes["n_sampled"].to_numpy()
+    return (1.0 - outcomes["n_correct_sampled"].to_numpy() / n_sampled).astype(np.float32)
+
+
+def _read_file(path: Path, columns: Columns, is_unpaired: bool, x: str | None) -> Table:
+    data = _arrow(path, columns, x)
+    have = data.column_names
+    for name in (columns.arm, columns.x):
+        if name not in have:
+            raise ValueError(
+                f"{path}: no column {name!r}; the columns are {', '.join(have)}; name yours with --arm, --x and --y"
+            )
+    y = columns.y or next((name for name in ("is_correct", "n_correct", "error") if name in have), None)
+    if y is None or y not in have:
+        raise ValueError(
+            f"{path}: no outcome column {y or 'is_correct, n_correct or error'!r}; the columns are "
+            f"{', '.join(have)}; name yours with --y"
+        )
+    for name in (columns.arm, columns.x, columns.seed, columns.problem, y):
+        if name in have and (n_missing := data[name].null_count):
+            raise ValueError(f"{path}: {name} is missing in {n_missing} of {len(data)} rows; fill or drop them")
+    if columns.problem in have:
+        return _from_outcomes(data, y, columns, is_unpaired, str(path), x)
+    return _from_rows(data, y, columns, is_unpaired, str(path), x)
+
+
+def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
+    """The file with text columns as dictionaries, which keeps ten million rows small."""
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; give a .csv or .parquet file with a row a run or a row an outcome")
+    text = [columns.arm, columns.problem]
+    try:
+        if path.suffix.lower() == ".csv":
+            types = {name: pa.dictionary(pa.int32(), pa.string()) for name in text}
+            data = pa.csv.read_csv(
+                path, convert_options=pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+            )
+        else:
+            schema = pa.parquet.read_schema(path)
+            text = [name for name in text if name in schema.names and pa.types.is_string(schema.field(name).type)]
+            wanted = {
+                columns.arm,
+                columns.x,
+                columns.seed,
+                columns.problem,
+                columns.n_test,
+                columns.stderr,
+                *columns.filters,
+                *_costs(schema.names, x),
+                *([columns.y] if columns.y else ("is_correct", "n_correct", "error")),
+            }
+            data = pa.parquet.read_table(
+                path,
+                read_dictionary=text,
+                columns=None
+                if columns.problem not in schema.names
+                else [name for name in schema.names if name in wanted],
+            )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(
+            f"{path}: not readable as a table ({error}); a .csv with a header line or a .parquet file was expected"
+        ) from error
+    for name, value in columns.filters.items():
+        if name not in data.column_names:
+            raise ValueError(f"{path}: no column {name!r} to filter on; the columns are {', '.join(data.column_names)}")
+        data = data.filter(pc.equal(pc.cast(data[name], pa.string()), value))
+    if not len(data):
+        raise ValueError(f"{path}: no rows left to read; check the file and the filters {dict(columns.filters)}")
+    return data
+
+
+def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
+    arm_codes, arms = codes(data[columns.arm])
+    size_codes, sizes = codes(data[columns.x])
+    seed_codes, seeds = np.zeros(len(data), dtype=np.int32), [0]
+    if columns.seed in data.column_names:
+        seed_codes, seeds = codes(data[columns.seed])
+    flat = (arm_codes.astype(np.int64) * len(sizes) + size_codes) * len(seeds) + seed_codes
+    run_keys, run_of_row = unique_small(flat, len(arms) * len(sizes) * len(seeds))
+    runs = pd.DataFrame(
+        {
+            "arm": [str(arms[key // (len(sizes) * len(seeds))]) for key in run_keys],
+            "size": _numbers(pd.Series([sizes[key // len(seeds) % len(sizes)] for key in run_keys]), columns.x, path),
+            "seed": [seeds[key % len(seeds)] for key in run_keys],
+        }
+    )
+    wrong = _as_error(data[y], y, columns, path).astype(np.float32)
+    if not (wrong.min() >= 0 and wrong.max() <= 1):
+        odd = int(np.argmax(~((wrong >= 0) & (wrong <= 1))))
+        raise ValueError(f"{path}: {y} must be 0/1, true/false or a share in [0, 1], row {odd} is {data[y][odd]}")
+    problem_codes, problems = codes(data[columns.problem])
+    matrices, notes = blocks(run_of_row, problem_codes, wrong, runs, problems, is_unpaired, path)
+    n_test = np.bincount(run_of_row, minlength=len(runs))
+    runs = runs.assign(
+        x=runs["size"],
+        n_test=n_test,
+        error=np.bincount(run_of_row, weights=wrong, minlength=len(runs)) / n_test,
+        **{name: _one_a_run(data[name], name, run_of_row, len(runs), path) for name in _costs(data.column_names, x)},
+    )
+    return table_from_runs(
+        runs, "outcomes", matrices, x_name=columns.x, path=path, is_unpaired=len(matrices) > 1, notes=tuple(notes)
+    )
+
+
+def _one_a_run(column: pa.ChunkedArray, name: str, run_of_row: np.ndarray, n_runs: int, path: str) -> np.ndarray:
+    """(n_runs,) a cost that stands in every row of its run."""
+    values = _numbers(column.to_pandas(), name, path).to_numpy(float)
+    out = np.empty(n_runs)
+    out[run_of_row] = values
+    if not np.array_equal(out[run_of_row], values, equal_nan=True):
+        raise ValueError(f"{path}: {name} differs between rows of one run; a cost stands for the whole run")
+    return out
+
+
+def _numbers(values: pd.Series, name: str, path: str) -> pd.Series:
+    """The values as floats; text is refused, an empty cell is nan."""
+    numbers = pd.to_numeric(values, errors="coerce").astype(float)
+    odd = numbers.isna() & values.notna()
+    if odd.any():
+        raise ValueError(
+            f"{path}: {name} is not a finite number in {int(odd.sum())} of {len(values)} rows, the first is "
+            f"{values[odd].iloc[0]!r}; numbers were expected"
+        )
+    return numbers
+
+
+def _as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> np.ndarray:
+    """Outcomes as errors in [0, 1], by the names or options, never by their range."""
+    try:
+        values = column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64()).to_numpy()
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: {y} holds text where 0/1, true/false or a number was expected ({error})") from error
+    values = values / 100.0 if columns.unit == "percent" else values.astype(float)
+    y_is = columns.y_is or {
+        "is_correct": "accuracy",
+        "n_correct": "accuracy",
+        "error": "error",
+        "accuracy": "accuracy",
+    }.get(y)
+    if y_is is None:
+        raise ValueError(
+            f"{path}: does {y!r} grow with right or with wrong answers? say --y-is accuracy or --y-is error"
+        )
+    return 1.0 - values if y_is == "accuracy" else values
+
+
+def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
+    frame = data.to_pandas()
+    is_counts = y == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
+    if is_counts and columns.n_test not in frame:
+        raise ValueError(
+            f"{path}: {y} needs a column {columns.n_test!r} with the number of test problems; name yours with --n-test"
+        )
+    size = _numbers(frame[columns.x], columns.x, path)
+    runs = pd.DataFrame(
+        {
+            "arm": frame[columns.arm].astype(str),
+            "size": size,
+            "x": size,
+            "seed": frame.get(columns.seed, 0),
+        }
+    )
+    if is_counts:
+        n_test = frame[columns.n_test].astype(float)
+        bad = (frame[y] < 0) | (frame[y] > n_test) | (n_test <= 0)
+        if bad.any():
+            raise ValueError(
+                f"{path}: {y} must lie in 0..{columns.n_test} and {columns.n_test} above 0; "
+                f"row {int(np.argmax(bad))} has {y}={frame[y][bad].iloc[0]} of {n_test[bad].iloc[0]:g}"
+            )
+        share = frame[y] / n_test
+        runs = runs.assign(n_test=n_test, error=share if columns.y_is == "error" else 1.0 - share)
+    else:
+        runs = runs.assign(error=_as_error(data[y], y, columns, path))
+        if columns.stderr:
+            stderr = frame[columns.stderr].astype(float) / (100.0 if columns.unit == "percent" else 1.0)
+            if not (stderr > 0).all():
+                raise ValueError(f"{path}: {columns.stderr} must be positive in every row; drop it to use residuals")
+            runs = runs.assign(stderr=stderr)
+    runs = runs.assign(**{name: _numbers(frame[name], name, path) for name in _costs(frame, x)})
+    if is_counts and not is_unpaired and runs["n_test"].nunique() > 1:
+        found = ", ".join(f"{arm} {n:g}" for arm, n in runs.groupby("arm")["n_test"].first().items())
+        raise ValueError(
+            f"{path}: runs were tested on {runs['n_test'].min():g} to {runs['n_test'].max():g} problems (first of each "
+            f"arm: {found}), so not all on the same; evaluate every run on one test set, or say --unpaired if the arms "
+            "had test sets of their own"
+        )
+    return table_from_runs(
+        runs, "counts" if is_counts else "errors", x_name=columns.x, path=path, is_unpaired=is_unpaired
+    )

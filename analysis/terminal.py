@@ -1,0 +1,160 @@
+"""Results as JSON and as plain text for a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from analysis.commands import NoPlan, Result, SharedFit
+from analysis.design.next_runs import Plan
+from analysis.held_out import Validation
+from analysis.laws.chinchilla import ChinchillaFit
+from analysis.laws.fit import FitResult
+from analysis.laws.forms import Curves
+from analysis.notes import Note, sorted_notes
+from analysis.worth.shape import Shape
+from analysis.worth.words import KINDS, beyond_text, count, error_text, interval_text, multiplier_text, times
+
+
+def as_json(value: Any) -> str:
+    """One JSON object; a limit that does not exist (infinite or undefined) is null."""
+    return json.dumps(plain(value), indent=1, ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, Note):
+        return value.as_dict()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = ((one.name, getattr(value, one.name)) for one in dataclasses.fields(value))
+        return {name: plain(inner) for name, inner in fields if not isinstance(inner, Curves)}
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def result_object(one: Result) -> dict[str, Any]:
+    """The multiplier's fields at the top, with shape, curve and the fast interval beside them."""
+    rest = {name: plain(getattr(one, name)) for name in ("shape", "curve", "delta")}
+    return {**plain(one.multiplier), **rest}
+
+
+def results_text(results: Sequence[Result]) -> str:
+    lines = []
+    for one in results:
+        m = one.multiplier
+        at = f"error {error_text(m.at_error)}" + ("" if m.at_size is None else f", n = {count(m.at_size)}")
+        lines.append(f"{m.arm} over {m.baseline}: {multiplier_text(m)} at {at}  ({KINDS[m.kind]})")
+        if beyond_text(m):
+            lines.append(f"  {beyond_text(m)}")
+        if np.isfinite(m.form_spread).all():
+            spread = ", ".join(f"{law} {times(value)}" for law, value in m.form_values.items())
+            lines.append(f"  laws: {spread}")
+        if one.delta:
+            lines.append(f"  fast (two-way delta): {interval_text(one.delta.low, one.delta.high, times)}")
+        if one.shape:
+            lines.append("  " + shape_text(one.shape))
+        lines.append(f"  {m.level:.0%} interval: {m.method}; fit {m.status}; no solution in {m.frac_censored:.1%}")
+    notes = sorted_notes(note for one in results for note in one.multiplier.notes)
+    return "\n".join([*lines, *notes_text(notes)])
+
+
+def shape_text(one: Shape) -> str:
+    """Whether one number stands for the whole curve, in a sentence."""
+    gap = f"exponents differ by {one.delta_b:+.3f} {interval_text(*one.delta_b_ci, '{:+.3f}'.format)}"
+    if one.is_constant:
+        return (
+            f"m(e) is constant within a factor {one.factor_high:.2f} (90 %): pooled {times(one.pooled)} "
+            f"{interval_text(*one.pooled_ci, times)}, Fieller {_fieller(one)}; {gap}"
+        )
+    known = (
+        "has no overlap to be judged over"
+        if not np.isfinite(one.factor_high) and np.isnan(one.factor)
+        else (f"is not shown to be constant (it may change by {times(one.factor_high)} over the overlap)")
+    )
+    return f"m(e) {known}; {gap}"
+
+
+def _fieller(one: Shape) -> str:
+    if one.fieller.kind == "everything":
+        return "everything (the exponent is not clearly above 0)"
+    return interval_text(one.fieller.low, one.fieller.high, times)
+
+
+def fits_text(found: Sequence[FitResult] | SharedFit | ChinchillaFit) -> str:
+    if isinstance(found, (SharedFit, ChinchillaFit)):
+        head = (
+            f"{found.law}: {', '.join(found.arms)}"
+            if isinstance(found, SharedFit)
+            else (
+                f"chinchilla on {found.n_points} points, {found.objective_name}: {found.status}, objective "
+                f"{found.objective:.6g}, {found.frac_at_best:.0%} of {found.n_starts} starts at the best, gradient "
+                f"{found.gradient_norm:.1e}, intervals from {found.n_draws} resamples"
+            )
+        )
+        lines = [head, *_params_text(found.params, found.intervals)]
+        return "\n".join([*lines, *notes_text(getattr(found, "notes", ()))])
+    lines = []
+    for one in found:
+        lines.append(
+            f"{one.arm}, {one.law}: {one.status}, {one.frac_at_best:.0%} of {one.n_starts} starts at the best"
+            + (f", bounds hit {', '.join(one.bounds_hit)}" if one.bounds_hit else "")
+        )
+        lines += _params_text(one.params, one.intervals)
+    return "\n".join([*lines, *notes_text(sorted_notes(note for one in found for note in one.notes))])
+
+
+def _params_text(params: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]) -> list[str]:
+    return [
+        f"  {name} = {value:.6g}"
+        + (f"  {interval_text(*intervals[name], '{:.4g}'.format)}" if name in intervals else "")
+        for name, value in params.items()
+    ]
+
+
+def plans_text(plans: Sequence[Plan | NoPlan]) -> str:
+    lines = []
+    for one in plans:
+        if isinstance(one, NoPlan):
+            lines.append(f"{one.arm} over {one.baseline}: no plan; {one.why}")
+            continue
+        state = "reached already" if one.is_reached else f"needs a standard error of {one.target_se:.3f}"
+        lines.append(
+            f"{one.arm} over {one.baseline}: m = {times(one.multiplier)} at error {error_text(one.at_error)}, "
+            f"known within a factor {one.factor:.2f} (se of ln m {one.se:.3f}); {one.target}: {state}"
+        )
+        for option in one.options:
+            cost = "" if option.cost is None else f", {count(option.cost)} {one.cost_name}"
+            mark = "reaches" if option.se <= one.target_se * 1.0001 else "falls short"
+            lines.append(f"  {option.what}: factor {option.factor:.2f}, {option.n_new_runs} new runs{cost}  ({mark})")
+            lines += [f"    {override}" for override in option.overrides]
+        if not one.options:
+            lines.append("  no option within 32 seeds, 8 times the test problems or the added sizes narrows it")
+    return "\n".join(lines)
+
+
+def validation_text(found: Validation) -> str:
+    lines = ["law            predictions  mean z^2 (se)   if true       p     RMSLE"]
+    lines += [
+        f"{one.law:<14} {one.n_predictions:>11}  {one.mean_square_z:8.2f} ({one.se:.2f})  {one.expected:8.2f}"
+        f"  {one.p_value:6.3f}  {one.rmsle:8.4f}"
+        for one in found.scores
+    ]
+    return "\n".join([*lines, found.says])
+
+
+def notes_text(notes: Sequence[Note]) -> list[str]:
+    return [f"{one.severity} {one.code}: {one.text}" for one in notes]

@@ -1,0 +1,82 @@
+"""Numbers as text, the same in every table, figure and message: a bound is always written as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from analysis.worth.readings import Multiplier
+
+KINDS = {
+    "interior": "interior: both arms were observed around this error",
+    "extrapolated": "bound: beyond the sizes that were run",
+    "censored_hi": "lower bound: the baseline never reaches this error",
+    "censored_lo": "upper bound: the arm never reaches this error",
+    "undefined": "undefined: no shift exists",
+}
+SIGNS = {"=": "", ">=": "≥ ", "<=": "≤ ", "?": ""}
+
+
+def times(value: float) -> str:
+    """A factor with three figures: 0.031×, 1.89×, 24.1×, 1,230×; infinity as the sign."""
+    if np.isnan(value):
+        return "n/a"
+    if np.isinf(value) or value > 1e6:
+        return "∞" if np.isinf(value) else "> 10⁶×"
+    if value < 1e-3:
+        return "0×" if value == 0 else "< 0.001×"
+    if value >= 100:
+        return f"{value:,.0f}×"
+    if 1 <= value < 100:
+        return f"{value:.2f}×" if value < 10 else f"{value:.1f}×"
+    return f"{value:.3g}×" if value >= 0.1 else f"{value:.2g}×"
+
+
+def multiplier_text(m: Multiplier, *, with_interval: bool = True) -> str:
+    """`1.89× [1.56×, 2.24×]`, `≥ 16× [from 12×]` (`≥ 16×` where the interval supports it whole), or `undefined`."""
+    if m.bound == "?" or np.isnan(m.multiplier):
+        return "undefined"
+    exact = f"{m.multiplier:.3g}×" if 1 <= m.multiplier < 100 else times(m.multiplier)
+    value = SIGNS[m.bound] + (times(m.multiplier) if m.bound == "=" else exact)
+    if not with_interval:
+        return value
+    if m.bound == ">=":
+        return value if m.ci_low >= 0.999 * m.multiplier else f"{value} [from {times(m.ci_low)}]"
+    if m.bound == "<=":
+        return value if m.ci_high <= 1.001 * m.multiplier else f"{value} [up to {times(m.ci_high)}]"
+    return f"{value} {interval_text(m.ci_low, m.ci_high, times)}"
+
+
+FAR = 3.0
+
+
+def beyond_text(m: Multiplier) -> str:
+    """What the law says outside the sizes that were run, or that it is too far to say; empty for inner values."""
+    if m.kind != "extrapolated" or m.extrapolated_value is None:
+        return ""
+    if m.extrapolation > FAR:
+        return f"the law would have to be extended by {m.extrapolation:.1f} in ln n, too far for a value"
+    limits = f" {interval_text(*m.extrapolated_ci, times)}" if m.extrapolated_ci else ""
+    return f"the law, extended by {m.extrapolation:.1f} in ln n, says {times(m.extrapolated_value)}{limits}"
+
+
+def interval_text(low: float, high: float, number: Callable[[float], str]) -> str:
+    return f"[{number(low)}, {number(high)}]"
+
+
+def error_text(value: float) -> str:
+    """An error, or a difference of errors, with three decimals and a true minus."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def count(value: float) -> str:
+    """1,024; 1.02M; 3.4B; 5.6e+13."""
+    if abs(value) >= 1e12:
+        return f"{value:.3g}"
+    for size, suffix in ((1e9, "B"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:,.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.3g}"
