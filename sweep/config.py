@@ -6,6 +6,7 @@ stage's key.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from math import inf
 from typing import Any
@@ -289,3 +290,11 @@ def _in_range(name: str, value: float, least: float, most: float) -> None:
 def _at_least(name: str, value: float, least: float) -> None:
     if not value >= least:
         raise ValueError(f"{name} must be at least {least}, found {value}")
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as dotted names: {"a": {"b": 1}} is {"a.b": 1}."""
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        out.update(flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
+    return out

@@ -11,8 +11,7 @@ from typing import Any
 
 from sweep import stages
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
-from sweep.config import Exp, Leaf
-from sweep.results import flat
+from sweep.config import Exp, Leaf, flat
 
 
 @dataclass(frozen=True)

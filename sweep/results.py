@@ -17,26 +17,11 @@ from typing import Any
 
 import pandas as pd
 
+from sweep.arms import BASE_ARM, arm
 from sweep.artifacts import Artifact, Stage, Store, write_atomically
-from sweep.config import Exp
+from sweep.config import Exp, flat
 from sweep.methods import METHODS
 
-ARMS = {
-    ("teacher", "sft"): "SFT",
-    ("self", "sft"): "RFT",
-    ("self", "dpo"): "DPO",
-    ("self", "step_dpo"): "per-step DPO",
-    ("teacher", "sft_more"): "SFT, more updates",
-    ("self", "chosen_sft"): "chosen steps only",
-    ("self", "random_step_dpo"): "random-step DPO",
-    ("self", "distant_dpo"): "DPO, distant pairs",
-    ("self_filtered", "sft"): "advantage-filtered RFT",
-    ("self", "entropy_matched"): "SFT, entropy-matched",
-    ("self_unverified", "sft"): "RFT without verifier",
-    ("self_sound", "sft"): "RFT, sound steps",
-    ("self_spurious", "sft"): "RFT, spurious steps",
-}
-BASE_ARM = "base"
 EVALUATED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "temperature", "entropy")
 NOT_COUNTED = ("base", "evaluate")  # the base model is a given, as a downloaded one; evaluation is no training
 
@@ -48,11 +33,6 @@ class Table:
     runs: pd.DataFrame
     outcomes: pd.DataFrame
     provenance: dict[str, Any]
-
-
-def arm(source: str, method: str) -> str:
-    """The usual name of a (source, method) pair in tables and legends."""
-    return ARMS.get((source, method), f"{method} on {source}")
 
 
 def collect(
@@ -284,11 +264,3 @@ def read_table(folder: str | Path) -> Table:
 def _names(keys: Any, n_shown: int = 5) -> str:
     keys = list(keys)
     return ", ".join(map(str, keys[:n_shown])) + (f" and {len(keys) - n_shown} more" if len(keys) > n_shown else "")
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping as dotted names: {"a": {"b": 1}} is {"a.b": 1}."""
-    out: dict[str, Any] = {}
-    for name, value in tree.items():
-        out.update(flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
-    return out

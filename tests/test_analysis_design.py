@@ -20,7 +20,7 @@ from analysis.noise.draws import draws
 from analysis.noise.seeds import SeedNoise
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
-from sweep.results import ARMS
+from sweep.arms import ARMS
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 

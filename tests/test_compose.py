@@ -8,7 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
-from sweep.__main__ import CONF
+from sweep.commands.words import CONF
 from sweep.compose import grid, leaves, reason, resolved
 from sweep.config import Leaf, leaf
 

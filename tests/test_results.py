@@ -10,9 +10,10 @@ import pytest
 from tiny_sweep import Sweep, build_all, planned
 
 from sweep.__main__ import main
+from sweep.arms import arm
 from sweep.artifacts import Stage
 from sweep.config import Exp
-from sweep.results import Table, arm, collect, comparison, merged, read_table, write_table
+from sweep.results import Table, collect, comparison, merged, read_table, write_table
 
 
 def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:

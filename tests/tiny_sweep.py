@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from sweep.__main__ import _plan as plan_of_words
 from sweep.artifacts import Manifest, Store
+from sweep.commands.words import plan_of
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.plugins import register
 from sweep.plan import Plan
@@ -37,7 +37,7 @@ class Sweep:
 @cache
 def planned(*words: str) -> Plan:
     """The plan of a tiny grid, composed as the command line composes it; later words win."""
-    return plan_of_words(tiny(*words))[0]
+    return plan_of(tiny(*words))[0]
 
 
 def tiny(*words: str) -> tuple[str, ...]:

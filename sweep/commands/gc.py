@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra.errors import HydraException
 
 from sweep.artifacts import Store
+from sweep.commands.words import CONF, plan_of
 from sweep.config import Exec
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import places, submissions
@@ -82,6 +83,10 @@ def gc_command(words: Sequence[str], composed: Callable[[list[str]], Plan], conf
     elif lost:
         print("this was a dry run; --delete removes them")
     return 0
+
+
+def remove_unreached(words: list[str]) -> int:
+    return gc_command(words, lambda overrides: plan_of(overrides)[0], Path(CONF))
 
 
 def _remove(store: Store, key: str) -> None:

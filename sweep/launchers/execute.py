@@ -1,7 +1,6 @@
 """Building one stage, wherever it runs: parents verified, work done, provenance added, published."""
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import shutil
@@ -21,10 +20,9 @@ from sweep import stages, wandb_runs
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.bench import Bench, model_of
 from sweep.config import Exec, TrackingConfig
-from sweep.launchers.slurm.snapshot import git_state
+from sweep.launchers.code import code, git
 from sweep.tracking import Tracker
 
-DECIDES_NUMBERS = ("data", "methods", "models", "sources", "bench.py", "stages.py")
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "hydra-core", "submitit", "wandb", "pandas", "scipy")
 
 
@@ -125,30 +123,6 @@ SLURM_VARIABLES = (
 def slurm_variables() -> dict[str, str]:
     """What SLURM says of this job, once for each time it is started."""
     return {k: v for k, v in sorted(os.environ.items()) if k in SLURM_VARIABLES}
-
-
-@cache
-def code() -> str:
-    """Fingerprint of the files that decide numbers; runs of different fingerprints are not mixed."""
-    root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for name in DECIDES_NUMBERS:
-        for path in sorted((root / name).rglob("*.py")) if (root / name).is_dir() else [root / name]:
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
-
-
-@cache
-def git() -> dict[str, Any]:
-    """Commit, whether the package differs from it and the hash of the diff; empty outside a git checkout.
-
-    A SLURM job runs a snapshot of the package, whose git.json holds the diff itself.
-    """
-    found = git_state(Path(__file__).parents[2])
-    if not found:
-        return {}
-    diff = hashlib.sha256(str(found["diff"]).encode()).hexdigest()[:16] if found["is_dirty"] else None
-    return {"commit": found["commit"], "is_dirty": found["is_dirty"], "diff_sha256": diff}
 
 
 @cache

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
+from sweep.launchers.local_view import View, label
 from sweep.launchers.todo import set_corrupted_aside, todo
 from sweep.plan import Plan, estimate, state
 
@@ -79,7 +80,7 @@ class _Pool:
         self.lost: set[str] = lost - set(found.corrupted)
         self.workers: list[Worker] = []
         self.n_todo = len(self.waiting) + len(self.failed) + len(self.lost)
-        self.view = _View(self)
+        self.view = View(self)
         self.ranks = self._ranks()
 
     def work(self) -> None:
@@ -195,72 +196,6 @@ class _Pool:
         return ranks
 
 
-class _View:
-    """One line a finished stage, and on a terminal a live line below it."""
-
-    def __init__(self, pool: _Pool) -> None:
-        self.pool, self.began, self.is_live = pool, time.monotonic(), sys.stdout.isatty()
-        self.eta, self.estimated = "", 0.0
-        plan, n_todo = pool.plan, pool.n_todo
-        print(
-            f"{len(plan.runs)} runs = {len(plan.stages)} unique stages ({plan.n_unshared} without sharing), "
-            f"{len(plan.stages) - n_todo} built or not needed, {n_todo} to build"
-        )
-
-    def built(self, stage: Stage, manifest: Manifest) -> None:
-        self.line(f"{label(stage)}  {manifest.cost.seconds:.1f} s")
-
-    def line(self, text: str) -> None:
-        pool = self.pool
-        n_done = pool.n_todo - len(pool.waiting) - sum(w.stage is not None for w in pool.workers) - len(pool.lost)
-        width = len(str(pool.n_todo))
-        self._clear()
-        print(f"[{n_done:>{width}}/{pool.n_todo}] {self.elapsed()} {text}", flush=True)
-
-    def show(self) -> None:
-        if not self.is_live:
-            return
-        pool, now = self.pool, time.monotonic()
-        if now - self.estimated > 3:
-            self.eta, self.estimated = self._remaining(), now
-        running = ", ".join(f"{label(w.stage)} {now - w.started:.0f} s" for w in pool.workers if w.stage)
-        n_done = pool.n_todo - len(pool.waiting) - sum(w.stage is not None for w in pool.workers)
-        text = f"{n_done}/{pool.n_todo} | failed {len(pool.failed)} | {self.elapsed()}{self.eta} | {running}"
-        print("\r\x1b[2K" + text[: os.get_terminal_size().columns - 1], end="", flush=True)
-
-    def close(self) -> None:
-        self._clear()
-
-    def elapsed(self) -> str:
-        return _clock(time.monotonic() - self.began)
-
-    def _remaining(self) -> str:
-        pool = self.pool
-        todo = [*pool.waiting, *(w.stage.key for w in pool.workers if w.stage)]
-        seconds = estimate(pool.plan, todo, list(pool.manifests.values()))
-        known = [s for s in seconds.values() if s is not None]
-        if not known:
-            return ""
-        total = sum(known) * len(seconds) / len(known) / max(1, len(pool.workers))
-        return f" | ETA {_clock(total)}"
-
-    def _clear(self) -> None:
-        if self.is_live:
-            print("\r\x1b[2K", end="", flush=True)
-
-
-def label(stage: Stage) -> str:
-    """What a person calls a stage: kind, arm and grid point."""
-    owner = stage.parents.get("policy", stage)
-    identity = owner.identity
-    words = [stage.kind] if owner is stage else [stage.kind, owner.kind]
-    for node in ("source", "method"):
-        if isinstance(identity.get(node), dict):
-            words.append(identity[node]["name"])
-    words += [f"{name}={identity[name]}" for name in ("n_problems", "seed") if name in identity]
-    return " ".join(words)
-
-
 def _worker(pipe: Connection, root: Path, exec: Exec, tracking: TrackingConfig, driver: int) -> None:
     """Take stages until the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -316,9 +251,3 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

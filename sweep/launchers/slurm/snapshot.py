@@ -5,12 +5,10 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import uuid
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[2]
-RECORD = "git.json"  # beside the copied package: where it came from
+from sweep.launchers.code import PACKAGE, RECORD, git_state
 
 
 def snapshot(folder: Path) -> Path:
@@ -41,24 +39,3 @@ def snapshot(folder: Path) -> Path:
             raise
         shutil.rmtree(part)
     return target
-
-
-def git_state(root: Path) -> dict[str, str | bool]:
-    """Commit of a checkout and its difference from it; empty outside git."""
-
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=60, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-    recorded = root / RECORD
-    if recorded.exists():  # we run from a snapshot ourselves
-        return json.loads(recorded.read_text())
-    commit, diff = ask("rev-parse", "HEAD"), ask("diff", "HEAD", "--", PACKAGE.name)
-    if commit is None or diff is None:
-        return {}
-    return {"commit": commit.strip(), "is_dirty": bool(diff.strip()), "diff": diff}

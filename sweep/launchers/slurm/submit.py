@@ -10,7 +10,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from sweep.launchers.slurm.graph import Place
 from sweep.launchers.slurm.sbatch import NoRoom, send
 from sweep.launchers.slurm.snapshot import snapshot
 from sweep.launchers.slurm.submission import Submission, create, lock, places, submissions
-from sweep.launchers.slurm.watch import follow, pick, store_and_name
+from sweep.launchers.slurm.watch import follow
 from sweep.launchers.todo import set_corrupted_aside, todo
 from sweep.plan import Plan, state
 
@@ -123,15 +123,6 @@ class NextWave:
 
     def checkpoint(self, *_: Any) -> DelayedSubmission:
         return DelayedSubmission(self)
-
-
-def retry_command(words: Sequence[str]) -> int:
-    """`python -m sweep retry [SUBMISSION] [exec.store=FOLDER]`: what failed of it, with the settings it had."""
-    store, name = store_and_name("retry", words)
-    submission = pick(store, name)
-    if not go_on(submission, is_retry=True):
-        print(f"{submission.folder.name}: every stage is built or in the queue, nothing to try again")
-    return 0
 
 
 def _in_queue(store: Store) -> dict[str, Place]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.artifacts import Store
-from sweep.config import Exec
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import Submission, submissions
 from sweep.plan import Plan, needed, state
@@ -131,20 +130,3 @@ def cancel(submission: Submission) -> int:
     waves = sorted(job_id for job_id, number in found.items() if number.startswith("wave"))
     queue.cancel([*waves, *sorted(found.keys() - set(waves))])  # the job that would submit the next wave first
     return len(live)
-
-
-def cancel_command(words: Sequence[str]) -> int:
-    """`python -m sweep cancel [SUBMISSION] [exec.store=FOLDER]`: the latest submission without a name."""
-    store, name = store_and_name("cancel", words)
-    submission = pick(store, name)
-    print(f"cancelled {cancel(submission)} jobs of {submission.folder.name}; what is built is kept")
-    return 0
-
-
-def store_and_name(verb: str, words: Sequence[str]) -> tuple[Store, str | None]:
-    """The words of a command about one submission."""
-    names = [word for word in words if "=" not in word]
-    stores = [word.removeprefix("exec.store=") for word in words if word.startswith("exec.store=")]
-    if len(names) > 1 or len(names) + len(stores) != len(words):
-        raise ValueError(f"usage: python -m sweep {verb} [SUBMISSION] [exec.store=FOLDER], found: {' '.join(words)}")
-    return Store(stores[-1] if stores else Exec.store), names[0] if names else None

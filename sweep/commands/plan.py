@@ -1,0 +1,78 @@
+"""`python -m sweep plan`: what a grid needs, what of it is new and why, and how long it will take."""
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+from sweep.artifacts import Manifest, Store
+from sweep.commands.words import options_of, plan_of
+from sweep.plan import Plan, estimate, needed, news, state, summary
+
+
+def show_plan(words: list[str]) -> int:
+    options, overrides = options_of(words, json=True)
+    the_plan, exec = plan_of(overrides)
+    store = Store(exec.store)
+    found = state(the_plan, store)
+    if options.json:
+        print(json.dumps(summary(the_plan, found.built)))
+        return 0
+    todo = needed(the_plan, found.built)
+    known = _manifests(store)
+    counts = summary(the_plan, found.built)
+    print(f"{counts['runs']} runs = {counts['stages']} unique stages ({counts['stages_unshared']} without sharing)")
+    print(f"{counts['cached']} cached in {store.root}, {len(todo)} to build")
+    seconds = estimate(the_plan, todo, known)
+    by_kind = Counter(the_plan.stages[key].kind for key in todo)
+    for kind, n_all in counts["by_kind"].items():
+        of_kind = [s for key, s in seconds.items() if the_plan.stages[key].kind == kind]
+        told = "" if not of_kind else _told(of_kind) + _gpu_hours(of_kind, kind, known)
+        print(f"  {kind:<11} {n_all:>6} stages {by_kind[kind]:>6} to build  {told}")
+    total, n_workers = sum(s for s in seconds.values() if s), exec.n_workers or os.cpu_count() or 1
+    n_unknown = sum(s is None for s in seconds.values())
+    if todo:
+        unknown = f", plus {n_unknown} stages of which none like them was ever built here" if n_unknown else ""
+        print(f"estimated: {total:.0f} s of work, {total / n_workers:.0f} s on {n_workers} workers{unknown}")
+    for key, message in found.corrupted.items():
+        print(f"corrupted: {key}: {message}")
+    _print_news(the_plan, todo, known)
+    return 0
+
+
+def _print_news(the_plan: Plan, todo: Sequence[str], known: Sequence[Manifest]) -> None:
+    reasons = Counter()
+    for key in todo:
+        stage = the_plan.stages[key]
+        lines = [line for line in news(stage, known) if not line.startswith("parent ")]
+        if any(p.key in set(todo) for p in stage.parents.values()) and not lines:
+            continue  # new because a parent is
+        reasons[stage.kind, "; ".join(lines) or "none of its kind is built"] += 1
+    for (kind, why), n in reasons.most_common(12):
+        print(f"  new: {n} x {kind}: {why}")
+
+
+def _told(seconds: Sequence[float | None]) -> str:
+    known = [s for s in seconds if s is not None]
+    if not known:
+        return "no estimate yet"
+    return f"{'' if len(known) == len(seconds) else '> '}{sum(known):.0f} s"
+
+
+def _gpu_hours(seconds: Sequence[float | None], kind: str, known: Sequence[Manifest]) -> str:
+    """With as many GPUs as the artifacts of this kind were made with."""
+    n_gpus = max((len(m.provenance.get("gpus", ())) for m in known if m.kind == kind), default=0)
+    return f", {sum(s for s in seconds if s) * n_gpus / 3600:.1f} GPU-hours" if n_gpus else ""
+
+
+def _manifests(store: Store) -> list[Manifest]:
+    out = []
+    for key in store.built():
+        try:
+            manifest = store.manifest(key)
+        except ValueError:  # a corrupted artifact tells nothing here; `state` reports those of the plan
+            continue
+        if manifest is not None:
+            out.append(manifest)
+    return out

@@ -1,0 +1,81 @@
+"""`python -m sweep collect`, `merge` and `compare`: finished runs as a table."""
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sweep.artifacts import Store
+from sweep.commands.words import CONF, options_of, plan_of
+from sweep.config import Exec
+from sweep.launchers.code import git
+from sweep.plan import Plan
+from sweep.results import collect, comparison, merged, read_table, write_table
+from sweep.wandb_runs import fetch
+
+
+def collect_table(words: list[str]) -> int:
+    options, overrides = options_of(words, out=True, allow_mixed_code=True, origin=True, by=True)
+    kind, project = options.origin or ("store", "")
+    if kind not in ("store", "wandb"):
+        raise ValueError(f"--from {kind}: expected --from wandb ENTITY/PROJECT")
+    the_plan, exec, runs = None, Exec(sweep_name=project.split("/")[-1]), []
+    if kind == "store" or overrides:
+        the_plan, exec = plan_of(overrides)
+        runs = [(run.leaf.exp, run.evaluate) for run in the_plan.runs]
+        runs += [(None, stage) for _, stage in the_plan.base_evaluations]
+    with TemporaryDirectory() as scratch:
+        store = Store(exec.store if kind == "store" else scratch)
+        if kind == "wandb":
+            stages = fetch(project, store, [stage.key for _, stage in runs] or None)
+            runs = runs or [(None, stage) for stage in stages]
+        table = collect(runs, store, by=options.by, is_mixed_code_allowed=options.allow_mixed_code)
+    folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
+    write_table(table, folder, _provenance(words, overrides, the_plan, exec))
+    print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
+    return 0
+
+
+def merge_tables(words: list[str]) -> int:
+    options, folders = options_of(words, out=True, allow_mixed_code=True)
+    if len(folders) < 2 or not options.out:
+        raise ValueError("usage: python -m sweep merge TABLE TABLE... --out FOLDER; each as `collect` wrote it")
+    table = merged([read_table(folder) for folder in folders], is_mixed_code_allowed=options.allow_mixed_code)
+    write_table(table, Path(options.out), {})
+    print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {options.out}")
+    return 0
+
+
+def compare_runs(words: list[str]) -> int:
+    options, overrides = options_of(words, json=True)
+    the_plan, exec = plan_of(overrides)
+    table = comparison([(run.leaf.overrides, run.evaluate) for run in the_plan.runs], Store(exec.store))
+    swept = [c for c in table if table[c].nunique() > 1 and not c.startswith("n_correct")]
+    shown = table[[*swept, "n_test", "n_correct", "n_correct_sampled", "n_sampled"]]
+    if options.json:
+        print(json.dumps(shown.to_dict("records")))
+        return 0
+    print(shown.sort_values("n_correct", ascending=False).to_string(index=False))
+    return 0
+
+
+def _provenance(words: Sequence[str], overrides: Sequence[str], the_plan: Plan | None, exec: Exec) -> dict[str, Any]:
+    tuning = Path(CONF).parent / "analysis" / "tuning.json"
+    record = json.loads(tuning.read_text()) if tuning.exists() else {}
+    said = record.get(exec.sweep_name, {})
+    said = record[said] if isinstance(said, str) else said  # a name: tuned as that sweep was
+    return {
+        "commands": [
+            *([f"python -m sweep -m {' '.join(overrides)}"] if the_plan else []),
+            f"python -m sweep collect {' '.join(words)}",
+        ],
+        "git_commit": git().get("commit"),
+        "is_dirty": git().get("is_dirty", False),
+        "experiment": exec.sweep_name,
+        "config": asdict(the_plan.runs[0].leaf.exp) if the_plan else {},
+        "tuning": said.get("tuning", []),
+        "n_test_looks": said.get("n_test_looks"),
+    }
