@@ -9,7 +9,7 @@ import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,8 @@ class Built:
 
 @dataclass(frozen=True)
 class Bench:
-    """What a build may use: its parents, the base model's config, its folder, resources, curve, checkpoints."""
+    """What a build may use: its parents, the base model's config, its folder, resources, curve, checkpoints; and what
+    is told how far it is."""
 
     parents: Mapping[str, Artifact]
     model: Mapping[str, Any]
@@ -43,6 +44,7 @@ class Bench:
     tracker: Tracker
     checkpoint_dir: Path
     should_stop: Callable[[], bool] | None = None
+    report: Callable[[str, int, int], None] = lambda unit, n_done, n: None
 
     def policy(self, role: str) -> Policy:
         """The weights of a parent, on this machine's device."""
@@ -63,6 +65,7 @@ class Bench:
             "checkpoint_dir": self.checkpoint_dir / name,
             "checkpoint_every_s": self.exec.checkpoint_every_s,
             "should_stop": self.should_stop,
+            "report": partial(self.report, "update" if name == "train" else f"{name} update"),
         }
 
     def sampling_limits(self, name: str | None = None) -> dict[str, Any]:
@@ -71,6 +74,7 @@ class Bench:
             "max_rows": self.exec.max_rows,
             "checkpoint_path": self.checkpoint_dir / f"{name}.jsonl" if name else None,
             "should_stop": self.should_stop,
+            "report": partial(self.report, f"{name}: prefix" if name else "prefix"),
         }
 
 

@@ -179,7 +179,7 @@ def test_a_builder_that_another_machine_overtook_takes_the_others_artifact(
         if not first:  # the other machine, which sees no lease of ours, does all of it while we build
             first.append(None)
             exec = Exec(store=str(store.root))
-            first[0] = _build(of, store, exec, TrackingConfig(name="jsonl"), None)
+            first[0] = _build(of, store, exec, TrackingConfig(name="jsonl"), None, lambda unit, n_done, n: None)
         return real(of, bench)
 
     monkeypatch.setitem(stages.BUILDERS, "dsyn", overtaken)

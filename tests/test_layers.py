@@ -15,6 +15,7 @@ LAYERS = {
     "sweep.models": 1,
     "sweep.artifacts": 2,
     "sweep.config": 2,
+    "sweep.heartbeat": 2,
     "sweep.tracking": 2,
     "sweep.wandb_runs": 2,
     "sweep.arms": 3,

@@ -56,6 +56,16 @@ def test_greedy_completions_are_those_of_generate_token_for_token(max_rows: int)
     assert {completion.is_finished for (completion,) in found} == {True}
 
 
+def test_prefixes_that_are_done_are_reported_after_every_chunk() -> None:
+    said: list[tuple[int, int]] = []
+    twice = [*PREFIXES, PREFIXES[0]]
+    settings = {**WIDE, "max_new_tokens": 2, "max_rows": 8}
+    sample(trained_policy(), twice, **settings, report=lambda n_done, n: said.append((n_done, n)))
+    assert {n for _, n in said} == {25}
+    done = [n_done for n_done, _ in said]
+    assert done[-1] == 25 and done == sorted(set(done)) and len(done) > 10  # 4 rows a prefix, so 2 prefixes a chunk
+
+
 def test_a_completion_cut_at_the_bound_is_not_finished() -> None:
     completions = sample(trained_policy(), PREFIXES[:3], n_samples=1, temperature=0, max_new_tokens=2, seed=0)
     assert [(c[0].is_finished, c[0].n_tokens, len(c[0].text.split())) for c in completions] == [

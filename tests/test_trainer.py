@@ -52,6 +52,12 @@ def test_the_same_seed_ends_in_the_same_weights_and_another_seed_in_others(
     assert not torch.equal(weights(first), weights(other))
 
 
+def test_every_update_is_reported_with_how_many_there_are() -> None:
+    said: list[tuple[int, int]] = []
+    trained(trained_policy(), rows(20), report=lambda n_done, n: said.append((n_done, n)))
+    assert said == [(update, 12) for update in range(1, 13)]
+
+
 def test_training_learns_the_toy_language() -> None:
     policy = trained_policy()
     trained(policy, rows(200), optim=Optim(1e-2, 200, 32))

@@ -20,27 +20,39 @@ from sweep import stages, wandb_runs
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.bench import Bench, model_of
 from sweep.config import Exec, TrackingConfig
+from sweep.heartbeat import Pulse, path_of
 from sweep.launchers.code import code, git
+from sweep.launchers.slurm.queue import this_job
 from sweep.tracking import Tracker
 
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "hydra-core", "submitit", "wandb", "pandas", "scipy")
 
 
 def build(
-    stage: Stage, store: Store, exec: Exec, tracking: TrackingConfig, should_stop: Callable[[], bool] | None = None
+    stage: Stage, store: Store, exec: Exec, tracking: TrackingConfig, should_stop: Callable[[], bool] | None = None,
+    on_start: Callable[[], None] | None = None,
 ) -> Manifest:
     """Build and publish one stage; the manifest of an earlier build where there is one.
 
+    Args:
+        should_stop: asked between two steps of the stage's work.
+        on_start: called when nobody else builds the stage and its work begins.
     Raises:
         FileNotFoundError, CorruptArtifact: a parent is missing or damaged.
         Exception: whatever the stage's own work raises; nothing is published then.
     """
     with store.lease(stage.key):
-        return store.manifest(stage.key) or _build(stage, store, exec, tracking, should_stop)
+        if (found := store.manifest(stage.key)) is not None:
+            return found
+        if on_start is not None:
+            on_start()
+        with Pulse(path_of(store.root, stage.key), stage.key, this_job() or "") as pulse:
+            return _build(stage, store, exec, tracking, should_stop, pulse.at)
 
 
 def _build(
-    stage: Stage, store: Store, exec: Exec, tracking: TrackingConfig, should_stop: Callable[[], bool] | None
+    stage: Stage, store: Store, exec: Exec, tracking: TrackingConfig, should_stop: Callable[[], bool] | None,
+    report: Callable[[str, int, int], None],
 ) -> Manifest:
     parents = {role: store.open(parent.key) for role, parent in stage.parents.items()}
     folder = store.start(stage.key)
@@ -52,7 +64,8 @@ def _build(
         curves.mkdir(parents=True, exist_ok=True)
         with Tracker(curves, stage, tracking, exec.sweep_name) as tracker:
             bench = Bench(
-                parents, model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop
+                parents, model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop,
+                report,
             )
             done = stages.BUILDERS[stage.kind](stage, bench)
             if stage.kind == "evaluate" and tracking.name == "wandb":

@@ -14,6 +14,8 @@ from typing import Any
 class Interrupted(Exception):
     """The caller asked to stop; where there is a checkpoint, the same call resumes from it."""
 
+    is_resumable = True
+
     def __init__(self, n_done: int, n: int, unit: str = "update") -> None:
         work = "training" if unit == "update" else "sampling"
         super().__init__(f"{work} stopped on request after {unit} {n_done} of {n}")

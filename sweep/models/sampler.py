@@ -70,6 +70,7 @@ def sample(
     has_entropy: bool = False,
     checkpoint_path: Path | None = None,
     should_stop: Callable[[], bool] | None = None,
+    report: Callable[[int, int], None] | None = None,
 ) -> list[list[Completion]]:
     """n_samples completions of each prefix, in the order of `prefixes`.
 
@@ -84,6 +85,7 @@ def sample(
             entropy of the distribution over whole completions, by the chain rule.
         checkpoint_path: keeps finished chunks, and goes on from those that it holds.
         should_stop: asked after every chunk of about max_rows rows.
+        report: told after every chunk how many prefixes are done, and of how many.
     Raises:
         Interrupted: should_stop said so.
         ValueError: an argument out of range, a prefix that leaves no room for max_new_tokens.
@@ -116,6 +118,8 @@ def sample(
                 for n, i in enumerate(places[ids]):
                     start = n * n_samples
                     results[i] = drawn * n_samples if temperature == 0 else drawn[start : start + n_samples]
+            if report is not None:
+                report(sum(map(bool, results)), len(prefixes))
     return results
 
 

@@ -69,6 +69,7 @@ def train(
     checkpoint_dir: Path | None = None,
     checkpoint_every_s: float = 600.0,
     should_stop: Callable[[], bool] | None = None,
+    report: Callable[[int, int], None] | None = None,
 ) -> TrainCost:
     """Trains `policy` in place, on shuffled epochs of rows or pairs.
 
@@ -80,6 +81,7 @@ def train(
         micro_batch_tokens: bound on the padded tokens of one forward pass; memory, not mathematics.
         checkpoint_dir: resumes from its checkpoint if there is one; the caller removes it in the end.
         should_stop: asked after every update; True leaves a checkpoint and raises Interrupted.
+        report: told after every update how many are done, and of how many.
     Raises:
         ValueError: rows that do not fit the model or the loss, a checkpoint of another run.
         FloatingPointError: loss or gradient is not finite; names the update.
@@ -96,6 +98,8 @@ def train(
         is_last = run.n_updates + 1 == optim.n_updates
         metrics = _update(run, is_logged=is_last or (run.n_updates + 1) % log_every == 0)
         run.seconds = time.monotonic() - began
+        if report is not None:
+            report(run.n_updates, optim.n_updates)
         if metrics is not None and run.accelerator.is_main_process:
             log(run.n_updates, metrics)
         is_stopped = not is_last and should_stop is not None and _any_process(run, should_stop())

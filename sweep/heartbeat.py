@@ -1,0 +1,157 @@
+"""Signs of life of a stage under construction: who builds it, since when, and how far it is.
+
+    <store>/.building/<key>.heartbeat.json    written every few seconds by the process that builds
+
+The file of a stage that was built is removed. That of one that failed or was asked to stop says so; that of one
+whose process was killed says nothing of an end, and nobody holds the stage's lease any more.
+"""
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from types import TracebackType
+
+EVERY_S = 5.0  # between two beats
+QUIET_S = 300.0  # without progress, or without a beat, before a person is told
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What one file says; times in seconds since the epoch.
+
+    Args:
+        job: SLURM's id of the job, empty elsewhere.
+        progress: how far the stage is, such as "update 3 of 40"; empty before its first step.
+        progressed: when `progress` last changed.
+        time: when this was written.
+        outcome: empty while it is being built, else failed or stopped; `error` says why.
+    """
+
+    key: str
+    host: str
+    user: str
+    pid: int
+    job: str
+    started: float
+    progress: str
+    progressed: float
+    time: float
+    outcome: str = ""
+    error: str = ""
+
+    def by_whom(self) -> str:
+        """The builder, for a person."""
+        return f"{self.user} on {self.host}, {f'job {self.job}' if self.job else f'process {self.pid}'}"
+
+    def silence(self, now: float) -> str:
+        """What a person is to know of a build that does not move; empty where it does."""
+        if now - self.time > QUIET_S:
+            return f"no sign of life for {minutes(now - self.time)}"
+        if now - self.progressed > QUIET_S:
+            return f"no progress for {minutes(now - self.progressed)}"
+        return ""
+
+
+class Pulse:
+    """Writes one stage's heartbeat from a thread, for as long as the `with` lasts.
+
+    A disk that is full or a folder that is gone costs the sign of life, never the stage.
+    """
+
+    def __init__(self, path: Path, key: str, job: str = "") -> None:
+        now = time.time()
+        self.path = path
+        self._beat = Heartbeat(key, socket.gethostname(), _user(), os.getpid(), job, now, "", now, now)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, name=f"heartbeat of {key}", daemon=True)
+
+    def at(self, unit: str, n_done: int, n: int) -> None:
+        """Note how far the stage is; the next beat says so."""
+        self._beat = replace(self._beat, progress=f"{unit} {n_done:,} of {n:,}", progressed=time.time())
+
+    def __enter__(self) -> Pulse:
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+        if error is None:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+            return
+        is_stopped = not isinstance(error, Exception) or getattr(error, "is_resumable", False)
+        outcome = "stopped" if is_stopped else "failed"
+        self._beat = replace(self._beat, outcome=outcome, error=" ".join(f"{type(error).__name__}: {error}".split()))
+        self._write()
+
+    def _go_on(self) -> None:
+        while not self._is_over.wait(EVERY_S):
+            self._write()
+
+    def _write(self) -> None:
+        self._beat = replace(self._beat, time=time.time())
+        with suppress(OSError):
+            write(self.path, self._beat)
+
+
+def path_of(root: Path, key: str) -> Path:
+    """Where a store keeps the heartbeat of a stage."""
+    return root / ".building" / f"{key}.heartbeat.json"
+
+
+def end(path: Path, pid: int, outcome: str, error: str) -> None:
+    """Write the end of a build whose process is gone; nothing where another process has gone on with the stage."""
+    beat = read(path)
+    if beat is not None and (beat.pid, beat.host, beat.outcome) == (pid, socket.gethostname(), ""):
+        with suppress(OSError):
+            write(path, replace(beat, outcome=outcome, error=error))
+
+
+def write(path: Path, beat: Heartbeat) -> None:
+    """Replace the file as a whole; not flushed to the disk, which a sign of life has no need of."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.write_text(json.dumps(asdict(beat)), encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Heartbeat | None:
+    """What the file says; None where there is none, or where it does not hold a heartbeat."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    kinds = {"pid": int, "started": float, "progressed": float, "time": float}
+    if not isinstance(found, dict) or found.keys() != {f.name for f in fields(Heartbeat)}:
+        return None
+    if not all(isinstance(value, kinds.get(name, str)) for name, value in found.items()):
+        return None
+    return Heartbeat(**found)
+
+
+def minutes(seconds: float) -> str:
+    """A length of time as a person says it."""
+    n = max(0, round(seconds / 60))
+    return f"{n} min" if n < 120 else f"{n / 60:.0f} h"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())

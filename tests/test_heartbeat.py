@@ -1,0 +1,131 @@
+"""Signs of life: what the file of a stage under construction says, before, during and after."""
+
+import getpass
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from sweep import heartbeat
+from sweep.heartbeat import Heartbeat, Pulse, end, path_of, read, write
+
+KEY = "train-0123456789abcdef"
+BEAT = Heartbeat(KEY, "h1", "ann", 7, "", started=1000.0, progress="update 3 of 40", progressed=1060.0, time=1090.0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return path_of(tmp_path, KEY)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_it_says_who_builds_since_when_and_how_far_and_is_gone_when_built(path: Path) -> None:
+    began = time.time()
+    with Pulse(path, KEY, "12_3") as pulse:
+        first = read(path)
+        assert first is not None and began <= first.started == first.progressed <= first.time
+        assert (first.key, first.host, first.user) == (KEY, socket.gethostname(), getpass.getuser())
+        assert (first.pid, first.job, first.progress, first.outcome) == (os.getpid(), "12_3", "", "")
+        pulse.at("update", 1200, 4000)
+        pulse._write()
+        second = read(path)
+        assert second is not None and second.progress == "update 1,200 of 4,000"
+        assert second.progressed > first.progressed and second.started == first.started
+    assert not path.exists()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_it_beats_by_itself_while_the_stage_is_silent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "EVERY_S", 0.01)
+    with Pulse(path, KEY):
+        first = read(path)
+        assert first is not None
+        wait_until(lambda: (beat := read(path)) is not None and beat.time > first.time)
+        later = read(path)
+        assert later is not None and later.progressed == first.progressed
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(ValueError("a\n b"), "failed"), (KeyboardInterrupt("a b"), "stopped")]
+)
+def test_a_build_that_ends_otherwise_says_how(path: Path, error: BaseException, outcome: str) -> None:
+    with pytest.raises(type(error)), Pulse(path, KEY):
+        raise error
+    beat = read(path)
+    assert beat is not None and (beat.outcome, beat.error) == (outcome, f"{type(error).__name__}: a b")
+
+
+def test_a_build_that_stops_at_a_checkpoint_has_not_failed(path: Path) -> None:
+    from sweep.models import Interrupted
+
+    with pytest.raises(Interrupted), Pulse(path, KEY):
+        raise Interrupted(3, 40)
+    beat = read(path)
+    assert beat is not None and (beat.outcome, beat.error) == (
+        "stopped", "Interrupted: training stopped on request after update 3 of 40",
+    )  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_written_costs_the_sign_of_life_alone(tmp_path: Path) -> None:
+    (tmp_path / ".building").write_text("no folder")
+    with Pulse(path_of(tmp_path, KEY), KEY) as pulse:
+        pulse.at("update", 1, 2)
+        pulse._write()
+    assert read(path_of(tmp_path, KEY)) is None
+
+
+def test_a_link_in_its_place_is_replaced_and_not_followed(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    path.parent.mkdir()
+    path.symlink_to(tmp_path / "precious")
+    write(path, BEAT)
+    assert (tmp_path / "precious").read_text() == "x" and not path.is_symlink()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", json.dumps(asdict(BEAT) | {"pid": "7"}), json.dumps(asdict(BEAT) | {"more": 1}), "\ud800"],
+)
+def test_a_file_that_holds_something_else_is_no_heartbeat(path: Path, text: str) -> None:
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    assert read(path) is None
+
+
+def test_what_was_written_is_read(path: Path) -> None:
+    write(path, BEAT)
+    assert read(path) == BEAT
+
+
+def test_the_end_of_a_process_that_was_killed_is_written_for_it_and_for_no_other(path: Path) -> None:
+    mine = replace(BEAT, host=socket.gethostname())
+    write(path, mine)
+    end(path, 8, "failed", "why")  # another process goes on with the stage
+    assert read(path) == mine
+    end(path, 7, "failed", "why")
+    assert read(path) == replace(mine, outcome="failed", error="why")
+    end(path, 7, "stopped", "later")  # it has said its own last word
+    assert read(path) == replace(mine, outcome="failed", error="why")
+
+
+def test_silence_is_told_from_five_minutes_on() -> None:
+    assert BEAT.silence(now=1090 + 270) == ""  # 5 min after its last step, to the second
+    assert BEAT.silence(now=1090 + 271) == "no progress for 5 min"
+    assert replace(BEAT, time=1060 + 7200).silence(now=1060 + 7200) == "no progress for 2 h"
+    assert BEAT.silence(now=1090 + 301) == "no sign of life for 5 min"
+
+
+def test_the_builder_is_a_process_here_and_a_job_under_slurm() -> None:
+    assert BEAT.by_whom() == "ann on h1, process 7"
+    assert replace(BEAT, job="12_3").by_whom() == "ann on h1, job 12_3"
