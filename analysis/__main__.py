@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from analysis import commands, published, terminal
 from analysis.laws import chinchilla
 from analysis.map import survey, write_map
+from analysis.options import Options
 from analysis.report.write import write_figures, write_report
 from analysis.tables.table import Columns
 
@@ -102,7 +103,7 @@ def _command(kinds: argparse._SubParsersAction, name: str, run, what: str) -> ar
     return one
 
 
-def options(asked: argparse.Namespace) -> commands.Options:
+def options(asked: argparse.Namespace) -> Options:
     """The parsed options as a value."""
     bad = [one for one in asked.where if "=" not in one]
     if bad:
@@ -119,7 +120,7 @@ def options(asked: argparse.Namespace) -> commands.Options:
         stderr=asked.stderr,
         filters=dict(one.split("=", 1) for one in asked.where),
     )
-    return commands.Options(
+    return Options(
         baseline=asked.baseline,
         law=asked.law,
         n_draws=asked.draws,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,35 +18,15 @@ import numpy as np
 from analysis.design.next_runs import Plan, plan
 from analysis.design.width import NoWidth
 from analysis.held_out import Validation, validate
-from analysis.laws.fit import FitResult, fit_shared, interval
+from analysis.intervals import interval
+from analysis.laws.fit import FitResult, fit_shared
 from analysis.laws.forms import FORMS, form
-from analysis.noise.draws import draws
-from analysis.tables.read import read
-from analysis.tables.table import Columns, Table
+from analysis.options import Options, comparison_of
+from analysis.worth import readings
 from analysis.worth.comparison import Comparison
 from analysis.worth.delta import DeltaInterval, delta_interval
 from analysis.worth.readings import Multiplier
 from analysis.worth.shape import MultiplierCurve, Shape, multiplier_curve, shape
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a reader may choose; the same for every command.
-
-    Args:
-        cost: column to put on the axis in place of the size, for the compute multiplier; of a plan, the price.
-        of: arms to look at; all but the baseline where empty.
-    """
-
-    baseline: str = "SFT"
-    law: str = "auto"
-    n_draws: int = 4000
-    seed: int = 0
-    level: float = 0.95
-    columns: Columns = field(default_factory=Columns)
-    cost: str | None = None
-    of: tuple[str, ...] = ()
-    is_unpaired: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,19 +53,6 @@ class Result:
     shape: Shape | None
     curve: MultiplierCurve | None
     delta: DeltaInterval | None
-
-
-def table_of(path: str | Path, options: Options) -> Table:
-    return read(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)
-
-
-def comparison_of(path: str | Path, options: Options, *, law: str | None = None) -> Comparison:
-    """The table's comparison, its arms checked against the options."""
-    table = table_of(path, options)
-    for arm in options.of:
-        table.cells_of(arm)
-    drawn = draws(table, options.n_draws, options.seed)
-    return Comparison(drawn, level=options.level, law=law or options.law)
 
 
 def _arms(comparison: Comparison, options: Options) -> list[str]:
@@ -175,11 +142,11 @@ def result(
 ) -> Result:
     """One pair: the reading, and shape, curve and fast interval where the curves allow."""
     if at_error is not None:
-        m = comparison.at_error(arm, baseline, at_error)
+        m = readings.at_error(comparison, arm, baseline, at_error)
     elif at_size is not None:
-        m = comparison.at_size(arm, baseline, at_size)
+        m = readings.at_size(comparison, arm, baseline, at_size)
     else:
-        m = comparison.headline(arm, baseline)
+        m = readings.headline(comparison, arm, baseline)
     has_curves = min(comparison.n_sizes(arm), comparison.n_sizes(baseline)) >= 3
     fast = None
     if has_curves and m.kind == "interior" and m.at_size is None:

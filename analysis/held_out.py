@@ -20,7 +20,6 @@ import numpy as np
 from analysis.laws.fit import fit_curves
 from analysis.laws.forms import FORMS, form
 from analysis.noise.draws import Draws
-from analysis.worth.comparison import Comparison
 
 LAWS = ("power", "log_linear", "power_floor", "saturating")
 FEW_SIZES = 6
@@ -204,11 +203,3 @@ def rmsle_at(validation: Validation, law: str, distance: float) -> float | None:
         if one.law == law and one.distance >= distance - 1e-9
     ]
     return float(np.sqrt(np.mean(np.square(logs)))) if logs else None
-
-
-def held_out(comparison: Comparison, laws: Sequence[str] | None = None) -> Validation | None:
-    """The validation of a comparison's table, None where no size can be held out."""
-    table = comparison.draws.table
-    if max(len(table.cells_of(arm)) for arm in table.arms) < 4:
-        return None
-    return validate(comparison.draws, laws)

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from analysis.commands import Options, comparison_of
+from analysis.arms import in_order
 from analysis.figures import style
 from analysis.figures.map import map_figure, worth_by_share
-from analysis.report import page
+from analysis.options import Options, comparison_of
 from analysis.sheet import Sheet
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.readings import Multiplier, at_size
 from analysis.worth.words import count, error_text, multiplier_text
 
 POINTS = ("n_problems", "seed", "method.name", "source.name")  # where in the grid a run stands, not what it is made of
@@ -77,7 +76,7 @@ def survey(
     out: list[Reading] = []
     for path, name, mine, made in zip(paths, names, settings, runs, strict=True):
         comparison = comparison_of(path, options)
-        arms = options.of or style.in_order(arm for arm in comparison.draws.table.arms if arm != options.baseline)
+        arms = options.of or in_order(arm for arm in comparison.draws.table.arms if arm != options.baseline)
         changed = {} if mine is settings[0] else _changed(settings[0], mine)
         shares = _shares(made, options.baseline, share_of)
         for arm in arms:
@@ -116,7 +115,7 @@ def _reading(
         error=float(errors[arm]),
         baseline_error=float(errors.get(baseline, np.nan)),
         n_seeds=int(((runs["arm"] == arm) & (runs["x"] == size)).sum()),
-        multiplier=comparison.at_size(arm, baseline, size),
+        multiplier=at_size(comparison, arm, baseline, size),
     )
 
 
@@ -232,28 +231,6 @@ def read_map(path: str | Path) -> pd.DataFrame:
     if absent := [name for name in RAW if name not in found.columns]:
         raise ValueError(f"{path}: a map.csv of `python -m analysis map` was expected; it has no {', '.join(absent)}")
     return found
-
-
-def section(path: str | Path, save: Callable[[Figure, str, str], str]) -> page.Section:
-    """The report's: the figures of a map.csv, given the function that keeps a figure and returns its HTML."""
-    points = read_map(path)
-    study, baseline = points["variant"].iloc[0].replace("_", " "), points["baseline"].iloc[0]
-    seeds = " or ".join(map(str, sorted(points["n_seeds"].unique())))
-    caption = (
-        f"What one problem of an arm is worth in {baseline} problems, one ingredient of {study} (shaded) changed at a "
-        f"time; rows by the last arm's worth at the largest size. Bars are {points['level'].iloc[0]:.0%} intervals "
-        f"({seeds} seeds a cell; with one, conditional on that training run), arrows bounds, dotted down "
-        "to the limit of their interval; lines at 1, 2 and 8."
-    )
-    figures = [save(map_figure(points), "map", caption)]
-    if points["share"].notna().any():
-        caption = (
-            f"The same multipliers against what {baseline} gets wrong at that size: the share of "
-            f"{points['share_of'].iloc[0]} among the flaws of its greedy test solutions. Open points change how the "
-            "arms are trained, filled ones the domain, the teacher or the base."
-        )
-        figures.append(save(worth_by_share(points), "worth_by_share", caption))
-    return page.Section("map", "When are negatives worth 8x?", figures)
 
 
 def write_map(

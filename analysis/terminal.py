@@ -18,8 +18,16 @@ from analysis.laws.chinchilla import ChinchillaFit
 from analysis.laws.fit import FitResult
 from analysis.laws.forms import Curves
 from analysis.notes import Note, sorted_notes
-from analysis.worth.shape import Shape
-from analysis.worth.words import KINDS, beyond_text, count, error_text, interval_text, multiplier_text, times
+from analysis.worth.words import (
+    KINDS,
+    beyond_text,
+    count,
+    error_text,
+    interval_text,
+    multiplier_text,
+    shape_text,
+    times,
+)
 
 
 def as_json(value: Any) -> str:
@@ -70,28 +78,6 @@ def results_text(results: Sequence[Result]) -> str:
         lines.append(f"  {m.level:.0%} interval: {m.method}; fit {m.status}; no solution in {m.frac_censored:.1%}")
     notes = sorted_notes(note for one in results for note in one.multiplier.notes)
     return "\n".join([*lines, *notes_text(notes)])
-
-
-def shape_text(one: Shape) -> str:
-    """Whether one number stands for the whole curve, in a sentence."""
-    gap = f"exponents differ by {one.delta_b:+.3f} {interval_text(*one.delta_b_ci, '{:+.3f}'.format)}"
-    if one.is_constant:
-        return (
-            f"m(e) is constant within a factor {one.factor_high:.2f} (90 %): pooled {times(one.pooled)} "
-            f"{interval_text(*one.pooled_ci, times)}, Fieller {_fieller(one)}; {gap}"
-        )
-    known = (
-        "has no overlap to be judged over"
-        if not np.isfinite(one.factor_high) and np.isnan(one.factor)
-        else (f"is not shown to be constant (it may change by {times(one.factor_high)} over the overlap)")
-    )
-    return f"m(e) {known}; {gap}"
-
-
-def _fieller(one: Shape) -> str:
-    if one.fieller.kind == "everything":
-        return "everything (the exponent is not clearly above 0)"
-    return interval_text(one.fieller.low, one.fieller.high, times)
 
 
 def fits_text(found: Sequence[FitResult] | SharedFit | ChinchillaFit) -> str:

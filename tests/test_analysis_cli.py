@@ -13,8 +13,8 @@ from simulated_tables import power
 
 from analysis import commands, published
 from analysis.__main__ import main
-from analysis.commands import Options
 from analysis.notes import CODES, Note, note, sorted_notes
+from analysis.options import Options
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 KEYS = {

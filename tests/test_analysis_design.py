@@ -13,13 +13,16 @@ from analysis_tables import SIZES, exact, long_frame, outcomes
 from simulated_tables import power, simulated_table
 
 from analysis import commands
-from analysis.design.next_runs import SWEEP_ARMS, plan
+from analysis.arms import SWEEP_ARMS
+from analysis.design.next_runs import plan
 from analysis.design.width import Design, Width
 from analysis.held_out import rmsle_at, validate
 from analysis.noise.draws import draws
 from analysis.noise.seeds import SeedNoise
+from analysis.options import Options
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
+from analysis.worth.readings import headline
 from sweep.arms import ARMS
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
@@ -64,7 +67,7 @@ def test_the_predicted_width_is_the_simulated_one() -> None:
     found = []
     for seed in range(25):
         one = compared(outcomes(LAWS, n_seeds=6, n_problems=2400, seed_sd=0.01, seed=seed), 100)
-        found.append(np.log(one.headline("RFT", "SFT").multiplier))
+        found.append(np.log(headline(one, "RFT", "SFT").multiplier))
     assert predicted == pytest.approx(np.std(found, ddof=1), rel=0.45)
 
 
@@ -79,7 +82,7 @@ def test_the_predicted_width_of_arms_that_are_paired_by_seed() -> None:
     assert today.draws.seeds.pairings
     predicted = Width(today, "RFT", "SFT").se(Design(tuple(SIZES), 10, 1500))
     found = [
-        np.log(Comparison(draws(study(10, seed), 100), law="power").headline("RFT", "SFT").multiplier)
+        np.log(headline(Comparison(draws(study(10, seed), 100), law="power"), "RFT", "SFT").multiplier)
         for seed in range(1, 26)
     ]
     assert predicted == pytest.approx(np.std(found, ddof=1), rel=0.45)
@@ -105,11 +108,11 @@ def test_more_sizes_do_not_cure_what_the_runs_of_a_seed_share() -> None:
 def test_runs_are_priced_in_the_column_that_was_asked_for(tmp_path: Path) -> None:
     frame = long_frame(outcomes(LAWS, SIZES[:5], n_seeds=2, n_problems=200))
     frame.assign(total_seconds=1.0, total_flops=frame["n_problems"] * 1e12).to_parquet(tmp_path / "t.parquet")
-    (found,) = commands.what_next(tmp_path / "t.parquet", commands.Options(n_draws=200, cost="total_flops"), width=1.3)
+    (found,) = commands.what_next(tmp_path / "t.parquet", Options(n_draws=200, cost="total_flops"), width=1.3)
     by_seeds = next(one for one in found.options if one.what.endswith("seeds") and "," not in one.what)
     assert by_seeds.cost == pytest.approx(by_seeds.n_new_runs / 5 * 1e12 * SIZES[:5].sum(), rel=1e-6)
     with pytest.raises(ValueError, match="no column 'dollars' to price runs in; there are total_seconds, total_flops"):
-        commands.what_next(tmp_path / "t.parquet", commands.Options(n_draws=200, cost="dollars"))
+        commands.what_next(tmp_path / "t.parquet", Options(n_draws=200, cost="dollars"))
 
 
 def test_the_overrides_name_arms_as_a_sweep_does() -> None:
@@ -134,11 +137,11 @@ def test_a_plan_needs_a_factor_above_one_and_curves_that_meet() -> None:
 def test_of_all_arms_those_without_a_plan_say_why(tmp_path: Path) -> None:
     frame = long_frame(outcomes({**LAWS, "DPO": power(0.8, 0.15)}, {"SFT": SIZES, "RFT": SIZES, "DPO": SIZES[:2]}))
     frame.to_parquet(tmp_path / "t.parquet")
-    dpo, rft = commands.what_next(tmp_path / "t.parquet", commands.Options(n_draws=200))
+    dpo, rft = commands.what_next(tmp_path / "t.parquet", Options(n_draws=200))
     assert isinstance(dpo, commands.NoPlan) and "DPO has 2 sizes, a curve needs 3" in dpo.why
     assert rft.arm == "RFT"
     with pytest.raises(ValueError, match="DPO has 2 sizes"):
-        commands.what_next(tmp_path / "t.parquet", commands.Options(n_draws=200, of=("DPO",)))
+        commands.what_next(tmp_path / "t.parquet", Options(n_draws=200, of=("DPO",)))
 
 
 def test_the_true_law_wins_on_held_out_sizes() -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from analysis.laws.fit import FitStatus, basins_of, fit, fit_curves, fit_shared, interval
-from analysis.laws.forms import FORMS, Curves, form, isotonic
+from analysis.intervals import interval
+from analysis.laws.fit import FitStatus, basins_of, fit, fit_curves, fit_shared
+from analysis.laws.forms import FORMS, Curves, form
+from analysis.laws.isotonic import isotonic
 from analysis.laws.projection import project, slope_grid
 
 SIZES = np.array([128.0, 256, 512, 1024, 2048, 4096, 8192])

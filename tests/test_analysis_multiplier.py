@@ -10,12 +10,12 @@ import pytest
 from analysis_tables import SIZES, errors_table, exact, outcomes, regrouped
 from simulated_tables import power, simulated_table
 
-from analysis.laws.fit import interval
+from analysis.intervals import interval
 from analysis.noise.draws import Draws, draws
 from analysis.tables.table import Block, Table
 from analysis.worth.comparison import Comparison, floor_shift
 from analysis.worth.delta import delta_interval
-from analysis.worth.readings import Multiplier
+from analysis.worth.readings import Multiplier, at_error, at_size, headline
 from analysis.worth.shape import fieller, multiplier_curve, pooled_draws, shape, simultaneous_band
 
 SFT = power(1.0, 0.15)
@@ -32,7 +32,7 @@ def codes(m: Multiplier) -> list[str]:
 
 
 def test_data_built_with_eight_give_eight() -> None:
-    m = compared(exact({"SFT": SFT, "per-step DPO": EIGHT}), law="power").headline("per-step DPO", "SFT")
+    m = headline(compared(exact({"SFT": SFT, "per-step DPO": EIGHT}), law="power"), "per-step DPO", "SFT")
     assert m.multiplier == pytest.approx(8.0, rel=1e-6)
     assert m.kind == "interior" and m.bound == "="
     assert m.ci_low == pytest.approx(8, rel=1e-3) and m.ci_high == pytest.approx(8, rel=1e-3)
@@ -41,14 +41,14 @@ def test_data_built_with_eight_give_eight() -> None:
 
 def test_a_floor_is_fitted_and_the_shift_above_it_found() -> None:
     table = exact({"SFT": power(3.0, 0.4, 0.1), "RFT": power(3.0 * 4**-0.4, 0.4, 0.1)})
-    m = compared(table, law="power_floor").headline("RFT", "SFT")
+    m = headline(compared(table, law="power_floor"), "RFT", "SFT")
     assert m.multiplier == pytest.approx(4.0, rel=1e-5)
 
 
 @pytest.mark.parametrize("law", ["auto", "power", "power_floor", "log_linear"])
 def test_swapping_the_arms_gives_the_reciprocal_with_its_interval(law: str) -> None:
     comparison = compared(outcomes({"SFT": SFT, "RFT": TWICE}), law=law)
-    there, back = comparison.headline("RFT", "SFT"), comparison.headline("SFT", "RFT")
+    there, back = headline(comparison, "RFT", "SFT"), headline(comparison, "SFT", "RFT")
     assert there.multiplier * back.multiplier == pytest.approx(1.0, abs=1e-12)
     assert there.ci_low * back.ci_high == pytest.approx(1.0, abs=1e-12)
     assert there.ci_high * back.ci_low == pytest.approx(1.0, abs=1e-12)
@@ -67,7 +67,7 @@ def test_pooled_and_delta_swap_too() -> None:
 
 def test_a_bound_swaps_into_the_opposite_bound() -> None:
     comparison = compared(exact({"SFT": power(0.9, 0.05), "far": power(0.3, 0.1)}))
-    there, back = comparison.at_error("far", "SFT", 0.15), comparison.at_error("SFT", "far", 0.15)
+    there, back = at_error(comparison, "far", "SFT", 0.15), at_error(comparison, "SFT", "far", 0.15)
     assert (there.bound, back.bound) == (">=", "<=")
     assert there.multiplier * back.multiplier == pytest.approx(1.0, abs=1e-12)
 
@@ -75,7 +75,7 @@ def test_a_bound_swaps_into_the_opposite_bound() -> None:
 def test_the_unit_of_n_changes_nothing() -> None:
     table = outcomes({"SFT": SFT, "RFT": TWICE})
     tokens = dataclasses.replace(table, runs=table.runs.assign(x=table.runs["x"] * 417.0))
-    one, other = (compared(each).headline("RFT", "SFT") for each in (table, tokens))
+    one, other = (headline(compared(each), "RFT", "SFT") for each in (table, tokens))
     assert other.multiplier == pytest.approx(one.multiplier, rel=1e-9)
     assert other.ci_high == pytest.approx(one.ci_high, rel=1e-9)
 
@@ -83,20 +83,20 @@ def test_the_unit_of_n_changes_nothing() -> None:
 def test_the_order_of_the_rows_changes_nothing() -> None:
     table = outcomes({"SFT": SFT, "RFT": TWICE}, n_problems=300)
     again = regrouped(table, np.random.default_rng(5).permutation(len(table.runs)))
-    one, other = (compared(each).headline("RFT", "SFT") for each in (table, again))
+    one, other = (headline(compared(each), "RFT", "SFT") for each in (table, again))
     assert (one.multiplier, one.ci_low, one.ci_high) == (other.multiplier, other.ci_low, other.ci_high)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
     table = outcomes({"SFT": SFT, "RFT": TWICE}, n_problems=300)
-    first, again, other = (Comparison(draws(table, 200, seed)).headline("RFT", "SFT").ci_low for seed in (0, 0, 1))
+    first, again, other = (headline(Comparison(draws(table, 200, seed)), "RFT", "SFT").ci_low for seed in (0, 0, 1))
     assert first == again != other
 
 
 def test_every_problem_twice_leaves_the_value_and_narrows_the_problem_noise_alone() -> None:
     table = outcomes({"SFT": SFT, "RFT": TWICE}, n_problems=400)
     twice = dataclasses.replace(table, blocks=tuple(Block(one.rows, np.tile(one.errors, 2)) for one in table.blocks))
-    one, other = (compared(each, law="power").headline("RFT", "SFT") for each in (table, twice))
+    one, other = (headline(compared(each, law="power"), "RFT", "SFT") for each in (table, twice))
     assert other.multiplier == pytest.approx(one.multiplier, rel=1e-3)
 
 
@@ -109,13 +109,13 @@ def test_identical_arms_are_worth_one_with_an_interval_that_is_not_empty() -> No
         runs=pd.concat([table.runs, same], ignore_index=True),
         blocks=(Block(np.arange(2 * len(same)), np.concatenate([block.errors, block.errors])),),
     )
-    m = compared(both).headline("b", "a")
+    m = headline(compared(both), "b", "a")
     assert m.multiplier == 1.0
     assert m.ci_low < 0.98 and m.ci_high > 1.02
 
 
 def test_an_arm_far_below_is_a_lower_bound_made_of_sizes_that_were_run() -> None:
-    m = compared(outcomes({"SFT": power(0.9, 0.05), "far": power(0.12, 0.1)})).headline("far", "SFT")
+    m = headline(compared(outcomes({"SFT": power(0.9, 0.05), "far": power(0.12, 0.1)})), "far", "SFT")
     # the arm's 128 problems do better than the baseline's 8,192: at least 64 times
     assert m.bound == ">=" and m.kind in ("extrapolated", "censored_hi")
     assert m.multiplier == pytest.approx(64.0) and m.ci_low == pytest.approx(64.0)
@@ -124,13 +124,13 @@ def test_an_arm_far_below_is_a_lower_bound_made_of_sizes_that_were_run() -> None
 
 
 def test_an_arm_far_above_is_an_upper_bound() -> None:
-    m = compared(outcomes({"SFT": SFT, "bad": power(0.9, 0.0)})).headline("bad", "SFT")
+    m = headline(compared(outcomes({"SFT": SFT, "bad": power(0.9, 0.0)})), "bad", "SFT")
     assert m.bound == "<=" and m.ci_low == 0
     assert m.multiplier == pytest.approx(1 / 64)
 
 
 def test_a_baseline_that_does_not_fall_gives_a_bound_and_says_why() -> None:
-    m = compared(outcomes({"SFT": power(0.4, -0.03), "RFT": power(0.25, 0.05)})).headline("RFT", "SFT")
+    m = headline(compared(outcomes({"SFT": power(0.4, -0.03), "RFT": power(0.25, 0.05)})), "RFT", "SFT")
     assert m.kind == "censored_hi" and m.bound == ">="
     assert m.frac_censored > 0.025
     assert {"baseline_flat", "not_falling", "censored"} <= set(codes(m))
@@ -138,20 +138,20 @@ def test_a_baseline_that_does_not_fall_gives_a_bound_and_says_why() -> None:
 
 def test_two_flat_arms_at_one_level_are_rarely_told_apart() -> None:
     flat = {"SFT": power(0.4, 0.0), "RFT": power(0.4, 0.0)}
-    found = [compared(outcomes(flat, n_problems=300, seed=seed), 200).headline("RFT", "SFT") for seed in range(20)]
+    found = [headline(compared(outcomes(flat, n_problems=300, seed=seed), 200), "RFT", "SFT") for seed in range(20)]
     assert sum(m.bound != "?" and (m.ci_low > 1 or m.ci_high < 1) for m in found) <= 4
     assert sum("baseline_flat" in codes(m) for m in found) >= 16
 
 
 def test_arms_with_one_error_at_every_size_are_worth_no_number() -> None:
-    m = compared(exact({"SFT": power(0.4, 0.0), "RFT": power(0.4, 0.0)})).headline("RFT", "SFT")
+    m = headline(compared(exact({"SFT": power(0.4, 0.0), "RFT": power(0.4, 0.0)})), "RFT", "SFT")
     assert (m.kind, m.bound) == ("undefined", "?")
     assert np.isnan(m.multiplier) and m.ci_low == 0 and m.ci_high == np.inf
 
 
 def test_an_error_below_the_floor_of_the_baseline_is_censored() -> None:
     table = exact({"SFT": power(3.0, 0.5, 0.2), "RFT": power(3.0, 0.5, 0.1)})
-    m = compared(table, law="power_floor").at_error("RFT", "SFT", 0.19)
+    m = at_error(compared(table, law="power_floor"), "RFT", "SFT", 0.19)
     # SFT never gets below 0.2; RFT reaches 0.19 at (3 / 0.09)^2 = 1,111 problems; SFT was run to 8,192
     assert m.kind == "censored_hi"
     assert m.multiplier == pytest.approx(8192 / (3 / 0.09) ** 2, rel=1e-4)
@@ -159,7 +159,7 @@ def test_an_error_below_the_floor_of_the_baseline_is_censored() -> None:
 
 def test_an_error_beyond_the_sizes_run_is_a_bound_with_the_laws_value_beside_it() -> None:
     table = exact({"SFT": SFT, "per-step DPO": EIGHT})
-    m = compared(table, law="power").at_error("per-step DPO", "SFT", float(SFT(16384)))
+    m = at_error(compared(table, law="power"), "per-step DPO", "SFT", float(SFT(16384)))
     # SFT would need 16,384 problems, 8,192 were run; the arm needs 2,048
     assert m.kind == "extrapolated" and m.bound == ">="
     assert m.multiplier == pytest.approx(4.0, rel=1e-4)
@@ -169,7 +169,7 @@ def test_an_error_beyond_the_sizes_run_is_a_bound_with_the_laws_value_beside_it(
 
 
 def test_an_error_that_neither_arm_reached_is_no_number() -> None:
-    m = compared(exact({"SFT": SFT, "RFT": TWICE}), law="power").at_error("RFT", "SFT", 0.1)
+    m = at_error(compared(exact({"SFT": SFT, "RFT": TWICE}), law="power"), "RFT", "SFT", 0.1)
     assert m.bound == "?" and np.isnan(m.multiplier)
     assert m.extrapolated_value == pytest.approx(2.0, rel=1e-4)
     assert "both_unreached" in codes(m)
@@ -178,37 +178,37 @@ def test_an_error_that_neither_arm_reached_is_no_number() -> None:
 def test_an_arm_with_one_size_is_read_at_its_point() -> None:
     laws = {"SFT": SFT, "RFT": TWICE}
     table = outcomes(laws, {"SFT": SIZES, "RFT": SIZES[3:4]})
-    m = compared(table).headline("RFT", "SFT")
+    m = headline(compared(table), "RFT", "SFT")
     assert m.at_size == 1024 and m.kind == "interior" and "short_arm" in codes(m)
     assert m.ci_low < 2 < m.ci_high
     with pytest.raises(ValueError, match="RFT was run at 1024 and has no curve"):
-        compared(table).at_size("RFT", "SFT", 512)
+        at_size(compared(table), "RFT", "SFT", 512)
 
 
 def test_at_a_size_that_was_run_the_measured_error_counts_and_between_sizes_the_curve() -> None:
     comparison = compared(outcomes({"SFT": SFT, "RFT": TWICE}, n_problems=400))
     cells = comparison.draws.table.cells
     measured = cells["error"][(cells["arm"] == "RFT") & (cells["size"] == 512)].item()
-    assert comparison.at_size("RFT", "SFT", 512).at_error == measured
-    between = comparison.at_size("RFT", "SFT", 700).at_error
+    assert at_size(comparison, "RFT", "SFT", 512).at_error == measured
+    between = at_size(comparison, "RFT", "SFT", 700).at_error
     assert TWICE(1024) - 0.05 < between < TWICE(512) + 0.05
 
 
 def test_a_baseline_with_two_sizes_is_refused() -> None:
     table = outcomes({"SFT": SFT, "RFT": TWICE}, {"SFT": SIZES[:2], "RFT": SIZES})
     with pytest.raises(ValueError, match="SFT has runs at n_problems=128, 256 alone, a curve needs 3 sizes"):
-        compared(table).headline("RFT", "SFT")
+        headline(compared(table), "RFT", "SFT")
 
 
 def test_wrong_questions_are_refused() -> None:
     comparison = compared(exact({"SFT": SFT, "RFT": TWICE}))
     with pytest.raises(ValueError, match="error 12: a fraction above 0"):
-        comparison.at_error("RFT", "SFT", 12)
+        at_error(comparison, "RFT", "SFT", 12)
     for size in (0.0, -5.0, np.nan):
         with pytest.raises(ValueError, match=f"size {size:g}: a number above 0 was expected"):
-            comparison.at_size("RFT", "SFT", size)
+            at_size(comparison, "RFT", "SFT", size)
     with pytest.raises(ValueError, match="arm 'PPO' is not in the table; its arms are RFT, SFT"):
-        comparison.headline("PPO", "SFT")
+        headline(comparison, "PPO", "SFT")
     with pytest.raises(ValueError, match="level=95"):
         Comparison(comparison.draws, level=95)
     with pytest.raises(ValueError, match="power_shared is shared between arms"):
@@ -262,7 +262,7 @@ def test_fieller_is_an_interval_a_half_line_or_everything() -> None:
 
 def test_the_fast_interval_agrees_with_the_bootstrap() -> None:
     comparison = compared(outcomes({"SFT": SFT, "RFT": TWICE}), n_draws=2000, law="power")
-    m = comparison.headline("RFT", "SFT")
+    m = headline(comparison, "RFT", "SFT")
     fast = delta_interval(comparison, "RFT", "SFT", at_error=m.at_error)
     assert np.exp(fast.ln_m) == pytest.approx(m.multiplier, rel=1e-9)
     assert fast.df == 28
@@ -284,14 +284,14 @@ def test_pairing_narrows_the_interval() -> None:
         for arm in ("RFT", "SFT")
     )
     paired, unpaired = (
-        compared(each, 1000, law="power").headline("RFT", "SFT")
+        headline(compared(each, 1000, law="power"), "RFT", "SFT")
         for each in (table, dataclasses.replace(table, blocks=apart))
     )
     assert np.log(unpaired.ci_high / unpaired.ci_low) > 1.2 * np.log(paired.ci_high / paired.ci_low)
 
 
 def test_cell_means_alone_give_a_wild_interval_that_holds_the_truth() -> None:
-    m = compared(errors_table({"SFT": SFT, "RFT": TWICE}, noise=0.004), law="power").headline("RFT", "SFT")
+    m = headline(compared(errors_table({"SFT": SFT, "RFT": TWICE}, noise=0.004), law="power"), "RFT", "SFT")
     assert m.method.startswith("wild cluster bootstrap")
     assert m.ci_low < 2 < m.ci_high
     assert {"cell_means_only", "one_seed"} <= set(codes(m))
@@ -314,7 +314,7 @@ def test_auto_fits_a_floor_where_it_can_matter_and_says_where_not() -> None:
     steep = compared(outcomes({"SFT": SFT, "RFT": TWICE}))
     assert steep.law_of("RFT", "SFT") == "power_floor"
     assert compared(outcomes({"SFT": SFT, "RFT": TWICE}, SIZES[:4])).law_of("RFT", "SFT") == "power"
-    left_out = [one.text for one in loud.headline("RFT", "SFT").notes if one.code == "floor_not_estimable"]
+    left_out = [one.text for one in headline(loud, "RFT", "SFT").notes if one.code == "floor_not_estimable"]
     assert any("too shallow for this study to tell a floor" in text for text in left_out)
 
 
@@ -350,7 +350,7 @@ def test_the_interval_covers(name: str) -> None:
         comparison = Comparison(
             draws(outcomes({"base": base, "arm": arm}, seed=seed, **setting), 200, seed), law="power"
         )
-        m = comparison.headline("arm", "base")
+        m = headline(comparison, "arm", "base")
         misses += not m.ci_low <= 2 <= m.ci_high
         distance, slope = pooled_draws(comparison, "arm", "base")
         low, high = interval((distance / slope)[1:], 0.95)
@@ -371,7 +371,7 @@ def test_clusters_of_seeds_widen_the_fast_interval_as_they_widen_the_draws() -> 
         laws, SIZES, n_seeds=4, n_problems=1319, seed_sd=0.0, difficulty_sd=2.0, rng=rng, shared_sd=0.02
     )
     comparison = compared(together, n_draws=2000, law="power")
-    m = comparison.headline("a", "b")
+    m = headline(comparison, "a", "b")
     assert "seed_clusters" in codes(m)
     fast = delta_interval(comparison, "a", "b", at_error=m.at_error)
     assert fast.df == pytest.approx(3.27, abs=0.01)  # 7 sizes x 3 degrees of freedom, worth little where sizes are one

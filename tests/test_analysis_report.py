@@ -17,13 +17,13 @@ from analysis_tables import write_sweep
 from simulated_tables import power
 
 from analysis.claims import verdicts
-from analysis.commands import Options
 from analysis.noise.draws import draws
+from analysis.options import Options
 from analysis.report.write import write_figures, write_report
 from analysis.sheet import Sheet
 from analysis.tables.read import read
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.readings import Multiplier, headline
 from analysis.worth.words import count, multiplier_text, times
 
 
@@ -94,7 +94,7 @@ def test_the_page_is_self_contained_and_says_how_it_was_made(out: Path) -> None:
 
 
 def test_the_multiplier_in_the_table_is_the_one_of_the_engine(table: Path, out: Path) -> None:
-    m = Comparison(draws(read(table), 200)).headline("RFT", "SFT")
+    m = headline(Comparison(draws(read(table), 200)), "RFT", "SFT")
     with (out / "multipliers_greedy.csv").open() as file:
         row = next(one for one in csv.DictReader(file) if one["arm"] == "RFT")
     assert float(row["multiplier"]) == m.multiplier and float(row["ci_low"]) == m.ci_low

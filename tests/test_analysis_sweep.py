@@ -9,7 +9,8 @@ import pytest
 from test_results import runs_of
 from tiny_sweep import Sweep
 
-from analysis.commands import Options, fits
+from analysis.commands import fits
+from analysis.options import Options
 from analysis.report.write import write_report
 from analysis.tables.read import read
 from analysis.tables.table import Columns

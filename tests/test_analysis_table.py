@@ -16,6 +16,7 @@ from analysis.noise.seeds import count_correlation
 from analysis.tables.read import read
 from analysis.tables.table import Block, Columns, Table, table_from_runs
 from analysis.worth.comparison import Comparison
+from analysis.worth.readings import headline
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 
@@ -343,7 +344,7 @@ def test_cell_means_without_three_sizes_leave_nothing_to_judge_by(tmp_path: Path
 
 def test_a_multiplier_from_a_file_finds_its_truth(tmp_path: Path) -> None:
     frame = long_frame(outcomes(LAWS, n_problems=600))
-    m = Comparison(draws(read(saved(frame, tmp_path / "t.parquet")), 400)).headline("RFT", "SFT")
+    m = headline(Comparison(draws(read(saved(frame, tmp_path / "t.parquet")), 400)), "RFT", "SFT")
     assert m.ci_low < 2 < m.ci_high
 
 

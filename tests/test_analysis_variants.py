@@ -9,9 +9,9 @@ import pytest
 from analysis_tables import write_sweep
 
 from analysis.__main__ import main
-from analysis.commands import Options
 from analysis.figures.map import map_figure, worth_by_share
 from analysis.map import read_map, survey
+from analysis.options import Options
 from analysis.report import of_record
 
 SIZES = np.array([256, 512, 1024, 2048, 4096])

@@ -1,50 +1,19 @@
-"""A verdict in words for each claim of the paper, by rules declared before any result was seen.
-
-Every interval is at the table's level (95 %) and comes from the same draws as the figures.
-
-Worth k times the data (RFT 2x, per-step DPO 8x; m is the multiplier over SFT, [low, high] its interval):
-    held        m read between sizes that were run: low > sqrt(k) and high >= k, that is, the whole interval lies
-                nearer to k than to 1 on the log scale and reaches k; a lower bound: low >= k
-    not held    high < k
-    undecided   otherwise; also where the multiplier at one of the arm's own sizes says the opposite with its whole
-                interval (at a level corrected for the number of sizes): then the worth depends on the size
-    Beside it stands the weaker question, worth more than 1x: held if low > 1, not held if high < 1.
-One arm better than another (mean difference of error over the sizes both were run at, first minus second):
-    held        the interval lies below 0
-    not held    the interval lies above 0, or wholly inside +- 0.01: no difference worth a point of error
-    undecided   otherwise; also where the difference at one size lies on the other side of 0 with its whole interval (at
-                a level corrected for the number of sizes): then which is better depends on the size
-Error falls as a power of n_problems (SFT's exponent b and the fit of y = a n^-b):
-    held        the interval of b lies above 0 and the law is not refuted: its residuals (chi-square) and its errors
-                at held-out sizes (validate.py) are within the noise, each at the 1 % level
-    not held    the interval of b lies at or below 0, or the law is refuted
-    undecided   otherwise
-    Beside it, whether any law holds (SFT's error follows a law: the one of least held-out error): held if that law is
-    not refuted, else not held.
-More positives a problem flatten (RFT on at most 16 against at most 4 solutions a problem, drawn from the same 32):
-    held        the difference of error, 16 less 4, is surely no gain worth a point: the interval lies above -0.01
-    not held    the interval lies below 0
-    undecided   otherwise
-SFT beats the base (SFT's error less the base's, mean over SFT's sizes): the rule for one arm better than another.
-A claim whose arms are not in the table has no verdict: not tested.
-"""
+"""The paper's claims, each with its ruling and the numbers that decided it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from analysis.claims.rules import Difference, Ruling, better, flattens, worth, worth_more
 from analysis.held_out import Score, validate
-from analysis.laws.fit import interval
+from analysis.intervals import interval
+from analysis.worth import readings
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier
 from analysis.worth.words import count, error_text, interval_text, multiplier_text
-
-Ruling = Literal["held", "not held", "undecided", "not tested"]
-MARGIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -55,25 +24,6 @@ class Verdict:
     ruling: Ruling
     evidence: str
     question: str = "the paper's claim"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Mean difference of error, first minus second arm, over the sizes both have, with its interval.
-
-    Args:
-        by_size: value and limits at each size, at the level of the mean.
-        surely: limits at each size, at a level corrected for the number of sizes.
-    """
-
-    arm: str
-    other: str
-    sizes: tuple[float, ...]
-    value: float
-    ci_low: float
-    ci_high: float
-    by_size: tuple[tuple[float, float, float], ...]
-    surely: tuple[tuple[float, float], ...] = ()
 
 
 def difference(comparison: Comparison, arm: str, other: str) -> Difference | None:
@@ -109,31 +59,6 @@ def _difference(arm: str, other: str, sizes: tuple[float, ...], gaps: np.ndarray
     return Difference(arm, other, sizes, float(gaps[0].mean()), low, high, each, surely)
 
 
-def worth(m: Multiplier, times: float, at_sizes: Sequence[Multiplier] = ()) -> Ruling:
-    """Ruling on `worth times x` for one multiplier and those at the arm's sizes; see the module's rules."""
-    if m.bound == "?":
-        return "undecided"
-    if m.ci_high < times:
-        return "undecided" if any(one.ci_low >= times for one in at_sizes) else "not held"
-    if any(one.ci_high < times for one in at_sizes):
-        return "undecided"
-    if m.bound == ">=":
-        return "held" if m.ci_low >= times else "undecided"
-    if m.bound == "<=":
-        return "undecided"
-    return "held" if m.ci_low > np.sqrt(times) else "undecided"
-
-
-def worth_more(m: Multiplier, at_sizes: Sequence[Multiplier] = ()) -> Ruling:
-    """Ruling on `worth more than 1x`."""
-    if m.bound == "?":
-        return "undecided"
-    if m.ci_low > 1:
-        return "undecided" if any(one.ci_high < 1 for one in at_sizes) else "held"
-    contradicted = any(one.ci_low > 1 for one in at_sizes)
-    return "not held" if m.ci_high < 1 and not contradicted else "undecided"
-
-
 def worth_evidence(m: Multiplier, times: float, at_sizes: Sequence[Multiplier]) -> str:
     """The number, where it was read, and the sizes that speak against the claim."""
     where = (
@@ -146,24 +71,6 @@ def worth_evidence(m: Multiplier, times: float, at_sizes: Sequence[Multiplier]) 
     more = f"; the interval lies below {times:g}x at n = {', '.join(below)}" if below else ""
     more += f" and above at n = {', '.join(above)}" if above else ""
     return f"m = {multiplier_text(m)} {where}{more}"
-
-
-def better(gap: Difference | None) -> Ruling:
-    """Ruling on `the first arm beats the second`."""
-    if gap is None:
-        return "not tested"
-    if gap.ci_high < 0:
-        return "undecided" if any(low > 0 for low, _ in gap.surely) else "held"
-    if gap.ci_low > 0:
-        return "undecided" if any(high < 0 for _, high in gap.surely) else "not held"
-    return "not held" if max(-gap.ci_low, gap.ci_high) <= MARGIN else "undecided"
-
-
-def flattens(gap: Difference | None) -> Ruling:
-    """Ruling on `the first arm, which has more of something, gains no point of error by it`."""
-    if gap is None:
-        return "not tested"
-    return "held" if gap.ci_low > -MARGIN else "not held" if gap.ci_high < 0 else "undecided"
 
 
 def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
@@ -181,9 +88,9 @@ def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
     for arm, times in (("RFT", 2.0), ("per-step DPO", 8.0)):
         claim = f"{arm} is worth {times:g}x {baseline}'s data"
         if arm in arms and baseline in arms:
-            m = comparison.headline(arm, baseline)
+            m = readings.headline(comparison, arm, baseline)
             strict = comparison.at_level(1 - (1 - comparison.level) / comparison.n_sizes(arm))
-            at_sizes = strict.at_sizes(arm, baseline)
+            at_sizes = readings.at_sizes(strict, arm, baseline)
             out += [
                 Verdict(claim, worth(m, times, at_sizes), worth_evidence(m, times, at_sizes)),
                 Verdict(

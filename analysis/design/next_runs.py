@@ -10,29 +10,13 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
+from analysis.arms import SWEEP_ARMS
 from analysis.design.width import Design, Width
 from analysis.tables.table import COSTS, Table
 from analysis.worth.comparison import Comparison
 
 POWER = 0.80
 MAX_SEEDS = 32
-SWEEP_ARMS = {  # what `arm=` of a sweep's command line calls them
-    "SFT": "sft",
-    "RFT": "rft",
-    "DPO": "dpo",
-    "per-step DPO": "step_dpo",
-    "SFT, more updates": "sft_more",
-    "chosen steps only": "chosen_sft",
-    "random-step DPO": "random_step_dpo",
-    "RFT without verifier": "rft_unverified",
-    "DPO, distant pairs": "distant_dpo",
-    "advantage-filtered RFT": "rft_filtered",
-    "SFT, entropy-matched": "sft_entropy_matched",
-    "RFT, sound steps": "rft_sound",
-    "RFT, spurious steps": "rft_spurious",
-}
-
-
 @dataclass(frozen=True)
 class Option:
     """A larger design, what its interval would be, and what the new runs cost.

@@ -23,11 +23,11 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
+from analysis.intervals import limits_of
 from analysis.laws.fit import fit_curves
 from analysis.noise.draws import Draws
 from analysis.noise.seeds import count_correlation
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import limits_of
 
 LAWS = ("power", "power_floor", "log_linear")
 

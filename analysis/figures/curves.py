@@ -13,20 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import (
-    MAIN_ARMS,
-    TEXT_WIDTH,
-    end_labels,
-    in_order,
-    log_error_axis,
-    log_size_axis,
-    look,
-    new_figure,
-    paper,
-)
-from analysis.laws.fit import FitStatus, interval
+from analysis.arms import MAIN_ARMS, in_order, look
+from analysis.figures.style import TEXT_WIDTH, end_labels, log_error_axis, log_size_axis, new_figure, paper
+from analysis.intervals import interval
+from analysis.laws.fit import FitStatus
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.readings import Multiplier, at_sizes
 from analysis.worth.words import multiplier_text
 
 
@@ -236,7 +228,7 @@ def multiplier_at_each_size(comparison: Comparison, baseline: str, arms: Sequenc
                 markerfacecolor="white" if is_control else colour,
             )
             offset = 1.0 + 0.035 * (k - (len(arms) - 1) / 2)
-            for m in comparison.at_sizes(arm, baseline):
+            for m in at_sizes(comparison, arm, baseline):
                 if m.bound == "?" or not np.isfinite(m.multiplier) or m.multiplier <= 0:
                     continue
                 x, values = m.at_size * offset, [*values, m.multiplier]

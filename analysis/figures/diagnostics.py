@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.style import COLUMN_WIDTH, TEXT_WIDTH, log_size_axis, look, new_figure, paper
+from analysis.arms import look
+from analysis.figures.style import COLUMN_WIDTH, TEXT_WIDTH, log_size_axis, new_figure, paper
 from analysis.held_out import Validation
 from analysis.worth.comparison import Comparison
 from analysis.worth.shape import MultiplierCurve

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.arms import in_order, look
 from analysis.figures import style
 from analysis.worth.words import count
 
@@ -18,9 +19,9 @@ LEVELS = (1.0, 2.0, 8.0)
 def map_figure(points: pd.DataFrame) -> Figure:
     """A row a variant, a panel a size: multipliers with intervals on a log axis, lines at 1, 2 and 8."""
     study = points["variant"].iloc[0]
-    arms = style.in_order(points["arm"].unique())
+    arms = in_order(points["arm"].unique())
     sizes = sorted(points["n_problems"].unique())
-    looks = style.look(arms)
+    looks = look(arms)
     key = points[(points["arm"] == arms[-1]) & (points["n_problems"] == sizes[-1])]
     worth = dict(zip(key["variant"], key["multiplier"].fillna(1.0), strict=True))
     order = sorted(points["variant"].unique(), key=lambda name: worth.get(name, 0.0))
@@ -77,9 +78,9 @@ def worth_by_share(points: pd.DataFrame) -> Figure:
     """A panel an arm: its worth at each size of each variant against the share of the baseline's flaws that are of the
     kinds asked for; open where the variant leaves what there is to learn alone and changes how it is trained."""
     points = points[points["share"].notna() & points["bound"].isin(["=", ">=", "<="])]
-    arms = style.in_order(points["arm"].unique())
+    arms = in_order(points["arm"].unique())
     sizes = sorted(points["n_problems"].unique())
-    looks = style.look(arms)
+    looks = look(arms)
     with style.paper():
         figure, grid = style.new_figure(style.TEXT_WIDTH, 2.6, 1, len(arms), sharey=True)
         for axes, arm in zip(grid[0], arms, strict=True):

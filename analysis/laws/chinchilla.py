@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
 
-from analysis.laws.fit import FitStatus, interval
+from analysis.intervals import interval
+from analysis.laws.fit import FitStatus
 from analysis.notes import Note, note
 
 Objective = Literal["huber", "least_squares"]

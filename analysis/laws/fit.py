@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from analysis.intervals import interval
 from analysis.laws import saturating
 from analysis.laws.forms import FORMS, Curves, form
 from analysis.laws.projection import B_MAX, best_slopes, project, scan, slope_grid
@@ -257,13 +258,6 @@ def _named(law: str, curves: Curves, level: float) -> tuple[dict[str, float], di
     if len(curves.slope) > 1:
         intervals = {name: interval(values[1:], level) for name, values in columns.items()}
     return params, intervals
-
-
-def interval(values: np.ndarray, level: float) -> tuple[float, float]:
-    """Percentile interval by order statistics: mirrored values give the mirrored interval, infinities stay."""
-    ordered = np.sort(values)
-    k = max(int(np.floor((1 - level) / 2 * (len(ordered) + 1))), 1)
-    return float(ordered[k - 1]), float(ordered[len(ordered) - k])
 
 
 def _notes(

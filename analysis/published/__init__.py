@@ -16,7 +16,7 @@ from analysis.noise.draws import draws
 from analysis.notes import Note
 from analysis.tables.table import Table, table_from_runs
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.readings import Multiplier, at_size, headline
 from analysis.worth.words import beyond_text, count, interval_text, multiplier_text
 
 FOLDER = Path(__file__).parent
@@ -125,7 +125,7 @@ def implications(n_draws: int = 2000) -> Implications:
         table = counts_table(rows, N_TEST["gsm8k"], "Yuan")
         comparison = Comparison(draws(table, n_draws), law="power")
         best = [arm for arm in ("RFT k100", "RFT u33b") if arm in table.arms]
-        rft += [(str(model), comparison.at_size(arm, "SFT", float(N_GSM8K_PROBLEMS))) for arm in best]
+        rft += [(str(model), at_size(comparison, arm, "SFT", float(N_GSM8K_PROBLEMS))) for arm in best]
     for dataset, rows in xwin().groupby("dataset", sort=False):
         n_test = N_TEST[str(dataset)]
         small = rows[rows["n"] <= 7500]
@@ -135,7 +135,7 @@ def implications(n_draws: int = 2000) -> Implications:
         )
         exponents.append(exponent(synthetic, n_test, "Xwin synthetic", f"{dataset} with all", n_draws))
         comparison = Comparison(draws(counts_table(small, n_test, "Xwin"), n_draws))
-        real.append((str(dataset), comparison.headline("real", "synthetic")))
+        real.append((str(dataset), headline(comparison, "real", "synthetic")))
     for (base, dataset), rows in skywork().groupby(["base", "dataset"], sort=False):
         if len(rows) >= 3:
             exponents.append(exponent(rows, N_TEST[dataset], "Skywork", f"{base} {dataset}", n_draws))

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from analysis.claims import verdicts
-from analysis.commands import Options
+from analysis.arms import MAIN_ARMS
+from analysis.claims import rules, verdicts
 from analysis.figures import diagnostics, style
 from analysis.figures.curves import controls_against_n_problems, error_against_n_problems, multiplier_at_each_size
-from analysis.held_out import Validation, held_out
+from analysis.figures.map import map_figure, worth_by_share
+from analysis.held_out import Validation, validate
+from analysis.map import read_map
 from analysis.noise.draws import draws
+from analysis.options import Options
 from analysis.report import page, tables
 from analysis.sheet import Sheet
 from analysis.tables.table import COSTS
-from analysis.terminal import shape_text
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.readings import Multiplier, at_sizes, headline
 from analysis.worth.shape import multiplier_curve, shape
+from analysis.worth.words import shape_text
 
 
 @dataclass(eq=False)
@@ -51,11 +54,11 @@ class Study:
     @cached_property
     def main(self) -> list[str]:
         """The arms of the headline figure: the paper's, or all of an unknown table's."""
-        return [arm for arm in self.arms if arm in style.MAIN_ARMS] or list(self.arms)
+        return [arm for arm in self.arms if arm in MAIN_ARMS] or list(self.arms)
 
     @cached_property
     def validation(self) -> Validation | None:
-        return held_out(self.first)
+        return _validation(self.first)
 
     def figure(self, drawn: Figure, name: str, caption: str) -> str:
         self.written += style.save(drawn, self.out / name)
@@ -71,8 +74,8 @@ def claims(study: Study, rulings: Sequence[verdicts.Verdict]) -> page.Section | 
     """The verdicts, their rules, and where the other outcome disagrees."""
     if not rulings:
         return None
-    rules = page.preformatted(inspect.getdoc(verdicts) or "")
-    parts = [page.verdict_table(rulings), page.folded("The rules, declared before any result was seen", rules)]
+    declared = page.preformatted(inspect.getdoc(rules) or "")
+    parts = [page.verdict_table(rulings), page.folded("The rules, declared before any result was seen", declared)]
     for name, comparison in list(study.comparisons.items())[1:]:
         again = verdicts.verdicts(comparison, study.baseline)
         pairs = zip(again, rulings, strict=True)
@@ -125,7 +128,7 @@ def multipliers(study: Study) -> page.Section | None:
         "bound and points into the open side."
     )
     out.append(study.figure(drawn, "multiplier_at_each_size", caption))
-    rows = [m for arm in study.main for m in first.at_sizes(arm, study.baseline)]
+    rows = [m for arm in study.main for m in at_sizes(first, arm, study.baseline)]
     sheet = tables.multiplier_sheet(
         "multipliers_by_size", "The multiplier at each of the arm's own sizes.", rows, first.draws.table.x_name
     )
@@ -188,7 +191,7 @@ def costs(study: Study) -> page.Section | None:
             continue
         drawn = draws(table.with_x(name), study.options.n_draws, study.options.seed)
         comparison = Comparison(drawn, level=study.options.level, law=study.options.law)
-        results[name] = [comparison.headline(arm, study.baseline) if arm in spenders else None for arm in study.arms]
+        results[name] = [headline(comparison, arm, study.baseline) if arm in spenders else None for arm in study.arms]
         if not pictures:
             shifts = [one for one in results[name] if one is not None and one.arm in study.main]
             shown = [arm for arm in (study.baseline, *study.main) if arm in spenders]
@@ -225,3 +228,33 @@ def fits(study: Study) -> page.Section:
         parts.append(study.figure(drawn, "held_out_errors", caption))
         parts.append(page.paragraph(study.validation.says.capitalize() + "."))
     return page.Section("fits", "Fits", parts)
+
+
+def _validation(comparison: Comparison, laws: Sequence[str] | None = None) -> Validation | None:
+    """The validation of a comparison's table, None where no size can be held out."""
+    table = comparison.draws.table
+    if max(len(table.cells_of(arm)) for arm in table.arms) < 4:
+        return None
+    return validate(comparison.draws, laws)
+
+
+def map_section(path: str | Path, save: Callable[[Figure, str, str], str]) -> page.Section:
+    """The report's: the figures of a map.csv, given the function that keeps a figure and returns its HTML."""
+    points = read_map(path)
+    study, baseline = points["variant"].iloc[0].replace("_", " "), points["baseline"].iloc[0]
+    seeds = " or ".join(map(str, sorted(points["n_seeds"].unique())))
+    caption = (
+        f"What one problem of an arm is worth in {baseline} problems, one ingredient of {study} (shaded) changed at a "
+        f"time; rows by the last arm's worth at the largest size. Bars are {points['level'].iloc[0]:.0%} intervals "
+        f"({seeds} seeds a cell; with one, conditional on that training run), arrows bounds, dotted down "
+        "to the limit of their interval; lines at 1, 2 and 8."
+    )
+    figures = [save(map_figure(points), "map", caption)]
+    if points["share"].notna().any():
+        caption = (
+            f"The same multipliers against what {baseline} gets wrong at that size: the share of "
+            f"{points['share_of'].iloc[0]} among the flaws of its greedy test solutions. Open points change how the "
+            "arms are trained, filled ones the domain, the teacher or the base."
+        )
+        figures.append(save(worth_by_share(points), "worth_by_share", caption))
+    return page.Section("map", "When are negatives worth 8x?", figures)

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from analysis.claims.verdicts import Difference
-from analysis.figures.style import in_order
+from analysis.arms import in_order
+from analysis.claims.rules import Difference
 from analysis.held_out import Validation, rmsle_at
-from analysis.laws.fit import interval
+from analysis.intervals import interval
 from analysis.sheet import Sheet
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier

@@ -14,16 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from analysis.arms import MAIN_ARMS, in_order
 from analysis.claims import verdicts
-from analysis.commands import Options
-from analysis.figures import style
-from analysis.map import section as map_section
 from analysis.noise.draws import draws
+from analysis.options import Options
 from analysis.report import colophon, of_record, page, sections
 from analysis.tables.read import SWEEP_Y, read
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.readings import Multiplier, headline
 from analysis.worth.words import multiplier_text
 
 
@@ -49,7 +48,7 @@ def write_report(
     parts = [
         sections.claims(study, rulings),
         of_record.section(rulings, record_path, study.sheet) if record_path else None,
-        map_section(map_path, study.figure) if map_path else None,
+        sections.map_section(map_path, study.figure) if map_path else None,
         sections.curves(study),
         sections.multipliers(study),
         sections.shapes(study),
@@ -76,7 +75,7 @@ def write_figures(
     """Write the figures alone."""
     study = read_study(path, out, options or Options())
     if map_path:
-        map_section(map_path, study.figure)
+        sections.map_section(map_path, study.figure)
     for section in (
         sections.curves,
         sections.multipliers,
@@ -101,8 +100,8 @@ def read_study(path: str | Path, out: str | Path, options: Options) -> sections.
     }
     table = next(iter(tables.values()))
     table.cells_of(options.baseline)
-    arms = style.in_order(arm for arm in options.of or table.arms if arm != options.baseline)
-    results = {name: [one.headline(arm, options.baseline) for arm in arms] for name, one in comparisons.items()}
+    arms = in_order(arm for arm in options.of or table.arms if arm != options.baseline)
+    results = {name: [headline(one, arm, options.baseline) for arm in arms] for name, one in comparisons.items()}
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     return sections.Study(folder, options, comparisons, arms, results)
@@ -118,7 +117,7 @@ def _tables(path: str | Path, options: Options) -> Mapping[str, Table]:
 
 
 def _lead(rulings: Sequence[verdicts.Verdict], results: Sequence[Multiplier], baseline: str) -> str:
-    main = [one for one in results if one.arm in style.MAIN_ARMS] or list(results)[:4]
+    main = [one for one in results if one.arm in MAIN_ARMS] or list(results)[:4]
     worth = "; ".join(f"{one.arm} {multiplier_text(one)}" for one in main)
     tally = {ruling: sum(one.ruling == ruling for one in rulings) for ruling in ("held", "not held", "undecided")}
     counted = ", ".join(f"{n} {ruling}" for ruling, n in tally.items())

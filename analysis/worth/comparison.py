@@ -10,16 +10,15 @@ Draws without a solution are kept as infinities, so that quantiles keep their me
 from __future__ import annotations
 
 import copy
-import dataclasses
 from functools import cache
 
 import numpy as np
 
+from analysis.intervals import difference, limits_of
 from analysis.laws.fit import N_STARTS, FitResult, fit, fit_curves, stacked
-from analysis.laws.forms import FORMS, Curves, Isotonic, form, isotonic
+from analysis.laws.forms import FORMS, Curves, form
+from analysis.laws.isotonic import Isotonic, isotonic
 from analysis.noise.draws import Draws
-from analysis.notes import note, sorted_notes
-from analysis.worth.readings import Multiplier, difference, exp, limits_of, reading
 
 SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
 FLOOR_MATTERS = 0.25
@@ -100,7 +99,7 @@ class Comparison:
         return "power_floor" if moved > FLOOR_MATTERS * (high - low) / 2 else "power"
 
     def _fit(self, arm: str, law: str) -> FitResult:
-        self._refuse_few(arm)
+        self.refuse_few(arm)
         cells = self.draws.table.cells_of(arm)
         return fit(
             arm,
@@ -118,7 +117,7 @@ class Comparison:
         """(1 + n_draws) curves of the arm."""
         if law == "isotonic":
             return self.isotonic(arm)
-        self._refuse_few(arm)
+        self.refuse_few(arm)
         drawn = self.arm_errors(arm)[1:]
         rest = fit_curves(law, self.ln_n(arm), drawn, self._weights(arm), ceiling=self._ceiling())
         return stacked(self.point(arm, law), rest)
@@ -136,7 +135,7 @@ class Comparison:
     def _ceiling(self) -> float | None:
         return self.draws.table.reference_error
 
-    def _refuse_few(self, arm: str) -> None:
+    def refuse_few(self, arm: str) -> None:
         if self.n_sizes(arm) < 3:
             sizes = ", ".join(f"{n:g}" for n in self.sizes(arm))
             raise ValueError(
@@ -163,9 +162,9 @@ class Comparison:
 
     def ln_m(self, arm: str, baseline: str, errors: np.ndarray, law: str) -> np.ndarray:
         """(1 + n_draws, n_errors) ln m(e); nan where neither arm reaches the error."""
-        return difference(self._ln_size(baseline, errors, law), self._ln_size(arm, errors, law))
+        return difference(self.ln_size(baseline, errors, law), self.ln_size(arm, errors, law))
 
-    def _ln_size(self, arm: str, errors: np.ndarray, law: str) -> np.ndarray:
+    def ln_size(self, arm: str, errors: np.ndarray, law: str) -> np.ndarray:
         return self.curves(arm, law).ln_size_at(errors)
 
     def laws(self, *arms: str) -> tuple[str, ...]:
@@ -176,107 +175,8 @@ class Comparison:
             ready.remove("saturating")
         return (*ready, "isotonic")
 
-    def at_error(self, arm: str, baseline: str, error: float) -> Multiplier:
-        """The multiplier at a chosen error, in (0, 1)."""
-        if not 0 < error < 1:
-            raise ValueError(f"error {error:g}: a fraction above 0 and below 1 was expected, for example 0.25")
-        self._refuse_few(baseline)
-        self._refuse_few(arm)
-        law = self.law_of(arm, baseline)
-        at = np.array([error])
-        forms = {
-            one: exp(
-                difference(self.point(baseline, one).ln_size_at(at)[0, 0], self.point(arm, one).ln_size_at(at)[0, 0])
-            )
-            for one in self.laws(arm, baseline)
-        }
-        return reading(
-            self,
-            arm,
-            baseline,
-            law,
-            self._ln_size(baseline, at, law)[:, 0],
-            self._ln_size(arm, at, law)[:, 0],
-            error,
-            None,
-            forms,
-        )
-
-    def at_size(self, arm: str, baseline: str, size: float) -> Multiplier:
-        """The multiplier at a size of the arm: the error is the arm's own, draw by draw.
-
-        Where the size was run the error is the measured one, so that no law stands between; elsewhere the curve's.
-        """
-        if not 0 < size < np.inf:
-            raise ValueError(f"size {size:g}: a number above 0 was expected, one of {arm}'s sizes or one between them")
-        self._refuse_few(baseline)
-        law, ln_n = self.law_of(arm, baseline), np.log(size)
-        place = np.flatnonzero(np.abs(self.ln_n(arm) - ln_n) < 1e-6)
-        if len(place):
-            errors = self.arm_errors(arm)[:, place]
-        elif self.n_sizes(arm) >= 3:
-            errors = self.curves(arm, law).error_at(np.array([ln_n]))
-        else:
-            sizes = ", ".join(f"{n:g}" for n in self.sizes(arm))
-            raise ValueError(f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes")
-        forms = {one: exp(self.point(baseline, one).ln_size_at(errors[:1])[0, 0] - ln_n) for one in self.laws(baseline)}
-        return reading(
-            self,
-            arm,
-            baseline,
-            law,
-            self._ln_size(baseline, errors, law)[:, 0],
-            np.full(len(errors), ln_n),
-            float(errors[0, 0]),
-            size,
-            forms,
-        )
-
     def at_level(self, level: float) -> Comparison:
         """The same fits and draws, read at another level."""
         other = copy.copy(self)
         other.level = level
         return other
-
-    def at_sizes(self, arm: str, baseline: str) -> list[Multiplier]:
-        """The multiplier at each of the arm's own sizes."""
-        return [self.at_size(arm, baseline, size) for size in self.sizes(arm)]
-
-    def headline(self, arm: str, baseline: str) -> Multiplier:
-        """One number for a pair: at the geometric middle of the overlap, else the best reading at the arm's sizes."""
-        self._refuse_few(baseline)
-        shared = self.overlap(arm, baseline) if self.n_sizes(arm) >= 3 else None
-        if shared:
-            return self.at_error(arm, baseline, float(np.sqrt(shared[0] * shared[1])))
-        chosen = self._best_reading(arm, baseline)
-        mine, theirs = self.observed_range(arm), self.observed_range(baseline)
-        what = "a bound" if chosen.bound in (">=", "<=") else "one point"
-        text = (
-            f"{arm} (errors {mine[0]:.3f} to {mine[1]:.3f}) and {baseline} ({theirs[0]:.3f} to {theirs[1]:.3f}) share "
-            f"no range of error wider than the noise: read at {chosen.at_size:g}, {what}"
-        )
-        notes = (note("no_overlap", text),)
-        if self.n_sizes(arm) < 3:
-            notes = (
-                note(
-                    "short_arm",
-                    f"{arm} has {self.n_sizes(arm)} sizes: read point by point, no curve of its own",
-                ),
-            )
-        return dataclasses.replace(chosen, notes=sorted_notes(notes + chosen.notes))
-
-    def _best_reading(self, arm: str, baseline: str) -> Multiplier:
-        """Of the readings at the arm's sizes: the inner one nearest to the middle of what is shared, else the
-        strongest bound that its whole interval supports, else the strongest bound.
-        """
-        readings = self.at_sizes(arm, baseline)
-        inner = [one for one in readings if one.kind == "interior"]
-        if inner:
-            (low_1, high_1), (low_0, high_0) = self.observed_range(arm), self.observed_range(baseline)
-            middle = np.sqrt(max(low_0, low_1, 1e-9) * min(high_0, high_1))
-            return min(inner, key=lambda one: abs(np.log(one.at_error / middle)))
-        above = [one for one in readings if one.bound == ">="]
-        below = [one for one in readings if one.bound == "<="][::-1]
-        sure = [one for one in above if one.ci_low >= 0.999 * one.multiplier]
-        sure_below = [one for one in below if one.ci_high <= 1.001 * one.multiplier]
-        return (sure or above or sure_below or below or readings[len(readings) // 2 :])[0]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from analysis.laws.fit import interval
+from analysis.intervals import difference, limits_of
 from analysis.notes import Note, note, sorted_notes
-
-if TYPE_CHECKING:
-    from analysis.worth.comparison import Comparison
+from analysis.worth.comparison import Comparison
 
 Kind = Literal["interior", "extrapolated", "censored_hi", "censored_lo", "undefined"]
 Bound = Literal["=", ">=", "<=", "?"]
@@ -88,23 +87,10 @@ def kind_of(where_0: str, where_1: str, ln_m: float) -> tuple[Kind, Bound]:
     return ("extrapolated" if np.isfinite(ln_m) else "undefined"), "?"
 
 
-def limits_of(values: np.ndarray, level: float) -> tuple[float, float]:
-    """Percentile limits of draws (n_draws,); a draw that says nothing (nan) widens both sides."""
-    low = interval(np.where(np.isnan(values), -np.inf, values), level)[0]
-    high = interval(np.where(np.isnan(values), np.inf, values), level)[1]
-    return low, high
-
-
 def distance(ln_n: float, sizes: np.ndarray) -> float:
     if not np.isfinite(ln_n):
         return float("inf")
     return float(max(0.0, ln_n - sizes[-1], sizes[0] - ln_n))
-
-
-def difference(ln_n_0: np.ndarray, ln_n_1: np.ndarray) -> np.ndarray:
-    """ln n_0 - ln n_1; nan where neither arm reaches the error."""
-    with np.errstate(invalid="ignore"):
-        return ln_n_0 - ln_n_1
 
 
 def reading(
@@ -209,3 +195,108 @@ def _notes(
         text = f"{arm}: the laws give {min(finite):.2f} to {max(finite):.2f}, more than half the width of the interval"
         notes.append(note("form_uncertainty", text))
     return sorted_notes(notes)
+
+
+def at_error(comparison: Comparison, arm: str, baseline: str, error: float) -> Multiplier:
+    """The multiplier at a chosen error, in (0, 1)."""
+    if not 0 < error < 1:
+        raise ValueError(f"error {error:g}: a fraction above 0 and below 1 was expected, for example 0.25")
+    comparison.refuse_few(baseline)
+    comparison.refuse_few(arm)
+    law = comparison.law_of(arm, baseline)
+    at = np.array([error])
+    forms = {}
+    for one in comparison.laws(arm, baseline):
+        needed, used = (comparison.point(which, one).ln_size_at(at)[0, 0] for which in (baseline, arm))
+        forms[one] = exp(difference(needed, used))
+    return reading(
+        comparison,
+        arm,
+        baseline,
+        law,
+        comparison.ln_size(baseline, at, law)[:, 0],
+        comparison.ln_size(arm, at, law)[:, 0],
+        error,
+        None,
+        forms,
+    )
+
+
+def at_size(comparison: Comparison, arm: str, baseline: str, size: float) -> Multiplier:
+    """The multiplier at a size of the arm: the error is the arm's own, draw by draw.
+
+    Where the size was run the error is the measured one, so that no law stands between; elsewhere the curve's.
+    """
+    if not 0 < size < np.inf:
+        raise ValueError(f"size {size:g}: a number above 0 was expected, one of {arm}'s sizes or one between them")
+    comparison.refuse_few(baseline)
+    law, ln_n = comparison.law_of(arm, baseline), np.log(size)
+    place = np.flatnonzero(np.abs(comparison.ln_n(arm) - ln_n) < 1e-6)
+    if len(place):
+        errors = comparison.arm_errors(arm)[:, place]
+    elif comparison.n_sizes(arm) >= 3:
+        errors = comparison.curves(arm, law).error_at(np.array([ln_n]))
+    else:
+        sizes = ", ".join(f"{n:g}" for n in comparison.sizes(arm))
+        raise ValueError(f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes")
+    forms = {
+        one: exp(comparison.point(baseline, one).ln_size_at(errors[:1])[0, 0] - ln_n)
+        for one in comparison.laws(baseline)
+    }
+    return reading(
+        comparison,
+        arm,
+        baseline,
+        law,
+        comparison.ln_size(baseline, errors, law)[:, 0],
+        np.full(len(errors), ln_n),
+        float(errors[0, 0]),
+        size,
+        forms,
+    )
+
+
+def at_sizes(comparison: Comparison, arm: str, baseline: str) -> list[Multiplier]:
+    """The multiplier at each of the arm's own sizes."""
+    return [at_size(comparison, arm, baseline, size) for size in comparison.sizes(arm)]
+
+
+def headline(comparison: Comparison, arm: str, baseline: str) -> Multiplier:
+    """One number for a pair: at the geometric middle of the overlap, else the best reading at the arm's sizes."""
+    comparison.refuse_few(baseline)
+    shared = comparison.overlap(arm, baseline) if comparison.n_sizes(arm) >= 3 else None
+    if shared:
+        return at_error(comparison, arm, baseline, float(np.sqrt(shared[0] * shared[1])))
+    chosen = _best_reading(comparison, arm, baseline)
+    mine, theirs = comparison.observed_range(arm), comparison.observed_range(baseline)
+    what = "a bound" if chosen.bound in (">=", "<=") else "one point"
+    text = (
+        f"{arm} (errors {mine[0]:.3f} to {mine[1]:.3f}) and {baseline} ({theirs[0]:.3f} to {theirs[1]:.3f}) share "
+        f"no range of error wider than the noise: read at {chosen.at_size:g}, {what}"
+    )
+    notes = (note("no_overlap", text),)
+    if comparison.n_sizes(arm) < 3:
+        notes = (
+            note(
+                "short_arm",
+                f"{arm} has {comparison.n_sizes(arm)} sizes: read point by point, no curve of its own",
+            ),
+        )
+    return dataclasses.replace(chosen, notes=sorted_notes(notes + chosen.notes))
+
+
+def _best_reading(comparison: Comparison, arm: str, baseline: str) -> Multiplier:
+    """Of the readings at the arm's sizes: the inner one nearest to the middle of what is shared, else the
+    strongest bound that its whole interval supports, else the strongest bound.
+    """
+    found = at_sizes(comparison, arm, baseline)
+    inner = [one for one in found if one.kind == "interior"]
+    if inner:
+        (low_1, high_1), (low_0, high_0) = comparison.observed_range(arm), comparison.observed_range(baseline)
+        middle = np.sqrt(max(low_0, low_1, 1e-9) * min(high_0, high_1))
+        return min(inner, key=lambda one: abs(np.log(one.at_error / middle)))
+    above = [one for one in found if one.bound == ">="]
+    below = [one for one in found if one.bound == "<="][::-1]
+    sure = [one for one in above if one.ci_low >= 0.999 * one.multiplier]
+    sure_below = [one for one in below if one.ci_high <= 1.001 * one.multiplier]
+    return (sure or above or sure_below or below or found[len(found) // 2 :])[0]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.laws.fit import fit_shared, interval
+from analysis.intervals import interval, limits_of
+from analysis.laws.fit import fit_shared
 from analysis.laws.forms import FORMS
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import limits_of
 
 FACTOR, CONFIDENCE = 1.25, 0.90
 N_POINTS = 33

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from analysis.worth.readings import Multiplier
+from analysis.worth.readings import Multiplier
+from analysis.worth.shape import Shape
 
 KINDS = {
     "interior": "interior: both arms were observed around this error",
@@ -80,3 +79,25 @@ def count(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.3g}{suffix}"
     return f"{value:,.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.3g}"
+
+
+def shape_text(one: Shape) -> str:
+    """Whether one number stands for the whole curve, in a sentence."""
+    gap = f"exponents differ by {one.delta_b:+.3f} {interval_text(*one.delta_b_ci, '{:+.3f}'.format)}"
+    if one.is_constant:
+        return (
+            f"m(e) is constant within a factor {one.factor_high:.2f} (90 %): pooled {times(one.pooled)} "
+            f"{interval_text(*one.pooled_ci, times)}, Fieller {_fieller(one)}; {gap}"
+        )
+    known = (
+        "has no overlap to be judged over"
+        if not np.isfinite(one.factor_high) and np.isnan(one.factor)
+        else (f"is not shown to be constant (it may change by {times(one.factor_high)} over the overlap)")
+    )
+    return f"m(e) {known}; {gap}"
+
+
+def _fieller(one: Shape) -> str:
+    if one.fieller.kind == "everything":
+        return "everything (the exponent is not clearly above 0)"
+    return interval_text(one.fieller.low, one.fieller.high, times)

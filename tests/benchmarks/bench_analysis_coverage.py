@@ -20,11 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.worth.readings import headline
+
 sys.path.append(str(Path(__file__).parents[1]))  # the tests' tables with a known truth
 
 from simulated_tables import power, saturating, simulated_table
 
-from analysis.laws.fit import interval
+from analysis.intervals import interval
 from analysis.noise.draws import draws
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
@@ -183,10 +185,10 @@ def replication(
     drawn = draws(Table("counts", table.runs) if setting.is_counts else table, n_draws, seed)
     auto, plain = (Comparison(drawn, law=law) for law in ("saturating" if setting.n_half else "auto", "power"))
     has_floor = auto.law_of("arm", "SFT") != "power"
-    out = {"auto": _interval(auto.headline("arm", "SFT"), ln_m)}
+    out = {"auto": _interval(headline(auto, "arm", "SFT"), ln_m)}
     if not has_others:
         return out, has_floor
-    m = plain.headline("arm", "SFT")
+    m = headline(plain, "arm", "SFT")
     out["plain"] = _interval(m, ln_m)
     if m.kind == "interior":
         fast = delta_interval(plain, "arm", "SFT", at_error=m.at_error)

@@ -1,0 +1,25 @@
+"""Limits from draws, infinite ones among them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def interval(values: np.ndarray, level: float) -> tuple[float, float]:
+    """Percentile interval by order statistics: mirrored values give the mirrored interval, infinities stay."""
+    ordered = np.sort(values)
+    k = max(int(np.floor((1 - level) / 2 * (len(ordered) + 1))), 1)
+    return float(ordered[k - 1]), float(ordered[len(ordered) - k])
+
+
+def limits_of(values: np.ndarray, level: float) -> tuple[float, float]:
+    """Percentile limits of draws (n_draws,); a draw that says nothing (nan) widens both sides."""
+    low = interval(np.where(np.isnan(values), -np.inf, values), level)[0]
+    high = interval(np.where(np.isnan(values), np.inf, values), level)[1]
+    return low, high
+
+
+def difference(ln_n_0: np.ndarray, ln_n_1: np.ndarray) -> np.ndarray:
+    """ln n_0 - ln n_1; nan where neither arm reaches the error."""
+    with np.errstate(invalid="ignore"):
+        return ln_n_0 - ln_n_1

@@ -1,0 +1,44 @@
+"""What a reader may choose, and the table and comparison that it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analysis.noise.draws import draws
+from analysis.tables.read import read
+from analysis.tables.table import Columns, Table
+from analysis.worth.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a reader may choose; the same for every command.
+
+    Args:
+        cost: column to put on the axis in place of the size, for the compute multiplier; of a plan, the price.
+        of: arms to look at; all but the baseline where empty.
+    """
+
+    baseline: str = "SFT"
+    law: str = "auto"
+    n_draws: int = 4000
+    seed: int = 0
+    level: float = 0.95
+    columns: Columns = field(default_factory=Columns)
+    cost: str | None = None
+    of: tuple[str, ...] = ()
+    is_unpaired: bool = False
+
+
+def table_of(path: str | Path, options: Options) -> Table:
+    return read(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)
+
+
+def comparison_of(path: str | Path, options: Options, *, law: str | None = None) -> Comparison:
+    """The table's comparison, its arms checked against the options."""
+    table = table_of(path, options)
+    for arm in options.of:
+        table.cells_of(arm)
+    drawn = draws(table, options.n_draws, options.seed)
+    return Comparison(drawn, level=options.level, law=law or options.law)
