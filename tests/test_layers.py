@@ -1,6 +1,7 @@
-"""Imports point down only: the arrows of sweep/__init__.py, read from the source."""
+"""Imports point down only: the arrows of sweep/__init__.py and the rooms of analysis, read from the source."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,27 @@ LAYERS = {
     "sweep.commands": 6,
     "sweep.__main__": 7,
     "analysis": 8,
+}
+ROOMS = {  # of analysis; a room imports from lower ones alone
+    "analysis.arms": 0,
+    "analysis.intervals": 0,
+    "analysis.notes": 0,
+    "analysis.sheet": 0,
+    "analysis.tables": 1,
+    "analysis.laws": 2,
+    "analysis.noise": 3,
+    "analysis.worth": 4,
+    "analysis.held_out": 4,
+    "analysis.claims": 5,
+    "analysis.design": 5,
+    "analysis.figures": 5,
+    "analysis.options": 5,
+    "analysis.published": 5,
+    "analysis.map": 6,
+    "analysis.report": 7,
+    "analysis.commands": 7,
+    "analysis.terminal": 8,
+    "analysis.__main__": 9,
 }
 SIBLINGS_APART = ("sweep.sources", "sweep.methods", "sweep.models")
 MAY_IMPORT = {
@@ -120,19 +142,43 @@ def test_torch_is_imported_where_a_worker_runs_and_never_at_the_top(name: str) -
     assert heavy == set()
 
 
-def test_no_module_of_the_pipeline_imports_itself_by_way_of_others() -> None:
-    pipeline = {name for name in MODULES if name.startswith("sweep.")}
-    of = {name: imports(name) & pipeline - {name} for name in pipeline}
+def room(name: str) -> str | None:
+    """The room of analysis that a dotted name belongs to; None for analysis itself and what lies outside it."""
+    return next((one for one in ROOMS if is_inside(name, (one,))), None)
 
-    circles = []
-    for name in sorted(of):
-        seen, stack = set(), list(of[name])
-        while stack:
-            if (other := stack.pop()) not in seen:
-                seen.add(other)
-                stack.extend(of[other])
-        circles += [name] if name in seen else []
-    assert circles == []
+
+def test_every_module_of_analysis_has_a_room_and_few_lie_flat() -> None:
+    assert [name for name in MODULES if is_inside(name, ("analysis",)) and room(name) is None] == ["analysis"]
+    assert len(list((ROOT / "analysis").glob("*.py"))) <= 13
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name)])
+def test_the_rooms_of_analysis_import_from_lower_rooms_alone(name: str) -> None:
+    mine = room(name)
+    assert mine is not None
+    for imported in imports(name):
+        theirs = room(imported)
+        if theirs is not None and theirs != mine:
+            assert ROOMS[theirs] < ROOMS[mine], f"{name} imports {imported}, which is not below it"
+
+
+def circle(of: dict[str, set[str]]) -> list[str]:
+    """One way round, from a name back to itself, in what each name imports; empty where there is none."""
+    try:
+        graphlib.TopologicalSorter(of).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    # an import for type checkers alone is an arrow as any other
+    assert circle({name: imports(name) & MODULES.keys() - {name} for name in MODULES}) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
+    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
 
 
 def test_methods_sources_and_data_do_no_input_or_output() -> None:
