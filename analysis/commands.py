@@ -26,7 +26,7 @@ from analysis.worth import readings
 from analysis.worth.comparison import Comparison
 from analysis.worth.delta import DeltaInterval, delta_interval
 from analysis.worth.readings import Multiplier
-from analysis.worth.shape import MultiplierCurve, Shape, multiplier_curve, shape
+from analysis.worth.shape import MultiplierCurve, Shape, multiplier_curve, shape_of
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def result(
             fast = None  # no derivative at this point; the bootstrap's interval stands
     return Result(
         m,
-        shape(comparison, arm, baseline) if has_curves else None,
+        shape_of(comparison, arm, baseline) if has_curves else None,
         multiplier_curve(comparison, arm, baseline) if has_curves else None,
         fast,
     )

@@ -30,7 +30,7 @@ WORLD = ("dataset", "model", "teacher")  # groups of settings that decide what t
 
 
 @dataclass(frozen=True)
-class Reading:
+class MapPoint:
     """One arm at one size in one variant.
 
     Args:
@@ -55,7 +55,7 @@ class Reading:
 
 def survey(
     paths: Sequence[str | Path], options: Options, *, sizes: Sequence[float] = (), share_of: Sequence[str] = ()
-) -> tuple[Reading, ...]:
+) -> tuple[MapPoint, ...]:
     """Every arm's multiplier at its own sizes in the study and in each of its variants.
 
     Args:
@@ -73,7 +73,7 @@ def survey(
     runs = [_runs(path) for path in paths]
     settings = [_settings(one) for one in runs]
     _refuse_unknown(share_of, runs)
-    out: list[Reading] = []
+    out: list[MapPoint] = []
     for path, name, mine, made in zip(paths, names, settings, runs, strict=True):
         comparison = comparison_of(path, options)
         arms = options.of or in_order(arm for arm in comparison.draws.table.arms if arm != options.baseline)
@@ -83,13 +83,13 @@ def survey(
             for size in comparison.sizes(arm):
                 if not sizes or size in sizes:
                     share = shares.get(size, float("nan"))
-                    out.append(_reading(comparison, name, changed, arm, options.baseline, size, share, share_of))
+                    out.append(_point(comparison, name, changed, arm, options.baseline, size, share, share_of))
     if not out:
         raise ValueError(f"no arm has runs at {', '.join(map(count, sizes))}; name sizes that were run")
     return tuple(out)
 
 
-def _reading(
+def _point(
     comparison: Comparison,
     name: str,
     changed: Mapping[str, object],
@@ -98,7 +98,7 @@ def _reading(
     size: float,
     share: float,
     share_of: Sequence[str],
-) -> Reading:
+) -> MapPoint:
     errors = {
         one: comparison.draws.observed[cell]
         for one in (arm, baseline)
@@ -106,7 +106,7 @@ def _reading(
         if at == size
     }
     runs = comparison.draws.table.runs
-    return Reading(
+    return MapPoint(
         variant=name,
         changed=", ".join(_setting(dial.rsplit(".", 1)[-1], value) for dial, value in sorted(changed.items())),
         is_training=bool(changed) and not any(dial.split(".", 1)[0] in WORLD for dial in changed),
@@ -176,7 +176,7 @@ def _setting(dial: str, value: object) -> str:
     return f"{dial}={'none' if value is None else f'{value:g}' if isinstance(value, float) else value}"
 
 
-def map_sheet(readings: Sequence[Reading], name: str = "map") -> Sheet:
+def map_sheet(readings: Sequence[MapPoint], name: str = "map") -> Sheet:
     """A row a reading; the CSV carries the numbers, `read_map` reads it back."""
     level = readings[0].multiplier.level
     kinds = readings[0].share_of

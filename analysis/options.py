@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.noise.draws import draws
-from analysis.tables.read import read
+from analysis.tables.read import table_at
 from analysis.tables.table import Columns, Table
 from analysis.worth.comparison import Comparison
 
@@ -32,7 +32,7 @@ class Options:
 
 
 def table_of(path: str | Path, options: Options) -> Table:
-    return read(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)
+    return table_at(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)
 
 
 def comparison_of(path: str | Path, options: Options, *, law: str | None = None) -> Comparison:

@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import least_squares
 
 from analysis.intervals import interval
-from analysis.laws.fit import FitStatus, basins_of, fit, fit_curves, fit_shared
+from analysis.laws.fit import FitStatus, basins_of, fit_curves, fit_result, fit_shared
 from analysis.laws.forms import FORMS, Curves, form
-from analysis.laws.isotonic import isotonic
+from analysis.laws.isotonic import isotonic_curves
 from analysis.laws.projection import project, slope_grid
 
 SIZES = np.array([128.0, 256, 512, 1024, 2048, 4096, 8192])
@@ -136,7 +136,7 @@ def test_a_rising_arm_gets_a_floor_fit_that_is_flat() -> None:
 
 def result(errors: np.ndarray, law: str, **more: float):
     curves = fit_curves(law, LN_N[: len(errors)], errors[None], np.ones(len(errors)), n_grid=400, **more)
-    return fit(
+    return fit_result(
         "arm", law, LN_N[: len(errors)], curves, errors, np.ones(len(errors)), np.full(len(errors), 1e-4), **more
     )
 
@@ -204,7 +204,7 @@ def test_errors_that_no_size_reaches_are_infinite() -> None:
 
 def test_isotonic_pools_neighbours_and_reads_between_them() -> None:
     # sizes 2 and 3 stand in the wrong order and are pooled at their mean, 0.3
-    found = isotonic(np.array([0.0, 1.0, 2.0, 3.0]), np.array([[0.5, 0.2, 0.4, 0.1]]), np.ones(4))
+    found = isotonic_curves(np.array([0.0, 1.0, 2.0, 3.0]), np.array([[0.5, 0.2, 0.4, 0.1]]), np.ones(4))
     assert found.errors[0] == pytest.approx([0.5, 0.3, 0.3, 0.1])
     # on the flat stretch the middle; between 0.5 and 0.3 the geometric mean lies half way
     assert found.ln_size_at(np.array([np.sqrt(0.15), 0.6, 0.05]))[0] == pytest.approx([0.5, -np.inf, np.inf])
@@ -212,7 +212,7 @@ def test_isotonic_pools_neighbours_and_reads_between_them() -> None:
 
 
 def test_isotonic_weights_pull_the_pooled_mean() -> None:
-    found = isotonic(np.array([0.0, 1.0]), np.array([[0.2, 0.5]]), np.array([3.0, 1.0]))
+    found = isotonic_curves(np.array([0.0, 1.0]), np.array([[0.2, 0.5]]), np.array([3.0, 1.0]))
     assert found.errors[0] == pytest.approx([0.275, 0.275])
 
 

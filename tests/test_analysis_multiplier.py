@@ -16,7 +16,7 @@ from analysis.tables.table import Block, Table
 from analysis.worth.comparison import Comparison, floor_shift
 from analysis.worth.delta import delta_interval
 from analysis.worth.readings import Multiplier, at_error, at_size, headline
-from analysis.worth.shape import fieller, multiplier_curve, pooled_draws, shape, simultaneous_band
+from analysis.worth.shape import fieller, multiplier_curve, pooled_draws, shape_of, simultaneous_band
 
 SFT = power(1.0, 0.15)
 EIGHT = power(8**-0.15, 0.15)
@@ -57,7 +57,7 @@ def test_swapping_the_arms_gives_the_reciprocal_with_its_interval(law: str) -> N
 
 def test_pooled_and_delta_swap_too() -> None:
     comparison = compared(outcomes({"SFT": SFT, "RFT": TWICE}))
-    there, back = shape(comparison, "RFT", "SFT"), shape(comparison, "SFT", "RFT")
+    there, back = shape_of(comparison, "RFT", "SFT"), shape_of(comparison, "SFT", "RFT")
     assert there.pooled * back.pooled == pytest.approx(1.0, abs=1e-12)
     assert there.delta_b == -back.delta_b
     assert delta_interval(comparison, "RFT", "SFT").ln_m == pytest.approx(
@@ -218,16 +218,16 @@ def test_wrong_questions_are_refused() -> None:
 
 
 def test_parallel_curves_are_pooled_and_crossing_ones_are_not() -> None:
-    parallel = shape(compared(exact({"SFT": SFT, "RFT": TWICE}), law="power"), "RFT", "SFT")
+    parallel = shape_of(compared(exact({"SFT": SFT, "RFT": TWICE}), law="power"), "RFT", "SFT")
     assert parallel.is_constant and parallel.pooled == pytest.approx(2.0, rel=1e-6)
     assert parallel.delta_b == pytest.approx(0.0, abs=1e-6)
     assert parallel.factor == pytest.approx(1.0, abs=1e-5)
-    crossing = shape(compared(exact({"SFT": SFT, "RFT": power(1.4, 0.25)}), law="power"), "RFT", "SFT")
+    crossing = shape_of(compared(exact({"SFT": SFT, "RFT": power(1.4, 0.25)}), law="power"), "RFT", "SFT")
     assert not crossing.is_constant and crossing.delta_b == pytest.approx(0.1, abs=1e-5)
 
 
 def test_noise_alone_does_not_prove_parallelism() -> None:
-    noisy = shape(compared(outcomes({"SFT": SFT, "RFT": TWICE}, n_problems=200, seed_sd=0.02)), "RFT", "SFT")
+    noisy = shape_of(compared(outcomes({"SFT": SFT, "RFT": TWICE}, n_problems=200, seed_sd=0.02)), "RFT", "SFT")
     assert not noisy.is_constant
 
 

@@ -21,7 +21,7 @@ from analysis.noise.draws import draws
 from analysis.options import Options
 from analysis.report.write import write_figures, write_report
 from analysis.sheet import Sheet
-from analysis.tables.read import read
+from analysis.tables.read import table_at
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, headline
 from analysis.worth.words import count, multiplier_text, times
@@ -94,7 +94,7 @@ def test_the_page_is_self_contained_and_says_how_it_was_made(out: Path) -> None:
 
 
 def test_the_multiplier_in_the_table_is_the_one_of_the_engine(table: Path, out: Path) -> None:
-    m = headline(Comparison(draws(read(table), 200)), "RFT", "SFT")
+    m = headline(Comparison(draws(table_at(table), 200)), "RFT", "SFT")
     with (out / "multipliers_greedy.csv").open() as file:
         row = next(one for one in csv.DictReader(file) if one["arm"] == "RFT")
     assert float(row["multiplier"]) == m.multiplier and float(row["ci_low"]) == m.ci_low
@@ -242,7 +242,7 @@ def test_more_of_something_flattens_where_it_surely_gains_no_point(low: float, h
 
 
 def test_known_truths_get_their_verdicts(table: Path) -> None:
-    found = {one.claim: one.ruling for one in verdicts.verdicts(Comparison(draws(read(table), 400)))}
+    found = {one.claim: one.ruling for one in verdicts.verdicts_of(Comparison(draws(table_at(table), 400)))}
     assert found["RFT is worth more than 1x"] == "held"
     assert found["per-step DPO is worth more than 1x"] == "held"
     assert found["SFT beats the base model"] == "held"

@@ -12,7 +12,7 @@ from tiny_sweep import Sweep
 from analysis.commands import fits
 from analysis.options import Options
 from analysis.report.write import write_report
-from analysis.tables.read import read
+from analysis.tables.read import table_at
 from analysis.tables.table import Columns
 from sweep.results import collect, write_table
 
@@ -25,7 +25,7 @@ def folder(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_greedy_and_sampled_errors_are_those_of_the_counts(folder: Path) -> None:
-    greedy, sampled = read(folder), read(folder, Columns(y="sampled"))
+    greedy, sampled = table_at(folder), table_at(folder, Columns(y="sampled"))
     for table, correct, n_all in ((greedy, "n_correct", "n_test"), (sampled, "n_correct_sampled", "n_sampled")):
         runs = pd.read_parquet(folder / "runs.parquet")
         expected = {(r.arm, r.n_problems): 1 - getattr(r, correct) / getattr(r, n_all) for r in runs.itertuples()}

@@ -13,7 +13,7 @@ from simulated_tables import power
 
 from analysis.noise.draws import METHODS, draws
 from analysis.noise.seeds import count_correlation
-from analysis.tables.read import read
+from analysis.tables.read import table_at
 from analysis.tables.table import Block, Columns, Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import headline
@@ -44,7 +44,7 @@ def test_outcomes_counts_and_errors_are_the_same_table(frame: pd.DataFrame, suff
     counts = per_run(frame)
     errors = counts.assign(error=1 - counts["n_correct"] / counts["n_test"]).drop(columns=["n_correct", "n_test"])
     tables = [
-        read(saved(one, tmp_path / f"{name}{suffix}"))
+        table_at(saved(one, tmp_path / f"{name}{suffix}"))
         for name, one in (("outcomes", frame), ("counts", counts), ("errors", errors))
     ]
     assert [one.kind for one in tables] == ["outcomes", "counts", "errors"]
@@ -55,7 +55,7 @@ def test_outcomes_counts_and_errors_are_the_same_table(frame: pd.DataFrame, suff
 
 
 def test_a_cell_is_an_arm_at_a_size(frame: pd.DataFrame, tmp_path: Path) -> None:
-    table = read(saved(frame, tmp_path / "t.parquet"))
+    table = table_at(saved(frame, tmp_path / "t.parquet"))
     assert table.arms == ("RFT", "SFT")
     assert table.cells["n_seeds"].tolist() == [2] * 8
     assert table.cells["n_test"].tolist() == [120] * 8
@@ -69,21 +69,21 @@ def test_other_column_names_and_text_outcomes(frame: pd.DataFrame, tmp_path: Pat
         columns={"arm": "method", "n_problems": "n", "problem_id": "id", "is_correct": "ok", "seed": "rep"}
     )
     columns = Columns(arm="method", x="n", seed="rep", y="ok", y_is="accuracy", problem="id")
-    table = read(saved(renamed, tmp_path / "t.csv"), columns)
+    table = table_at(saved(renamed, tmp_path / "t.csv"), columns)
     assert table.kind == "outcomes"
     assert table.cells["error"].tolist() == pytest.approx(
-        read(saved(frame, tmp_path / "u.csv")).cells["error"].tolist()
+        table_at(saved(frame, tmp_path / "u.csv")).cells["error"].tolist()
     )
 
 
 def test_filters_choose_rows(frame: pd.DataFrame, tmp_path: Path) -> None:
     both = pd.concat([frame.assign(split="test"), frame.assign(split="validation", is_correct=False)])
-    table = read(saved(both, tmp_path / "t.parquet"), Columns(filters={"split": "test"}))
+    table = table_at(saved(both, tmp_path / "t.parquet"), Columns(filters={"split": "test"}))
     assert table.cells["error"].max() < 1
     with pytest.raises(ValueError, match="no rows left to read"):
-        read(tmp_path / "t.parquet", Columns(filters={"split": "train"}))
+        table_at(tmp_path / "t.parquet", Columns(filters={"split": "train"}))
     with pytest.raises(ValueError, match="no column 'part' to filter on"):
-        read(tmp_path / "t.parquet", Columns(filters={"part": "test"}))
+        table_at(tmp_path / "t.parquet", Columns(filters={"part": "test"}))
 
 
 def test_percent_and_accuracy_are_asked_for(frame: pd.DataFrame, tmp_path: Path) -> None:
@@ -91,12 +91,12 @@ def test_percent_and_accuracy_are_asked_for(frame: pd.DataFrame, tmp_path: Path)
     percent = counts.assign(accuracy=100 * counts["n_correct"] / counts["n_test"]).drop(columns=["n_correct", "n_test"])
     path = saved(percent, tmp_path / "t.csv")
     with pytest.raises(ValueError, match=r"fraction in \[0, 1\] was expected; if these are percentages say --unit"):
-        read(path, Columns(y="accuracy"))
-    table = read(path, Columns(y="accuracy", unit="percent"))
+        table_at(path, Columns(y="accuracy"))
+    table = table_at(path, Columns(y="accuracy", unit="percent"))
     assert table.cells["error"][0] == pytest.approx(1 - counts["n_correct"][:2].sum() / 240)
     score = saved(percent.rename(columns={"accuracy": "score"}), tmp_path / "s.csv")
     with pytest.raises(ValueError, match="does 'score' grow with right or with wrong answers"):
-        read(score, Columns(y="score", unit="percent"))
+        table_at(score, Columns(y="score", unit="percent"))
 
 
 def changed(frame: pd.DataFrame, **columns) -> pd.DataFrame:
@@ -124,18 +124,18 @@ def test_bad_rows_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
     ]
     for one, message in cases:
         with pytest.raises(ValueError, match=message):
-            read(saved(one, path))
+            table_at(saved(one, path))
 
 
 def test_a_hole_in_the_outcomes_and_arms_on_other_problems_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     hole = frame.drop(index=frame.index[5])
     with pytest.raises(ValueError, match="the runs of arm 'RFT' were not tested on the same problems"):
-        read(saved(hole, path))
+        table_at(saved(hole, path))
     other = frame.assign(problem_id=frame["problem_id"].where(frame["arm"] == "SFT", "q" + frame["problem_id"]))
     with pytest.raises(ValueError, match=r"tested on different problems \(RFT on 120, SFT on 120\)"):
-        read(saved(other, path))
-    table = read(path, is_unpaired=True)
+        table_at(saved(other, path))
+    table = table_at(path, is_unpaired=True)
     assert len(table.blocks) == 2
     assert "unpaired" in [one.code for one in draws(table, 100).notes]
     assert draws(table, 100).method == METHODS["unpaired"]
@@ -143,26 +143,26 @@ def test_a_hole_in_the_outcomes_and_arms_on_other_problems_are_named(frame: pd.D
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file or folder"):
-        read(tmp_path / "none")
+        table_at(tmp_path / "none")
     with pytest.raises(ValueError, match="no such file"):
-        read(tmp_path / "none.csv")
+        table_at(tmp_path / "none.csv")
     text = tmp_path / "t.parquet"
     text.write_text("not a table")
     with pytest.raises(ValueError, match="not readable as a table"):
-        read(text)
+        table_at(text)
     odd = tmp_path / "t.xlsx"
     odd.write_text("")
     with pytest.raises(ValueError, match=r"a folder, \.csv or \.parquet was expected, found '\.xlsx'"):
-        read(odd)
+        table_at(odd)
 
 
 def test_a_sweeps_folder_is_read_with_its_base_model_and_costs(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "table", LAWS)
-    table = read(folder)
+    table = table_at(folder)
     assert table.kind == "outcomes" and table.provenance["experiment"] == "reproduce"
     assert table.reference_error == pytest.approx(0.86, abs=0.05)
     assert table.arms == ("RFT", "SFT")
-    sampled = read(folder, Columns(y="sampled"))
+    sampled = table_at(folder, Columns(y="sampled"))
     assert sampled.cells["error"].mean() > table.cells["error"].mean()
     seconds = table.with_x("total_seconds")
     assert seconds.cells["x"].max() == pytest.approx(2048 * 0.01 * 3)
@@ -170,12 +170,12 @@ def test_a_sweeps_folder_is_read_with_its_base_model_and_costs(tmp_path: Path) -
     with pytest.raises(ValueError, match="no column 'dollars' to put on the axis; there are size"):
         table.with_x("dollars")
     with pytest.raises(ValueError, match="y='greedily' is not kept by a sweep"):
-        read(folder, Columns(y="greedily"))
+        table_at(folder, Columns(y="greedily"))
 
 
 def test_a_folder_that_is_no_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"runs\.parquet"):
-        read(tmp_path)
+        table_at(tmp_path)
 
 
 def test_outcomes_of_a_run_that_the_table_lacks_are_named(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_outcomes_of_a_run_that_the_table_lacks_are_named(tmp_path: Path) -> Non
     runs = pd.read_parquet(folder / "runs.parquet")
     runs.iloc[1:].to_parquet(folder / "runs.parquet")
     with pytest.raises(ValueError, match="outcomes hold run 'evaluate-"):
-        read(folder)
+        table_at(folder)
 
 
 def test_many_problems_are_drawn_from_their_normal_distribution() -> None:
@@ -260,8 +260,8 @@ def test_counts_of_unequal_test_sets_are_refused_unless_asked_for(frame: pd.Data
     uneven.loc[uneven["arm"] == "RFT", "n_test"] = 130
     path = saved(uneven, tmp_path / "t.csv")
     with pytest.raises(ValueError, match=r"tested on 120 to 130 problems \(first of each arm: RFT 130, SFT 120\)"):
-        read(path)
-    assert read(path, is_unpaired=True).is_unpaired
+        table_at(path)
+    assert table_at(path, is_unpaired=True).is_unpaired
 
 
 def test_too_few_seeds_to_see_a_cluster_are_warned_of() -> None:
@@ -276,16 +276,16 @@ def test_too_few_seeds_to_see_a_cluster_are_warned_of() -> None:
 def test_outcomes_carry_what_their_runs_cost(frame: pd.DataFrame, suffix: str, tmp_path: Path) -> None:
     spent = frame.assign(total_flops=frame["n_problems"] * 1e9, dollars=frame["n_problems"] * 0.5)
     path = saved(spent, tmp_path / f"t{suffix}")
-    assert read(path, x="total_flops").cells["x"].tolist() == [1.28e11, 2.56e11, 5.12e11, 1.024e12] * 2
-    assert read(path, x="dollars").cells["x"].tolist() == [64, 128, 256, 512] * 2
-    assert "dollars" not in read(path).runs
+    assert table_at(path, x="total_flops").cells["x"].tolist() == [1.28e11, 2.56e11, 5.12e11, 1.024e12] * 2
+    assert table_at(path, x="dollars").cells["x"].tolist() == [64, 128, 256, 512] * 2
+    assert "dollars" not in table_at(path).runs
     uneven = spent.assign(total_flops=np.arange(len(spent)))
     with pytest.raises(ValueError, match="total_flops differs between rows of one run"):
-        read(saved(uneven, path))
+        table_at(saved(uneven, path))
 
 
 def test_an_axis_on_which_an_arm_spends_nothing_is_named(tmp_path: Path) -> None:
-    table = read(write_sweep(tmp_path / "table", LAWS), x="total_n_sampled_tokens")
+    table = table_at(write_sweep(tmp_path / "table", LAWS), x="total_n_sampled_tokens")
     assert table.arms == ("RFT",)
     assert table.reference_error == pytest.approx(0.86, abs=0.05)  # the base model's, not the free arm's
     with pytest.raises(ValueError, match="total_n_sampled_tokens is 0 in every run of SFT, so it has no curve"):
@@ -297,14 +297,14 @@ def test_outcomes_that_are_no_outcomes_are_named(frame: pd.DataFrame, tmp_path: 
     odd = frame.assign(is_correct=frame["is_correct"].astype(float))
     odd.loc[7, "is_correct"] = 3.0
     with pytest.raises(ValueError, match=r"is_correct must be 0/1, true/false or a share in \[0, 1\], row 7 is 3"):
-        read(saved(odd, path))
+        table_at(saved(odd, path))
     odd.loc[7, "is_correct"] = np.nan
     with pytest.raises(ValueError, match=r"is_correct .*(missing in 1 of 1920 rows|row 7 is nan)"):
-        read(saved(odd, path))
+        table_at(saved(odd, path))
     with pytest.raises(ValueError, match=r"t.csv: problem_id is missing in 1 of 1920 rows"):
-        read(saved(frame.assign(problem_id=frame["problem_id"].where(frame.index != 3)), tmp_path / "t.csv"))
+        table_at(saved(frame.assign(problem_id=frame["problem_id"].where(frame.index != 3)), tmp_path / "t.csv"))
     with pytest.raises(ValueError, match="n_problems is not a finite number in 4 of 4 rows, the first is 'many'"):
-        read(saved(frame[frame["n_problems"] == 128].assign(n_problems="many"), path))
+        table_at(saved(frame[frame["n_problems"] == 128].assign(n_problems="many"), path))
 
 
 def test_a_cell_without_a_single_error_is_noted(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_cell_without_a_single_error_is_noted(tmp_path: Path) -> None:
             "n_test": 100,
         }
     )
-    drawn = draws(read(saved(frame, tmp_path / "t.csv")), 100)
+    drawn = draws(table_at(saved(frame, tmp_path / "t.csv")), 100)
     assert any(note.code == "zero_errors" and "SFT at 8" in note.text for note in drawn.notes)
     assert np.isfinite(drawn.errors).all()
 
@@ -327,11 +327,11 @@ def test_standard_errors_widen_the_draws(tmp_path: Path) -> None:
     rows = [(arm, n, 0, float(law(n)), 0.01) for arm, law in LAWS.items() for n in sizes]
     frame = pd.DataFrame(rows, columns=["arm", "n_problems", "seed", "error", "se"])
     path = saved(frame, tmp_path / "t.csv")
-    drawn = draws(read(path, Columns(stderr="se")), 2000)
+    drawn = draws(table_at(path, Columns(stderr="se")), 2000)
     assert drawn.method == METHODS["stderr"]
     assert drawn.errors.std(axis=0) == pytest.approx(0.01, rel=0.1)
     with pytest.raises(ValueError, match="se must be positive in every row"):
-        read(saved(frame.assign(se=0.0), path), Columns(stderr="se"))
+        table_at(saved(frame.assign(se=0.0), path), Columns(stderr="se"))
 
 
 def test_cell_means_without_three_sizes_leave_nothing_to_judge_by(tmp_path: Path) -> None:
@@ -339,12 +339,12 @@ def test_cell_means_without_three_sizes_leave_nothing_to_judge_by(tmp_path: Path
         {"arm": ["a", "a", "b", "b"], "n_problems": [1, 2, 1, 2], "seed": 0, "error": [0.4, 0.3, 0.3, 0.2]}
     )
     with pytest.raises(ValueError, match="no arm has 3 sizes"):
-        draws(read(saved(frame, tmp_path / "t.csv")), 100)
+        draws(table_at(saved(frame, tmp_path / "t.csv")), 100)
 
 
 def test_a_multiplier_from_a_file_finds_its_truth(tmp_path: Path) -> None:
     frame = long_frame(outcomes(LAWS, n_problems=600))
-    m = headline(Comparison(draws(read(saved(frame, tmp_path / "t.parquet")), 400)), "RFT", "SFT")
+    m = headline(Comparison(draws(table_at(saved(frame, tmp_path / "t.parquet")), 400)), "RFT", "SFT")
     assert m.ci_low < 2 < m.ci_high
 
 
@@ -355,9 +355,9 @@ def test_a_folder_with_two_splits_asks_which(tmp_path: Path) -> None:
     twice.to_parquet(folder / "runs.parquet")
     pd.concat([outcomes_, outcomes_.assign(run="v" + outcomes_["run"])]).to_parquet(folder / "outcomes.parquet")
     with pytest.raises(ValueError, match="runs on test and validation stand in one table; choose with --where"):
-        read(folder)
-    assert len(read(folder, Columns(filters={"split": "test"})).runs) == len(runs)
+        table_at(folder)
+    assert len(table_at(folder, Columns(filters={"split": "test"})).runs) == len(runs)
     with pytest.raises(ValueError, match="no column 'part' to filter on; the columns are run, arm"):
-        read(folder, Columns(filters={"part": "test"}))
+        table_at(folder, Columns(filters={"part": "test"}))
     with pytest.raises(ValueError, match="no rows left to read"):
-        read(folder, Columns(filters={"split": "train"}))
+        table_at(folder, Columns(filters={"split": "train"}))

@@ -73,7 +73,7 @@ def worth_evidence(m: Multiplier, times: float, at_sizes: Sequence[Multiplier]) 
     return f"m = {multiplier_text(m)} {where}{more}"
 
 
-def verdicts(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
+def verdicts_of(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
     """All claims in the paper's order; none where the table holds no arm of the paper but the baseline."""
     arms = comparison.draws.table.arms
     if not {"RFT", "DPO", "per-step DPO"} & set(arms):

@@ -133,7 +133,7 @@ def _log_linear(z: np.ndarray, errors: np.ndarray, weights: np.ndarray, ln_n_ref
     return Curves("log_linear", float(ln_n_ref), np.zeros(len(errors)), mean_y + slope * mean_z, slope)
 
 
-def fit(
+def fit_result(
     arm: str,
     law: str,
     ln_n: np.ndarray,

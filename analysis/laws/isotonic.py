@@ -52,7 +52,7 @@ class Isotonic:
         return out
 
 
-def isotonic(ln_n: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> Isotonic:
+def isotonic_curves(ln_n: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> Isotonic:
     """Weighted non-increasing least squares of each row of (n_draws, n_sizes), by the min-max formula."""
     n_sizes = errors.shape[1]
     sums = np.concatenate([np.zeros((len(errors), 1)), np.cumsum(errors * weights, axis=1)], axis=1)

@@ -42,7 +42,7 @@ class Section:
     parts: Sequence[str]
 
 
-def page(title: str, lead: str, sections: Sequence[Section]) -> str:
+def whole_page(title: str, lead: str, sections: Sequence[Section]) -> str:
     """The whole page as text."""
     links = "".join(f'<a href="#{one.anchor}">{html.escape(one.title)}</a>' for one in sections)
     body = "".join(

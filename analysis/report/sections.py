@@ -24,7 +24,7 @@ from analysis.sheet import Sheet
 from analysis.tables.table import COSTS
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, at_sizes, headline
-from analysis.worth.shape import multiplier_curve, shape
+from analysis.worth.shape import multiplier_curve, shape_of
 from analysis.worth.words import shape_text
 
 
@@ -77,7 +77,7 @@ def claims(study: Study, rulings: Sequence[verdicts.Verdict]) -> page.Section | 
     declared = page.preformatted(inspect.getdoc(rules) or "")
     parts = [page.verdict_table(rulings), page.folded("The rules, declared before any result was seen", declared)]
     for name, comparison in list(study.comparisons.items())[1:]:
-        again = verdicts.verdicts(comparison, study.baseline)
+        again = verdicts.verdicts_of(comparison, study.baseline)
         pairs = zip(again, rulings, strict=True)
         changed = [one for one, first in pairs if one.ruling != first.ruling]
         ending = "are the same." if not changed else "differ here:"
@@ -152,7 +152,7 @@ def shapes(study: Study) -> page.Section | None:
             f"{first.level:.0%} bands. A flat curve means that one number stands for the whole range."
         )
         parts.append(study.figure(drawn, "multiplier_against_error", caption))
-    lines = [f"{arm}: {shape_text(shape(first, arm, study.baseline))}" for arm in with_curves]
+    lines = [f"{arm}: {shape_text(shape_of(first, arm, study.baseline))}" for arm in with_curves]
     parts += [page.paragraph(line) for line in lines]
     missing = [arm for arm, one in zip(with_curves, found, strict=True) if one is None]
     if missing:

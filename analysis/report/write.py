@@ -17,9 +17,9 @@ from pathlib import Path
 from analysis.arms import MAIN_ARMS, in_order
 from analysis.claims import verdicts
 from analysis.noise.draws import draws
-from analysis.options import Options
+from analysis.options import Options, table_of
 from analysis.report import colophon, of_record, page, sections
-from analysis.tables.read import SWEEP_Y, read
+from analysis.tables.read import SWEEP_Y
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, headline
@@ -44,7 +44,7 @@ def write_report(
         ValueError: the table cannot be read, or the baseline has no curve.
     """
     study = read_study(path, out, options or Options())
-    rulings = verdicts.verdicts(study.first, study.baseline)
+    rulings = verdicts.verdicts_of(study.first, study.baseline)
     parts = [
         sections.claims(study, rulings),
         of_record.section(rulings, record_path, study.sheet) if record_path else None,
@@ -61,7 +61,7 @@ def write_report(
     ]
     named = study.first.draws.table.provenance.get("experiment", Path(path).name)
     lead = _lead(rulings, study.results[study.first_name], study.baseline)
-    text = page.page(f"What one problem is worth: {named}", lead, [one for one in parts if one is not None])
+    text = page.whole_page(f"What one problem is worth: {named}", lead, [one for one in parts if one is not None])
     target = study.out / "index.html"
     target.write_text(text, encoding="utf-8")
     said = study.out / "verdicts.json"
@@ -109,11 +109,9 @@ def read_study(path: str | Path, out: str | Path, options: Options) -> sections.
 
 def _tables(path: str | Path, options: Options) -> Mapping[str, Table]:
     if Path(path).is_dir() and options.columns.y is None:
-        return {
-            y: read(path, dataclasses.replace(options.columns, y=y), is_unpaired=options.is_unpaired, x=options.cost)
-            for y in SWEEP_Y
-        }
-    return {"test": read(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)}
+        of = {y: dataclasses.replace(options.columns, y=y) for y in SWEEP_Y}
+        return {y: table_of(path, dataclasses.replace(options, columns=columns)) for y, columns in of.items()}
+    return {"test": table_of(path, options)}
 
 
 def _lead(rulings: Sequence[verdicts.Verdict], results: Sequence[Multiplier], baseline: str) -> str:

@@ -18,7 +18,9 @@ from analysis.tables.table import COSTS, Columns, Table, table_from_runs
 SWEEP_Y = {"greedy": ("n_correct", "n_test"), "sampled": ("n_correct_sampled", "n_sampled")}
 
 
-def read(path: str | Path, columns: Columns | None = None, *, is_unpaired: bool = False, x: str | None = None) -> Table:
+def table_at(
+    path: str | Path, columns: Columns | None = None, *, is_unpaired: bool = False, x: str | None = None
+) -> Table:
     """The table at `path`, checked.
 
     Args:

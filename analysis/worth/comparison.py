@@ -15,9 +15,9 @@ from functools import cache
 import numpy as np
 
 from analysis.intervals import difference, limits_of
-from analysis.laws.fit import N_STARTS, FitResult, fit, fit_curves, stacked
+from analysis.laws.fit import N_STARTS, FitResult, fit_curves, fit_result, stacked
 from analysis.laws.forms import FORMS, Curves, form
-from analysis.laws.isotonic import Isotonic, isotonic
+from analysis.laws.isotonic import Isotonic, isotonic_curves
 from analysis.noise.draws import Draws
 
 SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
@@ -101,7 +101,7 @@ class Comparison:
     def _fit(self, arm: str, law: str) -> FitResult:
         self.refuse_few(arm)
         cells = self.draws.table.cells_of(arm)
-        return fit(
+        return fit_result(
             arm,
             law,
             self.ln_n(arm),
@@ -125,7 +125,7 @@ class Comparison:
     def _point(self, arm: str, law: str) -> Curves | Isotonic:
         """The curve of the observed means alone."""
         if law == "isotonic":
-            return isotonic(self.ln_n(arm), self.arm_errors(arm)[:1], self._weights(arm))
+            return isotonic_curves(self.ln_n(arm), self.arm_errors(arm)[:1], self._weights(arm))
         observed = self.arm_errors(arm)[:1]
         return fit_curves(law, self.ln_n(arm), observed, self._weights(arm), ceiling=self._ceiling(), n_grid=N_STARTS)
 
@@ -144,7 +144,7 @@ class Comparison:
             )
 
     def _isotonic(self, arm: str) -> Isotonic:
-        return isotonic(self.ln_n(arm), self.arm_errors(arm), self._weights(arm))
+        return isotonic_curves(self.ln_n(arm), self.arm_errors(arm), self._weights(arm))
 
     def observed_range(self, arm: str) -> tuple[float, float]:
         """Least and largest observed error of the arm, made monotone."""

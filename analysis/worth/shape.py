@@ -120,7 +120,7 @@ def simultaneous_band(draws: np.ndarray, level: float) -> np.ndarray:
     return np.stack([np.sort(low, axis=0)[rank], np.sort(high, axis=0)[len(draws) - 1 - rank]], axis=1)
 
 
-def shape(comparison: Comparison, arm: str, baseline: str) -> Shape:
+def shape_of(comparison: Comparison, arm: str, baseline: str) -> Shape:
     """Parallelism, equivalence and the pooled multiplier of a pair with curves of their own."""
     law = comparison.law_of(arm, baseline)
     mine, theirs = comparison.curves(arm, law), comparison.curves(baseline, law)

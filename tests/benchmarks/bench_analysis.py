@@ -91,11 +91,11 @@ def write_rows(path: Path, n_rows: int, n_problems: int = 100_000) -> None:
 
 def many_rows(path: Path) -> list[tuple[float, str]]:
     from analysis.noise.draws import draws
-    from analysis.tables.read import read
+    from analysis.tables.read import table_at
     from analysis.worth.comparison import Comparison
 
     started, cpu = time.perf_counter(), time.process_time()
-    table = read(path)
+    table = table_at(path)
     read_s = time.perf_counter() - started
     m = headline(Comparison(draws(table, 4000)), "RFT", "SFT")
     total, cpu = time.perf_counter() - started, time.process_time() - cpu
