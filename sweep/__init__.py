@@ -5,20 +5,23 @@
     base model ------- base ----+   (pi_sft)  (D+, D-)  (q_values)   (RFT, DPO, ...)        |
                                                                                       python -m analysis
 
-    stages.py      what each of these needs and builds: read this first
-    bench.py       what building one takes: parents, domain, randomness, checkpoints, cost
-    plan.py        the grid's unique stages, their keys, what is built and what is new
+    stages.py      what each of these is and depends on: read this first
+    build.py       how each is built; bench.py: what a build may use (parents, domain, randomness, checkpoints, cost)
+    compose.py     a command line's grid to typed leaves
+    plan.py        leaves to unique stages, their keys, what is built and what is new
     artifacts.py   a stage's key, its folder and its manifest
     results.py     manifests to one table
+    arms.py        (source, method) pairs and their names
     config.py      the schema of conf/: exp (identity) apart from exec (resources)
     tracking.py    metrics.jsonl and Weights & Biases; wandb_runs.py reads finished runs back
+    commands/      the verbs of the command line
     launchers/     local worker processes, or a graph of SLURM jobs
     methods/ sources/ models/ data/    algorithms, whose solutions, torch, problems
 
 Imports point down only:
 
-    __main__ -> launchers -> plan, stages -> bench, results -> config, artifacts, tracking
-             -> sources, methods, models -> data
+    __main__ -> commands -> launchers -> plan, compose, stages, build -> bench, results, arms
+             -> config, artifacts, tracking -> sources, methods, models -> data
 
 sources, methods and models do not import each other, and tests/test_layers.py holds all of this.
 """

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tiny_sweep import Sweep, build_all
 
-from sweep import stages
 from sweep.artifacts import CorruptArtifact, Cost, Manifest, Stage, Store, write_atomically
 from sweep.bench import Bench, Built
+from sweep.build import BUILDERS
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.execute import _build
 
@@ -118,13 +118,13 @@ def test_two_builders_at_the_same_moment_publish_one_artifact(store: Store) -> N
 def test_two_builders_of_one_stage_on_one_machine_do_its_work_once(
     sweep: Sweep, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls, real = [], stages.BUILDERS["dsyn"]
+    calls, real = [], BUILDERS["dsyn"]
 
     def counted(*arguments: Any) -> Any:
         calls.append(1)
         return real(*arguments)
 
-    monkeypatch.setitem(stages.BUILDERS, "dsyn", counted)
+    monkeypatch.setitem(BUILDERS, "dsyn", counted)
     key = next(k for k, s in sweep.plan.stages.items() if s.kind == "dsyn")
     threads = [threading.Thread(target=build_all, args=(sweep.plan, store, [key])) for _ in range(3)]
     for thread in threads:
@@ -172,7 +172,7 @@ def test_two_processes_without_a_common_lock_leave_one_whole_artifact(sweep: Swe
 def test_a_builder_that_another_machine_overtook_takes_the_others_artifact(
     sweep: Sweep, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, first = stages.BUILDERS["dsyn"], []
+    real, first = BUILDERS["dsyn"], []
     key = next(k for k, s in sweep.plan.stages.items() if s.kind == "dsyn")
 
     def overtaken(of: Stage, bench: Bench) -> Built:
@@ -182,7 +182,7 @@ def test_a_builder_that_another_machine_overtook_takes_the_others_artifact(
             first[0] = _build(of, store, exec, TrackingConfig(name="jsonl"), None, lambda unit, n_done, n: None)
         return real(of, bench)
 
-    monkeypatch.setitem(stages.BUILDERS, "dsyn", overtaken)
+    monkeypatch.setitem(BUILDERS, "dsyn", overtaken)
     assert build_all(sweep.plan, store, [key]) == {key: first[0]}
     assert [p for p in (store.root / ".building").iterdir() if p.is_dir()] == []
 

@@ -23,6 +23,7 @@ LAYERS = {
     "sweep.results": 3,
     "sweep.bench": 3,
     "sweep.stages": 4,
+    "sweep.build": 4,
     "sweep.plan": 4,
     "sweep.compose": 4,
     "sweep.launchers": 5,

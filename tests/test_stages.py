@@ -9,13 +9,14 @@ import torch
 from tiny_policy import weights
 from tiny_sweep import Sweep, build_all, planned
 
-from sweep import stages
+from sweep import build
 from sweep.artifacts import Artifact, Cost, Manifest, Stage, Store, read_jsonl, write_jsonl
 from sweep.bench import Bench, Built, domain_of, model_of
-from sweep.config import Exec, RolloutConfig
+from sweep.config import Exec
 from sweep.data.records import Credit, Problem, Row, Solution, Trace
+from sweep.methods.rollouts import to_charge
 from sweep.methods.sft import sft_loss
-from sweep.models import Optim, load_policy, new_policy, save_policy, train
+from sweep.models import Optim, load_policy, new_policy, save_policy, temperature_of, train
 from sweep.results import collect
 
 
@@ -27,7 +28,7 @@ def subset(sweep: Sweep, *words: str) -> list[str]:
     """problem_ids of the training problems of one run."""
     stage = stage_of(planned("arm=sft", *words), "sft")
     bench = SimpleNamespace(parents={"dsyn": sweep.store.open(stage.parents["dsyn"].key)})
-    problems, solutions = stages._subset(stage, bench)
+    problems, solutions = build._subset(stage, bench)
     assert [p.problem_id for p in problems] == [s.problem_id for s in solutions]
     return [p.problem_id for p in problems]
 
@@ -132,7 +133,7 @@ def test_a_method_without_a_single_pair_says_what_it_was_made_of(sweep: Sweep, t
         empty[role] = Artifact(folder, Manifest("", role, 1, {}, {}, {}, {}, Cost(), {}))
     told = "method=step_dpo at n_problems=8 made no training pair out of 0 solutions, 0 traces and 0 mistakes"
     with pytest.raises(ValueError, match=told):
-        stages.build_train(stage, bench_of(stage, empty, tmp_path))
+        build.build_train(stage, bench_of(stage, empty, tmp_path))
 
 
 # q_values by rollouts: a policy that has learned by heart how each prefix goes on
@@ -196,7 +197,7 @@ def credited(
     facts = Manifest("", "", 1, {}, {}, {}, {"n_dropped": 0}, Cost(), {})
     folders = {"dsyn": tree.root / "dsyn", "sft": tree.root / "sft", "samples": out / "samples"}
     parents = {role: Artifact(folder, facts) for role, folder in folders.items()}
-    built = stages.build_advantages(stage, bench_of(stage, parents, out))
+    built = build.build_advantages(stage, bench_of(stage, parents, out))
     return read_jsonl(out / "credits.jsonl", Credit), read_jsonl(out / "reached.jsonl", Solution), built
 
 
@@ -246,10 +247,10 @@ def test_no_more_mistakes_a_problem_are_credited_than_the_cap() -> None:
 
     traces = [Trace("p0", f"w{i}", False, True) for i in range(9)] + [Trace("p0", "w0", False, True)]
     traces += [Trace("p0", "cut", False, False), Trace("p0", "fine", True, True)]
-    drawn = stages._charged(traces, RolloutConfig(max_traces_per_problem=3), np.random.default_rng(0))
+    drawn = to_charge(traces, of="wrong", max_traces_per_problem=3, rng=np.random.default_rng(0))
     assert len({t.text for t in drawn}) == 3
     assert all(t.text.startswith("w") for t in drawn)
-    drawn = stages._charged(traces, RolloutConfig(of="all", max_traces_per_problem=99), np.random.default_rng(0))
+    drawn = to_charge(traces, of="all", max_traces_per_problem=99, rng=np.random.default_rng(0))
     assert {t.text for t in drawn} == {"fine", *(f"w{i}" for i in range(9))}
 
 
@@ -262,13 +263,13 @@ def completions_of(entropy: float) -> list:
 
 def test_the_temperature_is_the_one_that_gives_the_wanted_entropy() -> None:
     # solutions of mean entropy 2 T ** 3
-    found = stages._temperature_of(0.5, lambda temperature, **_: completions_of(temperature**3))
+    found = temperature_of(0.5, lambda temperature, **_: completions_of(temperature**3))
     assert found == pytest.approx(0.25 ** (1 / 3), rel=0.01)
 
 
 def test_an_entropy_that_no_temperature_gives_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no temperature from 0.05 to 2.0 gives .* a mean entropy of 99 nats"):
-        stages._temperature_of(99.0, lambda temperature, **_: completions_of(temperature))
+        temperature_of(99.0, lambda temperature, **_: completions_of(temperature))
 
 
 def test_an_entropy_matched_control_has_the_greedy_answers_of_sft_and_the_entropy_of_the_other(

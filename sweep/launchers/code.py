@@ -10,7 +10,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RECORD = "git.json"  # beside a copied package: where it came from
-DECIDES_NUMBERS = ("data", "methods", "models", "sources", "bench.py", "stages.py")
+DECIDES_NUMBERS = ("data", "methods", "models", "sources", "bench.py", "build.py", "stages.py")
 
 
 @cache

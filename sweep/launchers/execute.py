@@ -16,9 +16,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweep import stages, wandb_runs
+from sweep import wandb_runs
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.bench import Bench, model_of
+from sweep.build import BUILDERS, TRACKED
 from sweep.config import Exec, TrackingConfig
 from sweep.heartbeat import Pulse, path_of
 from sweep.launchers.code import code, git
@@ -57,7 +58,7 @@ def _build(
     parents = {role: store.open(parent.key) for role, parent in stage.parents.items()}
     folder = store.start(stage.key)
     started, clock = datetime.now(UTC), time.monotonic()
-    if stage.kind not in stages.TRACKED:
+    if stage.kind not in TRACKED:
         tracking = replace(tracking, name="jsonl")
     curves = store.checkpoint_dir(stage.key) / "curves"  # beside the checkpoints, so that a resumed stage adds to them
     try:
@@ -67,7 +68,7 @@ def _build(
                 parents, model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop,
                 report,
             )
-            done = stages.BUILDERS[stage.kind](stage, bench)
+            done = BUILDERS[stage.kind](stage, bench)
             if stage.kind == "evaluate" and tracking.name == "wandb":
                 made = provenance(started, exec)
                 tracker.attach(wandb_runs.files_of(stage, folder, done.facts, done.cost, made, store))

@@ -1,5 +1,6 @@
 """The policy, its training and its sampling: the one layer that knows torch and transformers."""
 
+from sweep.models.entropy import mean_entropy, temperature_of
 from sweep.models.optim import Optim
 from sweep.models.policy import (
     Policy,
@@ -25,10 +26,12 @@ __all__ = [
     "encode_continuation",
     "encode_prefix",
     "load_policy",
+    "mean_entropy",
     "n_sampled_tokens",
     "new_policy",
     "sample",
     "sampling_flops",
     "save_policy",
+    "temperature_of",
     "train",
 ]

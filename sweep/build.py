@@ -1,0 +1,324 @@
+"""How each stage is built, in the order of `stages.py`, which says what it depends on.
+
+A builder reads its parents' artifacts and writes its own at a bench (`bench.py`); what it computes stands in `data`,
+`sources`, `methods` and `models`.
+"""
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
+from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of, training_cost
+from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
+from sweep.data import Problem, Solution, Trace
+from sweep.data.records import Credit, Pair, Row
+from sweep.methods import METHODS
+from sweep.methods.material import Choices, Material
+from sweep.methods.rollouts import Prefix, credited, estimated, to_charge
+from sweep.sources import SOURCES
+from sweep.sources.soundness import matched
+
+
+def build_dsyn(stage: Stage, bench: Bench) -> Built:
+    """Ask the teacher about each train problem; keep the first attempt whose final answer verifies."""
+    data = domain_of(stage)
+    rng = np.random.default_rng(seed_of(stage, 0))
+    problems, solutions, n_attempts = [], [], 0
+    for problem in data.problems("train"):
+        for _ in range(stage.identity["teacher"]["n_attempts"]):
+            text = data.teacher_solution(problem, rng)
+            n_attempts += text is not None
+            if text is not None and data.is_correct(text, problem):
+                problems.append(problem)
+                solutions.append(Solution(problem.problem_id, text))
+                break
+    write_jsonl(bench.out / "problems.jsonl", problems)
+    write_jsonl(bench.out / "solutions.jsonl", solutions)
+    n_asked = data.n_problems("train")
+    return Built({"n_problems": len(problems), "n_dropped": n_asked - len(problems), "n_attempts": n_attempts}, Cost())
+
+
+def build_base(stage: Stage, bench: Bench) -> Built:
+    """Pretrain a small policy on the domain's curriculum, or take a pinned revision of a published one."""
+    from sweep.methods.sft import sft_loss
+    from sweep.models import Optim, train
+    from sweep.models import policy as policies
+
+    model = stage.identity["model"]
+    if model["kind"] == "pretrained":
+        loaded = policies.load_policy(model["path"], revision=model["revision"], device="cpu", dtype=model["dtype"])
+        policies.save_policy(loaded, bench.out)
+        return Built({"path": model["path"], "revision": model["revision"]}, Cost())
+    data = domain_of(stage)
+    if data.vocabulary is None:
+        raise ValueError(
+            "model.kind=from_scratch pretrains on a procedural domain, but "
+            f"dataset={stage.identity['dataset']['name']} is natural text; choose a pretrained model, "
+            "e.g. model=deepseek_math_7b"
+        )
+    shape = {k: model[k] for k in ("hidden_size", "n_layers", "n_heads", "mlp_size", "max_length", "rope_theta")}
+    policies.save_policy(policies.new_policy(data.vocabulary, **shape, seed=model["seed"]), bench.out)
+    policy = bench.policy_at(bench.out)
+    rng = np.random.default_rng(seed_of(stage, model["seed"]))
+    cost = Cost()
+    for number, phase in enumerate(data.curriculum):
+        rows = [
+            Row(prompt, solution, True, f"phase-{number}-{i}")
+            for i, (prompt, solution) in enumerate(data.pretraining_documents(phase, rng))
+        ]
+        optim = Optim(
+            lr=phase.lr, n_updates=math.ceil(len(rows) / phase.batch_size), batch_size=phase.batch_size,
+            warmup_fraction=model["warmup_fraction"], schedule=phase.schedule,
+            embedding_lr_scale=phase.embedding_lr_scale, weight_decay=model["weight_decay"],
+            max_grad_norm=model["max_grad_norm"], betas=tuple(model["betas"]),
+        )
+        done = train(
+            policy, rows, sft_loss, optim, seed=int(rng.integers(2**31)), precision=model["precision"],
+            log=bench.tracker.curve(f"phase_{number}", offset=cost.n_updates),
+            **bench.training_limits(f"phase-{number}"),
+        )
+        cost += training_cost(done)
+    policies.save_policy(policy, bench.out)
+    return Built({"n_parameters": sum(p.numel() for p in policy.model.parameters())}, cost)
+
+
+def build_sft(stage: Stage, bench: Bench) -> Built:
+    """Fine-tune the base on the first n_problems of D_syn, in this seed's order."""
+    from sweep.methods.sft import sft_loss
+
+    problems, solutions = _subset(stage, bench)
+    material = _material(stage, problems, solutions)
+    return _train(stage, bench, "base", METHODS["sft"].rows(material), sft_loss, OptimConfig(**stage.identity["optim"]))
+
+
+def build_samples(stage: Stage, bench: Bench) -> Built:
+    """Draw n_samples solutions a problem from pi_sft and verify each by its final answer."""
+    from sweep.models import sample
+
+    data, sampling = domain_of(stage), stage.identity["sampling"]
+    problems = _sampled_problems(stage, bench)
+    pi_sft, prompts = bench.policy("sft"), [data.prompt(p) for p in problems]
+    drawn = sample(
+        pi_sft, prompts, n_samples=sampling["n_samples"],
+        temperature=sampling["temperature"], top_p=sampling["top_p"], seed=seed_of(stage),
+        max_new_tokens=stage.identity["max_solution_tokens"], **bench.sampling_limits("samples"),
+    )
+    traces = [
+        Trace(p.problem_id, c.text, c.is_finished and data.is_correct(c.text, p), c.is_finished)
+        for p, completions in zip(problems, drawn, strict=True)
+        for c in completions
+    ]
+    write_jsonl(bench.out / "traces.jsonl", traces)
+    facts = {
+        "n_traces": len(traces),
+        "n_correct": sum(t.is_correct for t in traces),
+        "n_unfinished": sum(not t.is_finished for t in traces),
+    }
+    return Built(facts, sampling_cost(pi_sft, prompts, drawn))
+
+
+def build_advantages(stage: Stage, bench: Bench) -> Built:
+    """q_values of the traces' steps by rollouts of pi_sft, all traces one step deeper at a time.
+
+    A prefix that several traces share is rolled out once. The last step closes the solution, so its
+    q_value is the verifier's verdict and needs no rollout. Successful rollouts are kept: they are the
+    correct solutions that share a prefix with a mistake.
+    """
+    from sweep.models import sample
+
+    data, rollouts = domain_of(stage), RolloutConfig(**stage.identity["rollouts"])
+    problems = {p.problem_id: p for p in _sampled_problems(stage, bench)}
+    traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
+    charged = to_charge(
+        traces, of=rollouts.of, max_traces_per_problem=rollouts.max_traces_per_problem,
+        rng=np.random.default_rng(seed_of(stage)),
+    )
+    pi_sft, cost = bench.policy("sft"), Cost()
+
+    def roll_out(prefixes: Sequence[Prefix], depth: int) -> list[list[str]]:
+        """The whole solutions that rollouts of each prefix reach and the verifier accepts."""
+        nonlocal cost
+        prompts = [data.prompt(problems[p]) + text for p, text in prefixes]
+        drawn = sample(
+            pi_sft, prompts, n_samples=rollouts.n_rollouts,
+            temperature=rollouts.temperature, top_p=1.0, seed=seed_of(stage) + depth + 1,
+            max_new_tokens=stage.identity["max_solution_tokens"], **bench.sampling_limits(f"step-{depth}"),
+        )
+        cost += sampling_cost(pi_sft, prompts, drawn)
+        whole = [[text + c.text for c in of if c.is_finished] for (_, text), of in zip(prefixes, drawn, strict=True)]
+        return [
+            [w for w in ws if data.is_correct(w, problems[p])] for (p, _), ws in zip(prefixes, whole, strict=True)
+        ]
+
+    q_values, reached = estimated(
+        charged, [data.steps(t.text) for t in charged], roll_out,
+        n_rollouts=rollouts.n_rollouts, is_stopped_at_pit=rollouts.until == "pit",
+    )
+    credits = credited(charged, q_values, traces)
+    write_jsonl(bench.out / "credits.jsonl", credits)
+    write_jsonl(bench.out / "reached.jsonl", reached)
+    return Built({"n_credits": len(credits), "n_reached": len(reached)}, cost)
+
+
+def build_train(stage: Stage, bench: Bench) -> Built:
+    """Turn solutions and mistakes into this method's rows or pairs and optimise its loss."""
+    from sweep.methods.dpo import dpo_loss
+    from sweep.methods.sft import sft_loss
+
+    config, source = MethodConfig(**stage.identity["method"]), SourceConfig(**stage.identity["source"])
+    optim, method = OptimConfig(**stage.identity["method"]["optim"]), METHODS[config.name]
+    own, dsyn_solutions = _subset(stage, bench)
+    sampled = _sampled_problems(stage, bench) if _is_cross_fit(stage) else own
+    traces = bench.read("samples", "traces.jsonl", Trace)
+    credits = bench.read("advantages", "credits.jsonl", Credit)
+    entry = SOURCES[source.name]
+    solutions = entry.solutions(
+        dsyn_solutions, traces, bench.read("advantages", "reached.jsonl", Solution), credits
+    )
+    if entry.only:
+        data, asked = domain_of(stage), {p.problem_id: p for p in sampled}
+        is_sound = [not any(data.step_errors(s.text, asked[s.problem_id])) for s in solutions]
+        solutions = matched(solutions, is_sound, only=entry.only)
+    if source.include_teacher and source.name != "teacher":
+        solutions = [*dsyn_solutions, *solutions]
+    problems = {p.problem_id: p for p in [*own, *sampled]}.values()
+    material = _material(stage, problems, solutions, traces=traces, credits=credits, config=config, source=source)
+    rows = method.rows(material)
+    if not rows:
+        raise ValueError(
+            f"{stage.key}: source={source.name} method={config.name} at n_problems={stage.identity['n_problems']} "
+            f"made no training {'pair' if method.is_preference else 'row'} out of {len(solutions)} solutions, "
+            f"{len(traces)} traces and {len(material.credits)} mistakes with q_values; draw more solutions "
+            "(sampling.n_samples) or take a source whose solutions share a prefix with the mistakes (source=self)"
+        )
+    loss = partial(dpo_loss, beta=config.beta) if method.is_preference else sft_loss
+    return _train(stage, bench, method.start, rows, loss, optim)
+
+
+def build_evaluate(stage: Stage, bench: Bench) -> Built:
+    """One greedy and n_samples sampled solutions of every problem of the split; counts, never rates."""
+    from sweep.models import mean_entropy, sample, temperature_of
+
+    data, evaluation = domain_of(stage), stage.identity["evaluation"]
+    policy, problems = bench.policy("policy"), data.problems(evaluation["split"])
+    prompts = [data.prompt(p) for p in problems]
+    shared = {"top_p": 1.0, "seed": seed_of(stage, 0), "max_new_tokens": stage.identity["max_solution_tokens"]}
+    temperature = evaluation["temperature"]
+    if "matched" in bench.parents:
+        wanted = bench.parents["matched"].manifest.facts["entropy"]
+        temperature = temperature_of(wanted, partial(sample, policy, prompts, **shared, **bench.sampling_limits()))
+    limits = bench.sampling_limits("evaluate")
+    greedy = sample(policy, prompts, n_samples=1, temperature=0.0, **shared, **limits)
+    drawn = sample(
+        policy, prompts, n_samples=evaluation["n_samples"], temperature=temperature, has_entropy=True,
+        **shared, **limits,
+    )
+    cost = sampling_cost(policy, prompts, greedy) + sampling_cost(policy, prompts, drawn)
+    greedy = [c[0] for c in greedy]
+    outcomes = pd.DataFrame({
+        "problem_id": [p.problem_id for p in problems],
+        "is_correct": [c.is_finished and data.is_correct(c.text, p) for p, c in zip(problems, greedy, strict=True)],
+        "n_correct_sampled": [
+            sum(c.is_finished and data.is_correct(c.text, p) for c in completions)
+            for p, completions in zip(problems, drawn, strict=True)
+        ],
+        "n_sampled": evaluation["n_samples"],
+        "solution": [c.text for c in greedy],
+    })
+    outcomes.to_parquet(bench.out / "outcomes.parquet", index=False)
+    facts: dict[str, Any] = {
+        "n_test": len(problems),
+        "n_correct": int(outcomes.is_correct.sum()),
+        "n_correct_sampled": int(outcomes.n_correct_sampled.sum()),
+        "n_sampled": int(outcomes.n_sampled.sum()),
+        "temperature": temperature,
+        "entropy": mean_entropy(drawn),
+    }
+    if hasattr(data, "step_errors"):  # a procedural domain can say what is wrong with a step
+        errors = [data.step_errors(c.text, p) for p, c in zip(problems, greedy, strict=True)]
+        facts["diagnosis"] = dict(Counter(kind for e in errors for kind in {k for step in e for k in step}))
+    bench.tracker.summary(facts)
+    return Built(facts, cost)
+
+
+BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {
+    "dsyn": build_dsyn, "base": build_base, "sft": build_sft, "samples": build_samples,
+    "advantages": build_advantages, "train": build_train, "evaluate": build_evaluate,
+}
+TRACKED = ("base", "sft", "train", "evaluate")
+
+
+# ---------------------------------------------------------------- shared by the builders
+
+
+def _subset(stage: Stage, bench: Bench, *, n_before: int = 0) -> tuple[list[Problem], list[Solution]]:
+    """This seed's first n_problems of D_syn, or those behind the first n_before: nested in n_problems, another order
+    for another seed."""
+    folder, n = bench.parents["dsyn"].path, stage.identity["n_problems"]
+    problems = read_jsonl(folder / "problems.jsonl", Problem)
+    solutions = read_jsonl(folder / "solutions.jsonl", Solution)
+    if n_before + n > len(problems):
+        raise ValueError(
+            f"n_problems={n}{f' behind the first {n_before}' if n_before else ''} but D_syn ({folder}) has "
+            f"{len(problems)} problems with a verified solution, of "
+            f"{len(problems) + bench.parents['dsyn'].manifest.facts['n_dropped']} asked; "
+            f"choose n_problems up to {len(problems) - n_before} or a larger dataset"
+        )
+    order = np.random.default_rng(stage.identity["seed"]).permutation(len(problems))[n_before : n_before + n]
+    return [problems[i] for i in order], [solutions[i] for i in order]
+
+
+def _sampled_problems(stage: Stage, bench: Bench) -> list[Problem]:
+    """The problems that pi_sft solves by itself: those it was fine-tuned on, or as many that it was not."""
+    return _subset(stage, bench, n_before=stage.identity["n_problems"] if _is_cross_fit(stage) else 0)[0]
+
+
+def _is_cross_fit(stage: Stage) -> bool:
+    """Whether what this stage samples, or is trained on, are solutions of problems that SFT did not see."""
+    sampled = stage if stage.kind == "samples" else stage.parents.get("samples")
+    return sampled is not None and sampled.identity["sampling"]["is_cross_fit"]
+
+
+def _material(
+    stage: Stage, problems: Iterable[Problem], solutions: Sequence[Solution], *, traces: Sequence[Trace] = (),
+    credits: Sequence[Credit] = (), config: MethodConfig | None = None, source: SourceConfig | None = None,
+) -> Material:
+    data, config = domain_of(stage), config or MethodConfig()
+    dials = {f.name: getattr(config, f.name) for f in fields(Choices) if hasattr(config, f.name)}
+    cap = (source or SourceConfig()).max_solutions_per_problem
+    return Material(
+        prompts={p.problem_id: data.prompt(p) for p in problems}, solutions=solutions, traces=traces, credits=credits,
+        steps=data.steps, choices=Choices(max_solutions_per_problem=cap, **dials),
+        rng=np.random.default_rng(seed_of(stage)),
+    )
+
+
+def _train(
+    stage: Stage, bench: Bench, start: str, rows: Sequence[Row] | Sequence[Pair], loss: Callable, optim: OptimConfig
+) -> Built:
+    """n_updates is a function of n_problems alone, so arms with more or fewer rows still get equal updates."""
+    from sweep.models import Optim, save_policy, train
+
+    n_updates = max(optim.min_updates, math.ceil(optim.passes * stage.identity["n_problems"] / optim.batch_size))
+    policy = bench.policy(start)
+    is_preference = isinstance(rows[0], Pair)
+    done = train(
+        policy, rows, loss,
+        Optim(lr=optim.lr, n_updates=n_updates, batch_size=optim.batch_size, warmup_fraction=optim.warmup_fraction,
+              schedule=optim.schedule, weight_decay=optim.weight_decay, max_grad_norm=optim.max_grad_norm,
+              embedding_lr_scale=optim.embedding_lr_scale, betas=tuple(bench.model["betas"])),
+        seed=seed_of(stage), reference=policy if is_preference else None, precision=bench.model["precision"],
+        log=bench.tracker.curve("train"), **bench.training_limits("train"),
+    )
+    save_policy(policy, bench.out)
+    n_problems = len({row.problem_id for row in rows})
+    facts = {"n_pairs" if is_preference else "n_rows": len(rows), "n_problems_used": n_problems}
+    return Built(facts, training_cost(done))
