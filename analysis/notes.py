@@ -11,6 +11,9 @@ _RANK: dict[str, int] = {"serious": 0, "warning": 1, "info": 2}
 
 CODES: dict[str, Severity] = {
     "one_seed": "warning",  # one training run a cell: seed variance is not in the interval
+    "replicates": "info",  # intervals are over replicates of the whole experiment
+    "missing_replicates": "warning",  # cells that not every replicate has
+    "odd_run": "warning",  # one run far from where the rest of its replicate and of its cell put it
     "few_seeds": "info",  # seed variance rests on few degrees of freedom
     "unpaired": "warning",  # arms were not tested on the same problems
     "counts_only": "warning",  # one test set is taken on trust, which problems were missed is not known
@@ -20,6 +23,8 @@ CODES: dict[str, Severity] = {
     "floor_not_estimable": "info",  # the floor sits on its bound or needs more sizes
     "not_falling": "serious",  # fitted error does not fall with size
     "bad_fit": "warning",  # residuals larger than the noise allows
+    "read_without_law": "info",  # residuals refute the law, so the multiplier is read between measured errors
+    "open_limit": "warning",  # a limit beyond the ratios of sizes that were run
     "law_refuted": "warning",  # held-out errors larger than the law itself would make them
     "multimodal": "warning",  # a second optimum fits about as well
     "no_overlap": "serious",  # the two arms share no range of error

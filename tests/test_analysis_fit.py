@@ -134,11 +134,10 @@ def test_a_rising_arm_gets_a_floor_fit_that_is_flat() -> None:
     assert found.excess[0] == 0 and found.floor[0] == pytest.approx(0.26, abs=1e-12)
 
 
-def result(errors: np.ndarray, law: str, **more: float):
-    curves = fit_curves(law, LN_N[: len(errors)], errors[None], np.ones(len(errors)), n_grid=400, **more)
-    return fit_result(
-        "arm", law, LN_N[: len(errors)], curves, errors, np.ones(len(errors)), np.full(len(errors), 1e-4), **more
-    )
+def result(errors: np.ndarray, law: str, p_value: float = 1.0, **more: float):
+    ln_n, one = LN_N[: len(errors)], np.ones(len(errors))
+    curves = fit_curves(law, ln_n, errors[None], one, n_grid=400, **more)
+    return fit_result("arm", law, ln_n, curves, errors, one, 1e-4 * one, p_value=p_value, **more)
 
 
 def test_a_clean_fit_converges_from_every_start_with_a_vanishing_gradient() -> None:
@@ -166,11 +165,17 @@ def test_a_scan_with_two_valleys_is_multimodal_and_one_valley_is_not() -> None:
     assert not is_multimodal and 0.4 < share < 0.7
 
 
-def test_parameters_stand_at_a_reference_size_and_bad_residuals_are_named() -> None:
+def test_parameters_stand_at_a_reference_size() -> None:
     found = result(TRUTHS[0].error_at(LN_N)[0] + 0.05 * np.array([1, -1, 1, -1, 1, -1, 1]), "power")
     assert found.params["n_ref"] == pytest.approx(1024.0)
     assert found.params["error_at_ref"] == pytest.approx(0.4, abs=0.02)
-    assert "bad_fit" in [one.code for one in found.notes]
+
+
+def test_a_small_p_of_the_residuals_is_named() -> None:
+    curve = TRUTHS[0].error_at(LN_N)[0]
+    assert "bad_fit" not in [one.code for one in result(curve, "power", p_value=0.06).notes]
+    (note,) = [one for one in result(curve, "power", p_value=0.004).notes if one.code == "bad_fit"]
+    assert note.text == "arm: residuals of power are beyond the noise: of tables drawn from it 0.4% fit as badly"
 
 
 def test_too_few_sizes_for_a_law_are_refused_or_noted() -> None:

@@ -264,7 +264,8 @@ def test_the_fast_interval_agrees_with_the_bootstrap() -> None:
     comparison = compared(outcomes({"SFT": SFT, "RFT": TWICE}), n_draws=2000, law="power")
     m = headline(comparison, "RFT", "SFT")
     fast = delta_interval(comparison, "RFT", "SFT", at_error=m.at_error)
-    assert np.exp(fast.ln_m) == pytest.approx(m.multiplier, rel=1e-9)
+    by_law = comparison.ln_m("RFT", "SFT", np.array([m.at_error]), "power")[0, 0]
+    assert fast.ln_m == pytest.approx(by_law, abs=1e-9)
     assert fast.df == 28
     width = np.log(fast.high / fast.low) / np.log(m.ci_high / m.ci_low)
     assert 0.8 < width < 1.25
@@ -409,3 +410,29 @@ def test_a_seed_that_is_lucky_for_all_arms_cancels_in_their_contrast() -> None:
 
 def test_counts_do_not_pair_seeds() -> None:
     assert draws(exact({"SFT": power(1.2, 0.2), "RFT": power(1.1, 0.2)}), 100).seeds.pairings == ()
+
+
+def broken(n: np.ndarray) -> np.ndarray:
+    """Falls as n^-.1 below 4,096 and as n^-.4 above: none of the laws."""
+    n = np.asarray(n, dtype=float)
+    return 0.5 * (n / 512) ** -0.1 * (1 + (n / 4096) ** 1.5) ** -0.2
+
+
+def test_where_no_law_holds_the_interval_still_holds_the_truth() -> None:
+    """Twice the data over a broken power law; a law alone is far off, with a narrow interval around it."""
+    comparison = compared(outcomes({"SFT": broken, "RFT": lambda n: broken(2 * n)}, n_problems=4000), law="power")
+    m = headline(comparison, "RFT", "SFT")
+    alone = comparison.ln_m("RFT", "SFT", np.array([m.at_error]), "power")[1:, 0]
+    assert interval(alone, 0.95)[0] > np.log(2.1)
+    assert "bad_fit" in codes(m) and "read_without_law" in codes(m) and m.form == "local"
+    assert m.ci_low <= 2 <= m.ci_high and m.ci_high / m.ci_low < 1.6
+
+
+def test_a_true_law_is_read_together_with_the_curve_that_assumes_none() -> None:
+    m = headline(compared(outcomes({"SFT": SFT, "RFT": TWICE}), law="power"), "RFT", "SFT")
+    assert m.form == "law and local" and "bad_fit" not in codes(m)
+
+
+def test_residuals_of_a_true_law_have_p_values_that_are_uniform() -> None:
+    found = [compared(outcomes({"SFT": SFT}, seed=k), 600).misfit("SFT", "power") for k in range(40)]
+    assert 0.35 < np.mean(found) < 0.75 and np.mean(np.array(found) < 0.05) <= 0.1

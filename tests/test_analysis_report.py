@@ -172,6 +172,7 @@ def reading(bound: str, value: float, low: float, high: float) -> Multiplier:
         bound,
         "m",
         "power",
+        "law and local",
         "converged",
         0.0,
         0.0,

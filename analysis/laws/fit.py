@@ -15,6 +15,7 @@ from analysis.laws.projection import B_MAX, best_slopes, project, scan, slope_gr
 from analysis.notes import Note, note
 
 N_STARTS = 400
+BAD_FIT = 0.05  # p of a law's residuals below which nothing is read from the law alone
 OBJECTIVE = "weighted least squares on the error, O(1) scale, variable projection"
 
 
@@ -41,6 +42,7 @@ class FitResult:
         params: named values; `error_at_ref` or `excess_at_ref` stand at `n_ref`, never A +- SE.
         intervals: name -> (low, high) at `level`, from the same draws as everything else.
         objective: weighted mean square of the residuals in units of the cell's own variance.
+        p_value: how often tables drawn from the law fit it as badly; 1 where that cannot be told.
         frac_at_best: share of the starts whose basin holds the best optimum.
         gradient_norm: scaled derivative at the optimum.
         ln_n, observed, fitted, stderr, leverage: (n_sizes,) the data and what the law makes of them.
@@ -64,6 +66,7 @@ class FitResult:
     stderr: np.ndarray
     curves: Curves
     notes: tuple[Note, ...]
+    p_value: float = 1.0
     objective_name: str = OBJECTIVE
 
 
@@ -144,6 +147,7 @@ def fit_result(
     *,
     level: float = 0.95,
     ceiling: float | None = None,
+    p_value: float = 1.0,
 ) -> FitResult:
     """What can be said of the law on one arm, from its curves (1 + n_draws; the fit to `observed` first)."""
     first = curves[:1]
@@ -159,11 +163,9 @@ def fit_result(
         if bounds
         else FitStatus.CONVERGED
     )
-    n_free = len(ln_n) - form(law).n_params
     objective = float((np.square(observed - fitted) / variance).mean()) if np.all(variance > 0) else float("nan")
     params, intervals = _named(law, curves, level)
-    chi2 = objective * len(ln_n) / max(n_free, 1)
-    notes = _notes(arm, law, status, bounds, len(ln_n), chi2, n_free)
+    notes = _notes(arm, law, status, bounds, len(ln_n), p_value)
     return FitResult(
         arm,
         law,
@@ -182,6 +184,7 @@ def fit_result(
         np.sqrt(variance),
         curves,
         notes,
+        p_value,
     )
 
 
@@ -261,7 +264,7 @@ def _named(law: str, curves: Curves, level: float) -> tuple[dict[str, float], di
 
 
 def _notes(
-    arm: str, law: str, status: FitStatus, bounds: tuple[str, ...], n_sizes: int, chi2: float, n_free: int
+    arm: str, law: str, status: FitStatus, bounds: tuple[str, ...], n_sizes: int, p_value: float
 ) -> tuple[Note, ...]:
     out = []
     if status is FitStatus.NOT_FALLING:
@@ -278,12 +281,7 @@ def _notes(
                 "the fit cannot be judged by its residuals",
             )
         )
-    if n_free > 0 and np.isfinite(chi2) and chi2 > _CHI2_LIMIT(n_free):
-        out.append(note("bad_fit", f"{arm}: residuals of {law} are {np.sqrt(chi2):.1f} times what the noise allows"))
+    if p_value < BAD_FIT:
+        text = f"{arm}: residuals of {law} are beyond the noise: of tables drawn from it {p_value:.1%} fit as badly"
+        out.append(note("bad_fit", text))
     return tuple(out)
-
-
-def _CHI2_LIMIT(n_free: int) -> float:
-    from scipy.stats import chi2
-
-    return float(chi2.ppf(0.99, n_free) / n_free)

@@ -2,6 +2,7 @@
 
 What the data permit decides the method:
     outcomes  problems resampled jointly for all runs + excess seed variance
+    replicates  Student's t over replicates of the whole experiment (replicates.py)
     counts    binomial, less what the runs share, + excess seed variance
     errors    residuals of each arm's curve under Webb's six-point weights, HC3-scaled (a wild bootstrap), or normal
               with the given standard errors and what the residuals show beyond them
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from analysis.noise.replicates import replicate_notes, replicates_of
 from analysis.noise.seeds import (
     SeedNoise,
     bernoulli_unit,
@@ -29,6 +31,7 @@ from analysis.notes import Note, note
 from analysis.tables.table import Table
 
 METHODS = {
+    "replicates": "Student's t over replicates",
     "outcomes": "paired problem bootstrap + excess seed variance",
     "unpaired": "problem bootstrap of each arm + excess seed variance",
     "counts": "binomial less what runs share + excess seed variance",
@@ -64,6 +67,14 @@ class Draws:
     notes: tuple[Note, ...]
 
     @property
+    def is_noise_from_residuals(self) -> bool:
+        """What runs of a cell differ by is read off the residuals of curves, which cannot be judged by it then."""
+        if self.table.n_replicates:
+            return False
+        trained = self.table.cells["x"] > 0
+        return self.table.kind == "errors" or bool((self.table.cells.loc[trained, "n_seeds"] == 1).all())
+
+    @property
     def observed(self) -> np.ndarray:
         return self.table.cells["error"].to_numpy(float)
 
@@ -77,6 +88,8 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
     if n_draws < 100:
         raise ValueError(f"n_draws={n_draws}: an interval needs at least 100 draws; 4000 is the default")
     rng = np.random.default_rng(seed)
+    if table.n_replicates:
+        return _replicate_draws(table, n_draws, rng)
     if table.kind == "errors":
         return _residual_draws(table, n_draws, rng)
     unit, seeds = bernoulli_unit(table), seed_noise(table)
@@ -99,6 +112,23 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
         seeds=seeds,
         method=METHODS["unpaired" if len(table.blocks) > 1 else table.kind],
         notes=table.notes + notes,
+    )
+
+
+def _replicate_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Draws:
+    found = replicates_of(table)
+    variance = np.maximum(np.diag(found.covariance()), 1e-12)
+    phi = float(np.square(found.deviations).sum() / np.maximum(found.n_of_cell - 1, 0).sum())
+    df = float(len(found.names) - 1)
+    return Draws(
+        table=table,
+        errors=found.draw(n_draws, rng),
+        variance=variance,
+        fit_variance=variance,
+        weights=cell_weights(table, phi),
+        seeds=SeedNoise(phi, 0.0, df, np.inf, ()),
+        method=METHODS["replicates"],
+        notes=table.notes + replicate_notes(table, found),
     )
 
 

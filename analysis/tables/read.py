@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -57,7 +58,11 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     n_correct, n_all = SWEEP_Y[y]
     size = kept["n_problems"].astype(float)
     runs = kept.assign(size=size, x=size, error=1.0 - kept[n_correct] / kept[n_all])
-    runs = runs[["run", "arm", "size", "x", "seed", "error", "n_test", *_costs(runs.columns)]]
+    unit = ["replicate", "seed"] if "replicate" in runs else ["seed"]
+    runs = runs[["run", "arm", "size", "x", *unit, "error", "n_test", *_costs(runs.columns)]]
+    if "replicate" in runs and runs["replicate"].nunique() > 1:  # each has its own test problems: counts are enough
+        known = {"x_name": "n_problems", "y_name": f"{y} error", "path": str(path), "provenance": found.provenance}
+        return table_from_runs(runs.drop(columns="run"), "counts", **known)
     outcomes = pa.Table.from_pandas(found.outcomes, preserve_index=False)
     if len(kept) < len(found.runs):
         outcomes = outcomes.filter(pc.is_in(outcomes["run"], pa.array(kept["run"])))
@@ -125,9 +130,13 @@ def _read_file(path: Path, columns: Columns, is_unpaired: bool, x: str | None) -
             f"{path}: no outcome column {y or 'is_correct, n_correct or error'!r}; the columns are "
             f"{', '.join(have)}; name yours with --y"
         )
-    for name in (columns.arm, columns.x, columns.seed, columns.problem, y):
+    for name in (columns.arm, columns.x, columns.seed, columns.replicate, columns.problem, y):
         if name in have and (n_missing := data[name].null_count):
             raise ValueError(f"{path}: {name} is missing in {n_missing} of {len(data)} rows; fill or drop them")
+    if columns.problem in have and columns.replicate in have and pc.count_distinct(data[columns.replicate]).as_py() > 1:
+        summed = _summed(data, y, columns, str(path))
+        known = dataclasses.replace(columns, y=None, y_is=None, unit="fraction")
+        return _from_rows(summed, "error", known, is_unpaired, str(path), x)
     if columns.problem in have:
         return _from_outcomes(data, y, columns, is_unpaired, str(path), x)
     return _from_rows(data, y, columns, is_unpaired, str(path), x)
@@ -151,6 +160,7 @@ def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
                 columns.arm,
                 columns.x,
                 columns.seed,
+                columns.replicate,
                 columns.problem,
                 columns.n_test,
                 columns.stderr,
@@ -211,6 +221,22 @@ def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, 
     )
 
 
+def _summed(data: pa.Table, y: str, columns: Columns, path: str) -> pa.Table:
+    """A row a run out of a row an outcome: a replicate has its own problems, which pair with no other replicate's."""
+    if columns.seed not in data.column_names:
+        data = data.append_column(columns.seed, pa.array(np.zeros(len(data), np.int64)))
+    keys = [columns.replicate, columns.arm, columns.x, columns.seed]
+    twice = len(data) - len(data.group_by([*keys, columns.problem]).aggregate([]))
+    if twice:
+        raise ValueError(
+            f"{path}: {twice} duplicate (replicate, arm, size, seed, problem) rows; each outcome stands once"
+        )
+    wrong = pa.array(_as_error(data[y], y, columns, path))
+    data = data.select(keys).append_column("error", wrong)
+    grouped = data.group_by(keys).aggregate([("error", "mean"), ("error", "count")])
+    return grouped.rename_columns([*keys, "error", columns.n_test])
+
+
 def _one_a_run(column: pa.ChunkedArray, name: str, run_of_row: np.ndarray, n_runs: int, path: str) -> np.ndarray:
     """(n_runs,) a cost that stands in every row of its run."""
     values = _numbers(column.to_pandas(), name, path).to_numpy(float)
@@ -269,6 +295,8 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
             "seed": frame.get(columns.seed, 0),
         }
     )
+    if columns.replicate in frame:
+        runs = runs.assign(replicate=frame[columns.replicate])
     if is_counts:
         n_test = frame[columns.n_test].astype(float)
         bad = (frame[y] < 0) | (frame[y] > n_test) | (n_test <= 0)

@@ -38,6 +38,7 @@ class Columns:
     arm: str = "arm"
     x: str = "n_problems"
     seed: str = "seed"
+    replicate: str = "replicate"
     y: str | None = None
     y_is: Literal["error", "accuracy"] | None = None
     unit: Literal["fraction", "percent"] = "fraction"
@@ -66,7 +67,7 @@ class Table:
 
     Args:
         runs: columns arm, size (what a cell is), x (the axis of the fit), seed, error, and where known
-            n_test, stderr and the cost columns.
+            replicate (what was drawn anew as a whole, domain and base too), n_test, stderr and the cost columns.
         blocks: outcomes by problem; empty for counts and errors.
         is_unpaired: arms were tested on different problems, so that nothing cancels between them.
     """
@@ -109,6 +110,11 @@ class Table:
             if name in self.runs:
                 cells[name] = grouped[name].min() if name == "n_test" else grouped[name].mean()
         return cells.reset_index(drop=True)
+
+    @cached_property
+    def n_replicates(self) -> int:
+        """Replicates of the whole experiment; 0 where runs differ by seed alone."""
+        return int(self.runs["replicate"].nunique()) if "replicate" in self.runs else 0
 
     @cached_property
     def reference_error(self) -> float | None:
@@ -157,7 +163,10 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
     """
     path = str(rest.get("path", "table"))
     _check_numbers(runs, path)
-    duplicate = runs.duplicated(["arm", "size", "seed"])
+    if "replicate" in runs and runs["replicate"].nunique() < 2:
+        runs = runs.drop(columns="replicate")
+    unit = [name for name in ("replicate", "seed") if name in runs]
+    duplicate = runs.duplicated(["arm", "size", *unit])
     if duplicate.any():
         one = runs[duplicate].iloc[0]
         raise ValueError(
@@ -165,7 +174,8 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
             f"size={one['size']:g} seed={one['seed']}; a run stands once, remove the repetitions "
             "or name the column that tells them apart with --seed-column"
         )
-    order = np.lexsort((runs["seed"].to_numpy(), runs["size"].to_numpy(), runs["arm"].to_numpy(str)))
+    inner = [runs[name].to_numpy() for name in reversed(unit)]
+    order = np.lexsort((*inner, runs["size"].to_numpy(), runs["arm"].to_numpy(str)))
     rank = np.empty(len(order), dtype=int)
     rank[order] = np.arange(len(order))
     sorted_blocks = []

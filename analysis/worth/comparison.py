@@ -13,16 +13,19 @@ import copy
 from functools import cache
 
 import numpy as np
+from scipy import stats
 
 from analysis.intervals import difference, limits_of
-from analysis.laws.fit import N_STARTS, FitResult, fit_curves, fit_result, stacked
+from analysis.laws.fit import BAD_FIT, N_STARTS, FitResult, fit_curves, fit_result, stacked
 from analysis.laws.forms import FORMS, Curves, form
 from analysis.laws.isotonic import Isotonic, isotonic_curves
+from analysis.laws.local import Blend, local
 from analysis.noise.draws import Draws
 
 SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
 FLOOR_MATTERS = 0.25
 ONE_SIGMA = 0.6827
+N_REFITS = 499
 
 
 def floor_shift(ln_n: np.ndarray, slope: float) -> float:
@@ -52,7 +55,7 @@ class Comparison:
         self.draws, self.level, self.asked_law = draws, level, law
         self.errors = np.concatenate([draws.observed[None], draws.errors])
         self.fit, self.curves, self.isotonic = cache(self._fit), cache(self._curves), cache(self._isotonic)
-        self._auto = cache(self._auto_law)
+        self._auto, self._local, self.misfit = cache(self._auto_law), cache(self._local_curve), cache(self._misfit)
         self.point = cache(self._point)
 
     def ln_n(self, arm: str) -> np.ndarray:
@@ -111,7 +114,50 @@ class Comparison:
             self.draws.fit_variance[cells],
             level=self.level,
             ceiling=self._ceiling(),
+            p_value=self.misfit(arm, law),
         )
+
+    def _misfit(self, arm: str, law: str) -> float:
+        """p of the residuals: how often tables drawn from the fitted law, with the noise of this one, fit it as badly.
+
+        The noise is that of the draws, so what runs of one seed or one test set share is kept; residuals are weighed
+        by its covariance. 1 where the law has as many parameters as sizes. With one run a cell the draws' seed noise is
+        read off residuals; these are then judged by the noise of the test set, or a given standard error, alone.
+        """
+        cells, n_free = self.draws.table.cells_of(arm), self.n_sizes(arm) - form(law).n_params
+        if n_free < 1:
+            return 1.0
+        if self.draws.is_noise_from_residuals:
+            gap = self.draws.observed[cells] - self.point(arm, law).error_at(self.ln_n(arm))[0]
+            return float(stats.chi2.sf(np.square(gap) @ (1 / self.draws.fit_variance[cells]), n_free))
+        noise = (self.draws.errors - self.draws.observed)[:, cells]
+        scale = np.linalg.pinv(np.cov(noise.T), hermitian=True)
+        fitted = self.point(arm, law).error_at(self.ln_n(arm))
+        drawn = fitted + noise[:N_REFITS] - noise[:N_REFITS].mean(axis=0)
+        refitted = fit_curves(law, self.ln_n(arm), drawn, self._weights(arm), ceiling=self._ceiling())
+        residuals = drawn - refitted.error_at(self.ln_n(arm))
+        here = (self.draws.observed[cells] - fitted)[0]
+        by_chance = np.einsum("di,ij,dj->d", residuals, scale, residuals)
+        return float((1 + np.sum(by_chance >= here @ scale @ here)) / (1 + len(by_chance)))
+
+    def is_refuted(self, law: str, *arms: str) -> bool:
+        """Whether the residuals of one of the arms with a curve are beyond what its noise allows."""
+        return any(self.misfit(arm, law) < BAD_FIT for arm in arms if self.n_sizes(arm) >= 3)
+
+    def _local_curve(self, arm: str) -> Isotonic:
+        cells = self.draws.table.cells_of(arm)
+        return local(self.ln_n(arm), self.arm_errors(arm), self.draws.variance[cells])
+
+    def reader(self, arm: str, law: str, *, is_refuted: bool, is_run: bool) -> Blend | Isotonic:
+        """What sizes are read from: the law and a curve without one, half of the draws each; that curve alone where the
+        law is refuted.
+
+        Args:
+            is_run: the error is a measured one, at a size that was run: the curve is then interpolation between the
+                measured errors, so that an arm that is the baseline is worth 1 exactly; else local regression.
+        """
+        free = self.isotonic(arm) if is_run else self._local(arm)
+        return free if is_refuted else Blend(self.curves(arm, law), free)
 
     def _curves(self, arm: str, law: str) -> Curves | Isotonic:
         """(1 + n_draws) curves of the arm."""

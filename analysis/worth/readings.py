@@ -1,4 +1,9 @@
-"""A multiplier as it is reported: a value between sizes that were run, or a bound made of them."""
+"""A multiplier as it is reported: a value between sizes that were run, or a bound made of them.
+
+Between sizes that were run half of the draws read both arms' sizes from the law and half from a curve without one
+(laws/local.py); where residuals refute the law, all from the latter. So an error of form is inside the interval. Limits
+beyond the ratios of sizes that were run would rest on the law alone: they are open.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +33,7 @@ class Multiplier:
         kind: interior (both arms observed around the error); extrapolated (a law gives a value outside the sizes
             run, kept in `extrapolated_value`; the multiplier is a bound); censored_hi (the baseline never reaches
             the error: a lower bound); censored_lo (the arm never does: an upper bound); undefined.
+        form: "law and local" or "local": what the value and its limits were read from; "law" for what lies outside.
         frac_censored: share of the draws in which one arm has no solution.
         extrapolation: distance beyond the sizes run, in ln n; 0 for interior values.
         extrapolated_value, extrapolated_ci: what the law says out there; None where it says nothing or is not asked.
@@ -46,6 +52,7 @@ class Multiplier:
     bound: Bound
     method: str
     law: str
+    form: str
     status: str
     frac_censored: float
     extrapolation: float
@@ -93,61 +100,101 @@ def distance(ln_n: float, sizes: np.ndarray) -> float:
     return float(max(0.0, ln_n - sizes[-1], sizes[0] - ln_n))
 
 
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """Draws of ln n_0 and ln n_1 (1 + n_draws,) at one error: as read, and by the law alone."""
+
+    read_0: np.ndarray
+    read_1: np.ndarray
+    law_0: np.ndarray
+    law_1: np.ndarray
+    is_refuted: bool
+
+
 def reading(
-    comparison: Comparison,
-    arm: str,
-    baseline: str,
-    law: str,
-    ln_0: np.ndarray,
-    ln_1: np.ndarray,
-    error: float,
-    size: float | None,
+    comparison: Comparison, arm: str, baseline: str, law: str, sizes: Sizes, error: float, size: float | None,
     forms: dict[str, float],
-) -> Multiplier:
-    """Kind, value or bound, and limits from the draws of ln n_0 and ln n_1 (1 + n_draws,)."""
-    (low_0, high_0), n_0 = comparison.observed_range(baseline), comparison.ln_n(baseline)
+) -> Multiplier:  # fmt: skip
+    """Kind, value or bound, and limits from the draws of ln n_0 and ln n_1."""
+    (low_0, high_0), n_0, n_1 = comparison.observed_range(baseline), comparison.ln_n(baseline), comparison.ln_n(arm)
     where_0 = where(error, low_0, high_0)
     where_1 = "inside" if size is not None else where(error, *comparison.observed_range(arm))
-    n_1 = comparison.ln_n(arm)
-    ln_m = difference(ln_0, ln_1)
-    frac = float(np.mean(~np.isfinite(ln_m[1:]))) if len(ln_m) > 1 else 0.0
-    clipped_0 = np.clip(ln_0, *sides(where_0, n_0))
-    clipped_1 = np.clip(ln_1, *sides(where_1, n_1))
-    kind, bound = kind_of(where_0, where_1, ln_m[0])
+    is_inside = where_0 == where_1 == "inside"
+    by_law = difference(sizes.law_0, sizes.law_1)
+    read = difference(sizes.read_0, sizes.read_1)
+    kind, bound = kind_of(where_0, where_1, read[0] if is_inside else by_law[0])
     if kind == "interior" and high_0 <= low_0:  # one error at every size: no size of the baseline is the one
         kind, bound = "undefined", "?"
-    shown = difference(clipped_0, clipped_1)
-    low, high = limits_of(shown[1:], comparison.level)
+    point = read if is_inside else difference(
+        np.clip(sizes.law_0[:1], *sides(where_0, n_0)), np.clip(sizes.law_1[:1], *sides(where_1, n_1))
+    )  # fmt: skip
+    drawn = difference(
+        np.clip(sizes.read_0[1:], *sides(where_0, n_0)), np.clip(sizes.read_1[1:], *sides(where_1, n_1))
+    )  # fmt: skip
+    low, high = limits_of(drawn, comparison.level)
     low = -np.inf if bound in ("<=", "?") else low
     high = np.inf if bound in (">=", "?") else high
-    finite = [value for value in forms.values() if np.isfinite(value) and value > 0]
-    spread = (min(finite), max(finite)) if finite else (float("nan"), float("nan"))
-    outside = kind == "extrapolated" and np.isfinite(ln_m[0])
-    notes = _notes(comparison, arm, baseline, law, kind, frac, (low, high), finite, bound, size is None)
-    value = shown[0] if bound != "?" else np.nan
+    is_open = False
+    if kind == "interior":
+        low, high, is_open = _opened(low, high, n_0, np.log([size, size]) if size else n_1)
+    frac = float(np.mean(~np.isfinite(read[1:]))) if len(read) > 1 else 0.0
+    outside = kind == "extrapolated" and np.isfinite(by_law[0])
+    notes = _notes(comparison, arm, baseline, law, kind, frac, (low, high), forms, bound, size is None)
+    notes += _form_notes(arm, baseline, law, sizes.is_refuted, is_open)
     statuses = [str(comparison.fit(one, law).status) for one in (baseline, arm) if comparison.n_sizes(one) >= 3]
     return Multiplier(
-        arm,
-        baseline,
-        error,
-        size,
-        exp(value),
-        exp(low),
-        exp(high),
-        comparison.level,
-        kind,
-        bound,
-        comparison.draws.method,
-        law,
-        "+".join(dict.fromkeys(statuses)),
-        frac,
-        distance(ln_0[0], n_0) + distance(ln_1[0], n_1) if kind != "interior" else 0.0,
-        exp(ln_m[0]) if outside else None,
-        tuple(exp(side) for side in limits_of(ln_m[1:], comparison.level)) if outside else None,
-        forms,
-        spread,
-        notes,
+        arm=arm,
+        baseline=baseline,
+        at_error=error,
+        at_size=size,
+        multiplier=exp(point[0] if bound != "?" else np.nan),
+        ci_low=exp(low),
+        ci_high=exp(high),
+        level=comparison.level,
+        kind=kind,
+        bound=bound,
+        method=comparison.draws.method,
+        law=law,
+        form="law" if not is_inside else "local" if sizes.is_refuted else "law and local",
+        status="+".join(dict.fromkeys(statuses)),
+        frac_censored=frac,
+        extrapolation=0.0 if kind == "interior" else distance(sizes.law_0[0], n_0) + distance(sizes.law_1[0], n_1),
+        extrapolated_value=exp(by_law[0]) if outside else None,
+        extrapolated_ci=_exp_pair(limits_of(by_law[1:], comparison.level)) if outside else None,
+        form_values=forms,
+        form_spread=_spread(forms),
+        notes=sorted_notes(notes),
     )
+
+
+def _exp_pair(limits: tuple[float, float]) -> tuple[float, float]:
+    return exp(limits[0]), exp(limits[1])
+
+
+def _finite(forms: Mapping[str, float]) -> list[float]:
+    return [value for value in forms.values() if np.isfinite(value) and value > 0]
+
+
+def _spread(forms: Mapping[str, float]) -> tuple[float, float]:
+    finite = _finite(forms)
+    return (min(finite), max(finite)) if finite else (float("nan"), float("nan"))
+
+
+def _opened(low: float, high: float, n_0: np.ndarray, n_1: np.ndarray) -> tuple[float, float, bool]:
+    """Limits of ln m, infinite where they lie beyond every ratio of a baseline's size to one of the arm's."""
+    is_high, is_low = high > n_0[-1] - n_1[0] + 1e-9, low < n_0[0] - n_1[-1] - 1e-9
+    return (-np.inf if is_low else low), (np.inf if is_high else high), bool(is_low or is_high)
+
+
+def _form_notes(arm: str, baseline: str, law: str, is_refuted: bool, is_open: bool) -> tuple[Note, ...]:
+    out = []
+    if is_refuted:
+        text = f"{arm}, {baseline}: residuals refute {law}; read between the sizes that were run, without a law"
+        out.append(note("read_without_law", text))
+    if is_open:
+        text = f"{arm}: a limit lies beyond the ratios of sizes that were run and is open; run {baseline} at more sizes"
+        out.append(note("open_limit", text))
+    return tuple(out)
 
 
 def _notes(
@@ -158,7 +205,7 @@ def _notes(
     kind: str,
     frac: float,
     limits: tuple[float, float],
-    finite: list[float],
+    forms: Mapping[str, float],
     bound: str,
     is_arm_inverted: bool,
 ) -> tuple[Note, ...]:
@@ -190,6 +237,7 @@ def _notes(
         )
     if bound == "?":
         notes.append(note("both_unreached", f"no sizes of {arm} and {baseline} that were run surround this error"))
+    finite = _finite(forms)
     spread = np.log(max(finite) / min(finite)) if kind == "interior" and finite else 0.0
     if np.isfinite(limits).all() and spread > (limits[1] - limits[0]) / 2:
         text = f"{arm}: the laws give {min(finite):.2f} to {max(finite):.2f}, more than half the width of the interval"
@@ -209,17 +257,17 @@ def at_error(comparison: Comparison, arm: str, baseline: str, error: float) -> M
     for one in comparison.laws(arm, baseline):
         needed, used = (comparison.point(which, one).ln_size_at(at)[0, 0] for which in (baseline, arm))
         forms[one] = exp(difference(needed, used))
-    return reading(
-        comparison,
-        arm,
-        baseline,
-        law,
-        comparison.ln_size(baseline, at, law)[:, 0],
-        comparison.ln_size(arm, at, law)[:, 0],
-        error,
-        None,
-        forms,
-    )
+    sizes = _sizes(comparison, arm, baseline, law, at)
+    return reading(comparison, arm, baseline, law, sizes, error, None, forms)
+
+
+def _sizes(comparison: Comparison, arm: str, baseline: str, law: str, errors: np.ndarray) -> Sizes:
+    """Both arms' sizes at one error."""
+    is_refuted = comparison.is_refuted(law, arm, baseline)
+    readers = [comparison.reader(one, law, is_refuted=is_refuted, is_run=False) for one in (baseline, arm)]
+    read = [one.ln_size_at(errors)[:, 0] for one in readers]
+    by_law = [comparison.ln_size(one, errors, law)[:, 0] for one in (baseline, arm)]
+    return Sizes(read[0], read[1], by_law[0], by_law[1], is_refuted)
 
 
 def at_size(comparison: Comparison, arm: str, baseline: str, size: float) -> Multiplier:
@@ -243,17 +291,11 @@ def at_size(comparison: Comparison, arm: str, baseline: str, size: float) -> Mul
         one: exp(comparison.point(baseline, one).ln_size_at(errors[:1])[0, 0] - ln_n)
         for one in comparison.laws(baseline)
     }
-    return reading(
-        comparison,
-        arm,
-        baseline,
-        law,
-        comparison.ln_size(baseline, errors, law)[:, 0],
-        np.full(len(errors), ln_n),
-        float(errors[0, 0]),
-        size,
-        forms,
-    )
+    is_refuted, own = comparison.is_refuted(law, baseline), np.full(len(errors), ln_n)
+    reader = comparison.reader(baseline, law, is_refuted=is_refuted, is_run=len(place) > 0)
+    by_law = comparison.ln_size(baseline, errors, law)[:, 0]
+    sizes = Sizes(reader.ln_size_at(errors)[:, 0], own, by_law, own, is_refuted)
+    return reading(comparison, arm, baseline, law, sizes, float(errors[0, 0]), size, forms)
 
 
 def at_sizes(comparison: Comparison, arm: str, baseline: str) -> list[Multiplier]:

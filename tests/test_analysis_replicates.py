@@ -1,0 +1,127 @@
+"""Tables in replicates of the whole experiment: Student's t over replicates, at each size by its own noise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.noise.draws import draws
+from analysis.tables.read import table_at as read
+from analysis.tables.table import Table, table_from_runs
+from analysis.worth.comparison import Comparison
+from analysis.worth.readings import at_size, at_sizes, headline
+
+SIZES = (64, 256, 1024, 4096)
+
+
+def runs(n_replicates: int = 8, seed: int = 0, arm_noise: float = 0.01, arms: Sequence[str] = ("SFT", "DPO")) -> Table:
+    """Errors .5 (n/64)^-.3 that a replicate's luck moves up or down; the arm's own noise grows with size."""
+    rng, rows = np.random.default_rng(seed), []
+    for replicate in range(n_replicates):
+        luck = rng.normal(0, 0.2)
+        for arm in arms:
+            for n in SIZES:
+                own = 0.0 if arm == "SFT" else rng.normal(0, arm_noise * n / 64)
+                error = 0.5 * (n / 64) ** -0.3 * np.exp(0.5 * (luck + own))
+                rows.append((replicate, arm, float(n), float(n), 0, error))
+    frame = pd.DataFrame(rows, columns=["replicate", "arm", "size", "x", "seed", "error"])
+    return table_from_runs(frame, "errors", path="made")
+
+
+def cell(table: Table, arm: str, size: int) -> int:
+    return int(np.flatnonzero((table.cells["arm"] == arm) & (table.cells["size"] == size))[0])
+
+
+def test_a_contrast_at_each_size_has_students_t_over_its_own_replicates() -> None:
+    table = runs()
+    drawn = draws(table, 20_000)
+    for size in SIZES:
+        each = table.runs[table.runs["size"] == size].pivot(index="replicate", columns="arm", values="error")
+        gap = each["DPO"] - each["SFT"]
+        by_hand = stats.t.interval(0.95, 7, gap.mean(), stats.sem(gap))
+        found = drawn.errors[:, cell(table, "DPO", size)] - drawn.errors[:, cell(table, "SFT", size)]
+        assert np.quantile(found, (0.025, 0.975)) == pytest.approx(by_hand, abs=0.1 * np.ptp(by_hand))
+
+
+def test_noise_that_grows_with_size_widens_the_large_sizes_alone() -> None:
+    comparison = Comparison(draws(runs(), 4000))
+    middle, large = (at_size(comparison, "DPO", "SFT", size) for size in (256, 1024))
+    assert 1.5 * np.log(middle.ci_high / middle.ci_low) < np.log(large.ci_high / large.ci_low) < np.inf
+
+
+def test_an_arm_that_is_the_baseline_run_for_run_is_worth_1_at_every_size() -> None:
+    table = runs(arms=("SFT",))
+    twin = table.runs.assign(arm="the same runs")
+    both = table_from_runs(pd.concat([table.runs, twin]), "errors", path="made")
+    for law in ("auto", "power", "log_linear"):
+        comparison = Comparison(draws(both, 1000), law=law)
+        for one in [*at_sizes(comparison, "the same runs", "SFT"), headline(comparison, "the same runs", "SFT")]:
+            assert one.ci_low <= 1 <= one.ci_high, (law, one.at_size)
+
+
+def test_one_odd_run_is_named_and_kept() -> None:
+    table = runs(n_replicates=6)
+    at = (table.runs["arm"] == "DPO") & (table.runs["size"] == 256) & (table.runs["replicate"] == 3)
+    table = table_from_runs(table.runs.assign(error=table.runs["error"].where(~at, 0.9)), "errors", path="made")
+    (note,) = [one for one in draws(table, 200).notes if one.code == "odd_run"]
+    assert note.text.startswith("DPO at 256, replicate 3: error 0.900")
+
+
+def test_no_run_is_odd_where_none_is() -> None:
+    assert "odd_run" not in {one.code for one in draws(runs(arm_noise=0.002), 200).notes}
+
+
+def test_a_cell_of_one_replicate_alone_is_refused() -> None:
+    table = runs(n_replicates=3)
+    kept = table.runs[(table.runs["size"] < 4096) | (table.runs["replicate"] == 0)]
+    with pytest.raises(ValueError, match="DPO at 4096, SFT at 4096 were run in one replicate alone"):
+        draws(table_from_runs(kept, "errors", path="made"))
+
+
+def test_a_cell_that_some_replicates_lack_is_said() -> None:
+    table = runs(n_replicates=4)
+    kept = table.runs[(table.runs["size"] < 4096) | (table.runs["replicate"] < 2)]
+    drawn = draws(table_from_runs(kept, "errors", path="made"), 200)
+    assert "not every replicate has a run of DPO at 4096, SFT at 4096" in {one.text for one in drawn.notes}
+
+
+def test_problems_of_one_name_in_two_replicates_are_two_problems(tmp_path: Path) -> None:
+    rows = [
+        (r, arm, n, f"test-{j}", (j * (r + 2) + n) % 7 > k)
+        for r in range(3) for k, arm in enumerate(("SFT", "DPO")) for n in (64, 256, 1024) for j in range(20)
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["replicate", "arm", "n_problems", "problem_id", "is_correct"])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    table = read(tmp_path / "t.csv")
+    assert table.n_replicates == 3 and table.blocks == ()
+    first = frame[(frame.replicate == 2) & (frame.arm == "DPO") & (frame.n_problems == 256)]
+    at = (table.runs["replicate"] == 2) & (table.runs["arm"] == "DPO") & (table.runs["size"] == 256)
+    assert table.runs.loc[at, "error"].item() == pytest.approx(1 - first.is_correct.mean())
+
+
+def test_an_outcome_given_twice_in_a_replicate_is_refused(tmp_path: Path) -> None:
+    rows = [(r, "SFT", n, "p", True) for r in range(2) for n in (64, 64)]
+    frame = pd.DataFrame(rows, columns=["replicate", "arm", "n_problems", "problem_id", "is_correct"])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match="2 duplicate"):
+        read(tmp_path / "t.csv")
+
+
+def test_one_replicate_is_a_table_of_seeds() -> None:
+    table = runs(n_replicates=1)
+    assert table.n_replicates == 0
+
+
+def test_the_same_seed_gives_the_same_draws_and_another_seed_others() -> None:
+    table = runs()
+    assert np.array_equal(draws(table, 200, 1).errors, draws(table, 200, 1).errors)
+    assert not np.array_equal(draws(table, 200, 1).errors, draws(table, 200, 2).errors)
+
+
+def test_a_limit_beyond_the_ratios_that_were_run_is_open() -> None:
+    table = runs(arm_noise=0.03)
+    one = at_size(Comparison(draws(table, 2000)), "DPO", "SFT", 4096)
+    assert one.ci_high == np.inf or one.ci_high <= 1.0 + 1e-9
