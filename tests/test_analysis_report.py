@@ -187,13 +187,14 @@ def reading(bound: str, value: float, low: float, high: float) -> Multiplier:
 @pytest.mark.parametrize(
     "m, times_, ruling",
     [
-        (reading("=", 2.0, 1.6, 2.5), 2, "held"),  # reaches 2, nearer to 2 than to 1 throughout
-        (reading("=", 2.0, 1.2, 3.1), 2, "undecided"),  # may as well be 1.2
+        (reading("=", 2.0, 1.01, 2.5), 2, "held"),  # reaches 2 and excludes 1
+        (reading("=", 2.0, 0.99, 3.1), 2, "undecided"),  # may as well be 1
         (reading("=", 1.5, 1.2, 1.9), 2, "not held"),
         (reading("=", 3.0, 2.5, 3.5), 2, "held"),  # more than claimed
-        (reading("=", 7.0, 3.0, 9.0), 8, "held"),
-        (reading("=", 5.0, 2.0, 9.0), 8, "undecided"),
+        (reading("=", 7.0, 4.1, 9.0), 8, "held"),
+        (reading("=", 5.0, 2.9, 8.1), 8, "undecided"),  # reaches 8, but does not exclude 4
         (reading(">=", 16.0, 9.0, np.inf), 8, "held"),
+        (reading(">=", 5.0, 4.5, np.inf), 8, "held"),  # a bound that excludes 4
         (reading(">=", 4.0, 4.0, np.inf), 8, "undecided"),
         (reading("<=", 4.0, 0.0, 5.0), 8, "not held"),
         (reading("<=", 4.0, 0.0, 9.0), 8, "undecided"),

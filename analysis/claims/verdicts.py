@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from analysis.claims.rules import Difference, Ruling, better, flattens, worth, worth_more
+from analysis.claims.rules import (
+    MORE_POSITIVES,
+    PAIRS,
+    WORTH,
+    Difference,
+    Ruling,
+    better,
+    flattens,
+    holm,
+    worth,
+    worth_more,
+)
 from analysis.held_out import Score, validate
 from analysis.intervals import interval
 from analysis.worth import readings
@@ -18,11 +30,22 @@ from analysis.worth.words import count, error_text, interval_text, multiplier_te
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim, what became of it and the numbers that decided it."""
+    """A claim, what became of it and the numbers that decided it; `corrected` is the ruling after Holm's correction."""
 
     claim: str
     ruling: Ruling
     evidence: str
+    question: str = "the paper's claim"
+    corrected: Ruling = "undecided"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that an interval decides: its ruling at the level of a comparison, and what to say of it."""
+
+    claim: str
+    evidence: str
+    ruling_at: Callable[[Comparison], Ruling]
     question: str = "the paper's claim"
 
 
@@ -78,51 +101,86 @@ def verdicts_of(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
     arms = comparison.draws.table.arms
     if not {"RFT", "DPO", "per-step DPO"} & set(arms):
         return []
-    out = []
+    by_law = []
     if baseline in arms:
-        out += [
-            _falls_as_a_power(comparison, baseline),
-            _follows_a_law(comparison, baseline),
-            _beats_base(comparison, baseline),
-        ]
-    for arm, times in (("RFT", 2.0), ("per-step DPO", 8.0)):
-        claim = f"{arm} is worth {times:g}x {baseline}'s data"
+        by_law = [_falls_as_a_power(comparison, baseline), _follows_a_law(comparison, baseline)]
+    return [*by_law, *_ruled(comparison, _claims(comparison, baseline))]
+
+
+def _ruled(comparison: Comparison, claims: Sequence[Claim]) -> list[Verdict]:
+    """Each claim ruled by itself, and with Holm's correction over those that were tested."""
+    rulings = [one.ruling_at(comparison) for one in claims]
+    tested = [k for k, ruling in enumerate(rulings) if ruling != "not tested"]
+    reaches = [_reach(comparison, claims[k], rulings[k], len(tested)) for k in tested]
+    stands = dict(zip(tested, holm(reaches), strict=True))
+    return [
+        Verdict(
+            one.claim,
+            ruling,
+            one.evidence,
+            one.question,
+            ruling if ruling == "not tested" or stands[k] else "undecided",
+        )
+        for k, (one, ruling) in enumerate(zip(claims, rulings, strict=True))
+    ]
+
+
+def _reach(comparison: Comparison, claim: Claim, ruling: Ruling, n: int) -> int:
+    """The largest j up to n for which the ruling is the same at level 1 - alpha/j; 0 where nothing is decided."""
+    if ruling == "undecided":
+        return 0
+    for j in range(2, n + 1):
+        if claim.ruling_at(comparison.at_level(1 - (1 - comparison.level) / j)) != ruling:
+            return j - 1
+    return n
+
+
+def _claims(comparison: Comparison, baseline: str) -> list[Claim]:
+    arms, out = comparison.draws.table.arms, []
+    if baseline in arms:
+        out.append(_beats_base(comparison, baseline))
+    for arm, times in WORTH:
         if arm in arms and baseline in arms:
-            m = readings.headline(comparison, arm, baseline)
-            strict = comparison.at_level(1 - (1 - comparison.level) / comparison.n_sizes(arm))
-            at_sizes = readings.at_sizes(strict, arm, baseline)
-            out += [
-                Verdict(claim, worth(m, times, at_sizes), worth_evidence(m, times, at_sizes)),
-                Verdict(
-                    f"{arm} is worth more than 1x",
-                    worth_more(m, at_sizes),
-                    worth_evidence(m, 1.0, at_sizes),
-                    "the weaker question",
-                ),
-            ]
+            out += _worth_claims(comparison, arm, baseline, times)
         else:
-            out.append(Verdict(claim, "not tested", f"{arm} or {baseline} is not in the table"))
-    for claim, arm, other in PAIRS:
-        gap = difference(comparison, arm, other)
-        out.append(Verdict(claim, better(gap), _gap_evidence(gap, arm, other)))
-    gap = difference(comparison, *MORE_POSITIVES)
-    out.append(Verdict("More positives a problem flatten (RFT)", flattens(gap), _gap_evidence(gap, *MORE_POSITIVES)))
+            evidence = f"{arm} or {baseline} is not in the table"
+            out.append(Claim(f"{arm} is worth {times:g}x {baseline}'s data", evidence, lambda at: "not tested"))
+    out += [
+        Claim(claim, _gap_evidence(difference(comparison, arm, other), arm, other), partial(_better, arm, other))
+        for claim, arm, other in PAIRS
+    ]
+    evidence = _gap_evidence(difference(comparison, *MORE_POSITIVES), *MORE_POSITIVES)
+    out.append(
+        Claim(
+            "More positives a problem flatten (RFT)",
+            evidence,
+            lambda at: flattens(difference(at, *MORE_POSITIVES)),
+        )
+    )
     return out
 
 
-PAIRS: Sequence[tuple[str, str, str]] = (
-    ("Standard DPO fails: SFT beats it", "SFT", "DPO"),
-    ("Per-step DPO beats standard DPO", "per-step DPO", "DPO"),
-    ("Per-step DPO beats DPO on distant pairs", "per-step DPO", "DPO, distant pairs"),
-    ("Advantage-filtered RFT beats RFT", "advantage-filtered RFT", "RFT"),
-    ("Negatives beat SFT with equally many updates", "per-step DPO", "SFT, more updates"),
-    ("Sharpening alone does not explain it", "per-step DPO", "SFT, entropy-matched"),
-    ("Pairs at the pit beat pairs at a random step", "per-step DPO", "random-step DPO"),
-    ("The chosen side alone does not explain it", "per-step DPO", "chosen steps only"),
-    ("The verifier matters (RFT)", "RFT", "RFT without verifier"),
-    ("Spurious steps hurt (RFT)", "RFT, sound steps", "RFT, spurious steps"),
-)
-MORE_POSITIVES = ("RFT, max_solutions_per_problem=16", "RFT, max_solutions_per_problem=4")
+def _better(arm: str, other: str, comparison: Comparison) -> Ruling:
+    return better(difference(comparison, arm, other))
+
+
+def _worth_claims(comparison: Comparison, arm: str, baseline: str, times: float) -> list[Claim]:
+    strict = comparison.at_level(1 - (1 - comparison.level) / comparison.n_sizes(arm))
+    at_sizes = readings.at_sizes(strict, arm, baseline)
+    m = readings.headline(comparison, arm, baseline)
+    return [
+        Claim(
+            f"{arm} is worth {times:g}x {baseline}'s data",
+            worth_evidence(m, times, at_sizes),
+            lambda at: worth(readings.headline(at, arm, baseline), times, at_sizes),
+        ),
+        Claim(
+            f"{arm} is worth more than 1x",
+            worth_evidence(m, 1.0, at_sizes),
+            lambda at: worth_more(readings.headline(at, arm, baseline), at_sizes),
+            "the weaker question",
+        ),
+    ]
 
 
 def _gap_evidence(gap: Difference | None, arm: str, other: str) -> str:
@@ -140,7 +198,7 @@ def _gap_evidence(gap: Difference | None, arm: str, other: str) -> str:
 def _falls_as_a_power(comparison: Comparison, baseline: str) -> Verdict:
     claim = f"{baseline}'s error falls as a power of n_problems"
     if comparison.n_sizes(baseline) < 3:
-        return Verdict(claim, "not tested", f"{baseline} has fewer than 3 sizes")
+        return Verdict(claim, "not tested", f"{baseline} has fewer than 3 sizes", corrected="not tested")
     fit = comparison.fit(baseline, "power")
     low, high = fit.intervals["b"]
     is_bad = any(one.code == "bad_fit" for one in fit.notes)
@@ -150,16 +208,17 @@ def _falls_as_a_power(comparison: Comparison, baseline: str) -> Verdict:
         is_bad |= score.is_refuted
         scatter += f"; {_held_out_text(score)}"
     ruling: Ruling = "not held" if high <= 0 or (is_bad and low > 0) else "held" if low > 0 else "undecided"
-    return Verdict(claim, ruling, f"b = {fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}; {scatter}")
+    evidence = f"b = {fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}; {scatter}"
+    return Verdict(claim, ruling, evidence, corrected=ruling)
 
 
 def _follows_a_law(comparison: Comparison, baseline: str) -> Verdict:
     claim, question = f"{baseline}'s error follows a law", "the weaker question"
     if comparison.n_sizes(baseline) < 4:
-        return Verdict(claim, "not tested", f"{baseline} has fewer than 4 sizes", question)
+        return Verdict(claim, "not tested", f"{baseline} has fewer than 4 sizes", question, "not tested")
     best = validate(comparison.draws, of=[baseline]).scores[0]
     ruling: Ruling = "not held" if best.is_refuted else "held"
-    return Verdict(claim, ruling, f"{best.law}: {_held_out_text(best)}", question)
+    return Verdict(claim, ruling, f"{best.law}: {_held_out_text(best)}", question, ruling)
 
 
 def _held_out_text(score: Score) -> str:
@@ -170,8 +229,9 @@ def _held_out_text(score: Score) -> str:
     )
 
 
-def _beats_base(comparison: Comparison, baseline: str) -> Verdict:
-    gap = difference_from_base(comparison, baseline)
+def _beats_base(comparison: Comparison, baseline: str) -> Claim:
+    claim, gap = f"{baseline} beats the base model", difference_from_base(comparison, baseline)
     if gap is None:
-        return Verdict(f"{baseline} beats the base model", "not tested", "the base model is not in the table")
-    return Verdict(f"{baseline} beats the base model", better(gap), _gap_evidence(gap, baseline, "base"))
+        return Claim(claim, "the base model is not in the table", lambda at: "not tested")
+    evidence = _gap_evidence(gap, baseline, "base")
+    return Claim(claim, evidence, lambda at: better(difference_from_base(at, baseline)))

@@ -84,10 +84,11 @@ def verdict_table(rulings: Sequence[Verdict], name: str = "verdicts") -> str:
     body = "".join(
         f'<tr><td>{html.escape(one.claim)}<br><span class="soft">{html.escape(one.question)}</span></td>'
         f'<td class="ruling {one.ruling.replace(" ", "-")}">{html.escape(one.ruling)}</td>'
+        f'<td class="ruling {one.corrected.replace(" ", "-")}">{html.escape(one.corrected)}</td>'
         f"<td>{html.escape(one.evidence)}</td></tr>"
         for one in rulings
     )
-    head = "<thead><tr><th>claim</th><th>verdict</th><th>evidence</th></tr></thead>"
+    head = "<thead><tr><th>claim</th><th>verdict</th><th>corrected for all claims</th><th>evidence</th></tr></thead>"
     return f'<table id="{name}">{head}<tbody>{body}</tbody></table>'
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.arms import MAIN_ARMS
 from analysis.claims import rules, verdicts
+from analysis.claims.declared import declared
 from analysis.figures import diagnostics, style
 from analysis.figures.curves import controls_against_n_problems, error_against_n_problems, multiplier_at_each_size
 from analysis.figures.map import map_figure, worth_by_share
@@ -74,8 +75,9 @@ def claims(study: Study, rulings: Sequence[verdicts.Verdict]) -> page.Section | 
     """The verdicts, their rules, and where the other outcome disagrees."""
     if not rulings:
         return None
-    declared = page.preformatted(inspect.getdoc(rules) or "")
-    parts = [page.verdict_table(rulings), page.folded("The rules, declared before any result was seen", declared)]
+    text = page.preformatted(inspect.getdoc(rules) or "")
+    dated = declared(study.first.draws.table.provenance).sentence()
+    parts = [page.verdict_table(rulings), page.paragraph(dated), page.folded("The rules", text)]
     for name, comparison in list(study.comparisons.items())[1:]:
         again = verdicts.verdicts_of(comparison, study.baseline)
         pairs = zip(again, rulings, strict=True)
@@ -162,7 +164,7 @@ def shapes(study: Study) -> page.Section | None:
 
 def controls(study: Study) -> page.Section:
     """Paired differences of error between arms and their controls."""
-    asked = [(arm, other) for _, arm, other in verdicts.PAIRS] + [("SFT, more updates", study.baseline)]
+    asked = [(arm, other) for _, arm, other in rules.PAIRS] + [("SFT, more updates", study.baseline)]
     found = [verdicts.difference(study.first, arm, other) for arm, other in asked]
     gaps = [one for one in found if one is not None]
     if not gaps:

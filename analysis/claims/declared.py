@@ -1,0 +1,79 @@
+"""When the rules were declared, and when the first run was made that they judge: read from history, not typed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from analysis.claims import rules
+
+RULES = Path(rules.__file__)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The rules' file and the two dates.
+
+    Args:
+        sha256: of analysis/claims/rules.py as it judged.
+        committed: date of its last commit; None outside a checkout, or where it differs from what is committed.
+        first_run: start of the earliest stage in the table's provenance; None in a table that does not say.
+    """
+
+    sha256: str
+    committed: datetime | None
+    first_run: datetime | None
+
+    @property
+    def is_older_than_runs(self) -> bool | None:
+        """Whether the rules were committed before the first run; None where a date is missing."""
+        if self.committed is None or self.first_run is None:
+            return None
+        return self.committed < self.first_run
+
+    def sentence(self) -> str:
+        """For a report."""
+        rules_date = (
+            f"last changed in a commit of {self.committed:%Y-%m-%d %H:%M %z}" if self.committed else "not committed"
+        )
+        run_date = f"begun {self.first_run:%Y-%m-%d %H:%M %z}" if self.first_run else "of unknown date"
+        order = {
+            True: "The rules are older than the runs.",
+            False: "The rules are YOUNGER than the runs: see the list of what changed after results were seen.",
+            None: "Which came first cannot be told.",
+        }[self.is_older_than_runs]
+        return f"Rules: sha256 {self.sha256[:16]}, {rules_date}; first run {run_date}. {order}"
+
+
+def declared(provenance: Mapping[str, Any], path: Path = RULES) -> Declared:
+    """Hash and dates of the rules in `path`, beside the first run that a table's provenance names.
+
+    Args:
+        provenance: of a table that `python -m sweep collect` wrote; `first_run` is an ISO date with its zone.
+    """
+    first = provenance.get("first_run")
+    begun = datetime.fromisoformat(first) if first else None
+    return Declared(hashlib.sha256(path.read_bytes()).hexdigest(), _committed(path), begun)
+
+
+def _committed(path: Path) -> datetime | None:
+    if _git(path, "status", "--porcelain", "--", path.name) != "":
+        return None
+    said = _git(path, "log", "-1", "--format=%cI", "--", path.name)
+    return datetime.fromisoformat(said) if said else None
+
+
+def _git(path: Path, *words: str) -> str | None:
+    """What git says in the file's folder; None where it is absent or refuses."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(["git", *words], cwd=path.parent, env=env, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

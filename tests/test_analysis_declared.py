@@ -1,0 +1,60 @@
+"""Which came first, the rules or the runs: told from git's history and the table's provenance."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from analysis.claims.declared import declared
+from analysis.claims.rules import holm
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.py"
+    path.write_text("MARGIN = 0.01\n")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    dated = {"GIT_COMMITTER_DATE": "2026-03-01T12:00:00+00:00", "PATH": "/usr/bin:/bin:/usr/local/bin"}
+    subprocess.run(["git", *who, "commit", "-qm", "rules"], cwd=tmp_path, check=True, env=dated)
+    return path
+
+
+def test_rules_committed_before_the_first_run_are_older(rules: Path) -> None:
+    found = declared({"first_run": "2026-03-01T12:00:01+00:00"}, rules)
+    assert found.is_older_than_runs
+    assert found.sentence().startswith("Rules: sha256 ") and found.sentence().endswith(
+        "The rules are older than the runs."
+    )
+
+
+def test_rules_changed_after_the_first_run_are_said_to_be_younger(rules: Path) -> None:
+    found = declared({"first_run": "2026-03-01T13:00:00+02:00"}, rules)
+    assert found.is_older_than_runs is False
+    assert "YOUNGER" in found.sentence()
+
+
+def test_rules_that_are_not_what_was_committed_have_no_date(rules: Path) -> None:
+    rules.write_text("MARGIN = 0.02\n")
+    assert declared({"first_run": "2026-03-02T12:00:00+00:00"}, rules).is_older_than_runs is None
+
+
+def test_a_folder_without_history_or_a_table_without_dates_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "rules.py"
+    path.write_text("x")
+    assert "not committed; first run of unknown date. Which came first cannot be told." in declared({}, path).sentence()
+
+
+def test_an_environment_that_points_git_elsewhere_is_not_believed(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert declared({}, rules).committed is not None
+
+
+def test_holm_by_hand() -> None:
+    # four claims; p of .01, .02, .03, .04 at alpha .05 need .0125, .0167, .025, .05: only the first stands
+    assert holm([5, 2, 1, 1]) == [True, False, False, False]
+    # p of .005, .011, .02, .04: needs 4, 3, 2, 1 and reaches 10, 4, 2, 1: all stand, in whatever order they come
+    assert holm([1, 4, 10, 2]) == [True, True, True, True]
+    assert holm([0]) == [False]
+    assert holm([]) == []
