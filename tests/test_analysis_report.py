@@ -83,7 +83,7 @@ def test_the_page_is_self_contained_and_says_how_it_was_made(out: Path) -> None:
         "abc123",
         "SFT lr",
         "skills",
-        "The rules, declared before any result was seen",
+        "Which came first cannot be told.",
         "base",
         "sampled error",
         "dropped points",
