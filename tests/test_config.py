@@ -1,5 +1,7 @@
 """Values that cannot be run are refused before any work, each by its name, what was found and what is valid."""
 
+import json
+import re
 from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
@@ -9,6 +11,9 @@ import pytest
 from tiny_sweep import planned
 
 from sweep.config import leaf
+from sweep.fields import DTYPES, shown
+from sweep.methods import METHODS
+from sweep.sources import SOURCES
 
 
 @cache
@@ -17,11 +22,16 @@ def tiny_config() -> dict[str, Any]:
     return {**asdict(point.exp), "tracking": asdict(point.tracking), "exec": asdict(point.exec)}
 
 
+def keys_of(name: str) -> list[str | int]:
+    """`dataset.curriculum[0].lr` as keys and places."""
+    return [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", name)]
+
+
 def changed(name: str, value: Any) -> dict[str, Any]:
     """The tiny leaf as plain dicts, with one value set."""
     config = deepcopy(tiny_config())
-    *nodes, last = name.split(".")
-    node = config
+    *nodes, last = keys_of(name)
+    node: Any = config
     for inner in nodes:
         node = node[inner]
     node[last] = value
@@ -35,62 +45,151 @@ def test_the_tiny_leaf_is_typed_all_the_way_down() -> None:
     assert point.exec.n_workers == 1
 
 
+COUNT = "a whole number of at least 1"
+SEED = "a whole number from 0 to 2**63 - 1"
+POSITIVE = "a finite number above 0"
+SHARE = "a number in [0, 1]"
+METHODS_TOLD = ", ".join(METHODS)
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "valid", "values"),
+    [
+        ("n_problems", COUNT, (0, -1, True, 8.5, "abc", None, [8])),
+        ("seed", SEED, (-1, 2**63, 18446744073709551616, False)),
+        ("sft.lr", POSITIVE, (0.0, -1.0, NAN, INF, True, "fast", 10**400)),
+        ("sft.passes", POSITIVE, (INF, 0)),
+        ("sft.batch_size", COUNT, (0,)),
+        ("sft.min_updates", COUNT, (0,)),
+        ("sft.schedule", "one of constant, linear, cosine", ("step", None, True)),
+        ("sft.warmup_fraction", SHARE, (1.5, -0.1, NAN)),
+        ("sft.weight_decay", "a finite number of at least 0", (-1.0, INF)),
+        ("method.optim.max_grad_norm", POSITIVE, (0.0,)),
+        ("method.optim.embedding_lr_scale", POSITIVE, (-1.0,)),
+        ("method.beta", POSITIVE, (0.0,)),
+        ("method.name", f"one of {METHODS_TOLD}", ("ppo",)),
+        ("source.name", f"one of {', '.join(SOURCES)}", ("web",)),
+        ("teacher.name", "one of domain", ("gpt",)),
+        ("method.pit_rule", "one of first_lowest, first_below, lowest_advantage", ("last",)),
+        ("method.pit_threshold", SHARE, (2.0,)),
+        ("method.no_pit", "one of skip, last_step", ("drop",)),
+        ("method.chosen_rule", "one of random, shortest", ("best",)),
+        ("method.chosen_span", "one of step, completion", ("all",)),
+        ("method.rejected_span", "one of step, completion", ("all",)),
+        ("method.max_pairs_per_problem", COUNT, (0,)),
+        ("source.max_solutions_per_problem", COUNT, (0,)),
+        ("source.include_teacher", "true or false", (2, "maybe", None)),
+        ("sampling.n_samples", COUNT, (0,)),
+        ("sampling.temperature", POSITIVE, (0.0, NAN)),
+        ("sampling.top_p", "a finite number above 0 and at most 1", (0.0, 1.1)),
+        ("sampling.rollouts.n_rollouts", COUNT, (0,)),
+        ("sampling.rollouts.max_traces_per_problem", COUNT, (-1,)),
+        ("sampling.rollouts.until", "one of pit, end", ("never",)),
+        ("sampling.rollouts.of", "one of wrong, all", ("right",)),
+        ("evaluation.split", "one of test, validation", ("train",)),
+        ("evaluation.n_samples", COUNT, (0,)),
+        ("teacher.n_attempts", COUNT, (0,)),
+        ("max_solution_tokens", COUNT, (0,)),
+        ("tracking.mode", "one of online, offline, or null", ("foo",)),
+        ("tracking.project", "a text of at least one character", ("", "a\nb", "a\x1b[2J", "\ud800")),
+        ("exec.store", "a text of at least one character", ("", "a\0b", "a\u2028b")),
+        ("exec.sweep_name", "letters, digits and _.+@=-", ("a\nb", "../x", ".hidden", "")),
+        ("exec.n_workers", f"{COUNT}, or null", (0,)),
+        ("exec.n_threads", COUNT, (0,)),
+        ("exec.max_rows", COUNT, (0,)),
+        ("exec.micro_batch_tokens", COUNT, (0,)),
+        ("exec.checkpoint_every_s", "a finite number of at least 0", (-1.0, NAN)),
+        ("exec.device", "one of auto, cpu, cuda, cuda:0, ...", ("tpu", "cuda:x")),
+        ("exec.rebuild_corrupted", "true or false", (7,)),
+        ("model.kind", "one of from_scratch, pretrained", ("pretrain", None, ["pretrained"])),
+        ("model.n_heads", "a whole number from 1 to 1024", (0, 1.5)),
+        ("model.rope_theta", POSITIVE, (0, -1, NAN)),
+        ("model.seed", SEED, (-1, 2**64)),
+        ("model.weight_decay", "a finite number of at least 0", (INF,)),
+        ("model.dtype", "one of float32, bfloat16, float16", ("int8",)),
+        ("model.precision", "one of fp32, bf16", ("fp8",)),
+        ("model.betas", "a list of 2 entries, each a finite number of at least 0 and below 1", ([], [0.9], 0.9, "no")),
+        ("model.betas[1]", "a finite number of at least 0 and below 1", (1.0, NAN, True)),
+        ("dataset.name", "one of skills, gsm8k", ("math", None)),
+        ("dataset.n_train", "a whole number from 0 to 10000000", (-1, 96.0, 10**12)),
+        ("dataset.domain_seed", SEED, (-1, 2**63)),
+        ("dataset.n_values", "a whole number from 3 to 1000000", (2,)),
+        ("dataset.answer_classes", "a whole number of at least 2, or null", (0, 1)),
+        ("dataset.zipf_exponent", "a number in [0, 100]", (NAN, -1)),
+        ("dataset.zipf_offset", "a finite number of at least 0", (-1, INF)),
+        ("dataset.is_order_free", "true or false", (1,)),
+        ("dataset.teacher_order", "one of given, random, reversed", ("sorted",)),
+        ("dataset.tail_reliability", "a list of 2 entries, each a number in [0, 1]", ([], [0.1, 0.2, 0.3])),
+        ("dataset.curriculum", "a list of 0 or more entries", ("short", {"n_documents": 1})),
+        ("dataset.curriculum[0].n_documents", "a whole number from 1 to 1000000000", (0, True, 1e3)),
+        ("dataset.curriculum[0].lr", POSITIVE, (0, NAN)),
+        ("dataset.curriculum[0].schedule", "one of constant, linear, cosine", ("step",)),
+    ],
+)
+def test_a_value_that_cannot_be_run_is_refused(name: str, valid: str, values: tuple[Any, ...]) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=re.escape(f"{name} must be {valid}; found {shown(value)}")):
+            leaf(changed(name, value))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("n_problems", 0, "n_problems must be at least 1, found 0"),
-        ("seed", -1, "seed must be at least 0, found -1"),
-        ("sft.lr", 0.0, "sft.lr must be above 0 and finite, found 0.0"),
-        ("sft.lr", float("nan"), "sft.lr must be above 0 and finite, found nan"),
-        ("sft.passes", float("inf"), "sft.passes must be above 0 and finite, found inf"),
-        ("sft.batch_size", 0, "sft.batch_size must be at least 1, found 0"),
-        ("sft.schedule", "step", "sft.schedule must be one of constant, linear, cosine; found 'step'"),
-        ("sft.warmup_fraction", 1.5, r"sft.warmup_fraction must lie in \[0, 1\], found 1.5"),
-        ("method.optim.weight_decay", -1.0, "method.optim.weight_decay must be at least 0, found -1.0"),
-        ("method.optim.max_grad_norm", 0.0, "method.optim.max_grad_norm must be above 0 and finite, found 0.0"),
-        ("method.beta", 0.0, "method.beta must be above 0 and finite, found 0.0"),
-        ("method.name", "ppo", "method.name must be one of sft, sft_more, dpo, .*; found 'ppo'"),
-        ("source.name", "web", "source.name must be one of teacher, self, self_unverified, self_filtered, self_sound, "
-                               "self_spurious; found 'web'"),
-        ("teacher.name", "gpt", "teacher.name must be one of domain; found 'gpt'"),
-        ("method.pit_rule", "last", "method.pit_rule must be one of first_lowest, first_below, lowest_advantage"),
-        ("method.pit_threshold", 2.0, r"method.pit_threshold must lie in \[0, 1\], found 2.0"),
-        ("method.chosen_rule", "best", "method.chosen_rule must be one of random, shortest; found 'best'"),
-        ("method.chosen_span", "all", "method.chosen_span must be one of step, completion; found 'all'"),
-        ("method.rejected_span", "all", "method.rejected_span must be one of step, completion; found 'all'"),
-        ("method.max_pairs_per_problem", 0, "method.max_pairs_per_problem must be at least 1, found 0"),
-        ("source.max_solutions_per_problem", 0, "source.max_solutions_per_problem must be at least 1, found 0"),
-        ("sampling.n_samples", 0, "sampling.n_samples must be at least 1, found 0"),
-        ("sampling.temperature", 0.0, "sampling.temperature must be above 0 and finite, found 0.0"),
-        ("sampling.top_p", 0.0, "sampling.top_p must be above 0 and at most 1, found 0.0"),
-        ("sampling.rollouts.n_rollouts", 0, "sampling.rollouts.n_rollouts must be at least 1, found 0"),
-        ("sampling.rollouts.until", "never", "sampling.rollouts.until must be one of pit, end; found 'never'"),
-        ("evaluation.split", "train", "evaluation.split must be one of test, validation; found 'train'"),
-        ("evaluation.n_samples", 0, "evaluation.n_samples must be at least 1, found 0"),
-        ("teacher.n_attempts", 0, "teacher.n_attempts must be at least 1, found 0"),
-        ("max_solution_tokens", 0, "max_solution_tokens must be at least 1, found 0"),
-        ("tracking.name", "mlflow", "tracking.name must be one of wandb, jsonl; found 'mlflow'"),
-        ("exec.n_workers", 0, "exec.n_workers must be at least 1, found 0"),
-        ("exec.n_threads", 0, "exec.n_threads must be at least 1, found 0"),
-        ("exec.device", "tpu", "exec.device must be one of auto, cpu, cuda; found 'tpu'"),
+        ("sft", 5, "sft must be a node with the keys lr, passes, .*, found 5"),
+        ("dataset.curriculum", [3], r"dataset.curriculum\[0\] must be a node with the keys n_documents, .*, found 3"),
         ("teacher.name", "???", "teacher.name has no value: give one on the command line or in the experiment"),
         ("n_problems", "???", "n_problems has no value: give one on the command line or in the experiment"),
+        ("model.max_length", "???", "model.max_length has no value: give one"),
+        ("model.n_heads", 5, "model: hidden_size=32 with n_heads=5: expected a multiple of 2"),
+        ("dataset.tail_reliability", [0.9, 0.1], r"dataset: tail_reliability=\[0.9, 0.1\] must be \[lowest, highest\]"),
+        ("dataset.teacher_order", "random", "dataset: teacher_order=random needs is_order_free=true"),
+        ("dataset.answer_classes", 5, "dataset: answer_classes=5 must be null or from 2 to n_values=4"),
         (
             "method.pit_rule",
             "lowest_advantage",
             "method.pit_rule=lowest_advantage compares all steps .*; add sampling.rollouts.until=end",
         ),
+        ("source.name", "self_filtered", "source=self_filtered chooses among right .* of=wrong until=pit"),
     ],
 )
-def test_a_value_that_cannot_be_run_is_refused(name: str, value: Any, told: str) -> None:
+def test_a_node_or_a_combination_that_cannot_be_run_is_refused(name: str, value: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         leaf(changed(name, value))
 
 
 @pytest.mark.parametrize(
+    ("name", "spellings", "one"),
+    [
+        ("model.rope_theta", (1000, 1000.0, "1e3"), 1000.0),
+        ("sft.weight_decay", (0, 0.0, -0.0, "0"), 0.0),
+        ("dataset.zipf_offset", (2, 2.0, "2"), 2),  # as every key of the study has it
+        ("n_problems", (16, "16"), 16),  # "16" is what an environment variable gives
+        ("source.include_teacher", (True, "true", "True"), True),
+        ("exec.sweep_name", (2026, "2026"), "2026"),
+        ("model.betas", ([0, 0.5], (0.0, 0.5)), [0.0, 0.5]),
+        ("dataset.curriculum[0].lr", (1, 1.0), 1.0),
+    ],
+)
+def test_one_value_has_one_spelling(name: str, spellings: tuple[Any, ...], one: Any) -> None:
+    for value in spellings:
+        point = leaf(changed(name, value))
+        found: Any = {**asdict(point.exp), "exec": asdict(point.exec)}
+        for key in keys_of(name):
+            found = found[key]
+        assert json.dumps(found) == json.dumps(one)
+
+
+def test_the_names_that_models_read_are_those_a_configuration_may_give() -> None:
+    from sweep.models.policy import DTYPES as KNOWN
+
+    assert set(KNOWN) == set(DTYPES)
+
+
+@pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("dataset.n_skills=0", "chain_length=2 and n_head=4 must not exceed n_skills=0"),
+        ("dataset.n_skills=3", "dataset: chain_length=2 and n_head=4 must not exceed n_skills=3"),
         ("dataset.n_train=4000", "train asks for 4000 problems and only"),
         ("n_problems=???", "Missing mandatory value: n_problems"),
     ],

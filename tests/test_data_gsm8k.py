@@ -87,7 +87,7 @@ def test_steps_can_be_sentences_and_join_to_the_text(tmp_path: Path) -> None:
     assert data.steps(text) == ["It costs $0.5 each. ", "Is it 3? ", "Yes!\n", "So 3 * 0.5 = 1.5\n", "#### 1.5"]
     for odd in ("", "\n\n", ". . .", "a.\n\n b", "#### 3"):
         assert "".join(data.steps(odd)) == odd
-    with pytest.raises(ValueError, match="step='word' must be one of line, sentence"):
+    with pytest.raises(ValueError, match=r"dataset.step must be one of line, sentence; found 'word'"):
         opened(tmp_path, ROWS[:3], ROWS[3:5], step="word")
 
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_read_or_held_out_is_refused(tmp_path: Path) -> None:
         domain({"name": "gsm8k", "train_path": "missing.jsonl", "test_path": "x", "n_validation": 0})
     with pytest.raises(ValueError, match="n_validation=9 of 3 problems"):
         opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=9)
-    with pytest.raises(ValueError, match="n_validation=-1"):
+    with pytest.raises(ValueError, match=r"dataset.n_validation must be a whole number of at least 0; found -1"):
         opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=-1)
     latin = tmp_path / "latin.jsonl"
     latin.write_bytes(b'{"question": "caf\xe9", "answer": "#### 3"}')

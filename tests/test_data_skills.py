@@ -305,17 +305,17 @@ def test_the_shipped_dials_open() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"zipf": 1.0}, r"unknown keys \['zipf'\].*zipf_exponent"),
-        ({"hard_fraction": 1.5}, "hard_fraction=1.5 is no probability"),
+        ({"zipf": 1.0}, "unknown key zipf in dataset; .*zipf_exponent"),
+        ({"hard_fraction": 1.5}, r"dataset.hard_fraction must be a number in \[0, 1\]; found 1.5"),
         ({"tail_reliability": [0.9, 0.3]}, r"tail_reliability=\[0.9, 0.3\] must be"),
         ({"chain_length": 41}, "chain_length=41"),
         ({"answer_classes": 12}, "answer_classes=12"),
-        ({"n_test": -1}, "n_test=-1"),
+        ({"n_test": -1}, "dataset.n_test must be a whole number from 0 to 10000000; found -1"),
         ({"n_skills": 4, "n_head": 1}, "only .* more distinct ones were found"),
-        ({"curriculum": [{"n_documents": 10}]}, r"curriculum phase: .*missing keys \['lr'\]"),
-        ({"curriculum": [{"n_documents": 10, "lr": 1, "skip_easy": 2}]}, "skip_easy=2 is no probability"),
+        ({"curriculum": [{"n_documents": 10}]}, r"dataset.curriculum\[0\].lr has no value"),
+        ({"curriculum": [{"n_documents": 10, "lr": 1, "skip_easy": 2}]}, r"\[0\].skip_easy must be .*; found 2"),
         ({"curriculum": [{"n_documents": 10, "lr": 1, "tail_fraction": 0.6, "zipf_fraction": 0.6}]}, "add"),
-        ({"curriculum": [{"n_documents": 0, "lr": 1}]}, "n_documents=0"),
+        ({"curriculum": [{"n_documents": 0, "lr": 1}]}, "n_documents must be a whole number from 1 to .*; found 0"),
     ],
 )
 def test_a_wrong_dial_is_refused_by_name(changes: dict[str, Any], message: str) -> None:

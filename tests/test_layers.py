@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = {
+    "sweep.fields": 0,
     "sweep.data": 0,
     "sweep.sources": 1,
     "sweep.methods": 1,

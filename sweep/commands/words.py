@@ -12,11 +12,11 @@ from hydra.types import RunMode
 
 from sweep.artifacts import Store
 from sweep.compose import grid, leaves
-from sweep.config import Exec, Leaf, LeafConfig
+from sweep.config import Exec, Leaf, LeafConfig, untyped
 from sweep.plan import Plan, plan
 
 CONF = str(Path(__file__).parents[2] / "conf")
-ConfigStore.instance().store("schema", LeafConfig)
+ConfigStore.instance().store("schema", untyped(LeafConfig))
 
 
 def options_of(words: list[str], **flags: bool) -> tuple[argparse.Namespace, list[str]]:

@@ -12,12 +12,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from sweep.data.gsm8k import open_gsm8k
+from sweep.data.gsm8k import Gsm8kDials, open_gsm8k
 from sweep.data.records import Pair, Problem, Row, Solution, Trace
 from sweep.data.skills.curriculum import Phase
-from sweep.data.skills.domain import open_skills
+from sweep.data.skills.domain import SkillsDials, open_skills
 
-__all__ = ["DOMAINS", "Domain", "Pair", "Problem", "Row", "Solution", "Split", "Trace", "domain"]
+__all__ = ["DIALS", "DOMAINS", "Domain", "Pair", "Problem", "Row", "Solution", "Split", "Trace", "domain"]
 
 Split = Literal["train", "validation", "test"]
 
@@ -67,6 +67,7 @@ class Domain(Protocol):
 
 
 DOMAINS = {"skills": open_skills, "gsm8k": open_gsm8k}
+DIALS = {"skills": SkillsDials, "gsm8k": Gsm8kDials}  # the typed node of each, name aside
 
 
 def domain(dataset: Mapping[str, Any]) -> Domain:

@@ -19,7 +19,8 @@ import numpy as np
 
 from sweep.data.records import Problem
 from sweep.data.skills.curriculum import Phase
-from sweep.data.splits import SPLITS, checked_disjoint, dials, first_problems
+from sweep.data.splits import SPLITS, checked_disjoint, first_problems
+from sweep.fields import choice, text, typed, whole
 
 ANSWER_MARK = "#### "
 MAX_CHARACTERS = 20_000  # a longer text is no solution, and is not looked into
@@ -39,16 +40,10 @@ _STEPS = {"line": re.compile(r"\n*[^\n]+\n*|\n+"), "sentence": re.compile(r".+?(
 class Gsm8kDials:
     """The dials of conf/dataset/gsm8k.yaml: where the files are, and how many problems to hold out."""
 
-    train_path: str
-    test_path: str
-    n_validation: int
-    step: str = "line"
-
-    def __post_init__(self) -> None:
-        if self.step not in _STEPS:
-            raise ValueError(f"dataset gsm8k: step={self.step!r} must be one of {', '.join(_STEPS)}")
-        if self.n_validation < 0:
-            raise ValueError(f"dataset gsm8k: n_validation={self.n_validation} must not be negative")
+    train_path: str = text()
+    test_path: str = text()
+    n_validation: int = whole(0)
+    step: str = choice(*_STEPS, default="line")
 
 
 def normalised_number(text: str) -> str | None:
@@ -219,4 +214,4 @@ def _lines(content: bytes, path: str) -> list[str]:
 
 def open_gsm8k(values: Mapping[str, Any]) -> Gsm8k:
     """The domain of conf/dataset/gsm8k.yaml; ValueError names a file, line or dial that is wrong."""
-    return Gsm8k(dials(Gsm8kDials, values, "dataset gsm8k"))
+    return Gsm8k(typed(Gsm8kDials, values, "dataset"))

@@ -1,33 +1,12 @@
-"""Rules that every domain's splits keep: named dials, bounded requests, no shared content."""
+"""Rules that every domain's splits keep: bounded requests, no shared content."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
-from typing import Any, TypeVar
 
 from sweep.data.records import Problem
 
 SPLITS = ("train", "validation", "test")
-
-D = TypeVar("D")
-
-
-def dials(kind: type[D], values: Mapping[str, Any], where: str) -> D:
-    """The dataclass `kind` filled with `values`; unknown and missing keys are refused with the valid ones."""
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    required = [
-        field.name
-        for field in fields(kind)  # type: ignore[arg-type]
-        if field.default is MISSING and field.default_factory is MISSING
-    ]
-    unknown = sorted(set(values) - set(known))
-    missing = [name for name in required if name not in values]
-    if unknown or missing:
-        raise ValueError(
-            f"{where}: unknown keys {unknown}, missing keys {missing}; the keys are {', '.join(known)}"
-        )
-    return kind(**values)
 
 
 def first_problems(problems: Sequence[Problem], n_problems: int | None, where: str) -> list[Problem]:

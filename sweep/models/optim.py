@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-SCHEDULES = ("cosine", "linear", "constant")
+from sweep.fields import SCHEDULES
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from sweep.data.records import Pair, Row
+from sweep.fields import PRECISIONS
 from sweep.models.checkpoint import read_checkpoint, restore_weights, write_checkpoint
 from sweep.models.optim import Optim, adamw, batch_indices, set_lr
 from sweep.models.policy import Policy
@@ -36,7 +37,6 @@ from sweep.models.sequences import (
     padded_length,
 )
 
-PRECISIONS = ("fp32", "bf16")
 N_LOGGED = 200  # metrics of about this many updates of a run are logged
 
 Loss = Callable[..., Tensor]

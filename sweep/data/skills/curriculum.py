@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweep.data.skills.world import World, distinct_draws, prompt_text, solution_text
+from sweep.fields import SCHEDULES, choice, real, whole
+
+MOST_DOCUMENTS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,39 +27,24 @@ class Phase:
     otherwise function i is right with its reliability and else shows its fixed false shift.
     """
 
-    n_documents: int
-    lr: float
-    tail_fraction: float = 0.0
-    zipf_fraction: float = 0.0
+    n_documents: int = whole(1, MOST_DOCUMENTS)
+    lr: float = real(above=0)
+    tail_fraction: float = real(0, 1, default=0.0)
+    zipf_fraction: float = real(0, 1, default=0.0)
     is_noisy_tail: bool = False
-    careful_fraction: float = 1.0
-    careful_skip: float = 0.0
-    skip_hard: float = 0.0
-    skip_easy: float = 0.0
-    batch_size: int = 64
-    embedding_lr_scale: float = 1.0
-    schedule: str = "cosine"  # "constant" where the next phase goes on from a working learning rate
+    careful_fraction: float = real(0, 1, default=1.0)
+    careful_skip: float = real(0, 1, default=0.0)
+    skip_hard: float = real(0, 1, default=0.0)
+    skip_easy: float = real(0, 1, default=0.0)
+    batch_size: int = whole(1, default=64)
+    embedding_lr_scale: float = real(above=0, default=1.0)
+    schedule: str = choice(*SCHEDULES, default="cosine")  # "constant" where the next phase goes on from a working rate
 
     def __post_init__(self) -> None:
-        for name in (
-            "tail_fraction",
-            "zipf_fraction",
-            "careful_fraction",
-            "careful_skip",
-            "skip_hard",
-            "skip_easy",
-        ):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"curriculum phase: {name}={getattr(self, name)} is no probability")
         if self.tail_fraction + self.zipf_fraction > 1:
             raise ValueError(
-                f"curriculum phase: tail_fraction={self.tail_fraction} and "
-                f"zipf_fraction={self.zipf_fraction} add up to more than 1; what is left is the head's share"
-            )
-        if self.n_documents < 1 or self.batch_size < 1:
-            raise ValueError(
-                f"curriculum phase: n_documents={self.n_documents} and batch_size={self.batch_size} "
-                "must be positive"
+                f"tail_fraction={self.tail_fraction} and zipf_fraction={self.zipf_fraction} add up to more than 1; "
+                "what is left is the head's share"
             )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ import numpy as np
 from sweep.data.records import Problem
 from sweep.data.skills.curriculum import Phase, documents
 from sweep.data.skills.world import SEPARATOR, World, distinct_draws, prompt_text, random_world, solution_text
-from sweep.data.splits import SPLITS, checked_disjoint, dials, first_problems
+from sweep.data.splits import SPLITS, checked_disjoint, first_problems
+from sweep.fields import choice, real, seed_number, several, typed, whole
 
 GENERATOR_VERSION = "skills-2"  # bump when the same dials would give other problems or documents
 
@@ -28,61 +29,48 @@ END_OF_PROMPT = " | "
 ANSWER = "ans"
 MAX_CHARACTERS = 10_000  # a longer text is no solution, and is not looked into
 ORDERS = ("given", "random", "reversed")
+MOST_PROBLEMS = 10**7
 CHUNK = 4_096  # problems are drawn in chunks of this size, so that a larger pool extends a smaller one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SkillsDials:
     """The dials of conf/dataset/skills.yaml; `n_train` is the pool that D_syn is drawn from in order."""
 
-    domain_seed: int
-    n_train: int
-    n_validation: int
-    n_test: int
-    n_skills: int
-    n_values: int
-    chain_length: int
+    domain_seed: int = seed_number()
+    n_train: int = whole(0, MOST_PROBLEMS)
+    n_validation: int = whole(0, MOST_PROBLEMS)
+    n_test: int = whole(0, MOST_PROBLEMS)
+    n_skills: int = whole(1, 10**6)
+    n_values: int = whole(3, 10**6)
+    chain_length: int = whole(1, 10**3)
     is_order_free: bool
-    zipf_exponent: float
-    zipf_offset: float
-    answer_classes: int | None
-    hard_fraction: float
-    teacher_skip_hard: float
-    teacher_skip_easy: float
-    teacher_order: str
-    n_head: int
-    head_reliability: float
-    tail_reliability: Sequence[float]
-    curriculum: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    zipf_exponent: float = real(0, 100)
+    zipf_offset: float = real(0, is_whole_an_int=True)
+    answer_classes: int | None = whole(2)
+    hard_fraction: float = real(0, 1)
+    teacher_skip_hard: float = real(0, 1)
+    teacher_skip_easy: float = real(0, 1)
+    teacher_order: str = choice(*ORDERS)
+    n_head: int = whole(0)
+    head_reliability: float = real(0, 1)
+    tail_reliability: tuple[float, ...] = several(real(0, 1), 2, 2)  # lowest, highest
+    curriculum: tuple[Phase, ...] = several(None, 0, default=())
 
     def __post_init__(self) -> None:
-        for name in ("hard_fraction", "teacher_skip_hard", "teacher_skip_easy", "head_reliability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"dataset skills: {name}={getattr(self, name)} is no probability in [0, 1]")
-        reliability = tuple(self.tail_reliability)
-        if len(reliability) != 2 or not 0 <= reliability[0] <= reliability[1] <= 1:
+        if self.tail_reliability[0] > self.tail_reliability[1]:
+            raise ValueError(f"tail_reliability={list(self.tail_reliability)} must be [lowest, highest]")
+        if max(self.chain_length, self.n_head) > self.n_skills:
             raise ValueError(
-                f"dataset skills: tail_reliability={list(reliability)} must be [lowest, highest] in [0, 1]"
+                f"chain_length={self.chain_length} and n_head={self.n_head} must not exceed n_skills={self.n_skills}"
             )
-        if not (1 <= self.chain_length <= self.n_skills and 0 <= self.n_head <= self.n_skills):
+        if self.teacher_order != "given" and not self.is_order_free:
             raise ValueError(
-                f"dataset skills: chain_length={self.chain_length} and n_head={self.n_head} must not exceed "
-                f"n_skills={self.n_skills}, and a chain needs a function"
+                f"teacher_order={self.teacher_order} needs is_order_free=true; where the order is not free it is given"
             )
-        if self.teacher_order not in ORDERS or (self.teacher_order != "given" and not self.is_order_free):
+        if self.answer_classes is not None and self.answer_classes > self.n_values:
             raise ValueError(
-                f"dataset skills: teacher_order={self.teacher_order!r} with is_order_free={self.is_order_free} must be "
-                f"one of {', '.join(ORDERS)}, and given where the order is not free"
-            )
-        if self.n_values < 3 or (self.answer_classes or self.n_values) not in range(2, self.n_values + 1):
-            raise ValueError(
-                f"dataset skills: n_values={self.n_values} must be 3 or more and answer_classes="
-                f"{self.answer_classes} either null or from 2 to n_values"
-            )
-        if min(self.n_train, self.n_validation, self.n_test) < 0 or self.zipf_offset < 0:
-            raise ValueError(
-                f"dataset skills: n_train={self.n_train}, n_validation={self.n_validation}, "
-                f"n_test={self.n_test} and zipf_offset={self.zipf_offset} must not be negative"
+                f"answer_classes={self.answer_classes} must be null or from 2 to n_values={self.n_values}"
             )
 
 
@@ -96,9 +84,7 @@ class Skills:
 
     def __init__(self, config: SkillsDials) -> None:
         self.config = config
-        self.curriculum = tuple(
-            dials(Phase, phase, "dataset skills: curriculum phase") for phase in config.curriculum
-        )
+        self.curriculum = config.curriculum
         self.world: World = random_world(
             n_skills=config.n_skills,
             n_values=config.n_values,
@@ -267,4 +253,4 @@ def parsed_question(question: str) -> tuple[int, np.ndarray]:
 
 def open_skills(values: Mapping[str, Any]) -> Skills:
     """The domain of conf/dataset/skills.yaml; ValueError names a dial that is wrong, unknown or missing."""
-    return Skills(dials(SkillsDials, values, "dataset skills"))
+    return Skills(typed(SkillsDials, values, "dataset"))
