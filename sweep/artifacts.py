@@ -1,115 +1,44 @@
 """Artifacts: what a stage leaves behind, named by the hash of everything that decided it.
 
     <store>/<kind>-<hash>/            one artifact, never changed after it appears
-        manifest.json                 written last: a folder without one is not an artifact
+        manifest.json                 written last: a folder without one is not an artifact (sweep/manifest.py)
         <files of the stage>
-    <store>/.building/                folders under construction; a killed build leaves one here
+    <store>/.building/<key>.<token>/  under construction; <key>.<token>.lock beside it is held by the builder
+    <store>/.building/<key>.lease     held by whoever builds the stage: others wait
     <store>/.checkpoints/<key>/       where a long training stage left off, and its curves so far
     <store>/.logs/<key>.log           what the stage printed, kept when it fails
     <store>/.corrupted/               artifacts set aside by a requested rebuild
+    <store>/.grids/<hash>.json        every grid that was ever run here (sweep/grids.py)
 
 An artifact is built in its own folder, hashed, fsynced and moved into place by one rename, so a
 reader sees all of it or none, and the second of two builders finds the place taken and drops its copy.
 """
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import socket
+import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-MANIFEST = "manifest.json"
+from sweep import leases, sharing
+from sweep.leases import Holder, Lease
+from sweep.manifest import MANIFEST, Cost, Manifest, NoArtifact, Stage, checked_key, is_key, manifest_of
+
+__all__ = ["MANIFEST", "Artifact", "CorruptArtifact", "Cost", "Manifest", "Stage", "Store"]
+
 UNLISTED = ("wandb",)  # a tracker's own folder inside an artifact: a view, not a product
+WRITTEN = (".building", ".logs", ".checkpoints", ".grids")  # folders that a sweep writes to beside the artifacts
 
 
 class CorruptArtifact(ValueError):
     """An artifact's folder does not hold what its manifest says."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One unit of work and the name of its result.
-
-    identity is the stage's whole slice of the configuration, never the difference from defaults, so
-    a changed default changes the key and an old key keeps its meaning. places says where input files
-    lie on this machine: what they hold is in identity by its hash, where they lie is not in the key.
-    """
-
-    kind: str
-    version: int
-    identity: Mapping[str, Any]
-    parents: Mapping[str, Stage] = field(default_factory=dict)
-    places: Mapping[str, str] = field(default_factory=dict)
-
-    @cached_property
-    def key(self) -> str:
-        what = {
-            "kind": self.kind,
-            "version": self.version,
-            "identity": self.identity,
-            "parents": {role: parent.key for role, parent in self.parents.items()},
-        }
-        text = json.dumps(what, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-    def ancestors(self) -> Iterator[Stage]:
-        """Every stage upstream of this one, each once, parents before children."""
-        seen: set[str] = set()
-
-        def walk(stage: Stage) -> Iterator[Stage]:
-            for parent in stage.parents.values():
-                if parent.key not in seen:
-                    yield from walk(parent)
-                    seen.add(parent.key)
-                    yield parent
-
-        yield from walk(self)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What building one artifact took; zero where a stage does no such work."""
-
-    n_updates: int = 0
-    n_trained_tokens: int = 0
-    n_sampled_tokens: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
-
-    def __add__(self, more: Cost) -> Cost:
-        return Cost(**{f.name: getattr(self, f.name) + getattr(more, f.name) for f in fields(Cost)})
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The record of one artifact; its presence is what 'built' means."""
-
-    key: str
-    kind: str
-    version: int
-    identity: dict[str, Any]
-    parents: dict[str, str]
-    files: dict[str, dict[str, Any]]
-    facts: dict[str, Any]
-    cost: Cost
-    provenance: dict[str, Any]
-
-    @staticmethod
-    def of_json(text: str) -> Manifest:
-        raw = json.loads(text)
-        for expected in raw["files"].values():
-            if not {"n_bytes", "sha256"} <= expected.keys():
-                raise ValueError("a file without size or hash")
-        return Manifest(**{**raw, "cost": Cost(**raw["cost"])})
 
 
 @dataclass(frozen=True)
@@ -121,42 +50,91 @@ class Artifact:
 
 
 class Store:
-    """The folder that holds all artifacts; safe to share between processes and machines."""
+    """The folder that holds all artifacts; safe to share between processes, machines and users.
+
+    Raises:
+        ValueError: the folder has no name: an unset variable of a shell would make a store of the working directory.
+    """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser().absolute()
+        if not str(root).strip():
+            raise ValueError(
+                "exec.store= is empty: expected a folder, as in exec.store=outputs/store; is a variable of the shell "
+                "not set?"
+            )
+        try:
+            self.root = Path(root).expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError(f"exec.store={root}: {error}; give the folder without ~") from error
         self._verified: dict[str, int] = {}
+        self._read: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
+        self._builds: dict[Path, Lease] = {}
 
     def folder(self, key: str) -> Path:
-        return self.root / key
+        return self.root / checked_key(key)
 
     def log_path(self, key: str) -> Path:
-        return self.root / ".logs" / f"{key}.log"
+        return self.root / ".logs" / f"{checked_key(key)}.log"
 
     def checkpoint_dir(self, key: str) -> Path:
-        return self.root / ".checkpoints" / key
+        return self.root / ".checkpoints" / checked_key(key)
 
     def built(self) -> list[str]:
+        """The names in the store that an artifact can have, sorted; nothing is read."""
         if not self.root.is_dir():
             return []
-        return sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        with os.scandir(self.root) as entries:
+            return sorted(entry.name for entry in entries if is_key(entry.name) and entry.is_dir())
 
     def check_writable(self) -> None:
         """Refuse a store that cannot be written before any work is started.
 
         Raises:
-            ValueError: the folder cannot be made or written to.
+            ValueError: a folder of it cannot be made or written to, or its file system cannot rename folders.
         """
+        probe = self.root / f".probe-{uuid.uuid4().hex}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{uuid.uuid4().hex}"
-            probe.write_bytes(b"x")
-            probe.unlink()
+            probe.mkdir()
+            (probe / "file").write_bytes(b"x")
+            has_locks = leases.has_locks(probe)
+            for name in WRITTEN:
+                if not os.access(sharing.real_folder(self.root, name), os.R_OK | os.W_OK | os.X_OK):
+                    raise PermissionError(13, "Permission denied", str(self.root / name))
+        except PermissionError as error:
+            raise ValueError(f"{self._no_store(error)}; {sharing.denied(error)}") from error
+        except OSError as error:
+            raise ValueError(self._no_store(error)) from error
+        else:
+            self._check_renames(probe)
+            if not has_locks:
+                print(
+                    f"note: the file system of {self.root} has no file locks (flock): two sweeps there may build a "
+                    "stage twice, of which one copy is kept, and what killed builds leave is not removed",
+                    file=sys.stderr,
+                )
+        finally:
+            shutil.rmtree(probe, ignore_errors=True)
+
+    def _check_renames(self, probe: Path) -> None:
+        moved = probe.with_name(f"{probe.name}-moved")
+        try:
+            os.rename(probe, moved)
+            os.rename(moved, probe)
         except OSError as error:
             raise ValueError(
-                f"exec.store={self.root} must be a folder this user can write to, found: {error.strerror}; "
-                "choose another with exec.store=FOLDER or free the disk; nothing was built"
+                f"exec.store={self.root}: its file system cannot rename a folder ({error.strerror}), as file systems "
+                "on object stores cannot, and an artifact is published by one rename; choose a local or NFS folder "
+                "with exec.store=FOLDER and copy the store away when the sweep is done; nothing was built"
             ) from error
+        finally:
+            shutil.rmtree(moved, ignore_errors=True)
+
+    def _no_store(self, error: OSError) -> str:
+        return (
+            f"exec.store={self.root} must be a folder this user can write to, found: {error.strerror}; "
+            "choose another with exec.store=FOLDER or free the disk; nothing was built"
+        )
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest of `key`, or None where it is not built. Checks file sizes, not contents.
@@ -165,14 +143,12 @@ class Store:
             CorruptArtifact: the folder is there but its manifest or a file's size is wrong.
         """
         folder = self.folder(key)
-        if not folder.exists():
-            return None
         try:
-            manifest = Manifest.of_json((folder / MANIFEST).read_text())
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise self._corrupt(key, f"its {MANIFEST} cannot be read ({type(error).__name__})") from error
-        if manifest.key != key:
-            raise self._corrupt(key, f"its manifest is that of {manifest.key}")
+            manifest = self._manifest(folder)
+        except FileNotFoundError:
+            return None
+        except NoArtifact as error:
+            raise self._corrupt(key, str(error)) from error
         for name, expected in manifest.files.items():
             path = folder / name
             n_bytes = path.stat().st_size if path.is_file() else None
@@ -181,6 +157,18 @@ class Store:
                 raise self._corrupt(key, f"{name} should have {expected['n_bytes']} bytes and is {found}")
         return manifest
 
+    def _manifest(self, folder: Path) -> Manifest:
+        """manifest_of, asked again only where the file is another than it was."""
+        try:
+            found = (folder / MANIFEST).stat()
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        except (FileNotFoundError, NotADirectoryError):
+            return manifest_of(folder)
+        before = self._read.get(folder.name)
+        if before is None or before[0] != stamp:
+            before = self._read[folder.name] = (stamp, manifest_of(folder))
+        return before[1]
+
     def open(self, key: str) -> Artifact:
         """The artifact, every file compared with its hash (once a process and state of the folder).
 
@@ -188,9 +176,7 @@ class Store:
             FileNotFoundError: not built.
             CorruptArtifact: a file is not what was published.
         """
-        manifest = self.manifest(key)
-        if manifest is None:
-            raise FileNotFoundError(f"{self.folder(key)}: this artifact is not built yet")
+        manifest = self._there(key)
         folder = self.folder(key)
         stamp = max(((folder / name).stat().st_mtime_ns for name in manifest.files), default=0)
         if self._verified.get(key) != stamp:
@@ -200,22 +186,63 @@ class Store:
             self._verified[key] = stamp
         return Artifact(folder, manifest)
 
+    def read(self, key: str, name: str) -> bytes:
+        """One file of an artifact: the very bytes that were compared with its hash; no other file is looked into.
+
+        Raises:
+            FileNotFoundError: not built.
+            CorruptArtifact: the artifact has no such file, or it is not what was published.
+        """
+        manifest = self._there(key)
+        if name not in manifest.files:
+            raise self._corrupt(key, f"its manifest lists no {name}")
+        content = (self.folder(key) / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest.files[name]["sha256"]:
+            raise self._corrupt(key, f"{name} does not have the sha256 it was published with")
+        return content
+
+    def _there(self, key: str) -> Manifest:
+        manifest = self.manifest(key)
+        if manifest is None:
+            raise FileNotFoundError(f"{self.folder(key)}: this artifact is not built yet")
+        return manifest
+
     @contextmanager
     def lease(self, key: str) -> Iterator[None]:
-        """Waits while another process of this machine builds `key`. A hint that saves work, not a truth:
-        publication is safe without it, and the kernel drops it with the process that held it."""
-        path = self.root / ".building" / f"{key}.lease"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as stream:
-            with suppress(OSError):  # some cluster file systems have no such lock
-                fcntl.flock(stream, fcntl.LOCK_EX)
+        """Waits while another process builds `key`. A hint that saves work, not a truth: publication is safe without
+        it, and the kernel drops it with the process that held it."""
+        with leases.held(sharing.real_folder(self.root, ".building") / f"{checked_key(key)}.lease"):
             yield
 
+    def builders(self) -> dict[str, Holder]:
+        """Who builds what at this moment, by key, as the locks say."""
+        found = {}
+        for path in sorted((self.root / ".building").glob("*.lease")):
+            who = leases.holder(path) if is_key(path.stem) else None
+            if who is not None:
+                found[path.stem] = who
+        return found
+
     def start(self, key: str) -> Path:
-        """A fresh folder to build `key` in."""
-        folder = self.root / ".building" / f"{key}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-        folder.mkdir(parents=True)
+        """A fresh folder to build `key` in; its lock is held until it is published or abandoned."""
+        place = sharing.real_folder(self.root, ".building")
+        folder = place / f"{checked_key(key)}.{uuid.uuid4().hex[:8]}"
+        lease = leases.take(folder.with_name(f"{folder.name}.lock"))
+        assert lease is not None  # nobody else knows the name
+        folder.mkdir()
+        self._builds[folder] = lease
         return folder
+
+    def abandon(self, folder: Path) -> None:
+        """Remove a build folder that will not be published, and give its lock back; nothing where it is gone."""
+        shutil.rmtree(folder, ignore_errors=True)
+        self._let_go(folder)
+
+    def _let_go(self, folder: Path) -> None:
+        lease = self._builds.pop(folder, None)
+        if lease is not None:
+            lease.give_back()
+            lease.path.unlink(missing_ok=True)  # where there are no locks; the name was never anybody else's
 
     def publish(
         self, stage: Stage, folder: Path, facts: dict[str, Any], cost: Cost, provenance: dict[str, Any]
@@ -223,6 +250,9 @@ class Store:
         """Move a finished build folder into its place; the manifest is written last.
 
         Another builder's copy that was published first stays, and this one is dropped.
+
+        Raises:
+            ValueError: a number of the manifest is not finite; nothing is published.
         """
         files = {}
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -235,8 +265,9 @@ class Store:
             key=stage.key, kind=stage.kind, version=stage.version, identity=dict(stage.identity),
             parents={role: parent.key for role, parent in stage.parents.items()},
             files=files, facts=facts, cost=cost, provenance=provenance,
-        )
-        write_atomically(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True))
+        ).sealed()
+        write_atomically(folder / MANIFEST, manifest.to_json())
+        sharing.obey_umask(folder)
         _fsync(folder)
         try:
             os.rename(folder, self.folder(stage.key))
@@ -244,28 +275,38 @@ class Store:
             published = self.manifest(stage.key)
             if published is None:
                 raise
-            shutil.rmtree(folder)
+            self.abandon(folder)
             return published
         _fsync(self.root)
+        self._let_go(folder)
         shutil.rmtree(self.checkpoint_dir(stage.key), ignore_errors=True)
         return manifest
 
     def set_aside(self, key: str) -> Path:
         """Move a corrupted artifact out of the way so that it can be built again."""
-        target = self.root / ".corrupted" / f"{key}.{uuid.uuid4().hex[:8]}"
-        target.parent.mkdir(exist_ok=True)
+        target = sharing.real_folder(self.root, ".corrupted") / f"{checked_key(key)}.{uuid.uuid4().hex[:8]}"
         os.rename(self.folder(key), target)
         self._verified.pop(key, None)
         return target
 
     def sweep_dead_builds(self) -> list[Path]:
-        """Remove build folders left by processes of this machine that are gone."""
+        """Remove build folders whose lock nobody holds: their processes are gone, on whichever machine.
+
+        A folder without a lock's file, or of a name that is none of ours, is left: `gc` names it.
+        """
         removed = []
-        for folder in sorted(p for p in (self.root / ".building").glob("*") if p.is_dir()):
-            _, host, pid, _ = folder.name.rsplit(".", 3)
-            if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                removed.append(folder)
+        for path in sorted((self.root / ".building").glob("*.l*")):
+            folder = path.with_suffix("")
+            if path.suffix not in (".lock", ".lease") or not is_key(folder.name.split(".")[0]):
+                continue
+            with suppress(OSError, ValueError):  # another user's, or a link: not ours to remove
+                lease = leases.take(path, is_waiting=False)
+                if lease is None:
+                    continue
+                if lease.is_locked and path.suffix == ".lock" and folder.is_dir() and not folder.is_symlink():
+                    shutil.rmtree(folder, ignore_errors=True)
+                    removed.append(folder)
+                lease.give_back()
         return removed
 
     def _corrupt(self, key: str, what: str) -> CorruptArtifact:
@@ -283,7 +324,7 @@ def file_sha256(path: Path) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Write, fsync and rename within the folder, so that a reader never sees half a file."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with temporary.open("w", encoding="utf-8") as stream:
+    with temporary.open("x", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
@@ -291,10 +332,10 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def write_jsonl(path: Path, rows: Iterator[Any] | list[Any]) -> None:
-    """One dataclass record a line."""
+    """One dataclass record a line; every number must be finite."""
     with path.open("w", encoding="utf-8") as stream:
         for row in rows:
-            stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+            stream.write(json.dumps(asdict(row), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_jsonl(path: Path, record: type) -> list[Any]:
