@@ -30,6 +30,7 @@ from sweep.commands.run import run
 from sweep.commands.status import show_log, show_status
 from sweep.commands.tables import collect_table, compare_runs, merge_tables
 from sweep.launchers.plugins import refusal, register
+from sweep.sharing import denied
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
             raise
         return refusal(error)
+    except PermissionError as error:  # another user's file: what there is to say of it fits in one paragraph
+        return refusal(ValueError(denied(error)))
     except BrokenPipeError:  # the reader of a pipe, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
         return 0

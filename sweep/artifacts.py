@@ -29,11 +29,10 @@ from typing import Any
 
 from sweep import leases, sharing
 from sweep.leases import Holder, Lease
-from sweep.manifest import MANIFEST, Cost, Manifest, NoArtifact, Stage, checked_key, is_key, manifest_of
+from sweep.manifest import MANIFEST, UNLISTED, Cost, Manifest, NoArtifact, Stage, checked_key, is_key, manifest_of
 
 __all__ = ["MANIFEST", "Artifact", "CorruptArtifact", "Cost", "Manifest", "Stage", "Store"]
 
-UNLISTED = ("wandb",)  # a tracker's own folder inside an artifact: a view, not a product
 WRITTEN = (".building", ".logs", ".checkpoints", ".grids")  # folders that a sweep writes to beside the artifacts
 
 
@@ -211,7 +210,8 @@ class Store:
     def lease(self, key: str) -> Iterator[None]:
         """Waits while another process builds `key`. A hint that saves work, not a truth: publication is safe without
         it, and the kernel drops it with the process that held it."""
-        with leases.held(sharing.real_folder(self.root, ".building") / f"{checked_key(key)}.lease"):
+        name = f"{checked_key(key)}.lease"
+        with leases.held(sharing.real_folder(self.root, ".building") / name):
             yield
 
     def builders(self) -> dict[str, Holder]:
@@ -225,8 +225,8 @@ class Store:
 
     def start(self, key: str) -> Path:
         """A fresh folder to build `key` in; its lock is held until it is published or abandoned."""
-        place = sharing.real_folder(self.root, ".building")
-        folder = place / f"{checked_key(key)}.{uuid.uuid4().hex[:8]}"
+        name = f"{checked_key(key)}.{uuid.uuid4().hex[:8]}"
+        folder = sharing.real_folder(self.root, ".building") / name
         lease = leases.take(folder.with_name(f"{folder.name}.lock"))
         assert lease is not None  # nobody else knows the name
         folder.mkdir()
@@ -284,8 +284,9 @@ class Store:
 
     def set_aside(self, key: str) -> Path:
         """Move a corrupted artifact out of the way so that it can be built again."""
-        target = sharing.real_folder(self.root, ".corrupted") / f"{checked_key(key)}.{uuid.uuid4().hex[:8]}"
-        os.rename(self.folder(key), target)
+        folder, name = self.folder(key), f"{key}.{uuid.uuid4().hex[:8]}"
+        target = sharing.real_folder(self.root, ".corrupted") / name
+        os.rename(folder, target)
         self._verified.pop(key, None)
         return target
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 MANIFEST = "manifest.json"
+UNLISTED = ("wandb",)  # a tracker's own folder inside an artifact: a view, not a product
 GROUPS = ("identity", "parents", "files", "facts", "cost", "provenance")  # what the record's hashes are of
 KEY = re.compile(r"([a-z][a-z_]*)-([0-9a-f]{16})", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -174,7 +175,7 @@ def manifest_of(folder: Path) -> Manifest:
         raise
     except FileNotFoundError as error:
         folder.lstat()
-        raise NoArtifact(f"it has no {MANIFEST}") from error
+        raise NoArtifact(f"its {MANIFEST} cannot be read: there is none") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         why = f": {error}" if type(error) is ValueError else ""
         raise NoArtifact(f"its {MANIFEST} cannot be read ({type(error).__name__}{why})") from error

@@ -39,6 +39,10 @@ class Plan:
                 out[parent.key].append(stage.key)
         return out
 
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """key to the keys of the stages that it needs."""
+        return {key: tuple(p.key for p in stage.parents.values()) for key, stage in self.stages.items()}
+
     def descendants(self, key: str) -> set[str]:
         """Every stage that cannot be built without `key`."""
         children, seen, todo = self.children(), set(), [key]

@@ -21,6 +21,7 @@ from typing import Any
 
 from sweep.artifacts import Stage
 from sweep.config import TrackingConfig
+from sweep.sharing import opened
 
 METRICS = "metrics.jsonl"
 WAIT_S = 30.0  # for W&B's server, before a curve goes offline
@@ -37,7 +38,8 @@ class Tracker:
     def __enter__(self) -> Tracker:
         if self._config.name == "wandb":
             self._run = self._start_wandb()
-        self._stream = self.path.open("a", encoding="utf-8")
+        descriptor = opened(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._stream = os.fdopen(descriptor, "a", encoding="utf-8")
         return self
 
     def __exit__(

@@ -30,8 +30,9 @@ def files_of(
         {OUTCOMES: {"n_bytes": outcomes.stat().st_size, "sha256": file_sha256(outcomes)}}, facts, cost, provenance,
     )
     upstream = [store.manifest(ancestor.key) for ancestor in stage.ancestors()]
-    lineage = [asdict(replace(manifest, files={})) for manifest in upstream if manifest is not None]
-    return {MANIFESTS: json.dumps([*lineage, asdict(own)]).encode(), OUTCOMES: outcomes.read_bytes()}
+    lineage = [replace(manifest, files={}).sealed() for manifest in upstream if manifest is not None]
+    told = [asdict(manifest) for manifest in (*lineage, own.sealed())]
+    return {MANIFESTS: json.dumps(told, allow_nan=False).encode(), OUTCOMES: outcomes.read_bytes()}
 
 
 def fetch(project: str, store: Store, wanted: Collection[str] | None = None) -> list[Stage]:

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sweep.launchers.execute import _build
 
 ROOT = Path(__file__).parents[1]
 PARENT = Stage("dsyn", 1, {"n_train": 4})
+NOT_BUILT = "sft-0123456789abcdef"
 
 
 def stage(**changes: Any) -> Stage:
@@ -83,9 +85,9 @@ def test_a_published_artifact_opens_with_its_facts_and_leaves_nothing_behind(sto
 
 
 def test_what_is_not_built_has_no_manifest_and_does_not_open(store: Store) -> None:
-    assert store.manifest("sft-0") is None
-    with pytest.raises(FileNotFoundError, match="sft-0: this artifact is not built yet"):
-        store.open("sft-0")
+    assert store.manifest(NOT_BUILT) is None
+    with pytest.raises(FileNotFoundError, match=f"{NOT_BUILT}: this artifact is not built yet"):
+        store.open(NOT_BUILT)
 
 
 def test_the_second_of_two_builders_keeps_the_first_ones_artifact(store: Store) -> None:
@@ -206,14 +208,137 @@ def test_publication_ends_a_stages_checkpoint(store: Store) -> None:
     assert not store.checkpoint_dir(PARENT.key).exists()
 
 
-def test_build_folders_of_dead_processes_are_removed_and_of_living_ones_kept(store: Store) -> None:
-    alive = store.start("sft-0")
-    dead = alive.with_name(alive.name.replace(f".{os.getpid()}.", ".999999999."))
-    dead.mkdir()
-    elsewhere = dead.with_name(dead.name.replace(".999999999.", "-other.999999999."))
-    elsewhere.mkdir()
-    assert store.sweep_dead_builds() == [dead]
-    assert alive.exists() and elsewhere.exists() and not dead.exists()
+# what an artifact is
+
+
+def edited(store: Store, **changes: Any) -> None:
+    """Change fields of the artifact's manifest by hand."""
+    path = store.folder(PARENT.key) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("group", "changed"),
+    [
+        ("facts", {"n": 2}),
+        ("cost", {"n_updates": 3, "n_trained_tokens": 0, "n_sampled_tokens": 0, "flops": 0.0, "seconds": 0.0}),
+        ("provenance", {"host": "there"}),
+        ("files", {}),
+    ],
+)
+def test_a_manifest_that_was_edited_is_refused_by_name_with_what_was_changed(
+    store: Store, group: str, changed: dict[str, Any]
+) -> None:
+    published(store)
+    edited(store, **{group: changed})
+    with pytest.raises(CorruptArtifact, match=rf"{PARENT.key}: .*{group} changed since it was published"):
+        store.manifest(PARENT.key)
+
+
+def test_an_identity_that_was_edited_no_longer_has_its_key(store: Store) -> None:
+    published(store)
+    edited(store, identity={"n_train": 5})
+    with pytest.raises(CorruptArtifact, match=rf"its kind, version, identity and parents make it dsyn-.* {PARENT.key}"):
+        store.manifest(PARENT.key)
+
+
+def test_a_manifest_of_before_there_were_hashes_is_read_and_a_half_removed_record_is_not(store: Store) -> None:
+    whole = published(store)
+    edited(store, record={})
+    assert store.manifest(PARENT.key) == replace(whole, record={})
+    edited(store, record={name: text for name, text in whole.record.items() if name != "facts"})
+    with pytest.raises(CorruptArtifact, match=r"facts changed since it was published"):
+        store.manifest(PARENT.key)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_refused_when_read(store: Store, text: str) -> None:
+    published(store)
+    path = store.folder(PARENT.key) / "manifest.json"
+    path.write_text(path.read_text().replace('"n": 1', f'"n": {text}'))
+    with pytest.raises(CorruptArtifact, match=rf"the number {text} is not finite"):
+        store.manifest(PARENT.key)
+
+
+def test_a_number_that_is_not_finite_is_never_published(store: Store) -> None:
+    folder = store.start(PARENT.key)
+    with pytest.raises(ValueError, match=rf"{PARENT.key}: facts.of.1 is nan: every number .* must be finite"):
+        store.publish(PARENT, folder, {"of": [0.5, float("nan")]}, Cost(), {})
+    with pytest.raises(ValueError, match=r"cost.flops is inf: every number .* must be finite"):
+        store.publish(PARENT, folder, {}, Cost(flops=float("inf")), {})
+    assert store.built() == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "../../x", "sft-0", "SFT-0123456789abcdef", "sft-0123456789ABCDEF", "sft-0123456789abcdef/..", ".building",
+        "sft-0123456789abcdef\n", "../sft-0123456789abcdef", "", "sft-\u0660123456789abcdef",
+    ],
+)  # fmt: skip
+def test_no_path_is_made_of_what_is_no_key(store: Store, key: str) -> None:
+    for path in (store.folder, store.log_path, store.checkpoint_dir, store.start, store.manifest, store.set_aside):
+        with pytest.raises(ValueError, match=r"is no key: expected a stage's kind, a dash and 16 hexadecimal digits"):
+            path(key)
+    assert not store.root.exists()
+
+
+def test_a_stage_of_an_impossible_kind_has_no_key() -> None:
+    with pytest.raises(ValueError, match=r"is no key"):
+        Stage("../../x", 1, {}).key  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"parents": {"dsyn": "../../x"}}, r"'../../x', a parent, is no key"),
+        ({"files": {"../x": {"n_bytes": 1, "sha256": "0" * 64}}}, r"'../x', a file, has a wrong name"),
+        ({"files": {"/x": {"n_bytes": 1, "sha256": "0" * 64}}}, r"'/x', a file, has a wrong name"),
+        ({"files": {"x": {"n_bytes": 1, "sha256": "0"}}}, r"'x', a file, has a wrong name, size or hash"),
+        ({"version": "1"}, r"version of another type"),
+        ({"facts": []}, r"facts of another type"),
+    ],
+)
+def test_a_manifest_with_a_field_of_another_kind_is_refused(
+    store: Store, changes: dict[str, Any], told: str
+) -> None:
+    published(store)
+    edited(store, **changes)
+    with pytest.raises(CorruptArtifact, match=told):
+        store.manifest(PARENT.key)
+
+
+@pytest.mark.parametrize("root", ["", "  "])
+def test_a_store_without_a_name_is_refused(root: str) -> None:
+    with pytest.raises(ValueError, match=r"exec.store= is empty: expected a folder"):
+        Store(root)
+
+
+def test_a_store_in_the_home_of_nobody_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"exec.store=~nobody-at-all/x: .*give the folder without ~"):
+        Store("~nobody-at-all/x")
+
+
+def test_what_is_not_named_like_an_artifact_is_not_listed_as_built(store: Store) -> None:
+    published(store)
+    for name in ("report", "sft", "sft-0123", ".grids"):
+        (store.root / name).mkdir()
+    assert store.built() == [PARENT.key]
+
+
+def test_one_file_is_read_and_compared_with_its_hash_and_no_other_is_looked_into(store: Store) -> None:
+    folder = store.start(PARENT.key)
+    (folder / "rows.txt").write_text("rows")
+    (folder / "weights.bin").write_bytes(b"weights")
+    store.publish(PARENT, folder, {}, Cost(), {})
+    (store.folder(PARENT.key) / "weights.bin").write_bytes(b"wEights")
+    assert store.read(PARENT.key, "rows.txt") == b"rows"
+    with pytest.raises(CorruptArtifact, match=r"weights.bin does not have the sha256"):
+        store.read(PARENT.key, "weights.bin")
+    with pytest.raises(CorruptArtifact, match=r"its manifest lists no other.txt"):
+        store.read(PARENT.key, "other.txt")
+    with pytest.raises(FileNotFoundError, match=r"not built yet"):
+        store.read(NOT_BUILT, "rows.txt")
 
 
 # verification
@@ -275,9 +400,9 @@ def test_a_manifest_whose_files_are_no_table_is_a_corrupted_artifact(store: Stor
 
 def test_an_artifact_under_another_ones_name_is_refused(store: Store) -> None:
     published(store)
-    os.rename(store.folder(PARENT.key), store.folder("dsyn-0"))
+    os.rename(store.folder(PARENT.key), store.folder(NOT_BUILT))
     with pytest.raises(CorruptArtifact, match=rf"its manifest is that of {PARENT.key}"):
-        store.manifest("dsyn-0")
+        store.manifest(NOT_BUILT)
 
 
 def test_a_corrupted_artifact_set_aside_can_be_built_again(store: Store) -> None:

@@ -168,12 +168,14 @@ def test_compare_refuses_test_problems(sweep: Sweep, said: Callable[..., Said]) 
 
 
 def test_logs_print_what_a_stage_printed(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
-    path = sweep_copy.store.log_path("sft-1")
+    path = sweep_copy.store.log_path("sft-0123456789abcdef")
     path.parent.mkdir(exist_ok=True)
     path.write_text("hello\n")
-    assert said("logs", "sft-1", f"exec.store={sweep_copy.store.root}") == (0, "hello\n", "")
-    code, _, err = said("logs", "sft-2", f"exec.store={sweep_copy.store.root}")
-    assert code == 2 and "sft-2.log: no such log; the stage was not tried in this store" in one_paragraph(err)
+    assert said("logs", "sft-0123456789abcdef", f"exec.store={sweep_copy.store.root}") == (0, "hello\n", "")
+    code, _, err = said("logs", "sft-0123456789abcde0", f"exec.store={sweep_copy.store.root}")
+    assert code == 2 and "cde0.log: no such log; the stage was not tried in this store" in one_paragraph(err)
+    code, _, err = said("logs", "../../x", f"exec.store={sweep_copy.store.root}")
+    assert code == 2 and "'../../x' is no key: expected a stage's kind" in one_paragraph(err)
     code, _, err = said("logs")
     assert code == 2 and "usage: python -m sweep logs KEY" in one_paragraph(err)
 

@@ -1,22 +1,22 @@
-"""Collecting artifacts that no experiment reaches."""
+"""Collecting artifacts that no grid reaches: only what is an artifact goes, and only where a name was given."""
 
 from __future__ import annotations
 
-import shlex
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tiny_sweep import Sweep, planned
 
-from sweep.commands.gc import gc_command, unreached
+from sweep import grids
+from sweep.artifacts import Store
+from sweep.commands.gc import gc_command
+from sweep.config import Exec
+from sweep.plan import Plan
 
-
-def test_what_a_plan_reaches_is_kept(sweep_copy: Sweep) -> None:
-    smaller = planned("arm=sft", "n_problems=8")
-    lost = unreached(sweep_copy.store, [smaller])
-    assert set(lost) == set(sweep_copy.plan.stages) - set(smaller.stages)
-    assert unreached(sweep_copy.store, [sweep_copy.plan]) == []
+SMALL = ("arm=sft", "n_problems=8")
 
 
 @pytest.fixture
@@ -26,45 +26,160 @@ def conf(tmp_path: Path) -> Path:
     return tmp_path / "conf"
 
 
-def test_a_dry_run_removes_nothing_and_delete_does(sweep_copy: Sweep, conf: Path, capsys) -> None:
-    smaller = planned("arm=sft", "n_problems=8")
-    n_all = len(sweep_copy.store.built())
-    where = f"exec.store={sweep_copy.store.root}"
-    gc_command([where], lambda overrides: smaller, conf)
-    assert len(sweep_copy.store.built()) == n_all and "dry run" in capsys.readouterr().out
-    gc_command(["--delete", where], lambda overrides: smaller, conf)
-    assert set(sweep_copy.store.built()) == set(smaller.stages)
+@pytest.fixture
+def gc(sweep_copy: Sweep, conf: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs the command on the copy, where every composition gives the small grid; what it printed."""
+
+    def composed(overrides: list[str]) -> tuple[Plan, Exec]:
+        if "broken" in " ".join(overrides):
+            raise ValueError("model.revision has no value")
+        return planned(*SMALL), Exec(store=str(sweep_copy.store.root))
+
+    def run(*words: str, composed: Callable[[list[str]], tuple[Plan, Exec]] = composed) -> str:
+        try:
+            gc_command(words, composed, conf)
+        finally:
+            said.append(capsys.readouterr().out)
+        return said[-1]
+
+    said: list[str] = []
+    return run
 
 
-def test_an_experiment_that_cannot_be_composed_keeps_everything(sweep_copy: Sweep, conf: Path) -> None:
-    def composed(overrides: list[str]):
-        raise ValueError("model.revision has no value")
-
-    n_all, where = len(sweep_copy.store.built()), f"exec.store={sweep_copy.store.root}"
-    with pytest.raises(ValueError, match="nothing was deleted: one cannot be composed here") as refusal:
-        gc_command(["--delete", where], composed, conf)
-    assert len(sweep_copy.store.built()) == n_all
-    commands = [shlex.split(line) for line in str(refusal.value).splitlines() if line.startswith("  python")]
-    said = ["python", "-m", "sweep", "gc", "--delete", where]
-    assert commands == [[*said, "--without", "one"], [*said, "--keep", "experiment=one SETTING=VALUE"]]
-    shutil.rmtree(sweep_copy.store.folder(sweep_copy.store.built()[0]))
-    gc_command(["--delete", "--without", "one", where], composed, conf)
-    assert sweep_copy.store.built() == []
+def noted(sweep: Sweep, name: str = "big") -> None:
+    grids.note(sweep.store, name, sweep.plan.parents())
 
 
-def test_a_grid_that_says_what_an_experiment_lacks_stands_for_it(sweep_copy: Sweep, conf: Path) -> None:
-    def composed(overrides: list[str]):
-        if overrides == ["experiment=one", "model.revision=abc"]:
-            return planned("arm=sft", "n_problems=8")
-        raise ValueError("model.revision has no value")
-
-    words = ["--delete", "--keep", "experiment=one model.revision=abc", f"exec.store={sweep_copy.store.root}"]
-    gc_command(words, composed, conf)
-    assert set(sweep_copy.store.built()) == set(planned("arm=sft", "n_problems=8").stages)
+def test_a_grid_that_was_run_here_keeps_all_its_artifacts(sweep_copy: Sweep, gc: Callable[..., str]) -> None:
+    noted(sweep_copy)
+    before = sweep_copy.store.built()
+    said = gc("--delete")
+    assert sweep_copy.store.built() == before
+    assert "big: 31 stages, kept" in said and "0 of 31 artifacts, 0.00 GB, are reached by no grid" in said
 
 
-def test_a_wrong_word_is_refused(conf: Path) -> None:
-    with pytest.raises(ValueError, match=r"--without two: no such experiment; there are one"):
-        gc_command(["--without", "two"], lambda overrides: planned(), conf)
+def test_a_dry_run_names_what_a_released_grid_alone_reaches_and_delete_removes_it(
+    sweep_copy: Sweep, gc: Callable[..., str]
+) -> None:
+    noted(sweep_copy)
+    small, lost = set(planned(*SMALL).stages), set(sweep_copy.plan.stages) - set(planned(*SMALL).stages)
+    said = gc("--without", "big")
+    assert {line.split()[-1] for line in said.splitlines() if line.startswith("unreached")} == lost
+    assert "big: 31 stages, not kept" in said and "this was a dry run" in said
+    assert set(sweep_copy.store.built()) == small | lost
+    said = gc("--delete", "--without", "big")
+    assert {line.split()[-1] for line in said.splitlines() if line.startswith("removed")} == lost
+    assert set(sweep_copy.store.built()) == small
+
+
+def test_artifacts_of_no_recorded_grid_are_named_and_stay_until_they_are_asked_for(
+    sweep_copy: Sweep, gc: Callable[..., str]
+) -> None:
+    before = sweep_copy.store.built()
+    lost = set(before) - set(planned(*SMALL).stages)
+    said = gc("--delete")
+    assert sweep_copy.store.built() == before
+    assert all(f"left       {key}: no recorded grid tells of it" in said for key in lost)
+    gc("--delete", "--without", "unrecorded")
+    assert set(sweep_copy.store.built()) == set(planned(*SMALL).stages)
+
+
+def test_what_is_no_artifact_is_named_and_left(sweep_copy: Sweep, gc: Callable[..., str], tmp_path: Path) -> None:
+    store = sweep_copy.store
+    real = next(key for key in store.built() if key not in planned(*SMALL).stages)
+    (store.root / "report").mkdir()
+    (store.root / "sft-0123456789abcdef").mkdir()  # only its name is like an artifact's
+    shutil.copytree(store.folder(real), store.root / f"{real.split('-')[0]}-0123456789abcdef")
+    shutil.move(store.folder(real), tmp_path / "elsewhere")
+    store.folder(real).symlink_to(tmp_path / "elsewhere")
+    (store.root / "notes.txt").touch()
+    (store.root / ".building" / "sft-0123456789abcdef.old.1.ab").mkdir(parents=True, exist_ok=True)
+    said = gc("--delete", "--without", "unrecorded")
+    left = {line.split()[1].rstrip(":"): line for line in said.splitlines() if line.startswith("left")}
+    assert "its name is not <kind>-<16 hex" in left["report"] and "its name is not" in left["notes.txt"]
+    assert "cannot be read: there is none" in left["sft-0123456789abcdef"]
+    assert f"its manifest is that of {real}" in left[f"{real.split('-')[0]}-0123456789abcdef"]
+    assert "it is a symbolic link" in left[real]
+    assert "a build folder without a lock" in left[".building/sft-0123456789abcdef.old.1.ab"]
+    assert all((store.root / name).exists() for name in left)
+
+
+def test_an_artifact_that_somebody_put_a_file_into_stays_with_what_it_was_built_from(
+    sweep_copy: Sweep, gc: Callable[..., str]
+) -> None:
+    end = sweep_copy.plan.runs[-1].evaluate
+    policy = end.parents["policy"]
+    (sweep_copy.store.folder(policy.key) / "thesis.md").write_text("mine")
+    said = gc("--delete", "--without", "unrecorded")
+    assert f"left       {policy.key}: holds what its manifest does not list: thesis.md" in said
+    assert {policy.key, *(stage.key for stage in policy.ancestors())} <= set(sweep_copy.store.built())
+    assert end.key not in sweep_copy.store.built()
+
+
+def test_what_is_built_or_run_at_this_moment_is_never_removed(sweep_copy: Sweep, gc: Callable[..., str]) -> None:
+    noted(sweep_copy)
+    end = sweep_copy.plan.runs[-1].evaluate
+    with Store(sweep_copy.store.root).lease(end.key):
+        gc("--delete", "--without", "big")
+        assert {end.key, *(stage.key for stage in end.ancestors())} <= set(sweep_copy.store.built())
+    left = sweep_copy.store.built()
+    with grids.running(sweep_copy.store, "big", sweep_copy.plan.parents()):
+        assert "big: 31 stages, runs at this moment, kept" in gc("--delete", "--without", "big")
+        assert sweep_copy.store.built() == left
+    gc("--delete", "--without", "big")
+    assert set(sweep_copy.store.built()) == set(planned(*SMALL).stages)
+
+
+def test_an_experiment_that_cannot_be_composed_keeps_everything_and_no_advice_deletes(
+    sweep_copy: Sweep, gc: Callable[..., str], conf: Path
+) -> None:
+    (conf / "experiment/broken.yaml").touch()
+    before = sweep_copy.store.built()
+    with pytest.raises(ValueError, match="nothing was deleted: broken cannot be composed or read here") as refusal:
+        gc("--delete", "--without", "unrecorded")
+    assert sweep_copy.store.built() == before
+    assert "--delete" not in str(refusal.value) and "--keep 'experiment=broken SETTING=VALUE'" in str(refusal.value)
+    assert gc("--delete", "--without", "unrecorded", "--without", "broken").count("removed") > 0
+
+
+def test_a_grid_that_says_what_an_experiment_lacks_stands_for_it(sweep_copy: Sweep, gc: Callable[..., str]) -> None:
+    def composed(overrides: list[str]) -> tuple[Plan, Exec]:
+        if overrides and overrides != ["experiment=one", "model.revision=abc"]:
+            raise ValueError("model.revision has no value")
+        return planned(*SMALL), Exec(store=str(sweep_copy.store.root))
+
+    words = ("--delete", "--keep", "experiment=one model.revision=abc", "--without", "unrecorded")
+    gc(*words, composed=composed)
+    assert set(sweep_copy.store.built()) == set(planned(*SMALL).stages)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"name": 1}', '{"name": "x", "command": [], "created": "", "parents": {"../x": []}}']
+)
+def test_a_grid_record_that_cannot_be_read_keeps_everything(
+    sweep_copy: Sweep, gc: Callable[..., str], text: str
+) -> None:
+    noted(sweep_copy)
+    (sweep_copy.store.root / ".grids/0123456789abcdef.json").write_text(text)
+    with pytest.raises(ValueError, match=r"nothing was deleted: .grids/0123456789abcdef.json cannot be composed or re"):
+        gc("--delete", "--without", "big")
+    assert len(sweep_copy.store.built()) == 31
+
+
+def test_a_wrong_word_or_name_is_refused(gc: Callable[..., str]) -> None:
+    with pytest.raises(ValueError, match=r"--without two: no such experiment, grid or submission; there are one"):
+        gc("--without", "two")
     with pytest.raises(ValueError, match="usage"):
-        gc_command(["surplus"], lambda overrides: planned(), conf)
+        gc("surplus")
+
+
+def test_the_same_grid_is_noted_once_and_by_its_command(sweep_copy: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["sweep", "-m", "experiment=big"])
+    assert grids.note(sweep_copy.store, "big", sweep_copy.plan.parents()) == grids.note(
+        sweep_copy.store, "big", sweep_copy.plan.parents()
+    )
+    (path,) = (sweep_copy.store.root / ".grids").glob("*.json")
+    assert json.loads(path.read_text())["command"] == ["-m", "experiment=big"]
+    (grid,), problems = grids.grids(sweep_copy.store)
+    assert grid.parents == {key: tuple(sorted(of)) for key, of in sweep_copy.plan.parents().items()}
+    assert problems == {} and not grids.is_running(sweep_copy.store, grid)

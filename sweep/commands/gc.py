@@ -1,97 +1,254 @@
-"""Artifacts that no experiment reaches any more: told, and removed where that is asked for."""
+"""Artifacts that no grid reaches any more: named, and removed where that is asked for.
+
+Only what is an artifact (sweep/manifest.py) is ever removed. Kept is what any grid reaches that was run in this store,
+an experiment of conf/ or a --keep describes; what is being built, queued or read; and what is of no recorded grid.
+"""
 from __future__ import annotations
 
 import argparse
 import shlex
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
+from sweep import leases, sharing
 from sweep.artifacts import Store
 from sweep.commands.words import CONF, plan_of
 from sweep.config import Exec
+from sweep.grids import FOLDER, grids, is_running
 from sweep.launchers.slurm import queue
-from sweep.launchers.slurm.submission import places, submissions
+from sweep.launchers.slurm.submission import Submission, places, submissions
+from sweep.manifest import MANIFEST, UNLISTED, Manifest, NoArtifact, manifest_of
 from sweep.plan import Plan
 
-
-def unreached(store: Store, plans: Iterable[Plan]) -> list[str]:
-    """Keys of the store's artifacts that are in none of the plans and that no job in the queue builds or reads."""
-    kept = {key for plan in plans for key in plan.stages}
-    still_open = submissions(store, is_open=True)
-    if still_open:
-        owners = {array.job_id: s.folder.name for s in still_open for array in s.arrays() if array.job_id}
-        in_queue = places(still_open, queue.jobs(owners))
-        for submission in still_open:
-            for key in in_queue.keys() & submission.stages.keys():
-                stage = submission.stages[key]
-                kept |= {key, *(parent.key for parent in stage.ancestors())}
-    return [key for key in store.built() if key not in kept]
+OURS = (".building", ".checkpoints", ".corrupted", ".grids", ".logs", ".slurm", ".trash")
+UNRECORDED = "unrecorded"  # the name under which --without lets go what no recorded grid tells of
+Composed = Callable[[list[str]], tuple[Plan, Exec]]
 
 
-def gc_command(words: Sequence[str], composed: Callable[[list[str]], Plan], conf: Path) -> int:
-    """`python -m sweep gc [--delete] [--keep 'OVERRIDES']... [--without EXPERIMENT]... [exec.store=FOLDER]`.
+@dataclass(frozen=True)
+class Root:
+    """Something that reaches artifacts: the names it goes by, and its stages' keys with their parents'."""
 
-    Kept is what conf/experiment/*.yaml and each --keep grid reach. An experiment that cannot be composed here
-    reaches unknown artifacts, so nothing is deleted until a --keep says what it lacks, or --without that it may lose
-    them.
+    names: frozenset[str]
+    told: str
+    parents: Mapping[str, tuple[str, ...]]
+    is_running: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in the store: artifacts that may go, the others by the reason why they stay, and bytes by key."""
+
+    removable: list[str]
+    left: dict[str, str]
+    sizes: dict[str, int]
+
+
+def gc_command(words: Sequence[str], composed: Composed, conf: Path) -> int:
+    """`python -m sweep gc [--delete] [--keep 'OVERRIDES']... [--without NAME]... [Hydra overrides]`.
+
+    The overrides name the store, as for every verb, and a grid that is kept. NAME is an experiment, a grid that was
+    run here (its name or its hash), a SLURM submission, or `unrecorded`: what no record tells of. Without --delete
+    nothing is removed.
+
+    Raises:
+        ValueError: NAME is nothing of the kind, or what a root reaches is not known; nothing was removed.
     """
-    parser = argparse.ArgumentParser(prog="python -m sweep gc", allow_abbrev=False)
-    parser.add_argument("--delete", action="store_true")
-    parser.add_argument("--keep", action="append", default=[])
-    parser.add_argument("--without", action="append", default=[])
-    options, rest = parser.parse_known_args(list(words))
-    stores = [word.removeprefix("exec.store=") for word in rest if word.startswith("exec.store=")]
-    if len(stores) != len(rest):
-        raise ValueError(f"{parser.format_usage().strip()} [exec.store=FOLDER], found: {' '.join(rest)}")
-    store = Store(stores[-1] if stores else Exec.store)
+    options, overrides = _options(words)
+    plan, exec = composed(overrides)
+    store = Store(exec.store)
     names = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
-    unknown = sorted(set(options.without) - set(names))
-    if unknown:
-        raise ValueError(f"--without {', '.join(unknown)}: no such experiment; there are {', '.join(names)}")
-    given = {word for text in options.keep for word in text.split()}
-    own = [name for name in names if name not in options.without and f"experiment={name}" not in given]
-    grids = {name: [f"experiment={name}"] for name in own}
-    plans, problems = [], {}
-    for name, overrides in {**grids, **{text: text.split() for text in options.keep}}.items():
-        try:
-            plans.append(composed(overrides))
-        except (ValueError, HydraException) as error:
-            problems[name] = " ".join(str(error).split())
-    lost = unreached(store, plans)
-    sizes = {key: sum(p.stat().st_size for p in store.folder(key).rglob("*") if p.is_file()) for key in lost}
-    for key in lost:
-        print(f"{'removed' if options.delete and not problems else 'unreached'}  {sizes[key] / 1e6:9.1f} MB  {key}")
-    for name, reason in problems.items():
-        print(f"not known what {name} reaches: {reason}")
-    print(f"{len(lost)} of {len(store.built())} artifacts, {sum(sizes.values()) / 1e9:.2f} GB, are reached by no grid")
-    if options.delete and problems:
-        again, names = shlex.join(["python", "-m", "sweep", "gc", *words]), [name for name in problems if name in grids]
-        raise ValueError(
-            f"nothing was deleted: {', '.join(problems)} cannot be composed here, so what it reaches is not known. If "
-            f"none of its artifacts is in {store.root}, or they may go:\n"
-            f"  {' '.join([again, *(f'--without {name}' for name in names)])}\n"
-            "To keep them, say what it lacks:\n"
-            f"  {' '.join([again, *(f'''--keep 'experiment={name} SETTING=VALUE' ''' for name in names)]).strip()}"
-        )
-    if options.delete:
-        for key in lost:
+    roots, problems = _composed_roots(names, options.keep, overrides, composed)
+    roots.append(_root_of(plan, "", "the command line's grid"))
+    # exclusive: a sweep that starts meanwhile waits, and then sees what is left
+    with leases.held(sharing.real_folder(store.root, FOLDER) / "lock") if options.delete else nullcontext():
+        recorded, unread = _recorded_roots(store)
+        _check_names(options.without, {UNRECORDED, *names, *(name for root in recorded for name in root.names)})
+        problems = {name: why for name, why in {**problems, **unread}.items() if name not in options.without}
+        found = sorted_out(store, roots, recorded, options.without)
+        is_refused = options.delete and bool(problems)
+        _tell(store, recorded, options.without, found, problems, "removed" if options.delete and not problems else "")
+        if is_refused:
+            raise ValueError(_refusal(problems, names, overrides))
+        for key in found.removable if options.delete else ():
             _remove(store, key)
-    elif lost:
-        print("this was a dry run; --delete removes them")
+    if found.removable and not options.delete:
+        print("this was a dry run; --delete removes what is listed as unreached")
     return 0
 
 
-def remove_unreached(words: list[str]) -> int:
-    return gc_command(words, lambda overrides: plan_of(overrides)[0], Path(CONF))
+def _options(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(prog="python -m sweep gc", allow_abbrev=False)
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("--delete", action="store_true")
+    parser.add_argument("--keep", action="append", default=[], metavar="OVERRIDES")
+    parser.add_argument("--without", action="append", default=[], metavar="NAME")
+    options, overrides = parser.parse_known_args(list(words))
+    wrong = [word for word in overrides if "=" not in word and not word.startswith("~")]
+    if wrong:
+        raise ValueError(f"{parser.format_usage().strip()} [Hydra overrides], found: {' '.join(wrong)}")
+    return options, overrides
+
+
+def _composed_roots(
+    names: Sequence[str], keep: Sequence[str], overrides: list[str], composed: Composed
+) -> tuple[list[Root], dict[str, str]]:
+    """What conf/experiment/*.yaml and each --keep reach; one that cannot be composed reaches nobody knows what."""
+    given = {word for text in keep for word in text.split()}
+    rest = [word for word in overrides if not word.startswith("experiment=")]
+    wanted = {name: [f"experiment={name}", *rest] for name in names if f"experiment={name}" not in given}
+    roots, problems = [], {}
+    for name, words in {**wanted, **{text: text.split() for text in keep}}.items():
+        try:
+            roots.append(_root_of(composed(words)[0], name, name))
+        except (ValueError, HydraException, OmegaConfBaseException) as error:
+            problems[name] = " ".join(str(error).split())
+    return roots, problems
+
+
+def _root_of(plan: Plan, name: str, told: str) -> Root:
+    return Root(frozenset({name}), told, plan.parents())
+
+
+def _recorded_roots(store: Store) -> tuple[list[Root], dict[str, str]]:
+    """Every grid that was run here, in a process of this machine or through SLURM; and records that cannot be read."""
+    found, problems = grids(store)
+    roots = [
+        Root(
+            frozenset({grid.hash, grid.name}), f"{grid.hash} {grid.created[:10]} {grid.name}", grid.parents,
+            is_running(store, grid),
+        ) for grid in found
+    ]  # fmt: skip
+    for submission in submissions(store):
+        try:
+            parents = {key: tuple(p.key for p in s.parents.values()) for key, s in submission.stages.items()}
+            names = frozenset({submission.folder.name, str(submission.settings["exec"]["sweep_name"])})
+            roots.append(Root(names, f"SLURM {submission.folder.name}", parents))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            problems[submission.folder.name] = f"{type(error).__name__}: {error}"
+    return roots, problems
+
+
+def _check_names(without: Sequence[str], known: set[str]) -> None:
+    unknown = sorted(set(without) - known)
+    if unknown:
+        raise ValueError(
+            f"--without {', '.join(unknown)}: no such experiment, grid or submission; there are "
+            f"{', '.join(sorted(known))}; nothing was removed"
+        )
+
+
+def sorted_out(store: Store, roots: Sequence[Root], recorded: Sequence[Root], without: Sequence[str]) -> Found:
+    """What may be removed, and why everything else that no grid reaches stays."""
+    is_released = [bool(root.names & set(without)) and not root.is_running for root in (*roots, *recorded)]
+    kept, released = set(_in_use(store, recorded)), set()
+    for root, is_out in zip((*roots, *recorded), is_released, strict=True):
+        (released if is_out else kept).update(root.parents)
+    artifacts, left = survey(store)
+    unreached = [key for key in artifacts if key not in kept]
+    for key in unreached:
+        if key not in released and UNRECORDED not in without:
+            left[key] = f"no recorded grid tells of it (--without {UNRECORDED} lets such artifacts go)"
+        elif surplus := _surplus(store.folder(key), artifacts[key]):
+            left[key] = f"holds what its manifest does not list: {surplus}"
+    parents = {key: tuple(manifest.parents.values()) for key, manifest in artifacts.items()}
+    needed = _upstream([key for key in unreached if key in left], parents)
+    for key in set(unreached) & needed - left.keys():
+        left[key] = "one that stays was built from it"
+    sizes = {key: sum(f["n_bytes"] for f in artifacts[key].files.values()) for key in unreached}
+    return Found([key for key in unreached if key not in left], left, sizes)
+
+
+def _in_use(store: Store, recorded: Sequence[Root]) -> set[str]:
+    """Keys that are built at this moment or wait in the queue, with all that they are built from."""
+    parents = {key: of for root in recorded for key, of in root.parents.items()}
+    return _upstream([*store.builders(), *_in_queue(store)], parents)
+
+
+def _upstream(keys: Sequence[str], parents: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """The keys and everything upstream of them."""
+    seen, todo = set(keys), list(keys)
+    while todo:
+        new = set(parents.get(todo.pop(), ())) - seen
+        seen |= new
+        todo += new
+    return seen
+
+
+def _in_queue(store: Store) -> set[str]:
+    still_open: list[Submission] = submissions(store, is_open=True)
+    owners = {array.job_id: s.folder.name for s in still_open for array in s.arrays() if array.job_id}
+    return set(places(still_open, queue.jobs(owners))) if owners else set()
+
+
+def survey(store: Store) -> tuple[dict[str, Manifest], dict[str, str]]:
+    """The artifacts of a store by key, and everything else that lies there with why it is none."""
+    artifacts, others = {}, {}
+    for path in sorted(store.root.iterdir()) if store.root.is_dir() else ():
+        if path.name in OURS and path.is_dir() and not path.is_symlink():
+            continue
+        try:
+            if path.is_symlink():
+                raise NoArtifact("it is a symbolic link")
+            artifacts[path.name] = manifest_of(path)
+        except (NoArtifact, OSError) as error:
+            others[path.name] = str(error)
+    for path in sorted((store.root / ".building").glob("*")):
+        if path.is_dir() and not path.with_name(f"{path.name}.lock").exists():
+            others[f".building/{path.name}"] = "a build folder without a lock: nobody knows whether it is in use"
+    return artifacts, others
+
+
+def _surplus(folder: Path, manifest: Manifest) -> str:
+    """A few names of files that somebody added to an artifact."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
+    own = {MANIFEST, *manifest.files}
+    return ", ".join(sorted(name for name in names if name not in own and name.split("/")[0] not in UNLISTED)[:3])
+
+
+def _tell(
+    store: Store, recorded: Sequence[Root], without: Sequence[str], found: Found, problems: Mapping[str, str], word: str
+) -> None:
+    if recorded:
+        print(f"grids that were run in {store.root}:")
+    for root in recorded:
+        is_out = bool(root.names & set(without))
+        state = "runs at this moment, kept" if root.is_running else "not kept" if is_out else "kept"
+        print(f"  {root.told}: {len(root.parents)} stages, {state}")
+    for name, why in found.left.items():
+        print(f"left       {name}: {why}")
+    for key in found.removable:
+        print(f"{word or 'unreached':<9}  {found.sizes[key] / 1e6:9.1f} MB  {key}")
+    for name, why in problems.items():
+        print(f"not known what {name} reaches: {why}")
+    n_bytes = sum(found.sizes[key] for key in found.removable)
+    print(f"{len(found.removable)} of {len(store.built())} artifacts, {n_bytes / 1e9:.2f} GB, are reached by no grid")
+
+
+def _refusal(problems: Mapping[str, str], names: Sequence[str], overrides: Sequence[str]) -> str:
+    """What is missing, and a command that looks again and removes nothing."""
+    keep = [f"--keep 'experiment={name} SETTING=VALUE'" for name in problems if name in names]
+    again = " ".join(["python -m sweep gc", *map(shlex.quote, overrides), *keep])
+    return (
+        f"nothing was deleted: {', '.join(problems)} cannot be composed or read here, so what it reaches is not known. "
+        f"Say what it lacks, and look at the list again:\n  {again}\n"
+        "An experiment that was never run in this store can be left out by its name with --without"
+    )
 
 
 def _remove(store: Store, key: str) -> None:
     """Out of sight by one rename, so that a reader sees all of it or none."""
-    trash = store.root / ".trash" / f"{key}.{uuid.uuid4().hex[:8]}"
-    trash.parent.mkdir(exist_ok=True)
+    trash = sharing.real_folder(store.root, ".trash") / f"{key}.{uuid.uuid4().hex[:8]}"
     store.folder(key).rename(trash)
     shutil.rmtree(trash)
+
+
+def remove_unreached(words: list[str]) -> int:
+    return gc_command(words, plan_of, Path(CONF))

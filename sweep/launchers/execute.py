@@ -1,6 +1,7 @@
 """Building one stage, wherever it runs: parents verified, work done, provenance added, published."""
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
@@ -16,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweep import wandb_runs
+from sweep import leases, sharing, wandb_runs
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.bench import Bench, model_of
 from sweep.build import BUILDERS, TRACKED
@@ -62,7 +63,7 @@ def _build(
         tracking = replace(tracking, name="jsonl")
     curves = store.checkpoint_dir(stage.key) / "curves"  # beside the checkpoints, so that a resumed stage adds to them
     try:
-        curves.mkdir(parents=True, exist_ok=True)
+        sharing.real_folder(store.root, ".checkpoints", stage.key, "curves")
         with Tracker(curves, stage, tracking, exec.sweep_name) as tracker:
             bench = Bench(
                 parents, model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop,
@@ -77,7 +78,7 @@ def _build(
         cost = replace(done.cost, seconds=seconds)
         manifest = store.publish(stage, folder, done.facts, cost, provenance(started, exec))
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        store.abandon(folder)
         # another machine may have built the same stage meanwhile, and removed the checkpoints that both were writing
         published = store.manifest(stage.key) if isinstance(error, Exception) else None
         if published is None:
@@ -87,14 +88,29 @@ def _build(
     return manifest
 
 
+def _log(path: Path) -> int:
+    """The log, emptied unless another process writes it: what is written then is added to that one's lines."""
+    sharing.real_folder(path.parents[1], path.parent.name)
+    descriptor = sharing.opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return descriptor
+    except OSError as error:
+        if error.errno not in leases.NO_LOCKS:
+            os.close(descriptor)
+            raise
+    os.ftruncate(descriptor, 0)
+    return descriptor
+
+
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
     """Everything the process prints, its libraries' C code included, goes to the stage's log."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _log(path)
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from sweep import grids, sharing
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.local_view import View, label
@@ -50,6 +51,11 @@ def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
     store = Store(exec.store)
     store.check_writable()
     store.sweep_dead_builds()
+    with grids.running(store, exec.sweep_name, plan.parents()):
+        return _run(plan, store, exec, tracking)
+
+
+def _run(plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> int:
     if exec.rebuild_corrupted:
         set_corrupted_aside(plan, store)
     pool = _Pool(plan, store, exec, tracking)
@@ -226,14 +232,15 @@ def _worker(pipe: Connection, root: Path, exec: Exec, tracking: TrackingConfig, 
                 except Exception as error:  # a stage's failure is its own: reported, and the sweep goes on
                     answer = ("failed", told(error, root))
                     traceback.print_exc()
-        except OSError as error:  # the log itself, where the disk is full or read-only
+        except (OSError, ValueError) as error:  # the log itself: the disk is full or read-only, or it is a link
             answer = answer if answer[0] == "built" else ("failed", told(error, root))
         pipe.send(answer)
 
 
 def told(error: Exception, root: Path) -> str:
     """A stage's error as one paragraph; for a store that cannot be written, with what to do."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    said = sharing.denied(error) if isinstance(error, PermissionError) else error
+    text = " ".join(f"{type(error).__name__}: {said}".split())
     if any(os.strerror(n) in text for n in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
         text += f"; the store {root} must be writable and have room: free it or choose another with exec.store=FOLDER"
     return text

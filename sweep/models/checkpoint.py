@@ -10,8 +10,8 @@ folder alone, and both go on from whichever checkpoint is the newest.
 
 import os
 import shutil
-import tempfile
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,6 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sweep.sharing import obey_umask, real_folder
+
 ABANDONED_S = 3600  # a half-written checkpoint that nobody has touched for so long is a killed writer's
 
 
@@ -29,16 +31,18 @@ def write_checkpoint(
     checkpoint_dir: Path, update: int, weights: Mapping[str, Tensor], state: Mapping[str, Any]
 ) -> Path:
     """Publishes the state after `update` updates and removes what it replaces."""
-    checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    real_folder(checkpoint_dir.parent, checkpoint_dir.name)
     final = checkpoint_dir / f"update-{update:08d}"
     if final.exists():
         return final
-    temporary = Path(tempfile.mkdtemp(prefix="writing-", dir=checkpoint_dir))
+    temporary = checkpoint_dir / f"writing-{uuid.uuid4().hex[:8]}"
+    temporary.mkdir()
     save_file(
         {name: tensor.detach().contiguous() for name, tensor in weights.items()},
         temporary / "weights.safetensors",
     )
     torch.save(dict(state), temporary / "state.pt")
+    obey_umask(temporary)
     for path in (*temporary.iterdir(), temporary):
         _flush(path)
     try:

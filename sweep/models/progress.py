@@ -6,9 +6,12 @@ stopped and given again returns the same bits. One line of JSON a chunk; a torn 
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from sweep.sharing import opened
 
 
 class Interrupted(Exception):
@@ -28,7 +31,7 @@ class Progress:
     def __init__(self, path: Path | None, should_stop: Callable[[], bool] | None) -> None:
         self._path, self._should_stop = path, should_stop
         self._kept: dict[str, list[Any]] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []:
+        for line in _lines(path) if path is not None else []:
             try:
                 row = json.loads(line)
             except ValueError:  # torn by a kill while it was written
@@ -47,9 +50,19 @@ class Progress:
         rows = draw()
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as stream:
+            descriptor = opened(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
                 # a line of its own even behind a torn one
                 stream.write("\n" + json.dumps({"chunk": digest, "rows": rows}))
         if self._should_stop is not None and self._should_stop() and n_done + 1 < n:
             raise Interrupted(n_done + 1, n, "chunk")
         return rows
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        descriptor = opened(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return []
+    with os.fdopen(descriptor, encoding="utf-8") as stream:
+        return stream.read().splitlines()

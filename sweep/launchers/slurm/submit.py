@@ -18,6 +18,7 @@ from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
+from sweep import grids
 from sweep.artifacts import Store
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.slurm import queue, request
@@ -50,6 +51,7 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
     if tracking.mode is None and tracking.name == "wandb":
         mode = settings["site"]["wandb"]
         tracking = replace(tracking, name="jsonl") if mode == "disabled" else replace(tracking, mode=mode)
+    grids.note(store, exec.sweep_name, plan.parents())
     with lock(store):
         if exec.rebuild_corrupted:
             set_corrupted_aside(plan, store)
