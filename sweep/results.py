@@ -10,18 +10,22 @@ log, a folder name or a tracker.
 from __future__ import annotations
 
 import json
+import os
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from sweep.arms import BASE_ARM, arm
-from sweep.artifacts import Artifact, Stage, Store, write_atomically
+from sweep.artifacts import Manifest, Stage, Store, write_atomically
 from sweep.config import Exp, flat
 from sweep.methods import METHODS
 
+TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
 EVALUATED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "temperature", "entropy")
 NOT_COUNTED = ("base", "evaluate")  # the base model is a given, as a downloaded one; evaluation is no training
 
@@ -51,24 +55,27 @@ def collect(
             many arms, named by the value.
     Raises:
         ValueError: a run is not built, two rows are the same (arm, n_problems, seed), the runs were made
-            by different code, or they were not tested on the same problems; the runs are named.
+            by different code, they were not tested on the same problems, or a run's counts are not those of its
+            outcomes; the runs are named.
     """
-    missing = [stage for _, stage in runs if store.manifest(stage.key) is None]
+    found = {stage.key: store.manifest(stage.key) for _, stage in runs}
+    missing = [stage for _, stage in runs if found[stage.key] is None]
     if missing:
         raise ValueError(
             f"{len(missing)} of {len(runs)} runs are not built: {_names(s.key for s in missing)}; give the sweep "
             "command again to build them, or collect a smaller grid"
         )
-    artifacts = [store.open(stage.key) for _, stage in runs]
-    rows = [_run_row(exp, stage, artifact, store) for (exp, stage), artifact in zip(runs, artifacts, strict=True)]
+    manifests = {key: manifest for key, manifest in found.items() if manifest is not None}
+    rows = [_run_row(exp, stage, manifests[stage.key], store) for exp, stage in runs]
     table = pd.DataFrame(rows)
     if by:
         table["arm"] = _split_by(by, table)
     _refuse_duplicates(table)
     if not is_mixed_code_allowed:
         _refuse_mixed(table)
-    outcomes = _outcomes(table, artifacts)
-    made = [a.manifest.provenance for a in artifacts]
+    outcomes = _outcomes(table, store)
+    check_counts(table, outcomes)
+    made = [manifest.provenance for manifest in manifests.values()]
     # dated by the last evaluation, so that collecting the same runs again gives the same table
     return Table(table, outcomes, {"versions": made[0]["versions"], "created": max(m["ended"] for m in made)})
 
@@ -94,6 +101,7 @@ def merged(tables: Sequence[Table], *, is_mixed_code_allowed: bool = False) -> T
     for run, tested in ids.items():
         if tested != ids[first]:
             _refuse_other_problems(run, first, tested ^ ids[first])
+    check_counts(runs, outcomes)
     created = max(table.provenance["created"] for table in tables)
     commands = list(dict.fromkeys(line for table in tables for line in table.provenance.get("commands", ())))
     return Table(runs, outcomes, {**tables[0].provenance, "created": created, "commands": commands})
@@ -115,22 +123,23 @@ def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.
                 f"{stage.key} is evaluated on split={split}: settings are chosen on validation problems alone; "
                 "add evaluation=validation to the command that runs and compares them"
             )
-        facts = _built(stage, store).manifest.facts
+        facts = _built(stage.key, store).facts
         counts = {name: facts[name] for name in ("n_correct", "n_test", "n_correct_sampled", "n_sampled")}
         rows.append({**dict(line.split("=", 1) for line in overrides), **counts})
     return pd.DataFrame(rows)
 
 
-def _built(stage: Stage, store: Store) -> Artifact:
-    try:
-        return store.open(stage.key)
-    except FileNotFoundError as error:
-        raise ValueError(f"run {stage.key} is not built; give the sweep command again to build it") from error
+def _built(key: str, store: Store) -> Manifest:
+    """What is read of it is its record, which has hashes of its own: no weight is looked into."""
+    manifest = store.manifest(key)
+    if manifest is None:
+        raise ValueError(f"run {key} is not built; give the sweep command again to build it")
+    return manifest
 
 
-def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) -> dict[str, Any]:
-    policy = store.open(stage.parents["policy"].key).manifest
-    facts, evaluation = artifact.manifest.facts, stage.identity["evaluation"]
+def _run_row(exp: Exp | None, stage: Stage, own: Manifest, store: Store) -> dict[str, Any]:
+    policy = _built(stage.parents["policy"].key, store)
+    facts, evaluation = own.facts, stage.identity["evaluation"]
     counted = {s.key: store.manifest(s.key) for s in stage.ancestors() if s.kind not in NOT_COUNTED}
     upstream = [manifest for manifest in counted.values() if manifest is not None]
     absent = [key for key, manifest in counted.items() if manifest is None]
@@ -151,7 +160,7 @@ def _run_row(exp: Exp | None, stage: Stage, artifact: Artifact, store: Store) ->
         **total,
         "n_rows": policy.facts.get("n_rows", policy.facts.get("n_pairs", 0)),
         "diagnosis": json.dumps(facts.get("diagnosis", {}), sort_keys=True),
-        "code": "+".join(sorted({m.provenance["code"] for m in [*upstream, artifact.manifest]})),
+        "code": "+".join(sorted({m.provenance["code"] for m in [*upstream, own]})),
         "config": json.dumps(asdict(exp) if exp is not None else _known(stage), sort_keys=True),
     }
 
@@ -210,11 +219,32 @@ def _refuse_mixed(table: pd.DataFrame) -> None:
         raise ValueError(f"the runs mix evaluation splits {sorted(table.split.unique())}; collect one split at a time")
 
 
-def _outcomes(table: pd.DataFrame, artifacts: Sequence[Artifact]) -> pd.DataFrame:
+def check_counts(runs: pd.DataFrame, outcomes: pd.DataFrame) -> None:
+    """Refuse a table whose runs count otherwise than their outcomes do: there is one truth, and which is not known.
+
+    Raises:
+        ValueError: a run has no outcomes, or another count; it is named with both.
+    """
+    per_run = outcomes.groupby("run", sort=False)
+    counted = per_run[["is_correct", "n_correct_sampled", "n_sampled"]].sum()
+    counted = counted.rename(columns={"is_correct": "n_correct"})
+    counted["n_test"] = per_run.size()
+    for row in runs[["run", *counted.columns]].itertuples(index=False):
+        for name in counted.columns:
+            said, is_there = int(getattr(row, name)), row.run in counted.index
+            if not is_there or said != int(counted.loc[row.run, name]):
+                has = f"has {int(counted.loc[row.run, name])}" if is_there else "are missing"
+                raise ValueError(
+                    f"{row.run}: its record says {name}={said}, and what it did problem by problem (outcomes) {has}; "
+                    "one of the two was changed: build the run again, or collect the table anew"
+                )
+
+
+def _outcomes(table: pd.DataFrame, store: Store) -> pd.DataFrame:
     frames, tested = [], None
     columns = ["run", "arm", "source", "method", "n_problems", "seed"]
-    for row, artifact in zip(table[columns].itertuples(index=False), artifacts, strict=True):
-        outcomes = pd.read_parquet(artifact.path / "outcomes.parquet").drop(columns="solution")
+    for row in table[columns].itertuples(index=False):
+        outcomes = pd.read_parquet(BytesIO(store.read(row.run, "outcomes.parquet"))).drop(columns="solution")
         ids = set(outcomes.problem_id)
         if len(ids) != len(outcomes):
             twice = outcomes.problem_id[outcomes.problem_id.duplicated()]
@@ -233,13 +263,46 @@ def _refuse_other_problems(run: str, other: str, problem_ids: Iterable[str]) -> 
     )
 
 
+def check_out(folder: Path) -> None:
+    """Refuse a place for a table before any work, where it cannot be written or would replace somebody else's file.
+
+    Raises:
+        ValueError: the place, and what is there.
+    """
+    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        kind = "a folder that this user may not write to" if above.is_dir() else "no folder"
+        raise ValueError(f"--out {folder}: {above} is {kind}; give another place with --out; nothing was collected")
+    there = [name for name in TABLE if os.path.lexists(folder / name)]
+    if there and not _is_table(folder):
+        raise ValueError(
+            f"--out {folder}: {', '.join(there)} there was not written by `collect`: it is not replaced; give another "
+            "folder with --out"
+        )
+
+
+def _is_table(folder: Path) -> bool:
+    try:
+        record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"created", "versions"} <= record.keys()
+
+
 def write_table(table: Table, folder: Path, provenance: Mapping[str, Any]) -> None:
-    """Write runs, outcomes and provenance; an older table in the folder is replaced."""
+    """Write runs, outcomes and provenance, each whole or not at all; an older table in the folder is replaced.
+
+    Raises:
+        ValueError: a file of that name is there that is no part of a table; nothing is written.
+    """
+    check_out(folder)
+    told = json.dumps({**table.provenance, **provenance}, indent=1, sort_keys=True, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
-    table.runs.to_parquet(folder / "runs.parquet", index=False)
-    table.outcomes.to_parquet(folder / "outcomes.parquet", index=False)
-    told = {**table.provenance, **provenance}
-    write_atomically(folder / "provenance.json", json.dumps(told, indent=1, sort_keys=True))
+    for name, frame in (("runs.parquet", table.runs), ("outcomes.parquet", table.outcomes)):
+        part = folder / f".{name}.{uuid.uuid4().hex[:8]}"
+        frame.to_parquet(part, index=False)
+        os.replace(part, folder / name)
+    write_atomically(folder / "provenance.json", told)
 
 
 def read_table(folder: str | Path) -> Table:
@@ -249,7 +312,7 @@ def read_table(folder: str | Path) -> Table:
         ValueError: not such a folder; the message says what is missing.
     """
     folder = Path(folder)
-    absent = [n for n in ("runs.parquet", "outcomes.parquet", "provenance.json") if not (folder / n).is_file()]
+    absent = [name for name in TABLE if not (folder / name).is_file()]
     if absent:
         raise ValueError(
             f"{folder}: expected a table folder as `python -m sweep collect` writes it; it has no {', '.join(absent)}"

@@ -1,6 +1,6 @@
 """The table: counts, what each run cost with everything upstream once, and what is refused."""
 
-import json
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from tiny_sweep import Sweep, build_all, planned
 
 from sweep.__main__ import main
 from sweep.arms import arm
-from sweep.artifacts import Stage
+from sweep.artifacts import Manifest, Stage
 from sweep.config import Exp
-from sweep.results import Table, collect, comparison, merged, read_table, write_table
+from sweep.results import Table, check_out, collect, comparison, merged, read_table, write_table
 
 
 def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:
@@ -22,9 +22,9 @@ def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:
 
 
 def rewritten(sweep: Sweep, key: str, **changes: Any) -> None:
-    """Change fields of an artifact's manifest."""
+    """Give an artifact another manifest, as it would have been published with other fields."""
     path = sweep.store.folder(key) / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_text(replace(Manifest.of_json(path.read_text()), **changes).sealed().to_json())
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +175,60 @@ def test_an_upstream_stage_that_is_gone_is_refused_by_name(sweep_copy: Sweep) ->
     sweep_copy.store.set_aside(samples)
     with pytest.raises(ValueError, match=rf"cost is gone with {samples}; .*exec.rebuild_corrupted=true"):
         collect(runs_of(sweep_copy), sweep_copy.store)
+
+
+def test_counts_that_are_not_those_of_the_outcomes_are_refused_by_name(sweep_copy: Sweep) -> None:
+    key = sweep_copy.plan.runs[3].evaluate.key
+    facts = sweep_copy.store.manifest(key).facts
+    rewritten(sweep_copy, key, facts={**facts, "n_correct": facts["n_correct"] + 1})
+    told = rf"{key}: its record says n_correct={facts['n_correct'] + 1}, and .*outcomes\) has {facts['n_correct']}"
+    with pytest.raises(ValueError, match=told):
+        collect(runs_of(sweep_copy), sweep_copy.store)
+
+
+def test_a_run_without_outcomes_is_refused_when_tables_are_merged(table: Table) -> None:
+    small, large = part(table, table.runs.n_problems == 8), part(table, table.runs.n_problems != 8)
+    bare = replace(small, outcomes=small.outcomes[small.outcomes.run != small.runs.run[0]])
+    with pytest.raises(ValueError, match=r"n_correct=\d+, and what it did problem by problem \(outcomes\) are missing"):
+        merged([bare, large])
+
+
+def test_collecting_looks_into_no_weight(sweep_copy: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, read = io.open, set()
+
+    def opened(path: Any, *arguments: Any, **names: Any) -> Any:
+        read.add(Path(path).name)
+        return real(path, *arguments, **names)
+
+    monkeypatch.setattr(io, "open", opened)  # what Path.open, read_bytes and read_text go through
+    collect(runs_of(sweep_copy), sweep_copy.store)
+    assert read == {"manifest.json", "outcomes.parquet"}
+
+
+def test_a_folder_with_files_of_somebody_else_is_not_written_into(table: Table, tmp_path: Path) -> None:
+    (tmp_path / "runs.parquet").write_text("mine")
+    with pytest.raises(ValueError, match=rf"--out {tmp_path}: runs.parquet there was not written by `collect`"):
+        write_table(table, tmp_path, {})
+    (tmp_path / "provenance.json").write_text('{"created": "by me"}')
+    with pytest.raises(ValueError, match=r"runs.parquet, provenance.json there was not written by `collect`"):
+        write_table(table, tmp_path, {})
+    assert (tmp_path / "runs.parquet").read_text() == "mine"
+
+
+def test_a_table_replaces_an_older_one_and_keeps_what_else_lies_there(table: Table, tmp_path: Path) -> None:
+    write_table(table, tmp_path, {"experiment": "first"})
+    (tmp_path / "notes.txt").write_text("mine")
+    write_table(table, tmp_path, {"experiment": "second"})
+    assert read_table(tmp_path).provenance["experiment"] == "second"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "notes.txt", "outcomes.parquet", "provenance.json", "runs.parquet",
+    ]  # fmt: skip
+
+
+def test_a_place_that_is_no_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=rf"--out {tmp_path}/file/table: {tmp_path}/file is no folder; give"):
+        check_out(tmp_path / "file" / "table")
 
 
 def test_mixed_splits_are_refused(sweep_copy: Sweep) -> None:

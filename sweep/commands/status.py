@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 from sweep.artifacts import Store
 from sweep.commands.words import options_of, plan_of
@@ -20,13 +21,14 @@ def show_status(words: list[str]) -> int:
     n_complete = sum(run.evaluate.key in found.built for run in the_plan.runs)
     jobs = states(store, todo)
     twice = built_twice(store, the_plan.stages)
-    logged = [key for key in todo if store.log_path(key).exists() and key not in jobs]
+    running = {key: who for key, who in store.builders().items() if key in set(todo)}
+    logged = [key for key in todo if store.log_path(key).exists() and key not in jobs and key not in running]
     if options.json:
         print(json.dumps({
             "runs": len(the_plan.runs), "complete": n_complete, "stages": len(the_plan.stages),
             "built": len(found.built), "to_build": len(todo), "corrupted": sorted(found.corrupted), "tried": logged,
             "jobs": {key: {"state": s.state, "job": s.job, "reason": s.reason} for key, s in jobs.items()},
-            "built_twice": twice,
+            "built_twice": twice, "running": {key: asdict(who) for key, who in running.items()},
         }))
         return 0
     print(f"{n_complete} of {len(the_plan.runs)} runs complete; {len(found.built)} stages built, {len(todo)} to build")
@@ -34,6 +36,8 @@ def show_status(words: list[str]) -> int:
         print(line)
     for key, copies in twice.items():
         print(f"  built twice: {key} ({copies})")
+    for key, who in running.items():
+        print(f"  being built: {key} ({label(the_plan.stages[key])}) by {who}, log: {store.log_path(key)}")
     for key in logged:
         print(f"  tried and not built: {key} ({label(the_plan.stages[key])}), log: {store.log_path(key)}")
     for message in found.corrupted.values():

@@ -13,7 +13,7 @@ from sweep.commands.words import CONF, options_of, plan_of
 from sweep.config import Exec
 from sweep.launchers.code import git
 from sweep.plan import Plan
-from sweep.results import collect, comparison, merged, read_table, write_table
+from sweep.results import check_out, collect, comparison, merged, read_table, write_table
 from sweep.wandb_runs import fetch
 
 
@@ -22,6 +22,8 @@ def collect_table(words: list[str]) -> int:
     kind, project = options.origin or ("store", "")
     if kind not in ("store", "wandb"):
         raise ValueError(f"--from {kind}: expected --from wandb ENTITY/PROJECT")
+    if options.out:
+        check_out(Path(options.out))
     the_plan, exec, runs = None, Exec(sweep_name=project.split("/")[-1]), []
     if kind == "store" or overrides:
         the_plan, exec = plan_of(overrides)
@@ -43,6 +45,7 @@ def merge_tables(words: list[str]) -> int:
     options, folders = options_of(words, out=True, allow_mixed_code=True)
     if len(folders) < 2 or not options.out:
         raise ValueError("usage: python -m sweep merge TABLE TABLE... --out FOLDER; each as `collect` wrote it")
+    check_out(Path(options.out))
     table = merged([read_table(folder) for folder in folders], is_mixed_code_allowed=options.allow_mixed_code)
     write_table(table, Path(options.out), {})
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {options.out}")
