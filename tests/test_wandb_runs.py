@@ -20,6 +20,7 @@ from sweep.__main__ import main
 from sweep.artifacts import Store
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.execute import build
+from sweep.manifest import key_of
 from sweep.results import Table, collect, read_table
 
 GRID = ("arm=sft,step_dpo", "n_problems=8,16")
@@ -192,7 +193,13 @@ def test_what_was_changed_in_wandb_is_not_believed(uploaded, tracked: Sweep, fro
     changed = tmp_path / "manifests.json"
     changed.write_text(kept.read_text().replace('"n_problems": 8', '"n_problems": 16'))
     uploaded[key].files["manifests.json"] = changed
-    with pytest.raises(ValueError, match=rf"W&B run {key}: its manifests.json tells of sft-\w+, but what it says"):
+    with pytest.raises(ValueError, match=rf"W&B run {key} has no whole .*make it sft-\w+, and it says sft-"):
+        from_wandb()
+    elsewhere = json.loads(kept.read_text())
+    one = elsewhere[0]
+    one |= {"kind": "../../x", "key": key_of("../../x", one["version"], one["identity"], one["parents"])}
+    changed.write_text(json.dumps(elsewhere))
+    with pytest.raises(ValueError, match=rf"W&B run {key} has no whole .*and it says \.\./\.\./x-"):
         from_wandb()
     changed.write_text(uploaded[tracked.plan.runs[1].evaluate.key].files["manifests.json"].read_text())
     with pytest.raises(ValueError, match=rf"W&B run {key}: its manifests.json does not tell of it"):
