@@ -16,19 +16,14 @@ Hydra is the front: -m sweeps, `a=1,2` is an axis, `experiment=NAME` a grid from
 """
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.commands.gc import remove_unreached
-from sweep.commands.jobs import cancel_command, retry_command
-from sweep.commands.plan import show_plan
-from sweep.commands.run import run
-from sweep.commands.status import show_log, show_status
-from sweep.commands.tables import collect_table, compare_runs, merge_tables
 from sweep.launchers.plugins import refusal, register
 from sweep.sharing import denied
 
@@ -39,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     verb = words.pop(0) if words and words[0] in VERBS else "run"
     try:
-        return VERBS[verb](words)
+        module, name = VERBS[verb].split(":")
+        command: Callable[[list[str]], int] = getattr(importlib.import_module(module), name)
+        return command(words)
     except (ValueError, HydraException, OmegaConfBaseException) as error:
         if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
             raise
@@ -54,10 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-VERBS = {
-    "run": run, "plan": show_plan, "status": show_status, "logs": show_log, "collect": collect_table,
-    "merge": merge_tables, "compare": compare_runs,
-    "cancel": cancel_command, "retry": retry_command, "gc": remove_unreached,
+VERBS = {  # imported when asked for: `plan` does not wait for what reads tables or talks to SLURM
+    "run": "sweep.commands.run:run",
+    "plan": "sweep.commands.plan:show_plan",
+    "status": "sweep.commands.status:show_status",
+    "logs": "sweep.commands.status:show_log",
+    "collect": "sweep.commands.tables:collect_table",
+    "merge": "sweep.commands.tables:merge_tables",
+    "compare": "sweep.commands.tables:compare_runs",
+    "cancel": "sweep.commands.jobs:cancel_command",
+    "retry": "sweep.commands.jobs:retry_command",
+    "gc": "sweep.commands.gc:remove_unreached",
 }
 
 

@@ -7,7 +7,8 @@ test holds the outcome against Hydra's.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -72,7 +73,7 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
             return False  # merged into what is there, so another leaf's would be left behind
         return not loader.get_group_options(override.key_or_group)
 
-    composed: dict[tuple[str, ...], DictConfig] = {}
+    composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
     out = []
     for overrides in job_overrides:
         files = tuple(line for line in overrides if not is_value(line))
@@ -81,26 +82,63 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
         slot = (*files, *(override.key_or_group for override in values))
         try:
             if slot not in composed:
-                composed[slot] = loader.load_sweep_config(master, list(files))
-            ConfigLoaderImpl._apply_overrides_to_config(values, composed[slot])
-            out.append(leaf(resolved(composed[slot]), tuple(overrides)))
+                config = loader.load_sweep_config(master, list(files))
+                composed[slot] = config, what_stays(config, [override.key_or_group for override in values])
+            config, known = composed[slot]
+            ConfigLoaderImpl._apply_overrides_to_config(values, config)
+            out.append(leaf(resolved(config, known), tuple(overrides)))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             where = " ".join(overrides) or "(defaults)"
             raise ValueError(f"grid point {where}: {reason(error)}") from error
     return out
 
 
-def resolved(config: DictConfig) -> dict[str, Any]:
+def what_stays(config: DictConfig, keys: Sequence[str]) -> dict[str, Any]:
+    """The resolved nodes of a config that a value set at `keys` cannot change, so that they are resolved once.
+
+    A node changes where a key lies in it. One with an interpolation may change where any in the whole config has
+    another form than ${path}, or a path that meets a key.
+    """
+    ours = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    raw = OmegaConf.to_container(ours, resolve=False)
+    assert isinstance(raw, dict)
+    texts = {str(name): _interpolations(value) for name, value in raw.items()}
+    paths = [re.fullmatch(r"\$\{(\w+(?:\.\w+)*)\}", text) for found in texts.values() for text in found]
+    can_see = any(path is None or any(_meet(path[1], key) for key in keys) for path in paths)
+    set_later = {key.split(".")[0] for key in keys}
+    return {
+        name: OmegaConf.to_container(config[name], resolve=True)
+        for name in NODES
+        if isinstance(raw[name], dict) and name not in set_later and not (can_see and texts[name])
+    }
+
+
+def _meet(path: str, key: str) -> bool:
+    return f"{path}.".startswith(f"{key}.") or f"{key}.".startswith(f"{path}.")
+
+
+def _interpolations(value: Any) -> list[str]:
+    if isinstance(value, dict | list):
+        inside = value.values() if isinstance(value, dict) else value
+        return [text for inner in inside for text in _interpolations(inner)]
+    return [value] if isinstance(value, str) and "${" in value else []
+
+
+def resolved(config: DictConfig, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The leaf's nodes of a composed config, interpolations resolved, as plain dicts.
 
+    Args:
+        known: nodes that are resolved already; they are taken as they are.
     Raises:
         ValueError: a key was appended that nothing reads.
     """
     unknown = sorted({str(name) for name in config} - {"hydra", *VALID})
     if unknown:
         raise ValueError(f"unknown key {', '.join(unknown)}; the valid ones are {', '.join(VALID)}")
+    known = known or {}
     return {
-        name: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node := config[name]) else node
+        name: known[name] if name in known
+        else OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node := config[name]) else node
         for name in NODES
     }
 
@@ -119,5 +157,4 @@ def reason(error: BaseException | None) -> str:
         if isinstance(error, AttributeError | KeyError) and OmegaConf.is_dict(parent):
             said.append(f"valid keys there: {', '.join(sorted(map(str, parent)))}")
         error = error.__cause__
-    told = [s.rstrip(".") for s in said if s]
-    return "; ".join(s for i, s in enumerate(told) if not any(s in earlier for earlier in told[:i]))
+    return "; ".join(dict.fromkeys(s.rstrip(".") for s in said if s))

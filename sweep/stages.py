@@ -15,9 +15,10 @@ stage means.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from sweep.artifacts import Stage
 from sweep.bench import open_domain
@@ -28,13 +29,29 @@ from sweep.sources import SOURCES
 
 PATH = "_path"  # dataset fields so named say where files lie
 VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 1}
+T = TypeVar("T")
 
 
+def once(of: Callable[[Exp], T]) -> Callable[[Exp], T]:
+    """Worked out once an Exp, which nobody edits: a stage asks for its parents, and they for theirs."""
+
+    @wraps(of)
+    def known(exp: Exp) -> T:
+        answers: dict[str, T] = exp.__dict__.setdefault("known", {})
+        if of.__name__ not in answers:
+            answers[of.__name__] = of(exp)
+        return answers[of.__name__]
+
+    return known
+
+
+@once
 def dsyn(exp: Exp) -> Stage:
     """Not a function of n_problems: every size is a subset of the same D_syn."""
     return _stage("dsyn", {"dataset": _data(exp), "teacher": asdict(exp.teacher)}, {}, exp)
 
 
+@once
 def base(exp: Exp) -> Stage:
     """One base model for all runs, as in the paper; one that is pretrained elsewhere knows no dataset.
 
@@ -47,16 +64,19 @@ def base(exp: Exp) -> Stage:
     return replace(_stage("base", {"model": exp.model, "dataset": data}, {}, exp), places=unread)
 
 
+@once
 def sft(exp: Exp) -> Stage:
     return _stage("sft", {"optim": asdict(exp.sft), **_point(exp)}, {"base": base(exp), "dsyn": dsyn(exp)}, exp)
 
 
+@once
 def samples(exp: Exp) -> Stage:
     sampling = {k: v for k, v in asdict(exp.sampling).items() if k != "rollouts"}
     identity = {"sampling": sampling, "dataset": _data(exp), **_bound(exp), **_point(exp)}
     return _stage("samples", identity, {"dsyn": dsyn(exp), "sft": sft(exp)}, exp)
 
 
+@once
 def advantages(exp: Exp) -> Stage:
     return _stage(
         "advantages",
@@ -66,6 +86,7 @@ def advantages(exp: Exp) -> Stage:
     )
 
 
+@once
 def train(exp: Exp) -> Stage:
     """Only the stages this arm's source and method need are parents: the rest is never built for it."""
     method = METHODS[exp.method.name]
@@ -101,6 +122,7 @@ def evaluate(exp: Exp) -> Stage:
     return _evaluation_of(policy(exp), exp, {"matched": matched})
 
 
+@once
 def evaluate_base(exp: Exp) -> Stage:
     """The base model's own test error: the height that every curve starts from."""
     return _evaluation_of(base(exp), exp)
@@ -130,11 +152,13 @@ def _bound(exp: Exp) -> dict[str, int]:
     return {"max_solution_tokens": exp.max_solution_tokens}
 
 
+@once
 def _data(exp: Exp) -> dict[str, Any]:
     """The dataset's dials and the hash of what its files hold, without where the files lie."""
     dials = {name: value for name, value in exp.dataset.items() if not name.endswith(PATH)}
     return {**dials, "revision": _opened(exp).revision}
 
 
+@once
 def _opened(exp: Exp) -> Domain:
     return open_domain(json.dumps(exp.dataset, sort_keys=True))
