@@ -1,16 +1,26 @@
-"""Which code runs: the fingerprint of the files that decide numbers, and the commit they came from."""
+"""Which code runs: the fingerprint of the files that decide numbers, the commit they came from, the packages beside."""
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RECORD = "git.json"  # beside a copied package: where it came from
 DECIDES_NUMBERS = ("data", "methods", "models", "sources", "bench.py", "build.py", "stages.py")
+SOURCES = ("sweep", "conf")  # folders of a checkout that a run reads
+SUFFIXES = (".py", ".yaml")
+
+
+class GitRefuses(Exception):
+    """Git cannot say which commit the sources are, with its reason."""
 
 
 @cache
@@ -19,39 +29,132 @@ def code() -> str:
     digest = hashlib.sha256()
     for name in DECIDES_NUMBERS:
         for path in sorted((PACKAGE / name).rglob("*.py")) if (PACKAGE / name).is_dir() else [PACKAGE / name]:
+            if path.name.startswith("."):  # an editor's lock or backup, which nothing can import
+                continue
             digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 
 @cache
 def git() -> dict[str, Any]:
-    """Commit, whether the package differs from it and the hash of the diff; empty outside a git checkout.
+    """Commit, whether the sources differ from it and the hash of how; a reason in place of them where git refuses.
 
-    A SLURM job runs a snapshot of the package, whose git.json holds the diff itself.
+    A SLURM job runs a snapshot of the package, whose git.json holds the difference itself.
     """
     found = git_state(PACKAGE.parent)
-    if not found:
-        return {}
-    diff = hashlib.sha256(str(found["diff"]).encode()).hexdigest()[:16] if found["is_dirty"] else None
+    if found["commit"] is None:
+        return found
+    diff = hashlib.sha256(found["diff"].encode()).hexdigest()[:16] if found["is_dirty"] else None
     return {"commit": found["commit"], "is_dirty": found["is_dirty"], "diff_sha256": diff}
 
 
-def git_state(root: Path) -> dict[str, str | bool]:
-    """Commit of a checkout and its difference from it; empty outside git."""
+def git_state(root: Path) -> dict[str, Any]:
+    """Commit of a checkout and how its sources differ from it, untracked ones among them.
 
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=60, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
+    Returns:
+        commit, is_dirty, diff (git's own, then each file that differs with its content's hash); or where git is not
+        installed, refuses, or knows nothing of these files: commit and is_dirty None, and the reason.
+    """
     recorded = root / RECORD
     if recorded.exists():  # we run from a snapshot ourselves
-        return json.loads(recorded.read_text())
-    commit, diff = ask("rev-parse", "HEAD"), ask("diff", "HEAD", "--", PACKAGE.name)
-    if commit is None or diff is None:
-        return {}
-    return {"commit": commit.strip(), "is_dirty": bool(diff.strip()), "diff": diff}
+        return dict(json.loads(recorded.read_text()))
+    try:
+        commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
+        tracked = _committed(root)
+        names = [path.relative_to(root).as_posix() for path in sources(root)]
+        hashes = _git(root, "hash-object", "--stdin-paths", stdin="".join(f"{name}\n" for name in names)).split()
+        diff = _git(root, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", "--", *SOURCES)
+    except GitRefuses as error:
+        return {"commit": None, "is_dirty": None, "reason": str(error)}
+    found = dict(zip(names, hashes, strict=True))
+    # by content, for the index may say of a file that it is to be taken as unchanged
+    changed = sorted(name for name in tracked | found if tracked.get(name) != found.get(name))
+    lines = [f"{name} {found.get(name, 'is gone')}\n" for name in changed]
+    return {"commit": commit, "is_dirty": bool(changed), "diff": diff + "".join(lines)}
+
+
+def sources(root: Path) -> list[Path]:
+    """The files that a run of this checkout or installation reads, no link among them.
+
+    With git: what it tracks, and what it neither tracks nor ignores and can be imported or composed. Without: what can
+    be imported or composed. Never a file or folder whose name begins with a dot.
+    """
+    return [root / name for name in _names(root) if _is_plain(root, name)]
+
+
+def links(root: Path) -> list[Path]:
+    """What would be a source but is a link, or lies behind one."""
+    return [root / name for name in _names(root) if not _is_plain(root, name) and os.path.lexists(root / name)]
+
+
+def _names(root: Path) -> list[str]:
+    try:
+        listed = _git(root, "ls-files", "-z", "--", *SOURCES).split("\0")
+        others = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *SOURCES).split("\0")
+        names = {*listed, *(name for name in others if name.endswith(SUFFIXES))}
+    except GitRefuses:
+        names = set()
+    if f"{PACKAGE.name}/__init__.py" not in names:  # no checkout, or installed inside that of something else
+        found = (path.relative_to(root).as_posix() for top in SOURCES for path in (root / top).rglob("*"))
+        names = {name for name in found if name.endswith(SUFFIXES)}
+    return sorted(name for name in names if _is_source(name))
+
+
+def _is_source(name: str) -> bool:
+    return bool(name) and not any(part.startswith(".") or part == "__pycache__" for part in name.split("/"))
+
+
+def _is_plain(root: Path, name: str) -> bool:
+    """A file, reached without a link; a file that git tracks may be gone."""
+    path = root / name
+    below = [path, *path.parents[: len(Path(name).parts) - 1]]
+    return path.is_file() and not any(part.is_symlink() for part in below)
+
+
+def _committed(root: Path) -> dict[str, str]:
+    """The sources of the last commit and the hash of each."""
+    rows = _git(root, "ls-tree", "-r", "-z", "HEAD", "--", *SOURCES).split("\0")
+    found = {}
+    for row in filter(None, rows):
+        about, _, name = row.partition("\t")
+        mode, _, digest = about.split()
+        if mode.startswith("100") and _is_source(name):
+            found[name] = digest
+    if f"{PACKAGE.name}/__init__.py" not in found:
+        raise GitRefuses(f"the git repository around {root} does not hold {PACKAGE.name}/")
+    return found
+
+
+def _git(root: Path, *words: str, stdin: str = "") -> str:
+    """What git says of a checkout, whatever repository the environment names."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(root), "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *words]
+    try:
+        done = subprocess.run(
+            command, input=stdin, env=environment | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}, capture_output=True,
+            encoding="utf-8", errors="surrogateescape", timeout=60, check=False,
+        )
+    except FileNotFoundError as error:
+        raise GitRefuses("git is not installed") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GitRefuses(f"git {words[0]}: {error}") from error
+    if done.returncode:
+        said = " ".join(done.stderr.split())
+        raise GitRefuses(f"git {words[0]}: {said.removeprefix('fatal: ') or f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+@cache
+def packages() -> dict[str, str]:
+    """Version of every installed distribution, and Python's own."""
+    found = {"python": platform.python_version()}
+    for distribution in metadata.distributions():  # of two with one name the first is the one that is imported
+        found.setdefault(distribution.name.lower(), distribution.version)
+    return found
+
+
+def changed_packages(before: Mapping[str, str]) -> dict[str, str]:
+    """What is installed otherwise than `before`, each in words."""
+    now = packages()
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    return {name: f"{before.get(name, 'absent')} at submission, {now.get(name, 'absent')} in the job" for name in names}
