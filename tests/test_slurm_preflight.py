@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fake_slurm import put_on_path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -22,11 +23,22 @@ def preflight(tmp_path: Path, *options: str, **site: object) -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.fixture(autouse=True)
+def _commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster whose partition cpu is up and whose partition gpu has one node, drained."""
+    lines = """case "$*" in
+      *config*) echo "ClusterName = lab"; echo "MaxArraySize = 1001";;
+      *partition*) for p in cpu gpu; do echo "PartitionName=$p MaxTime=02:00:00 State=UP"; done;;
+      *) echo "NodeName=n1 Partitions=cpu State=IDLE"; echo "NodeName=n2 Partitions=gpu State=IDLE+DRAIN Reason=fan";;
+    esac"""
+    put_on_path(tmp_path / "bin", monkeypatch, {"scontrol": lines})
+
+
 def test_a_cpu_node_that_keeps_its_promises(tmp_path: Path) -> None:
     done = preflight(tmp_path, "--no-gpu", "--one-machine")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [
-        ["ok", name] for name in ("node", "packages", "scratch", "store", "weights", "tracking")
+        ["ok", name] for name in ("node", "packages", "partition", "scratch", "store", "weights", "tracking")
     ]
     assert list((tmp_path / "store").iterdir()) == []
 
@@ -58,3 +70,35 @@ def test_weights_that_can_be_read(tmp_path: Path) -> None:
 def test_a_wrong_site_file_is_refused(tmp_path: Path, site: dict, reason: str) -> None:
     done = preflight(tmp_path, **site)
     assert done.returncode == 2 and reason in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("site", "told"),
+    [
+        ({"cpu_partition": "cpu"}, "ok      partition cpu_partition=cpu: 1 nodes, 120 min a job"),
+        ({"cpu_partition": "cpus"}, "FAILED  partition cpu_partition: lab has no partition cpus; it has cpu, gpu"),
+        ({"gpu_partition": "gpu"}, "FAILED  partition gpu_partition=gpu starts no jobs now: it is UP, its nodes are n"),
+    ],
+)
+def test_the_partitions_of_the_site_file_are_looked_up(tmp_path: Path, site: dict, told: str) -> None:
+    assert told in preflight(tmp_path, "--no-gpu", "--one-machine", **site).stdout
+
+
+def test_a_partition_that_nobody_can_look_up_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bin/scontrol").write_text("#!/bin/bash\necho 'Unable to contact slurm controller' >&2; exit 1\n")
+    asked = preflight(tmp_path, "--no-gpu", "--one-machine", cpu_partition="cpu")
+    assert "FAILED  partition {'cpu_partition': 'cpu'} cannot be looked up" in asked.stdout
+    assert "ok      partition not looked up" in preflight(tmp_path, "--no-gpu", "--one-machine").stdout
+
+
+@pytest.mark.parametrize(("setup", "reason"), [([False], "must be a line of shell"), (["fi"], "bash cannot read it")])
+def test_setup_that_no_job_can_run_is_refused(tmp_path: Path, setup: list, reason: str) -> None:
+    done = preflight(tmp_path, setup=setup)
+    assert done.returncode == 2 and "setup" in done.stderr and reason in done.stderr
+
+
+def test_outside_the_environment_it_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", REPOSITORY / "slurm/preflight", "--no-gpu"]  # without installed packages
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+    assert "is not the project's environment: No module named" in done.stderr and "activate it" in done.stderr

@@ -9,7 +9,7 @@ from sweep.launchers.slurm.watch import cancel, pick
 
 
 def cancel_command(words: Sequence[str]) -> int:
-    """`python -m sweep cancel [SUBMISSION] [exec.store=FOLDER]`: the latest submission without a name."""
+    """`python -m sweep cancel [SUBMISSION] [exec.store=FOLDER]`: this user's latest submission without a name."""
     store, name = store_and_name("cancel", words)
     submission = pick(store, name)
     print(f"cancelled {cancel(submission)} jobs of {submission.folder.name}; what is built is kept")
@@ -17,7 +17,10 @@ def cancel_command(words: Sequence[str]) -> int:
 
 
 def retry_command(words: Sequence[str]) -> int:
-    """`python -m sweep retry [SUBMISSION] [exec.store=FOLDER]`: what failed of it, with the settings it had."""
+    """`python -m sweep retry [SUBMISSION] [exec.store=FOLDER]`: what failed of it, with the settings it had.
+
+    Without a name this user's latest; another user's is refused, for its setup lines and its code would be run.
+    """
     store, name = store_and_name("retry", words)
     submission = pick(store, name)
     if not go_on(submission, is_retry=True):

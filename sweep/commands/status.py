@@ -8,7 +8,8 @@ from sweep.artifacts import Store
 from sweep.commands.words import options_of, plan_of
 from sweep.config import Exec
 from sweep.launchers.local_view import label
-from sweep.launchers.slurm.watch import built_twice, states, told
+from sweep.launchers.progress import progress
+from sweep.launchers.slurm.watch import latest_output, look, told
 from sweep.plan import needed, state
 
 
@@ -19,23 +20,21 @@ def show_status(words: list[str]) -> int:
     found = state(the_plan, store)
     todo = needed(the_plan, found.built)
     n_complete = sum(run.evaluate.key in found.built for run in the_plan.runs)
-    jobs = states(store, todo)
-    twice = built_twice(store, the_plan.stages)
+    seen = look(store, the_plan.stages, todo)
     running = {key: who for key, who in store.builders().items() if key in set(todo)}
-    logged = [key for key in todo if store.log_path(key).exists() and key not in jobs and key not in running]
+    logged = [key for key in todo if store.log_path(key).exists() and key not in seen.jobs and key not in running]
     if options.json:
         print(json.dumps({
             "runs": len(the_plan.runs), "complete": n_complete, "stages": len(the_plan.stages),
             "built": len(found.built), "to_build": len(todo), "corrupted": sorted(found.corrupted), "tried": logged,
-            "jobs": {key: {"state": s.state, "job": s.job, "reason": s.reason} for key, s in jobs.items()},
-            "built_twice": twice, "running": {key: asdict(who) for key, who in running.items()},
+            "jobs": {key: {"state": s.state, "job": s.job, "reason": s.reason} for key, s in seen.jobs.items()},
+            "built_twice": seen.twice, "other_packages": seen.packages, "not_known": list(seen.unasked),
+            "running": {key: asdict(who) for key, who in running.items()},
         }))
         return 0
     print(f"{n_complete} of {len(the_plan.runs)} runs complete; {len(found.built)} stages built, {len(todo)} to build")
-    for line in told(store, jobs):
+    for line in told(store, seen):
         print(line)
-    for key, copies in twice.items():
-        print(f"  built twice: {key} ({copies})")
     for key, who in running.items():
         print(f"  being built: {key} ({label(the_plan.stages[key])}) by {who}, log: {store.log_path(key)}")
     for key in logged:
@@ -50,8 +49,14 @@ def show_log(words: list[str]) -> int:
     if len(keys) != 1:
         raise ValueError("usage: python -m sweep logs KEY [exec.store=FOLDER]; KEY as `plan` and `status` print it")
     stores = [w.split("=", 1)[1] for w in words if w.startswith("exec.store=")]
-    path = Store(stores[-1] if stores else Exec.store).log_path(keys[0])
-    if not path.exists():
+    store, key = Store(stores[-1] if stores else Exec.store), keys[0]
+    path, output, so_far = store.log_path(key), latest_output(store, key), progress(store, key)
+    if not path.exists() and not output and not so_far:
         raise ValueError(f"{path}: no such log; the stage was not tried in this store")
-    print(path.read_text(encoding="utf-8", errors="replace"), end="")
+    if path.exists():
+        print(path.read_text(encoding="utf-8", errors="replace"), end="")
+    for outside in output:
+        print(f"== {outside}, outside the stage\n{outside.read_text(encoding='utf-8', errors='replace')}", end="")
+    for line in so_far:
+        print(line)
     return 0

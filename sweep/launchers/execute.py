@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,12 +33,14 @@ PACKAGES = ("torch", "transformers", "accelerate", "numpy", "hydra-core", "submi
 def build(
     stage: Stage, store: Store, exec: Exec, tracking: TrackingConfig, should_stop: Callable[[], bool] | None = None,
     on_start: Callable[[], None] | None = None,
+    noticed: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Build and publish one stage; the manifest of an earlier build where there is one.
 
     Args:
         should_stop: asked between two steps of the stage's work.
         on_start: called when nobody else builds the stage and its work begins.
+        noticed: more that the launcher knows of where and how it runs, for the manifest's provenance.
     Raises:
         FileNotFoundError, CorruptArtifact: a parent is missing or damaged.
         Exception: whatever the stage's own work raises; nothing is published then.
@@ -49,12 +51,13 @@ def build(
         if on_start is not None:
             on_start()
         with Pulse(path_of(store.root, stage.key), stage.key, this_job() or "") as pulse:
-            return _build(stage, store, exec, tracking, should_stop, pulse.at)
+            return _build(stage, store, exec, tracking, should_stop, pulse.at, noticed or {})
 
 
 def _build(
     stage: Stage, store: Store, exec: Exec, tracking: TrackingConfig, should_stop: Callable[[], bool] | None,
     report: Callable[[str, int, int], None],
+    noticed: Mapping[str, Any],
 ) -> Manifest:
     parents = {role: store.open(parent.key) for role, parent in stage.parents.items()}
     folder = store.start(stage.key)
@@ -71,12 +74,12 @@ def _build(
             )
             done = BUILDERS[stage.kind](stage, bench)
             if stage.kind == "evaluate" and tracking.name == "wandb":
-                made = provenance(started, exec)
+                made = provenance(started, exec) | dict(noticed)
                 tracker.attach(wandb_runs.files_of(stage, folder, done.facts, done.cost, made, store))
         tracker.copy_to(folder)
         seconds = round(time.monotonic() - clock, 3)
         cost = replace(done.cost, seconds=seconds)
-        manifest = store.publish(stage, folder, done.facts, cost, provenance(started, exec))
+        manifest = store.publish(stage, folder, done.facts, cost, provenance(started, exec) | dict(noticed))
     except BaseException as error:
         store.abandon(folder)
         # another machine may have built the same stage meanwhile, and removed the checkpoints that both were writing

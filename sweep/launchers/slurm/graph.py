@@ -57,17 +57,12 @@ def arrays(
         max_array_size: indices go up to max_array_size - 1, as SLURM's MaxArraySize means it.
     """
     out: list[Array] = []
-    layouts: dict[tuple, list[Array]] = {}
+    layouts: dict[tuple[object, ...], list[Array]] = {}
     where = dict(places)
     lonely: dict[int, int] = {}  # number of a new array to its only index
-    depth: dict[str, int] = {}
-    levels: dict[tuple[int, str], list[Stage]] = {}
-    for stage in stages:
-        depth[stage.key] = 1 + max((depth[p.key] for p in stage.parents.values() if p.key in depth), default=-1)
-        levels.setdefault((depth[stage.key], stage.kind), []).append(stage)
-    for _, kind in sorted(levels, key=lambda level: level[0]):
+    for kind, level in _levels(stages):
         first = len(out)
-        for stage in levels[_, kind]:
+        for stage in level:
             parents = dict.fromkeys(where[p.key] for p in stage.parents.values() if p.key in where)
             many = tuple(p.array for p in parents if p.array not in lonely)
             single = tuple(p for p in parents if p.array in lonely)
@@ -87,6 +82,16 @@ def arrays(
             if len(array.elements) == 1:
                 lonely[array.number] = next(iter(array.elements))
     return out
+
+
+def _levels(stages: Iterable[Stage]) -> list[tuple[str, list[Stage]]]:
+    """(kind, its stages) by how many new stages are above one another at the most, parents before children."""
+    depth: dict[str, int] = {}
+    levels: dict[tuple[int, str], list[Stage]] = {}
+    for stage in stages:
+        depth[stage.key] = 1 + max((depth[p.key] for p in stage.parents.values() if p.key in depth), default=-1)
+        levels.setdefault((depth[stage.key], stage.kind), []).append(stage)
+    return [(kind, levels[level, kind]) for level, kind in sorted(levels, key=lambda level: level[0])]
 
 
 def _room(found: Sequence[Array], index: int | None, capacity: int, size: int) -> tuple[Array | None, int]:

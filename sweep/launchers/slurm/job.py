@@ -17,13 +17,12 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
-
-from submitit.helpers import DelayedSubmission
 
 from sweep.artifacts import Stage
+from sweep.launchers.code import changed_packages
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import Submission
 
@@ -41,37 +40,39 @@ class Stopped(BaseException):
 
 
 class Job:
-    """Element SLURM_ARRAY_TASK_ID of one array of a submission. Submitit pickles it by its name."""
+    """Element SLURM_ARRAY_TASK_ID of one array of a submission."""
 
-    def __init__(self, folder: str, number: int) -> None:
-        self.folder, self.number = folder, number
-
-    def __call__(self) -> None:
+    def __init__(self, folder: Path, number: int) -> None:
+        self.submission, self.number = Submission(folder), number
         self.signal: int | None = None
         self.can_poll = True  # until a stage runs that does not, a signal is only noted
+
+    def run(self) -> int:
+        """Build the element's stages; the exit code where that is not an exception's."""
         for number in (signal.SIGUSR2, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        import torch
-
-        self.submission = Submission(Path(self.folder))
-        torch.set_num_threads(self.submission.exec.n_threads)
-        self.store = self.submission.store
+        self.submission.check_is_ours()
+        self.store, self.exec = self.submission.store, self.submission.exec
         self.job = queue.this_job() or "no-job"
         self.n_restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        self.changed = changed_packages(self.submission.settings["packages"])
+        for name, how in self.changed.items():
+            print(f"package {name}: {how}", file=sys.stderr, flush=True)
+        import torch
+
+        torch.set_num_threads(self.exec.n_threads)
+        if self.exec.device == "auto":
+            check_gpus(os.environ, torch.cuda.device_count() if torch.cuda.is_available() else 0)
         index = int(os.environ["SLURM_ARRAY_TASK_ID"])
         keys = self.submission.array(self.number).elements[index]
         outcomes = {key: self._build(self.submission.stages[key]) for key in keys}
         bad = {key: outcome for key, outcome in outcomes.items() if outcome != "built"}
         if bad and len(bad) < len(keys):
             print(f"{len(bad)} of {len(keys)} stages not built: {bad}", file=sys.stderr, flush=True)
-            sys.exit(PARTLY_FAILED)
+            return PARTLY_FAILED
         if bad:
             raise StageFailed(f"not built: {bad}; the logs are in {self.store.root}/.logs")
-        sys.exit(0)  # or Submitit writes a result that nobody reads, where two copies of a job collide and fail
-
-    def checkpoint(self, *_: Any) -> DelayedSubmission:
-        """For a signal before the handlers are ours: Submitit queues the job again as it was."""
-        return DelayedSubmission(self)
+        return 0
 
     def _build(self, stage: Stage) -> str:
         """built | failed | blocked; does not return where the job has to stop."""
@@ -89,8 +90,11 @@ class Job:
         try:
             with logged_to(self.store.log_path(stage.key)):
                 try:
-                    exec, tracking = self.submission.exec, self.submission.tracking
-                    manifest = build(stage, self.store, exec, tracking, lambda: self.signal is not None)
+                    noticed = {"packages_changed": self.changed} if self.changed else {}
+                    tracking = self.submission.tracking
+                    manifest = build(
+                        stage, self.store, self.exec, tracking, lambda: self.signal is not None, noticed=noticed
+                    )
                 except Exception as error:
                     if not isinstance(error, Interrupted):
                         traceback.print_exc()
@@ -128,6 +132,28 @@ class Job:
                 self.job, time=round(began, 3), seconds=round(time.time() - began, 3), key=stage.key, outcome=outcome,
                 exit_code=EXIT_CODES.get(outcome, 0), error=error,
                 host=os.environ.get("SLURMD_NODENAME", socket.gethostname()), restart=self.n_restarts,
+                **({"packages": self.changed} if self.changed else {}),
             )
         except OSError as problem:  # a full disk must not turn a built stage into a failed one
             print(f"{self.submission.folder}/attempts: {problem}", file=sys.stderr, flush=True)
+
+
+def check_gpus(environ: Mapping[str, str], n_visible: int) -> None:
+    """Refuse to compute on the CPU where GPUs were allocated.
+
+    Raises:
+        ValueError: SLURM gave some and torch sees none.
+    """
+    names = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "GPU_DEVICE_ORDINAL")
+    given = next((environ[name] for name in names if environ.get(name)), "")
+    if given and not n_visible:
+        raise ValueError(
+            f"SLURM gave this job the GPUs {given} and torch sees none "
+            f"(CUDA_VISIBLE_DEVICES={environ.get('CUDA_VISIBLE_DEVICES')}): expected a CUDA device for exec.device=auto"
+            "; run slurm/preflight on this node to see whether it is the driver or a torch without CUDA, or give "
+            "exec.device=cpu, which asks for no GPU"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(Job(Path(sys.argv[1]), int(sys.argv[2])).run())

@@ -8,9 +8,53 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 TIMEOUT_S = 60
 OURS = ("SLURM_", "SLURMD_", "SRUN_", "SBATCH_", "SUBMITIT_")  # a job's own settings, not for its children
+
+
+NO_SUCH_NODE = "Requested node configuration is not available"  # also where the nodes that fit are drained
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition; max_minutes is None where it has no time limit."""
+
+    name: str
+    state: str
+    max_minutes: float | None
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node: what it has in all, and in which state it is."""
+
+    name: str
+    host: str
+    state: str  # IDLE, MIXED+DRAIN, DOWN*, ...
+    reason: str
+    n_cpus: int
+    memory_mb: int
+    n_gpus: int
+    features: frozenset[str]
+    partitions: frozenset[str]
+
+    @property
+    def is_out(self) -> bool:
+        words = set(re.split(r"[+*~#!%$@^-]", self.state))
+        return bool({"DRAIN", "DOWN", "FAIL", "FAILING", "MAINT", "NOT_RESPONDING", "UNKNOWN"} & words)
+
+    def fits(self, request: Mapping[str, Any]) -> bool:
+        """Whether it has what a job asks for, as far as that is CPUs, memory, GPUs and plain features."""
+        gpus = int(str(request.get("gpus_per_node") or 0).split(":")[-1])
+        constraint = str(request.get("constraint") or "")
+        wanted = set(re.findall(r"[\w.-]+", constraint))
+        has_features = bool(wanted & self.features) if "|" in constraint else wanted <= self.features
+        return (
+            request.get("cpus_per_task", 1) <= self.n_cpus and request.get("mem_gb", 0) * 1024 <= self.memory_mb
+            and gpus <= self.n_gpus and has_features
+        )
 
 
 @dataclass(frozen=True)
@@ -18,10 +62,20 @@ class Cluster:
     """What a submission must know of the cluster."""
 
     name: str
-    partitions: tuple[str, ...]
+    partitions: Mapping[str, Partition]
     default_partition: str | None
     max_array_size: int
-    hosts: frozenset[str]  # machines that the nodes run on: one on a one-machine cluster
+    nodes: tuple[Node, ...]
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Machines that the nodes run on: one on a one-machine cluster."""
+        return frozenset(node.host for node in self.nodes)
+
+    def unavailable(self, request: Mapping[str, Any], partitions: Iterable[Partition]) -> list[Node]:
+        """The nodes out of service that could run such a job."""
+        names = {partition.name for partition in partitions}
+        return [node for node in self.nodes if node.is_out and node.partitions & names and node.fits(request)]
 
 
 class SlurmError(ValueError):
@@ -63,21 +117,54 @@ def cluster() -> Cluster:
     """
     try:
         settings = dict(re.findall(r"^(\w+)\s*= (.*)$", ask("scontrol", "show", "config"), re.M))
-        shown = ask("sinfo", "-h", "-o", "%P")
-        nodes = ask("scontrol", "show", "node", "-o")
+        shown = ask("scontrol", "-a", "-o", "show", "partition")
+        nodes = ask("scontrol", "-a", "-o", "show", "node")
     except SlurmError as error:
         raise SlurmError(
             f"the SLURM controller cannot be asked, nothing was submitted: {error}; see that slurmctld runs "
             "(`scontrol ping`) and give the command again"
         ) from error
-    names = shown.split()
+    rows = [_fields(line) for line in shown.splitlines() if line.startswith("PartitionName=")]
     return Cluster(
         name=settings["ClusterName"],
-        partitions=tuple(sorted(name.rstrip("*") for name in names)),
-        default_partition=next((name.rstrip("*") for name in names if name.endswith("*")), None),
+        partitions={
+            row["PartitionName"]: Partition(row["PartitionName"], row["State"], minutes(row["MaxTime"]))
+            for row in sorted(rows, key=lambda row: row["PartitionName"])
+        },
+        default_partition=next((row["PartitionName"] for row in rows if row.get("Default") == "YES"), None),
         max_array_size=int(settings["MaxArraySize"]),
-        hosts=frozenset(re.findall(r"NodeHostName=(\S+)", nodes)),
+        nodes=tuple(_node(line) for line in nodes.splitlines() if line.startswith("NodeName=")),
     )
+
+
+def _fields(line: str) -> dict[str, str]:
+    """A line of `scontrol -o show`; a reason with blanks in it is not read here."""
+    return dict(re.findall(r"(?:^| )(\w+)=(\S*)", line))
+
+
+def _node(line: str) -> Node:
+    row = _fields(line)
+    gpus = re.findall(r"gpu(?::[\w.-]+)*?:(\d+)", row.get("Gres", ""))
+    return Node(
+        name=row["NodeName"], host=row.get("NodeHostName", row["NodeName"]), state=row["State"],
+        reason="".join(re.findall(r" Reason=(.*?)(?: \[[^\]]*\])?\s*$", line)),
+        n_cpus=int(row.get("CPUTot", 0)), memory_mb=int(row.get("RealMemory", 0)), n_gpus=sum(map(int, gpus)),
+        features=frozenset(row.get("AvailableFeatures", "").split(",")),
+        partitions=frozenset(row.get("Partitions", "").split(",")),
+    )
+
+
+def minutes(text: str) -> float | None:
+    """SLURM's "days-hours:minutes:seconds" in minutes; None for no limit."""
+    if not text[:1].isdigit():  # UNLIMITED, INFINITE, NONE
+        return None
+    days, dash, clock = text.rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    if dash:  # hours[:minutes[:seconds]]
+        hours, mins, seconds = (*parts, 0, 0)[:3]
+    else:  # [hours:]minutes[:seconds], and minutes alone
+        hours, mins, seconds = (0, *parts, 0)[:3] if len(parts) < 3 else parts
+    return int(days or 0) * 1440 + hours * 60 + mins + seconds / 60
 
 
 def sbatch_options() -> set[str]:
@@ -153,6 +240,20 @@ def check_request(options: Mapping[str, str | None]) -> None:
     words = [f"--{name}" if value is None else f"--{name}={value}" for name, value in options.items()]
     with outside_jobs():
         ask("sbatch", "--test-only", *words, "--wrap=true")
+
+
+def check_job(job_id: str) -> None:
+    """Refuse a job that SLURM does not know: to wait for it would count as done on some versions.
+
+    Raises:
+        SlurmError: it does not, or not any more.
+    """
+    try:
+        ask("scontrol", "show", "job", job_id)
+    except SlurmError as error:
+        raise SlurmError(
+            f"hydra.launcher.dependency: job {job_id}: {error}; it ended a while ago or never was, leave it out"
+        ) from error
 
 
 def cancel(job_ids: Sequence[str]) -> None:

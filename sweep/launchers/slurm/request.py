@@ -2,99 +2,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-
 from sweep.config import Exec
 from sweep.launchers.slurm import queue
+from sweep.launchers.slurm.settings import CONTROL, SITE, SUBMITIT
 from sweep.plan import Plan, estimate
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-SITE_KEYS = (
-    "scratch", "min_scratch_gb", "weights", "wandb", "account", "qos", "constraint", "cpu_partition", "gpu_partition",
-    "setup",
-)
-CONTROL = ("site", "wait", "max_restarts", "array_parallelism", "stages_per_job", "minutes_per_job", "stages")
-SUBMITIT = (  # Submitit's names for what it turns into sbatch options itself
-    "partition", "account", "qos", "constraint", "timeout_min", "cpus_per_task", "mem_gb", "gpus_per_node",
-    "signal_delay_s", "setup", "nodes", "tasks_per_node", "cpus_per_gpu", "gpus_per_task", "mem_per_gpu", "mem_per_cpu",
-    "exclude", "nodelist", "gres", "mail_type", "mail_user", "exclusive", "wckey", "srun_args", "teardown",
-    "additional_parameters",
-)
-SITE = "site"  # the value of a setting that is left to the site file; null leaves it to SLURM
-MANAGED = (  # sbatch options that are the launcher's business
-    "array", "dependency", "kill_on_invalid_dep", "output", "error", "job_name", "comment", "wrap", "parsable",
-    "signal", "requeue", "no_requeue", "export", "chdir", "wait", "test_only",
-    "help", "usage", "version", "quiet", "verbose",
-)
 SHARED_FILESYSTEMS = (
     "nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "9p", "afs", "pvfs2", "panfs", "wekafs",
     "virtiofs", "glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.juicefs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse",
 )
 
 
-def site_settings(path: Path) -> dict[str, Any]:
-    """The site file's content.
-
-    Raises:
-        ValueError: it is missing, or has an unknown or a missing key.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path}: expected the site settings, there is no such file; see slurm/site.yaml")
-    settings = yaml.safe_load(path.read_text())
-    found = sorted(settings) if isinstance(settings, dict) else settings
-    if found != sorted(SITE_KEYS):
-        raise ValueError(f"{path}: expected the keys {sorted(SITE_KEYS)}, found {found}; see slurm/site.yaml")
-    if settings["wandb"] not in ("offline", "online", "disabled"):
-        raise ValueError(f"{path}: wandb={settings['wandb']!r}, expected offline, online or disabled")
-    return settings
-
-
-def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The launcher's settings as plain values, the site file's content in place of its path."""
-    out = {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in options.items()}
-    path = Path(out["site"])
-    out["site"] = site_settings(path if path.is_absolute() else REPOSITORY / path)
-    passed_on = {name.replace("-", "_") for name in queue.sbatch_options()} - set(MANAGED)
-    known = {*CONTROL, *SUBMITIT, *passed_on}
-    by_kind = ((f"hydra.launcher.stages.{kind}", own) for kind, own in out["stages"].items())
-    for where, names in [("hydra.launcher", out), *by_kind]:
-        unknown = sorted(set(names) - known)
-        if unknown:
-            raise ValueError(
-                f"{where}: {', '.join(unknown)} is no setting of the launcher and no sbatch option that it passes on; "
-                f"valid ones: {', '.join(sorted(known))}"
-            )
-    return out
-
-
 def stages_per_job(options: Mapping[str, Any], plan: Plan, todo: Iterable[str], known: list) -> dict[str, int]:
     """How many stages of each kind one job holds: a number, or as many as fill minutes_per_job."""
-    seconds = estimate(plan, todo, known) if options["minutes_per_job"] else {}
+    by_kind, todo = options["stages"], list(todo)
+    is_timed = any("minutes_per_job" in own for own in (options, *by_kind.values()))
+    seconds = estimate(plan, todo, known) if is_timed else {}
     out = {}
     for kind in {stage.kind for stage in plan.stages.values()}:
-        own = options["stages"].get(kind) or {}
+        own = by_kind.get(kind) or {}
+        minutes = own.get("minutes_per_job", None if "stages_per_job" in own else options["minutes_per_job"])
         of_kind = [s for key, s in seconds.items() if s is not None and plan.stages[key].kind == kind]
-        if "stages_per_job" not in own and of_kind:
+        if minutes and of_kind:
             mean_s = max(sum(of_kind) / len(of_kind), 0.1)
-            out[kind] = max(1, int(options["minutes_per_job"] * 60 / mean_s))
+            out[kind] = max(1, int(minutes * 60 / mean_s))
         else:
-            out[kind] = int(own.get("stages_per_job", options["stages_per_job"]))
-        if out[kind] < 1:
-            raise ValueError(f"hydra.launcher.stages_per_job must be at least 1, found {out[kind]} for {kind}")
+            out[kind] = own.get("stages_per_job", options["stages_per_job"])
     return out
 
 
 def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None) -> dict[str, Any]:
     """Submitit's parameters for a kind of stage (None: a job that only submits), site settings where it says so."""
-    site, chosen = options["site"], {k: v for k, v in options.items() if k not in CONTROL}
-    chosen |= {k: v for k, v in (options["stages"].get(kind) or {}).items() if k != "stages_per_job"}
+    site, own = options["site"], options["stages"].get(kind) or {}
+    extra = {**(options.get("additional_parameters") or {}), **(own.get("additional_parameters") or {})}
+    chosen = {k: v for k, v in {**options, **own}.items() if k not in (*CONTROL, "additional_parameters")}
     if kind is None:
-        chosen |= {"timeout_min": 30, "cpus_per_task": 1, "mem_gb": 2, "gpus_per_node": 0}
+        timeout_min = min(30, chosen.get("timeout_min", 30))
+        chosen |= {"timeout_min": timeout_min, "cpus_per_task": 1, "mem_gb": 2, "gpus_per_node": 0}
+        chosen.pop("signal_delay_s", None)
     if exec.device == "cpu" or not chosen.get("gpus_per_node"):
         chosen.pop("gpus_per_node", None)
     needs_gpu = "gpus_per_node" in chosen or any(name.startswith("gpus") or name == "gres" for name in chosen)
@@ -106,42 +55,74 @@ def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None) -> dict
     for name, value in filled.items():
         if chosen.get(name) == SITE:
             chosen[name] = value
-    extra = dict(chosen.pop("additional_parameters") or {})
-    for name in [name for name in chosen if name not in SUBMITIT]:
-        extra[name.replace("_", "-")] = chosen.pop(name)
+    extra |= {name: chosen.pop(name) for name in list(chosen) if name not in SUBMITIT}
+    # null leaves an option to SLURM; false is what it is without, and `--hold=False` would be read as `--hold`
+    extra = {name.replace("_", "-"): value for name, value in extra.items() if value is not None and value is not False}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     lines = chosen.pop("setup", [])
     chosen["setup"] = [line for entry in lines for line in (site["setup"] if entry == SITE else [entry])]
     return chosen | {"additional_parameters": extra}
 
 
-def check(requests: Iterable[Mapping[str, Any]], cluster: queue.Cluster) -> None:
+def check(requests: Iterable[Mapping[str, Any]], cluster: queue.Cluster) -> list[str]:
     """Refuse a request that the cluster can never satisfy, by asking it; each distinct one once.
 
+    Returns:
+        What keeps jobs waiting as things are now, for a person.
     Raises:
-        ValueError: an unknown partition, account, feature, or more of something than any node has.
+        ValueError: an unknown partition, account, feature, a time above the partition's, or more of something than any
+            node has.
     """
+    notices: dict[str, None] = {}
     asked: set[str] = set()
     for request in requests:
-        partition = request.get("partition")
-        for name in str(partition or "").split(","):
-            if name and name not in cluster.partitions:
-                raise ValueError(
-                    f"hydra.launcher.partition={partition}: {cluster.name} has no such partition; it has "
-                    f"{', '.join(cluster.partitions)}; nothing was submitted"
-                )
+        partitions = _partitions(request, cluster)
+        _check_time(request, partitions, cluster)
         options = _sbatch_options(request)
         text = json.dumps(options, sort_keys=True)
         if text in asked:
             continue
         asked.add(text)
+        closed = [partition for partition in partitions if partition.state != "UP"]
+        notices |= dict.fromkeys(f"partition {p.name} is {p.state}: its jobs wait" for p in closed)
         try:
             queue.check_request(options)
         except queue.SlurmError as error:
-            shown = " ".join(k if v is None else f"{k}={v}" for k, v in options.items())
+            waits_for = cluster.unavailable(request, partitions) if queue.NO_SUCH_NODE in str(error) else []
+            if not waits_for:
+                shown = " ".join(k if v is None else f"{k}={v}" for k, v in options.items())
+                raise ValueError(
+                    f"no node of {cluster.name} can run a job with {shown}: {error}; nothing was submitted"
+                ) from error
+            said = ", ".join(f"{node.name} is {node.state} ({node.reason or 'no reason given'})" for node in waits_for)
+            notices[f"every node that fits is out of service: {said}; the jobs wait until one is back"] = None
+    return list(notices)
+
+
+def _partitions(request: Mapping[str, Any], cluster: queue.Cluster) -> list[queue.Partition]:
+    """Those that a request may go to; none where it names none and the cluster has no default."""
+    partition = request.get("partition") or cluster.default_partition
+    names = [name for name in str(partition or "").split(",") if name]
+    for name in names:
+        if name not in cluster.partitions:
             raise ValueError(
-                f"no node of {cluster.name} can run a job with {shown}: {error}; nothing was submitted"
-            ) from error
+                f"hydra.launcher.partition={partition}: {cluster.name} has no such partition; it has "
+                f"{', '.join(cluster.partitions)}; nothing was submitted"
+            )
+    return [cluster.partitions[name] for name in names]
+
+
+def _check_time(request: Mapping[str, Any], partitions: Sequence[queue.Partition], cluster: queue.Cluster) -> None:
+    """SLURM itself takes a job whose time is above every limit, and never starts it."""
+    minutes = request["timeout_min"]
+    limits = {p.name: p.max_minutes for p in partitions}
+    if limits and all(limit is not None and limit < minutes for limit in limits.values()):
+        said = ", ".join(f"{name} ends jobs after {limit:g} min" for name, limit in limits.items())
+        raise ValueError(
+            f"hydra.launcher.timeout_min={minutes} is above the limit of its partition: {said}, so it would wait "
+            f"for ever; give at most {max(limit for limit in limits.values() if limit):g} (a stage goes on in its next "
+            f"job from its checkpoint), or another of {', '.join(cluster.partitions)}; nothing was submitted"
+        )
 
 
 def _sbatch_options(request: Mapping[str, Any]) -> dict[str, str | None]:

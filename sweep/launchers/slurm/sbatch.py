@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,17 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from sweep.launchers.slurm import queue, request
 from sweep.launchers.slurm.graph import Array, Place, arrays
-from sweep.launchers.slurm.job import PARTLY_FAILED, Job
-from sweep.launchers.slurm.limits import room
+from sweep.launchers.slurm.job import PARTLY_FAILED
+from sweep.launchers.slurm.limits import Room, room
+from sweep.launchers.slurm.ownership import ours_alone, permissions
+from sweep.launchers.slurm.settings import commands
 from sweep.launchers.slurm.submission import Submission
 from sweep.plan import Plan, state
 
+SETUP_FAILS = (  # at the top level alone: what fails inside a script that a line reads is that script's business
+    'sweep_setup() { test "$1" = 0 || { echo "sweep: setup failed with exit code $1: $sweep_line" >&2; exit "$1"; }; }',
+    "trap 'sweep_status=$?; test ${#BASH_SOURCE[@]} -gt 1 || sweep_setup $sweep_status' ERR",
+)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -29,12 +35,14 @@ class NoRoom(ValueError):
 
 def send(
     submission: Submission, plan: Plan, new: Sequence[str], in_queue: Mapping[str, Place], cluster: queue.Cluster,
-    next_wave: Callable[[], None],
+    after: str | None = None,
 ) -> None:
     """sbatch the arrays that build `new`, as many as the user may have in the queue.
 
+    Where some have to wait for room in the queue, a small job submits them when the others have ended.
+
     Args:
-        next_wave: what a small job calls when these have ended, if some have to wait for room in the queue.
+        after: jobs outside the sweep that all of it waits for, as sbatch's --dependency takes them.
     Raises:
         NoRoom: not even for one job and the one that submits the next wave.
         ValueError: sbatch refused an array; those before it are cancelled.
@@ -47,25 +55,14 @@ def send(
         stages = [plan.stages[key] for key in keys]
         return arrays(stages, in_queue, stages_per_job=packs, max_array_size=cluster.max_array_size)
 
-    graph, n_kept_back = laid_out(new), 0
-    asked = [request.parameters(options, submission.exec, kind) for kind in {None, *(array.kind for array in graph)}]
-    limit = room([(one.get("account"), one.get("qos"), one.get("partition")) for one in asked])
-    if limit is not None and sum(len(array.elements) for array in graph) > limit.n_jobs:
-        if limit.n_jobs < 2:
-            raise NoRoom(
-                f"{limit.limit} is reached: {limit.n_jobs} more jobs may be in the queue, a wave needs 2; nothing was "
-                "submitted; give the same command again when some have ended"
-            )
+    graph = laid_out(new)
+    limit = _limit(submission, graph)
+    if limit is not None:
         graph = laid_out(_first(graph, limit.n_jobs - 1))
-        n_kept_back = len(new) - sum(len(keys) for array in graph for keys in array.elements.values())
-    n_calls = _submit(submission, graph, next_wave if n_kept_back else None)
-    by_kind = Counter({kind: 0 for kind in dict.fromkeys(array.kind for array in graph)})
-    for array in graph:
-        by_kind[array.kind] += sum(len(keys) for keys in array.elements.values())
-    counts, n_jobs = ", ".join(f"{n} {kind}" for kind, n in by_kind.items()), sum(len(a.elements) for a in graph)
+    n_kept_back = len(new) - sum(len(keys) for array in graph for keys in array.elements.values())
+    n_calls = _submit(submission, graph, after, n_kept_back > 0)
     print(
-        f"submitted {sum(by_kind.values())} stages ({counts}) as {n_jobs} jobs in {len(graph)} arrays, "
-        f"{n_calls} sbatch calls, {time.monotonic() - began:.1f} s\n"
+        f"submitted {_counted(graph)}, {n_calls} sbatch calls, {time.monotonic() - began:.1f} s\n"
         f"SLURM holds them now, nothing here has to stay alive; the record is {submission.folder}"
     )
     if n_kept_back and limit is not None:
@@ -75,20 +72,44 @@ def send(
         )
 
 
-def _submit(submission: Submission, graph: Sequence[Array], next_wave: Callable[[], None] | None) -> int:
+def _counted(graph: Sequence[Array]) -> str:
+    """How many stages of each kind, as how many jobs, for a person."""
+    by_kind: Counter[str] = Counter()
+    for array in graph:
+        by_kind[array.kind] += sum(len(keys) for keys in array.elements.values())
+    counts, n_jobs = ", ".join(f"{n} {kind}" for kind, n in by_kind.items()), sum(len(a.elements) for a in graph)
+    return f"{sum(by_kind.values())} stages ({counts}) as {n_jobs} jobs in {len(graph)} arrays"
+
+
+def _limit(submission: Submission, graph: Sequence[Array]) -> Room | None:
+    """The limit on queued jobs that these are too many for; None where they are not."""
+    options, kinds = submission.settings["options"], {None, *(array.kind for array in graph)}
+    asked = [request.parameters(options, submission.exec, kind) for kind in kinds]
+    limit = room([(one.get("account"), one.get("qos"), one.get("partition")) for one in asked])
+    if limit is None or sum(len(array.elements) for array in graph) <= limit.n_jobs:
+        return None
+    if limit.n_jobs < 2:
+        raise NoRoom(
+            f"{limit.limit} is reached: {limit.n_jobs} more jobs may be in the queue, a wave needs 2; nothing was "
+            "submitted; give the same command again when some have ended"
+        )
+    return limit
+
+
+def _submit(submission: Submission, graph: Sequence[Array], after: str | None, has_next_wave: bool) -> int:
     """One sbatch an array, on record before and after; all or nothing stays in the queue. How many sbatch calls."""
     first, job_ids = len(submission.arrays()), {}
     with queue.outside_jobs():
         try:
             for array in graph:
                 number, what = first + array.number, f"the {array.kind} jobs"
-                dependency = array.dependency(job_ids)
+                dependency = ",".join(word for word in (array.dependency(job_ids), after) if word) or None
                 submission.note_array(array, number, dependency)
                 job_ids[array.number] = _sbatch(submission, array, number, dependency)
                 submission.note_job(number, job_ids[array.number])
-            if next_wave is not None:
+            if has_next_wave:
                 what = "the job that submits the next wave"
-                _sbatch_next_wave(submission, list(job_ids.values()), next_wave)
+                _sbatch_next_wave(submission, list(job_ids.values()))
         except KeyboardInterrupt:
             queue.cancel(list(job_ids.values()))
             raise
@@ -96,7 +117,7 @@ def _submit(submission: Submission, graph: Sequence[Array], next_wave: Callable[
             raise ValueError(
                 f"sbatch refused {what}: {queue.said(_last_words(error))}; {_taken_back(submission, job_ids.values())}"
             ) from error
-    return len(graph) + (next_wave is not None)
+    return len(graph) + has_next_wave
 
 
 def _taken_back(submission: Submission, job_ids: Iterable[str]) -> str:
@@ -130,58 +151,86 @@ def _sbatch(submission: Submission, array: Array, number: int, dependency: str |
     folder = submission.folder / "jobs" / f"{number:03}"
     parameters = request.parameters(options, submission.exec, array.kind)
     cap = f"%{options['array_parallelism']}" if options["array_parallelism"] else ""
-    additional = parameters.pop("additional_parameters") | {
-        "array": ",".join(_ranges(sorted(array.elements))) + cap,
-        "output": f"{folder}/%A_%a.out", "error": f"{folder}/%A_%a.err",
-    }
+    own = {"array": ",".join(_ranges(sorted(array.elements))) + cap}
     if dependency:
-        additional |= {"dependency": dependency, "kill-on-invalid-dep": "yes"}
-    executor = _executor(submission, folder, parameters | {"additional_parameters": additional}, array.kind)
-    job_id = executor.submit(Job(str(submission.folder), number)).job_id
-    for index in array.elements:  # an element waits for its own pickle up to a minute
-        os.link(folder / f"{job_id}_submitted.pkl", folder / f"{job_id}_{index}_submitted.pkl")
-    return job_id
+        own |= {"dependency": dependency, "kill-on-invalid-dep": "yes"}
+    return _submit_script(submission, folder, parameters, own, array.kind, ["job", str(submission.folder), str(number)])
 
 
-def _sbatch_next_wave(submission: Submission, job_ids: Sequence[str], next_wave: Callable[[], None]) -> None:
-    options = submission.settings["options"]
+def _sbatch_next_wave(submission: Submission, job_ids: Sequence[str]) -> None:
     folder = submission.folder / "jobs" / f"wave-{len(submission.arrays()):03}"
-    parameters = request.parameters(options, submission.exec, None)
-    additional = parameters.pop("additional_parameters") | {"dependency": "afterany:" + ":".join(job_ids)}
-    executor = _executor(submission, folder, parameters | {"additional_parameters": additional}, "next-wave")
-    executor.submit(next_wave)
+    parameters = request.parameters(submission.settings["options"], submission.exec, None)
+    own = {"dependency": "afterany:" + ":".join(job_ids)}
+    _submit_script(submission, folder, parameters, own, "next-wave", ["wave", str(submission.folder)])
 
 
-def _executor(submission: Submission, folder: Path, parameters: dict[str, Any], kind: str) -> submitit.SlurmExecutor:
-    """Submitit's, running the code as it was at submission."""
-    exec, site = submission.exec, submission.settings["options"]["site"]
+def _submit_script(
+    submission: Submission, folder: Path, parameters: Mapping[str, Any], own: Mapping[str, str], kind: str,
+    words: Sequence[str],
+) -> str:
+    """A script that runs one of our modules, through Submitit; its job id. No pickle takes part."""
+    folder.mkdir()
+    executor = submitit.SlurmExecutor(folder=folder)
+    executor.update_parameters(
+        **executor._convert_parameters(script_parameters(submission, folder, parameters, own, kind, permissions()))
+    )
     # until Python has set its handlers, the signal that asks for a checkpoint would end it and so fail the job
-    python = f"""bash -c 'trap "" USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
-    executor = submitit.SlurmExecutor(folder=folder, python=python)
+    python = ["bash", "-c", 'trap "" USR2; exec "$0" "$@"', sys.executable, "-u"]
+    module, *arguments = words
+    command = shlex.join([*python, "-m", f"{__package__}.{module}", *arguments])
+    with ours_alone():
+        return str(executor._submit_command(command).job_id)
+
+
+def script_parameters(
+    submission: Submission, folder: Path, parameters: Mapping[str, Any], own: Mapping[str, str], kind: str, umask: int
+) -> dict[str, Any]:
+    """What Submitit makes a job's script of: settings, the code that was submitted, and how a failure is told."""
+    parameters = dict(parameters)
+    output = f"{folder}/{'%A_%a' if 'array' in own else '%j'}"
+    files = {"output": f"{output}.out", "error": f"{output}.err"}  # the step's too: one place for what a job says
+    additional = {**parameters.pop("additional_parameters"), **own, **files}
+    srun_args = [*(f"--{name}={path}" for name, path in files.items()), "--open-mode=append"]
+    return parameters | {
+        "additional_parameters": additional,
+        "srun_args": [*parameters.pop("srun_args", []), *srun_args],
+        "setup": _before(submission, parameters.pop("setup"), umask),
+        "teardown": [
+            "status=$?", *parameters.pop("teardown", []),
+            f'test "$status" = {PARTLY_FAILED} && exit 0  # the chains of the stages that were built go on',
+            'exit "$status"',
+        ],
+        "job_name": f"{submission.exec.sweep_name}/{kind}",
+        "comment": f"{submission.folder.name} {folder.name}",
+    }
+
+
+def _before(submission: Submission, setup: Sequence[str], umask: int) -> list[str]:
+    """Lines of shell before the command: the submitted code as it was, the user's lines, the environment."""
+    site, code = submission.settings["options"]["site"], shlex.quote(submission.settings["code"])
     exports = {
         "PYTHONPATH": submission.settings["code"], "PYTHONSAFEPATH": "1",  # not the checkout in the working directory
-        "TMPDIR": site["scratch"], **dict.fromkeys(THREADS, str(exec.n_threads)),
+        "PYTHONDONTWRITEBYTECODE": "1",  # the copy of the code stays what it is
+        "TMPDIR": site["scratch"], **dict.fromkeys(THREADS, str(submission.exec.n_threads)),
     }  # fmt: skip
     if site["weights"]:
         exports |= {"HF_HUB_CACHE": site["weights"], "HF_HUB_OFFLINE": "1"}
-    setup = [
-        *parameters.pop("setup"),
+    return [
+        f"umask {umask:04o}; export SLURM_UMASK={umask:04o}",
+        f"sweep_code=$(cd {code} && find . ! -type d -exec sha256sum {{}} + | LC_ALL=C sort | sha256sum)",
+        f'test "$sweep_code" = "{submission.settings["code_sha256"]}  -" || {{',
+        f"  echo sweep: {code} is not the code that was submitted, nothing is run: give the sweep command again >&2",
+        "  exit 1", "}",
+        *SETUP_FAILS,
+        *(
+            line for group in commands(setup)
+            for line in (f"sweep_line={shlex.quote(' '.join(group))}", *group, "sweep_setup $?")
+        ),
+        "trap - ERR; set +e +u",
         *(f"export {name}={shlex.quote(str(value))}" for name, value in exports.items()),
         "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",  # from 22.05 on srun does not take it over
         *([f"export SLURM_CONF={shlex.quote(os.environ['SLURM_CONF'])}"] if "SLURM_CONF" in os.environ else []),
     ]
-    teardown = [
-        "status=$?", *parameters.pop("teardown", []),
-        f'test "$status" = {PARTLY_FAILED} && exit 0  # the chains of the stages that were built go on',
-        'exit "$status"',
-    ]
-    comment = f"{submission.folder.name} {folder.name}"
-    executor.update_parameters(**executor._convert_parameters(
-        parameters | {
-            "job_name": f"{exec.sweep_name}/{kind}", "setup": setup, "teardown": teardown, "comment": comment,
-        }
-    ))
-    return executor
 
 
 def _ranges(indices: Sequence[int]) -> list[str]:

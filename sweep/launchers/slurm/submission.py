@@ -1,25 +1,30 @@
 """What a submission writes down, so that no process has to stay alive to know it.
 
     <store>/.slurm/lock                    held while somebody submits to this store
-    <store>/.slurm/code/<hash>/            the package as it was submitted, with its commit and diff
+    <store>/.slurm/code/<hash>/            the sources as they were submitted, with their commit and diff
     <store>/.slurm/<submission>/
         submission.json                    who, when, with which settings; the stages that end its runs
         stages.json                        every stage: kind, version, identity, places, parents
         arrays.jsonl                       an array's elements before its sbatch, its job id after it
-        jobs/<number>/                     Submitit's files: the script, the pickle, stdout and stderr
+        jobs/<number>/                     the script of an array, and what its jobs printed outside their stages
         attempts/<job>.jsonl               what became of each stage that a job tried
         over                               nothing of it is in the queue any more; how SLURM says each job ended
+
+A submission belongs to the user who made it, and nobody else may write to it, whatever the umask: its jobs and `retry`
+run what stands in it.
 """
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import socket
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -28,10 +33,11 @@ from typing import Any
 
 from sweep.artifacts import Stage, Store, write_atomically
 from sweep.config import Exec, TrackingConfig
+from sweep.launchers.code import packages
 from sweep.launchers.slurm.graph import Array, Place
+from sweep.launchers.slurm.ownership import check_ours, me, name_of, ours_alone
+from sweep.launchers.slurm.snapshot import Snapshot
 from sweep.plan import Plan
-
-LOCK_STALE_S = 900
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,34 @@ class Submission:
     """A folder below <store>/.slurm and what it says."""
 
     folder: Path
+
+    @property
+    def owner(self) -> str:
+        return name_of(self.folder.stat().st_uid)
+
+    @property
+    def is_ours(self) -> bool:
+        return self.folder.stat().st_uid == os.getuid()
+
+    def check_is_ours(self) -> None:
+        """Refuse to run what another user submitted, or could have changed.
+
+        Raises:
+            ValueError: names the owner, or the permission.
+        """
+        files = [self.folder / name for name in ("submission.json", "stages.json", "arrays.jsonl")]
+        check_ours([self.folder, *(path for path in files if path.exists())])
+
+    @property
+    def code(self) -> Snapshot:
+        """The copy of the sources that its jobs run.
+
+        Raises:
+            ValueError: an earlier version of the launcher made it, which did not write down what is in the copy.
+        """
+        if "code_sha256" not in self.settings:
+            raise ValueError(f"{self.folder}: an earlier version submitted this; give the sweep command again")
+        return Snapshot(Path(self.settings["code"]), self.settings["code_sha256"])
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -111,6 +145,19 @@ class Submission:
     def note_job(self, number: int, job_id: str) -> None:
         append(self.folder / "arrays.jsonl", {"number": number, "job_id": job_id})
 
+    def note_over(self, ended: Mapping[str, tuple[str, str, str]]) -> None:
+        write_atomically(self.folder / "over", json.dumps(ended, indent=1))
+
+    def ended(self) -> dict[str, tuple[str, str, str]]:
+        """How SLURM said its jobs ended, when that was noted: "id_index" to (state, exit code, node)."""
+        path = self.folder / "over"
+        return {job: tuple(how) for job, how in json.loads(path.read_text()).items()} if path.exists() else {}
+
+    def output(self, number: int, job: str) -> list[Path]:
+        """What a job of an array printed outside its stages, stderr last; those files that are there."""
+        files = (self.folder / "jobs" / f"{number:03}" / f"{job}.{end}" for end in ("out", "err"))
+        return [path for path in files if path.exists() and path.stat().st_size]
+
     def note_attempt(self, job: str, **row: Any) -> None:
         append(self.folder / "attempts" / f"{job}.jsonl", row)
 
@@ -123,15 +170,13 @@ class Submission:
 
 
 def create(
-    plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig, options: Mapping[str, Any], code: Path,
+    plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig, options: Mapping[str, Any], code: Snapshot,
     command: list[str],
 ) -> Submission:
     """A new submission's folder with everything its jobs read."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    name = re.sub(r"[^\w.-]+", "-", exec.sweep_name)  # one word: the jobs' comment begins with it
-    folder = store.root / ".slurm" / f"{stamp}-{name}-{uuid.uuid4().hex[:4]}"
-    for name in ("jobs", "attempts"):
-        (folder / name).mkdir(parents=True)
+    name = re.sub(r"[^\w.-]+", "-", exec.sweep_name)[:50]  # one word: the jobs' comment begins with it
+    folder = shared_folder(store) / f"{stamp}-{name}-{uuid.uuid4().hex[:4]}"
     nodes = {
         key: {
             "kind": stage.kind, "version": stage.version, "identity": stage.identity, "places": stage.places,
@@ -139,22 +184,32 @@ def create(
         }
         for key, stage in plan.stages.items()
     }
-    (folder / "stages.json").write_text(json.dumps(nodes))
     targets = [run.evaluate.key for run in plan.runs] + [stage.key for _, stage in plan.base_evaluations]
     settings = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"), "user": os.environ.get("USER"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"), "user": me(),
         "host": socket.gethostname(), "command": command, "cwd": os.getcwd(), "n_runs": len(plan.runs),
-        "code": str(code), "exec": asdict(exec) | {"store": str(store.root)}, "tracking": asdict(tracking),
+        "code": str(code.path), "code_sha256": code.sha256, "packages": packages(),
+        "exec": asdict(exec) | {"store": str(store.root)}, "tracking": asdict(tracking),
         "options": dict(options), "targets": targets,
     }
-    write_atomically(folder / "submission.json", json.dumps(settings, indent=1))
+    with ours_alone():
+        for name in ("jobs", "attempts"):
+            (folder / name).mkdir(parents=True)
+        (folder / "stages.json").write_text(json.dumps(nodes))
+        write_atomically(folder / "submission.json", json.dumps(settings, indent=1))
     return Submission(folder)
 
 
 def submissions(store: Store, is_open: bool = False) -> list[Submission]:
     """Those of a store, oldest first; is_open leaves out those known to be over."""
-    folders = sorted((store.root / ".slurm").glob("*/submission.json"))
-    return [Submission(f.parent) for f in folders if not (is_open and (f.parent / "over").exists())]
+    folders = [path.parent for path in sorted((store.root / ".slurm").glob("*/submission.json"))]
+    for folder in folders:
+        if not os.access(folder, os.R_OK | os.X_OK) or not os.access(folder / "submission.json", os.R_OK):
+            raise ValueError(
+                f"{folder} of {name_of(folder.stat().st_uid)} cannot be read, so what it builds is not known; ask for "
+                "`chmod -R a+rX` of it"
+            )
+    return [Submission(folder) for folder in folders if not (is_open and (folder / "over").exists())]
 
 
 def places(found: Iterable[Submission], live: Mapping[str, tuple[str, str]]) -> dict[str, Place]:
@@ -174,7 +229,7 @@ def places(found: Iterable[Submission], live: Mapping[str, tuple[str, str]]) -> 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
     """One line, whole or not at all for a reader on this machine."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         os.write(descriptor, (json.dumps(row) + "\n").encode())
         os.fsync(descriptor)
@@ -186,43 +241,45 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
 def lock(store: Store, patience_s: float = 300) -> Iterator[None]:
     """One submission at a time to a store, so that two overlapping sweeps share their stages.
 
-    Only a hint: without it a stage might be built twice, which publication survives. A holder that is gone,
-    or older than LOCK_STALE_S, is ignored.
+    The kernel drops it with the process that held it. Where a file system has no such lock a stage might be built
+    twice, which publication survives.
 
     Raises:
         ValueError: somebody else holds it for longer than patience_s.
     """
-    folder = store.root / ".slurm"
-    folder.mkdir(parents=True, exist_ok=True)
-    path, mine = folder / "lock", folder / f".lock-{uuid.uuid4().hex}"
-    mine.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}))
+    path = shared_folder(store) / "lock"
     deadline = time.monotonic() + patience_s
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         while True:
             try:
-                os.link(mine, path)  # atomic on NFS too, where O_EXCL once was not
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except FileExistsError:
-                _remove_stale(path)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 1000, 0).decode(errors="replace").strip()
+            except OSError:
+                break
             if time.monotonic() > deadline:
                 raise ValueError(
-                    f"{path}: somebody submits to this store for more than {patience_s:.0f} s: {path.read_text()}; "
-                    "wait, or remove the file if that process is gone; nothing was submitted"
+                    f"{path}: somebody submits to this store for more than {patience_s:.0f} s: {holder}; wait, or end "
+                    "that process if it hangs; nothing was submitted"
                 )
             time.sleep(0.2)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()} of {me()} on {socket.gethostname()}".encode(), 0)
+        yield
     finally:
-        mine.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
-def _remove_stale(path: Path) -> None:
-    try:
-        holder = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return
-    is_gone = holder["host"] == socket.gethostname() and not Path(f"/proc/{holder['pid']}").exists()
-    if is_gone or time.time() - holder["time"] > LOCK_STALE_S:
-        path.unlink(missing_ok=True)
+def shared_folder(store: Store, *names: str) -> Path:
+    """<store>/.slurm or a folder in it, where what a user of the store puts cannot be moved or removed by others."""
+    store.root.mkdir(parents=True, exist_ok=True)
+    folder = store.root
+    for name in (".slurm", *names):
+        folder = folder / name
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            with suppress(PermissionError):  # another user made it meanwhile
+                folder.chmod(stat.S_IMODE(folder.stat().st_mode) | stat.S_ISVTX)
+    return folder

@@ -6,31 +6,27 @@ one are cancelled by SLURM (--kill-on-invalid-dep), so a failure costs its own c
 """
 from __future__ import annotations
 
-import json
+import re
 import socket
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from submitit.helpers import DelayedSubmission
-
 from sweep import grids
 from sweep.artifacts import Store
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.slurm import queue, request
 from sweep.launchers.slurm.graph import Place
-from sweep.launchers.slurm.sbatch import NoRoom, send
+from sweep.launchers.slurm.sbatch import send
+from sweep.launchers.slurm.settings import plain_options
 from sweep.launchers.slurm.snapshot import snapshot
-from sweep.launchers.slurm.submission import Submission, create, lock, places, submissions
+from sweep.launchers.slurm.submission import Submission, create, lock, places, shared_folder, submissions
 from sweep.launchers.slurm.watch import follow
 from sweep.launchers.todo import set_corrupted_aside, todo
 from sweep.plan import Plan, state
-
-LOOK_AGAIN_S = 30
 
 
 def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, options: Mapping[str, Any]) -> int:
@@ -41,16 +37,9 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
     Raises:
         ValueError: refused, with nothing in the queue that was not there before.
     """
-    settings = request.plain_options(options)
-    cluster = queue.cluster()
-    store = Store(exec.store)
-    request.check_shared(store.root, "exec.store", cluster.hosts, socket.gethostname())
-    store.check_writable()
-    kinds = {stage.kind for stage in plan.stages.values()}
-    request.check([request.parameters(settings, exec, kind) for kind in sorted(kinds)], cluster)
-    if tracking.mode is None and tracking.name == "wandb":
-        mode = settings["site"]["wandb"]
-        tracking = replace(tracking, name="jsonl") if mode == "disabled" else replace(tracking, mode=mode)
+    settings = plain_options(options, exec)
+    store, cluster = Store(exec.store), _checked_cluster(plan, exec, settings)
+    tracking = _tracking(tracking, settings["site"]["wandb"])
     grids.note(store, exec.sweep_name, plan.parents())
     with lock(store):
         if exec.rebuild_corrupted:
@@ -66,12 +55,12 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
         for message in found.corrupted.values():
             print(message, file=sys.stderr)
         if new:
-            code = snapshot(store.root / ".slurm" / "code")
+            code = snapshot(shared_folder(store, "code"))
             submission = create(plan, store, exec, tracking, settings, code, sys.argv)
-            send(submission, plan, new, in_queue, cluster, NextWave(str(submission.folder)))
+            send(submission, plan, new, in_queue, cluster, settings.get("dependency"))
     if lost:
         print(f"{len(lost)} stages need a corrupted artifact and were not submitted", file=sys.stderr)
-    if options["wait"] and missing:
+    if settings["wait"] and missing:
         try:
             return max(follow(store, plan), bool(lost))
         except KeyboardInterrupt:
@@ -80,13 +69,37 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
     return 1 if lost else 0
 
 
+def _checked_cluster(plan: Plan, exec: Exec, settings: Mapping[str, Any]) -> queue.Cluster:
+    """The cluster, which has said that it can run what is asked of it; what is in the way now is told on stderr."""
+    cluster, store = queue.cluster(), Store(exec.store)
+    request.check_shared(store.root, "exec.store", cluster.hosts, socket.gethostname())
+    store.check_writable()
+    kinds = [None, *sorted({stage.kind for stage in plan.stages.values()})]
+    for notice in request.check([request.parameters(settings, exec, kind) for kind in kinds], cluster):
+        print(notice, file=sys.stderr)
+    for job in re.findall(r"[:](\d+)", settings.get("dependency") or ""):
+        queue.check_job(job)
+    return cluster
+
+
+def _tracking(tracking: TrackingConfig, mode: str) -> TrackingConfig:
+    """With the site's mode of W&B where the command line leaves it open."""
+    if tracking.mode is not None or tracking.name != "wandb":
+        return tracking
+    return replace(tracking, name="jsonl") if mode == "disabled" else replace(tracking, mode=mode)
+
+
 def go_on(submission: Submission, is_retry: bool) -> int:
-    """Submit what is missing of an earlier submission; how many stages that were.
+    """Submit what is missing of an earlier submission of this user's; how many stages that were.
 
     Args:
         is_retry: also what was tried and failed, and what waited for it. Without, only what a limit on queued
             jobs kept back.
+    Raises:
+        ValueError: another user made it or could have changed it, or its code is not what was submitted.
     """
+    submission.check_is_ours()
+    submission.code.check()
     plan, store = submission.plan(), submission.store
     with lock(store):
         missing, _ = todo(plan, state(plan, store), submission.exec.rebuild_corrupted)
@@ -101,49 +114,27 @@ def go_on(submission: Submission, is_retry: bool) -> int:
             new = [key for key in new if key not in lost]
         if new:
             (submission.folder / "over").unlink(missing_ok=True)
-            send(submission, plan, new, in_queue, queue.cluster(), NextWave(str(submission.folder)))
+            send(submission, plan, new, in_queue, queue.cluster())
     return len(new)
-
-
-class NextWave:
-    """Submits what a limit on queued jobs did not let through before. Submitit pickles it by its name.
-
-    Where other jobs have taken the room meanwhile, it waits; at its time limit Submitit queues it again.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __call__(self) -> None:
-        while True:
-            try:
-                go_on(Submission(Path(self.folder)), is_retry=False)
-                return
-            except NoRoom as error:
-                print(f"{error}; looking again in {LOOK_AGAIN_S} s", flush=True)
-                time.sleep(LOOK_AGAIN_S)
-
-    def checkpoint(self, *_: Any) -> DelayedSubmission:
-        return DelayedSubmission(self)
 
 
 def _in_queue(store: Store) -> dict[str, Place]:
     """Where the queue's jobs build stages of this store.
 
-    A submission of which none is left is marked as over, with what SLURM says of how its jobs ended: the accounting
-    may forget, and a job that was killed could not write that down itself.
+    A submission of ours of which none is left is marked as over, with what SLURM says of how its jobs ended: the
+    accounting may forget, and a job that was killed could not write that down itself. Others' are left to them.
     """
     still_open = submissions(store, is_open=True)
-    for submission in still_open:
+    ours = [submission for submission in still_open if submission.is_ours]
+    for submission in ours:
         _recover(submission)
     ids = {s.folder: [array.job_id for array in s.arrays() if array.job_id] for s in still_open}
     live = queue.jobs({job_id: folder.name for folder, found in ids.items() for job_id in found})
     live_arrays = {job.split("_")[0] for job in live}
-    for submission in still_open:
+    for submission in ours:
         if not live_arrays & set(ids[submission.folder]):
             with suppress(queue.SlurmError):  # the accounting does not answer: the next command asks again
-                ended = queue.accounted(ids[submission.folder])
-                (submission.folder / "over").write_text(json.dumps(ended, indent=1))
+                submission.note_over(queue.accounted(ids[submission.folder]))
     return places(still_open, live)
 
 

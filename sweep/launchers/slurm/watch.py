@@ -5,13 +5,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sweep.artifacts import Store
 from sweep.launchers.slurm import queue
+from sweep.launchers.slurm.reasons import in_words
 from sweep.launchers.slurm.submission import Submission, submissions
 from sweep.plan import Plan, needed, state
+
+TAIL_BYTES = 10_000
+NOISE = ("srun: ", "slurmstepd: ")  # SLURM's own last words about a job that said more before them
 
 
 @dataclass(frozen=True)
@@ -21,86 +26,149 @@ class JobState:
     state: str  # SLURM's word while the job is in the queue; afterwards failed, blocked, or SLURM's last word
     job: str
     reason: str  # why it waits, or why it failed
-    output: Path  # what the job printed outside the stage's own log
+    output: tuple[Path, ...]  # what the job printed outside the stage's own log, stderr last
 
 
-def states(store: Store, keys: Iterable[str]) -> dict[str, JobState]:
-    """The latest job of each stage, for those that one was submitted for; one squeue and one sacct call."""
-    wanted = set(keys)
-    found = submissions(store) if wanted else []
+@dataclass(frozen=True)
+class Seen:
+    """What is known of the jobs of some stages, and what could not be asked."""
+
+    jobs: dict[str, JobState] = field(default_factory=dict)  # of stages that are not built, by key
+    twice: dict[str, str] = field(default_factory=dict)  # stages that a second copy of their job built too: which
+    packages: dict[str, int] = field(default_factory=dict)  # installed otherwise than at submission: how many stages
+    unasked: tuple[str, ...] = ()
+    is_queue_known: bool = True
+
+
+def look(store: Store, keys: Iterable[str], missing: Iterable[str]) -> Seen:
+    """The jobs of these stages by the submissions of the store; one squeue and one sacct call.
+
+    Args:
+        missing: those of `keys` that are not built.
+    """
+    wanted, all_keys = set(missing), set(keys)
     jobs: dict[str, tuple[Submission, int, str]] = {}
-    tried: dict[str, dict] = {}
-    for submission in found:
+    rows: list[dict[str, Any]] = []
+    ended: dict[str, tuple[str, str, str]] = {}
+    for submission in submissions(store):
         for array in submission.arrays():
-            for index, members in array.elements.items():
-                if array.job_id:
-                    job = (submission, array.number, f"{array.job_id}_{index}")
-                    jobs |= dict.fromkeys(wanted & set(members), job)
-        tried |= {row["key"]: row for row in submission.attempts() if row["key"] in wanted}
-    if not jobs:
-        return {}
-    live = queue.jobs({job.split("_")[0]: submission.folder.name for submission, _, job in jobs.values()})
-    ended = queue.accounted(job.split("_")[0] for _, _, job in jobs.values() if job not in live)
-    out = {}
-    for key, (submission, number, job) in jobs.items():
-        row = tried.get(key, {})
-        if row.get("job") != job:
-            row = {}
-        if job in live:
-            word, reason = live[job]
-        elif row.get("outcome") in ("failed", "blocked"):
-            word, reason = row["outcome"], row["error"]
-        else:
-            word, code, node = ended.get(job, ("gone", "", ""))
-            word, reason = word.lower(), f"exit {code} on {node}" if code else ""
-        out[key] = JobState(word, job, reason, submission.folder / "jobs" / f"{number:03}" / f"{job}.out")
-    return out
+            for index, members in array.elements.items() if array.job_id else ():
+                job = (submission, array.number, f"{array.job_id}_{index}")
+                jobs |= dict.fromkeys(wanted.intersection(members), job)
+        rows += [row for row in submission.attempts() if row["key"] in all_keys]
+        ended |= submission.ended()
+    changed = Counter(f"{name}: {how}" for row in rows for name, how in row.get("packages", {}).items())
+    twice, unasked = _built_twice(rows), []
+    live: Mapping[str, tuple[str, str]] | None = {}
+    try:
+        live = queue.jobs({job.split("_")[0]: s.folder.name for s, _, job in jobs.values()}) if jobs else {}
+    except queue.SlurmError as error:
+        live = None
+        unasked.append(f"what is in the queue is not known: {error}")
+    try:
+        ended |= queue.accounted(job.split("_")[0] for _, _, job in jobs.values() if job not in (live or {}))
+    except queue.SlurmError as error:
+        unasked.append(f"how jobs ended is known from their own records alone: {error}")
+    tried = {row["key"]: row for row in rows}
+    found = {key: _job_state(*job, tried.get(key, {}), live, ended) for key, job in jobs.items()}
+    return Seen(found, twice, dict(changed), tuple(unasked), live is not None)
 
 
-def told(store: Store, found: Mapping[str, JobState]) -> list[str]:
-    """Lines for a person: how many stages wait, run, failed; each failure with its log."""
-    if not found:
-        return []
-    counts = Counter(s.state for s in found.values())
-    lines = ["in SLURM: " + ", ".join(f"{n} {word}" for word, n in counts.most_common())]
-    for key, s in found.items():
+def _job_state(
+    submission: Submission, number: int, job: str, row: Mapping[str, Any], live: Mapping[str, tuple[str, str]] | None,
+    ended: Mapping[str, tuple[str, str, str]],
+) -> JobState:
+    output = tuple(submission.output(number, job))
+    if live is not None and job in live:
+        word, reason = live[job]
+    elif row.get("job") == job and row["outcome"] in ("failed", "blocked"):
+        word, reason = row["outcome"], row["error"]
+    elif job in ended:
+        word, code, node = ended[job]
+        word, reason = word.lower(), "; ".join(filter(None, [f"exit {code} on {node}", _last_words(output)]))
+    else:
+        word, reason = "gone" if live is not None else "unknown", _last_words(output)
+    return JobState(word, job, reason, output)
+
+
+def _last_words(output: Iterable[Path]) -> str:
+    """The last line that a job itself printed to stderr."""
+    for path in output:
+        if path.suffix == ".err":
+            with path.open("rb") as stream:
+                stream.seek(max(0, path.stat().st_size - TAIL_BYTES))
+                lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines()]
+            own = [line for line in lines if line and not line.startswith(NOISE)]
+            return (own or lines or [""])[-1]
+    return ""
+
+
+def told(store: Store, seen: Seen) -> list[str]:
+    """Lines for a person: how many stages wait and why, run, failed; each failure with its log."""
+    lines = list(seen.unasked)
+    if seen.jobs:
+        counts = Counter(s.state for s in seen.jobs.values())
+        lines.append("in SLURM: " + ", ".join(f"{n} {word}" for word, n in counts.most_common()))
+    waiting = Counter(s.reason for s in seen.jobs.values() if s.state == "PENDING")
+    for reason, n in waiting.most_common():
+        example = next(s.job for s in seen.jobs.values() if (s.state, s.reason) == ("PENDING", reason))
+        lines.append(f"  {n} wait ({reason}, as job {example}): {in_words(reason)}")
+    for key, s in seen.jobs.items():
         if s.state.islower() and s.state not in ("blocked", "cancelled"):
-            lines.append(f"  {s.state}: {key} (job {s.job}): {s.reason}; log: {store.log_path(key)}; job: {s.output}")
+            places = [store.log_path(key)] if store.log_path(key).exists() else []
+            files = ", ".join(str(path) for path in (*places, *reversed(s.output))) or "it printed nothing"
+            lines.append(f"  {s.state}: {key} (job {s.job}): {s.reason or 'no reason is known'}; see {files}")
+    for change, n in seen.packages.items():
+        lines.append(f"  {n} stages were tried with another package than at submission: {change}")
+    lines += [f"  built twice: {key} ({copies})" for key, copies in seen.twice.items()]
     return lines
 
 
-def built_twice(store: Store, keys: Iterable[str]) -> dict[str, str]:
+def _built_twice(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Stages that a second copy of their job built too, as after a lost node: which copies, for a person."""
-    copies: dict[str, list[str]] = {key: [] for key in keys}
-    for submission in submissions(store):
-        for row in submission.attempts():
-            if row["key"] in copies and row["outcome"] in ("built", "found"):
-                kept = "kept" if row["outcome"] == "built" else "discarded"
-                copies[row["key"]].append(f"{kept}: job {row['job']}, restart {row['restart']}, on {row['host']}")
+    copies: dict[str, list[str]] = {}
+    for row in rows:
+        if row["outcome"] in ("built", "found"):
+            kept = "kept" if row["outcome"] == "built" else "discarded"
+            copies.setdefault(row["key"], []).append(
+                f"{kept}: job {row['job']}, restart {row['restart']}, on {row['host']}"
+            )
     return {key: "; ".join(found) for key, found in copies.items() if len(found) > 1}
+
+
+def latest_output(store: Store, key: str) -> list[Path]:
+    """What the latest job of a stage printed outside the stage's own log; SLURM is not asked."""
+    for submission in reversed(submissions(store)):
+        for array in reversed(submission.arrays()):
+            for index, members in array.elements.items():
+                if key in members and array.job_id:
+                    return submission.output(array.number, f"{array.job_id}_{index}")
+    return []
 
 
 def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
     """Show the sweep until none of its jobs is in the queue; 0 when all is built.
 
-    The question is asked less often the longer it takes: every 5 s at first, at most every minute.
+    The question is asked less often the longer it takes: every 5 s at first, at most every minute. While the queue does
+    not answer, it is asked again.
     """
     began, shown = time.monotonic(), ""
     while True:
         found = state(plan, store)
         todo = needed(plan, found.built)
-        jobs = states(store, todo)
-        n_live = sum(s.state.isupper() for s in jobs.values())
-        counts = Counter(s.state for s in jobs.values())
-        words = "".join(f", {n} {word}" for word, n in counts.items())
-        line = f"{len(found.built)} of {len(plan.stages)} stages built{words}"
+        seen = look(store, plan.stages, todo)
+        n_live = sum(s.state.isupper() for s in seen.jobs.values())
+        counts = Counter(s.state for s in seen.jobs.values())
+        line = f"{len(found.built)} of {len(plan.stages)} stages built"
+        line += "".join(f", {n} {word}" for word, n in counts.items())
+        line += "" if seen.is_queue_known else f" ({seen.unasked[0]})"
         if line != shown:
             print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
             shown = line
-        if not n_live:
+        if (seen.is_queue_known and not n_live) or not todo:
             break
         time.sleep(min(60.0, every_s + 0.05 * (time.monotonic() - began)))
-    for text in told(store, jobs):
+    for text in told(store, seen):
         print(text, file=sys.stderr)
     if todo:
         print(f"{len(todo)} stages are not built; the same command again tries exactly these", file=sys.stderr)
@@ -108,18 +176,17 @@ def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
 
 
 def pick(store: Store, name: str | None) -> Submission:
-    """The submission of that name, or the latest.
+    """The submission of that name, or this user's latest.
 
     Raises:
         ValueError: there is none; lists those there are.
     """
     found = submissions(store)
-    chosen = [s for s in found if name in (None, s.folder.name)]
+    chosen = [s for s in found if (s.is_ours if name is None else name == s.folder.name)]
     if not chosen:
-        names = ", ".join(s.folder.name for s in found[-5:]) or "none"
-        raise ValueError(
-            f"{store.root} has no SLURM submission {name or ''}: the latest are {names}; give exec.store=FOLDER"
-        )
+        names = ", ".join(f"{s.folder.name} of {s.owner}" for s in found[-5:]) or "none"
+        what = f"SLURM submission {name}" if name else "SLURM submission of yours"
+        raise ValueError(f"{store.root} has no {what}: the latest are {names}; give a NAME or exec.store=FOLDER")
     return chosen[-1]
 
 
