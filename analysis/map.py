@@ -18,7 +18,7 @@ import pandas as pd
 
 from analysis.arms import in_order
 from analysis.figures import style
-from analysis.figures.map import map_figure, worth_by_share
+from analysis.figures.map import map_figure, readable, worth_by_share
 from analysis.options import Options, comparison_of
 from analysis.sheet import Sheet
 from analysis.worth.comparison import Comparison
@@ -61,7 +61,7 @@ def survey(
     Args:
         paths: table folders as `python -m sweep collect` writes them, the study's first; one given twice is read once.
         sizes: the arms' sizes to read at; all where empty.
-        share_of: kinds of flaw (of the runs' diagnosis) whose share of the baseline's is told beside each reading.
+        share_of: kinds of flaw (of the runs' diagnosis) whose share of the baseline's stands beside each point.
     Raises:
         ValueError: two folders have the same name, no arm is at a size asked for, a table cannot be read, or no
             solution has a flaw of these kinds.
@@ -170,7 +170,7 @@ def _changed(study: Mapping[str, Mapping], variant: Mapping[str, Mapping]) -> di
 
 
 def _setting(dial: str, value: object) -> str:
-    """`dial=value`; a list is told by its name alone."""
+    """`dial=value`; a list by its name alone."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return f"another {dial}"
     return f"{dial}={'none' if value is None else f'{value:g}' if isinstance(value, float) else value}"
@@ -226,7 +226,7 @@ def read_map(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file; `python -m analysis map STUDY VARIANT... --out DIR` writes a map.csv")
-    empty = {name: [""] for name in ("baseline_error", "multiplier", "share")}
+    empty = {name: ["", "nan"] for name in ("error", "baseline_error", "multiplier", "ci_low", "ci_high", "share")}
     found = pd.read_csv(path, keep_default_na=False, na_values=empty)
     if absent := [name for name in RAW if name not in found.columns]:
         raise ValueError(f"{path}: a map.csv of `python -m analysis map` was expected; it has no {', '.join(absent)}")
@@ -241,13 +241,29 @@ def write_map(
     sizes: Sequence[float] = (),
     share_of: Sequence[str] = (),
 ) -> list[Path]:
-    """Write map.csv, map.tex and the figures into the folder `out`; the CSV's path first."""
+    """Write map.csv, map.tex and the figures into the folder `out`; the CSV's path first.
+
+    Raises:
+        ValueError: as `survey`, or a share was asked for and no reading has one; nothing is written then.
+    """
+    sheet = map_sheet(survey(paths, options, sizes=sizes, share_of=share_of))
+    if share_of:
+        _refuse_no_share(pd.DataFrame(sheet.raw, columns=list(RAW)))
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    sheet = map_sheet(survey(paths, options, sizes=sizes, share_of=share_of))
     written = sheet.write(folder)
     points = read_map(folder / "map.csv")
     written += style.save(map_figure(points), folder / "map")
     if share_of:
         written += style.save(worth_by_share(points), folder / "worth_by_share")
     return written
+
+
+def _refuse_no_share(points: pd.DataFrame) -> None:
+    if readable(points, with_share=True).empty:
+        at = ", ".join(map(count, sorted(points["n_problems"].unique())))
+        raise ValueError(
+            f"share of {points['share_of'].iloc[0]}: no multiplier at n_problems={at} has it beside it, because "
+            f"{points['baseline'].iloc[0]} has no diagnosed runs there; name with --size sizes that it was run at, or "
+            "leave --share-of out"
+        )

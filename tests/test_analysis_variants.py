@@ -1,6 +1,7 @@
 """The map: what each variant changed, its multipliers on known laws, and the way from CSV to figure."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from analysis_tables import write_sweep
 
 from analysis.__main__ import main
-from analysis.figures.map import map_figure, worth_by_share
+from analysis.figures.map import map_figure, readable, worth_by_share
 from analysis.map import read_map, survey
 from analysis.options import Options
 from analysis.report import of_record
@@ -49,7 +50,18 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
-def test_a_variant_is_told_by_the_settings_in_which_it_differs(tables: list[Path]) -> None:
+def without_baseline_at(size: int, table: Path, path: Path) -> Path:
+    """A copy of the table in which SFT has no runs at this size."""
+    shutil.copytree(table, path)
+    runs = pd.read_parquet(path / "runs.parquet")
+    gone = (runs["arm"] == "SFT") & (runs["n_problems"] == size)
+    runs[~gone].to_parquet(path / "runs.parquet")
+    outcomes = pd.read_parquet(path / "outcomes.parquet")
+    outcomes[~outcomes["run"].isin(runs.loc[gone, "run"])].to_parquet(path / "outcomes.parquet")
+    return path
+
+
+def test_a_variant_is_named_by_the_settings_in_which_it_differs(tables: list[Path]) -> None:
     readings = survey(tables, OPTIONS, sizes=[256])
     assert dict.fromkeys((one.variant, one.changed) for one in readings) == dict.fromkeys(
         [("study", ""), ("no_shortcut", "skip=0"), ("value_answers", "classes=none, another phases")]
@@ -114,6 +126,38 @@ def test_worth_is_drawn_against_the_share_and_the_report_shows_it(tables: list[P
     assert (tmp_path / "report" / "worth_by_share.png").is_file()
 
 
+def test_a_share_where_the_baseline_was_not_run_is_refused_before_anything_is_written(
+    tables: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = without_baseline_at(512, tables[0], tmp_path / "study")
+    words = ["map", str(table), "--draws", "100", "--size", "512", "--out", str(tmp_path / "map")]
+    assert main([*words, "--share-of", "hard skip"]) == 2
+    assert "no multiplier at n_problems=512 has it beside it, because SFT has no diagnosed" in capsys.readouterr().err
+    assert not (tmp_path / "map").exists()
+    assert main(words) == 0  # the map itself needs no share
+    points = read_map(tmp_path / "map" / "map.csv")
+    assert len(readable(points)) == 2 and readable(points, with_share=True).empty
+
+
+def test_points_with_a_share_are_drawn_and_those_without_left_out_of_that_figure(
+    tables: list[Path], tmp_path: Path
+) -> None:
+    table = without_baseline_at(512, tables[0], tmp_path / "study")
+    main(["map", str(table), "--draws", "100", "--share-of", "hard skip", "--out", str(tmp_path / "map")])
+    points = read_map(tmp_path / "map" / "map.csv")
+    assert set(points["n_problems"]) - set(readable(points, with_share=True)["n_problems"]) == {512}
+    assert (tmp_path / "map" / "worth_by_share.png").is_file()
+
+
+def test_a_map_of_undefined_multipliers_alone_has_its_rows_and_no_points() -> None:
+    points = pd.DataFrame(
+        {"variant": ["study"], "arm": "RFT", "baseline": "SFT", "n_problems": 512.0, "multiplier": np.nan, "bound": "?"}
+    )
+    (axes,) = map_figure(points).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["study"]
+    assert axes.get_xlim() == pytest.approx((0.5 / 1.3, 16 * 1.7))
+
+
 def test_the_map_is_the_first_figure_of_the_report(tables: list[Path], tmp_path: Path) -> None:
     main(["map", *map(str, tables), "--out", str(tmp_path / "map"), "--draws", "100", "--size", "256"])
     words = ["report", str(tables[0]), "--map", str(tmp_path / "map" / "map.csv"), "--draws", "100"]
@@ -144,7 +188,7 @@ def test_a_record_that_is_none_is_refused(tables: list[Path], tmp_path: Path) ->
         of_record.read_verdicts(tmp_path)
 
 
-def test_two_rulings_agree_differ_or_leave_open() -> None:
+def test_two_rulings_agree_differ_or_one_is_undecided() -> None:
     assert of_record.agreement("held", "held") == "same"
     assert of_record.agreement("held", "not held") == "OPPOSITE"
     assert of_record.agreement("undecided", "held") == "undecided here"

@@ -14,7 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.arms import MAIN_ARMS, in_order, look
-from analysis.figures.style import TEXT_WIDTH, end_labels, log_error_axis, log_size_axis, new_figure, paper
+from analysis.figures.style import (
+    TEXT_WIDTH,
+    end_labels,
+    log_error_axis,
+    log_size_axis,
+    new_figure,
+    open_arrow,
+    open_side,
+    paper,
+    points,
+)
 from analysis.intervals import interval
 from analysis.laws.fit import FitStatus
 from analysis.worth.comparison import Comparison
@@ -43,15 +53,7 @@ def error_against_n_problems(
             ends.append((*last, arm, looks[arm][0]))
         sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arm in arms]))
         if table.reference_error is not None and table.reference_error < 1.6 * max(highs):
-            axes.axhline(table.reference_error, color="#999999", linewidth=0.9, linestyle=(0, (1, 2)))
-            axes.annotate(
-                "base model",
-                (sizes.min(), table.reference_error),
-                xytext=(2, 3),
-                fontsize=8,
-                textcoords="offset points",
-                color="#777777",
-            )
+            _base_model(axes, float(sizes.min()), table.reference_error)
             highs.append(table.reference_error)
         log_size_axis(axes, sizes, _size_name(table.x_name))
         log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), f"test {table.y_name}")
@@ -64,6 +66,12 @@ def error_against_n_problems(
             least_gap=0.105,
         )
     return figure
+
+
+def _base_model(axes: Axes, x: float, error: float) -> None:
+    """The base model's error as a dotted line, named at its left end."""
+    axes.axhline(error, color="#999999", linewidth=0.9, linestyle=(0, (1, 2)))
+    axes.annotate("base model", (x, error), xytext=(2, 3), fontsize=8, textcoords="offset points", color="#777777")
 
 
 def _main(arms: Sequence[str], baseline: str) -> list[str]:
@@ -88,50 +96,52 @@ def _curve_with_points(
     axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool]
 ) -> tuple[float, float, tuple[float, float]]:
     """Draw one arm; return its least and largest drawn error and where its label goes."""
+    least, largest, x, y = _cells(axes, comparison, arm, arm_look)
+    if comparison.n_sizes(arm) >= 3:
+        y = _curve(axes, comparison, arm, law, arm_look)
+    return least, largest, (x, y)
+
+
+def _cells(
+    axes: Axes, comparison: Comparison, arm: str, arm_look: tuple[str, str, bool]
+) -> tuple[float, float, float, float]:
+    """Means with intervals, and single runs as dots: least and largest drawn error, last size and the error there."""
     colour, marker, is_control = arm_look
     table, ln_n, errors = comparison.draws.table, comparison.ln_n(arm), comparison.arm_errors(arm)
     limits = np.array([interval(column[1:], comparison.level) for column in errors.T])
     runs = table.runs[(table.runs["arm"] == arm) & (table.runs["x"] > 0)]
-    fill = "white" if is_control else colour
-    axes.plot(
-        runs["x"],
-        runs["error"],
-        linestyle="none",
-        marker=".",
-        markersize=2.6,
-        color=colour,
-        alpha=0.45,
-        zorder=2,
-    )
+    dots = {"linestyle": "none", "marker": ".", "markersize": 2.6, "alpha": 0.45}
+    axes.plot(runs["x"], runs["error"], color=colour, zorder=2, **dots)
     axes.errorbar(
         np.exp(ln_n),
         errors[0],
         yerr=np.abs(limits.T - errors[0]),
         fmt=marker,
         color=colour,
-        markerfacecolor=fill,
+        markerfacecolor="white" if is_control else colour,
         markeredgewidth=0.9,
         elinewidth=0.9,
         capsize=0,
         zorder=4,
     )
-    last = (float(np.exp(ln_n[-1])), float(errors[0, -1]))
-    if comparison.n_sizes(arm) >= 3:
-        fitted = comparison.fit(arm, law)
-        at = np.linspace(ln_n[0], ln_n[-1], 80)
-        drawn = fitted.curves.error_at(at)
-        if fitted.status is FitStatus.NOT_FALLING:
-            axes.plot(np.exp(ln_n), errors[0], color=colour, linewidth=0.9, linestyle=(0, (1, 1.2)), zorder=3)
-        else:
-            axes.plot(np.exp(at), drawn[0], color=colour, linestyle="--" if is_control else "-", zorder=3)
-            band = np.array([interval(column[1:], comparison.level) for column in drawn.T])
-            axes.fill_between(np.exp(at), band[:, 0], band[:, 1], color=colour, alpha=0.12, linewidth=0, zorder=1)
-            last = (last[0], float(drawn[0, -1]))
-    return (
-        float(min(limits[:, 0].min(), runs["error"].min())),
-        float(max(limits[:, 1].max(), runs["error"].max())),
-        last,
-    )
+    least = float(min(limits[:, 0].min(), runs["error"].min()))
+    largest = float(max(limits[:, 1].max(), runs["error"].max()))
+    return least, largest, float(np.exp(ln_n[-1])), float(errors[0, -1])
+
+
+def _curve(axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool]) -> float:
+    """The fitted law with its band, or where it does not fall a line from mean to mean; the error at its end."""
+    colour, _, is_control = arm_look
+    fitted, ln_n, observed = comparison.fit(arm, law), comparison.ln_n(arm), comparison.arm_errors(arm)[0]
+    if fitted.status is FitStatus.NOT_FALLING:
+        axes.plot(np.exp(ln_n), observed, color=colour, linewidth=0.9, linestyle=(0, (1, 1.2)), zorder=3)
+        return float(observed[-1])
+    at = np.linspace(ln_n[0], ln_n[-1], 80)
+    drawn = fitted.curves.error_at(at)
+    axes.plot(np.exp(at), drawn[0], color=colour, linestyle="--" if is_control else "-", zorder=3)
+    band = np.array([interval(column[1:], comparison.level) for column in drawn.T])
+    axes.fill_between(np.exp(at), band[:, 0], band[:, 1], color=colour, alpha=0.12, linewidth=0, zorder=1)
+    return float(drawn[0, -1])
 
 
 def _draw_shifts(axes: Axes, comparison: Comparison, shifts: Sequence[Multiplier], looks: dict) -> None:
@@ -217,22 +227,13 @@ def multiplier_at_each_size(comparison: Comparison, baseline: str, arms: Sequenc
         axes = grid[0, 0]
         values = [1.0]
         for k, arm in enumerate(arms):
-            colour, marker, is_control = looks[arm]
-            axes.plot(
-                [],
-                [],
-                linestyle="none",
-                marker=marker,
-                color=colour,
-                label=arm,
-                markerfacecolor="white" if is_control else colour,
-            )
+            points(axes, [], [], looks[arm], arm)
             offset = 1.0 + 0.035 * (k - (len(arms) - 1) / 2)
             for m in at_sizes(comparison, arm, baseline):
                 if m.bound == "?" or not np.isfinite(m.multiplier) or m.multiplier <= 0:
                     continue
                 x, values = m.at_size * offset, [*values, m.multiplier]
-                _reading(axes, x, m, colour, marker, is_control)
+                _reading(axes, x, m, looks[arm])
         axes.axhline(1.0, color="#444444", linewidth=0.8)
         axes.set_yscale("log", base=2)
         axes.set_ylim(min(values) / 2, max(values) * 2)
@@ -245,24 +246,13 @@ def multiplier_at_each_size(comparison: Comparison, baseline: str, arms: Sequenc
     return figure
 
 
-def _reading(axes: Axes, x: float, m: Multiplier, colour: str, marker: str, is_control: bool) -> None:
+def _reading(axes: Axes, x: float, m: Multiplier, arm_look: tuple[str, str, bool]) -> None:
     """One multiplier: a point with its interval, or an arrow from the bound into the open side."""
+    colour, marker, is_control = arm_look
     if m.bound == "=":
         low, high = max(m.ci_low, m.multiplier / 64), min(m.ci_high, m.multiplier * 64)
         axes.plot([x, x], [low, high], color=colour, linewidth=0.9)
         axes.plot(x, m.multiplier, marker=marker, color=colour, markerfacecolor="white" if is_control else colour)
         return
-    side = 1.55 if m.bound == ">=" else 1 / 1.55
-    axes.annotate(
-        "",
-        xy=(x, m.multiplier * side),
-        xytext=(x, m.multiplier),
-        arrowprops={
-            "arrowstyle": "->,head_width=0.15,head_length=0.25",
-            "color": colour,
-            "linewidth": 0.9,
-            "shrinkA": 0,
-            "shrinkB": 0,
-        },
-    )
+    open_arrow(axes, (x, m.multiplier), (x, open_side(m.multiplier, m.bound)), colour)
     axes.plot(x, m.multiplier, marker="_", color=colour, markersize=7)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.arms import look
-from analysis.figures.style import COLUMN_WIDTH, TEXT_WIDTH, log_size_axis, new_figure, paper
+from analysis.figures.style import COLUMN_WIDTH, TEXT_WIDTH, log_size_axis, new_figure, paper, points
 from analysis.held_out import Validation
 from analysis.worth.comparison import Comparison
 from analysis.worth.shape import MultiplierCurve
@@ -60,18 +60,10 @@ def residuals(comparison: Comparison, baseline: str, arms: Sequence[str]) -> Fig
         for k, arm in enumerate(arms):
             fit = comparison.fit(arm, comparison.law_of(arm, baseline))
             z = (fit.observed - fit.fitted) / fit.stderr
-            colour, marker, is_control = looks[arm]
+            colour = looks[arm][0]
             shift = 1.0 + 0.03 * (k - (len(arms) - 1) / 2)
             x = np.exp(fit.ln_n)
-            axes.plot(
-                x * shift,
-                z,
-                linestyle="none",
-                marker=marker,
-                color=colour,
-                label=arm,
-                markerfacecolor="white" if is_control else colour,
-            )
+            points(axes, x * shift, z, looks[arm], arm)
             axes.vlines(x * shift, 0, z, color=colour, linewidth=0.7, alpha=0.6)
             largest, sizes = max(largest, np.abs(z).max() * 1.1), [*sizes, *x]
         log_size_axis(axes, np.array(sizes), comparison.draws.table.x_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,34 +17,28 @@ from analysis.worth.words import count
 LEVELS = (1.0, 2.0, 8.0)
 
 
+def readable(points: pd.DataFrame, *, with_share: bool = False) -> pd.DataFrame:
+    """The points of a map that a figure can show: those with a value or a bound, and `with_share` also the share of
+    flaws, which is unknown where the baseline was not run at the point's size."""
+    shown = points["bound"].isin(["=", ">=", "<="]) & np.isfinite(points["multiplier"]) & (points["multiplier"] > 0)
+    return points[shown & points["share"].notna()] if with_share else points[shown]
+
+
 def map_figure(points: pd.DataFrame) -> Figure:
     """A row a variant, a panel a size: multipliers with intervals on a log axis, lines at 1, 2 and 8."""
-    study = points["variant"].iloc[0]
     arms = in_order(points["arm"].unique())
     sizes = sorted(points["n_problems"].unique())
-    looks = look(arms)
-    key = points[(points["arm"] == arms[-1]) & (points["n_problems"] == sizes[-1])]
-    worth = dict(zip(key["variant"], key["multiplier"].fillna(1.0), strict=True))
-    order = sorted(points["variant"].unique(), key=lambda name: worth.get(name, 0.0))
-    place = {name: row for row, name in enumerate(order)}
-    finite = points["multiplier"][np.isfinite(points["multiplier"]) & (points["multiplier"] > 0)]
-    low, high = min(0.5, finite.min()) / 1.3, max(16.0, finite.max()) * 1.7
+    order = _rows(points, arms[-1], sizes[-1])
+    shown, study = readable(points), order.index(points["variant"].iloc[0])
+    limits = min([0.5, *shown["multiplier"]]) / 1.3, max([16.0, *shown["multiplier"]]) * 1.7
     with style.paper():
         figure, grid = style.new_figure(style.TEXT_WIDTH, 1.0 + 0.30 * len(order), 1, len(sizes), sharey=True)
         for axes, size in zip(grid[0], sizes, strict=True):
             axes.set_xscale("log", base=2)
-            axes.set_xlim(max(low, 1 / 8), min(high, 128))
-            axes.axhspan(place[study] - 0.5, place[study] + 0.5, color="#F2EEE6", zorder=0)
-            for level in LEVELS:
-                axes.axvline(level, color="#444444" if level == 1 else "#AAAAAA", linewidth=0.8, zorder=1)
-            for k, arm in enumerate(arms):
-                colour, marker, is_control = looks[arm]
-                axes.plot([], [], linestyle="none", marker=marker, color=colour, label=arm,
-                          markerfacecolor="white" if is_control else colour)  # fmt: skip
-                rows = points[(points["arm"] == arm) & (points["n_problems"] == size)]
-                for row in rows.itertuples():
-                    y = place[row.variant] + 0.22 * (k - (len(arms) - 1) / 2)
-                    _mark(axes, y, row, colour, marker, is_control)
+            axes.set_xlim(max(limits[0], 1 / 8), min(limits[1], 128))
+            axes.axhspan(study - 0.5, study + 0.5, color="#F2EEE6", zorder=0)
+            _levels(axes.axvline)
+            _panel(axes, shown[shown["n_problems"] == size], arms, order)
             axes.set_title(f"at n_problems = {count(size)}", loc="left", color="#444444")
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
             axes.grid(axis="x", visible=False)
@@ -56,28 +51,59 @@ def map_figure(points: pd.DataFrame) -> Figure:
     return figure
 
 
-def _mark(axes: Axes, y: float, row: Any, colour: str, marker: str, is_control: bool) -> None:
+def _rows(points: pd.DataFrame, arm: str, size: float) -> list[str]:
+    """The variants from the least worth of this arm at this size up."""
+    key = points[(points["arm"] == arm) & (points["n_problems"] == size)]
+    worth = dict(zip(key["variant"], key["multiplier"].fillna(1.0), strict=True))
+    return sorted(points["variant"].unique(), key=lambda name: worth.get(name, 0.0))
+
+
+def _levels(line: Any) -> None:
+    for level in LEVELS:
+        line(level, color="#444444" if level == 1 else "#AAAAAA", linewidth=0.8, zorder=1)
+
+
+def _panel(axes: Axes, shown: pd.DataFrame, arms: Sequence[str], order: Sequence[str]) -> None:
+    """The points of one size, each arm a little above the one before it in the row of its variant."""
+    looks = look(arms)
+    for k, arm in enumerate(arms):
+        style.points(axes, [], [], looks[arm], arm)
+        for row in shown[shown["arm"] == arm].itertuples():
+            _mark(axes, order.index(row.variant) + 0.22 * (k - (len(arms) - 1) / 2), row, looks[arm])
+
+
+def _mark(axes: Axes, y: float, row: Any, arm_look: tuple[str, str, bool]) -> None:
     """A point with its interval, or from a bound an arrow into the open side and a dotted line to the limit of its
     interval; limits beyond the axis are cut by it."""
+    colour, marker, is_control = arm_look
     left, right = axes.get_xlim()
     if row.bound == "=":
         axes.plot([max(row.ci_low, left), min(row.ci_high, right)], [y, y], color=colour, linewidth=0.9)
         at = min(max(row.multiplier, left), right)
         axes.plot(at, y, marker=marker, color=colour, markerfacecolor="white" if is_control else colour, zorder=3)
-    elif row.bound in (">=", "<="):
-        at = min(max(row.multiplier, left * 1.6), right / 1.6)
-        end = at * 1.55 if row.bound == ">=" else at / 1.55
-        arrow = {"arrowstyle": "->,head_width=0.15,head_length=0.25", "color": colour, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate("", xy=(end, y), xytext=(at, y), arrowprops={**arrow, "linewidth": 0.9}, zorder=3)
-        axes.plot(at, y, marker="|", color=colour, markersize=6, zorder=3)
-        inner = max(row.ci_low, left) if row.bound == ">=" else min(row.ci_high, right)
-        axes.plot([inner, at], [y, y], color=colour, linewidth=0.9, linestyle=(0, (1.5, 1.5)))
+        return
+    at, end, (inner, outer) = _bound(row, left, right)
+    style.open_arrow(axes, (at, y), (end, y), colour)
+    axes.plot(at, y, marker="|", color=colour, markersize=6, zorder=3)
+    axes.plot([inner, outer], [y, y], color=colour, linewidth=0.9, linestyle=(0, (1.5, 1.5)))
+
+
+def _bound(row: Any, low: float, high: float) -> tuple[float, float, tuple[float, float]]:
+    """Of a bound on a log axis from low to high: where it stands and its arrow ends, with room for the arrow, and the
+    stretch from the limit of its interval to it."""
+    at = min(max(row.multiplier, low * 1.6), high / 1.6)
+    limit = max(row.ci_low, low) if row.bound == ">=" else min(row.ci_high, high)
+    return at, style.open_side(at, row.bound), (limit, at)
 
 
 def worth_by_share(points: pd.DataFrame) -> Figure:
     """A panel an arm: its worth at each size of each variant against the share of the baseline's flaws that are of the
-    kinds asked for; open where the variant leaves what there is to learn alone and changes how it is trained."""
-    points = points[points["share"].notna() & points["bound"].isin(["=", ">=", "<="])]
+    kinds asked for; open where the variant leaves what there is to learn alone and changes how it is trained.
+
+    Args:
+        points: at least one of them `readable` with its share.
+    """
+    points = readable(points, with_share=True)
     arms = in_order(points["arm"].unique())
     sizes = sorted(points["n_problems"].unique())
     looks = look(arms)
@@ -86,8 +112,7 @@ def worth_by_share(points: pd.DataFrame) -> Figure:
         for axes, arm in zip(grid[0], arms, strict=True):
             axes.set_yscale("log", base=2)
             axes.set_ylim(1 / 6, 64)
-            for level in LEVELS:
-                axes.axhline(level, color="#444444" if level == 1 else "#AAAAAA", linewidth=0.8, zorder=1)
+            _levels(axes.axhline)
             for row in points[points["arm"] == arm].itertuples():
                 _mark_up(axes, row, looks[arm][0], "os^Dv"[sizes.index(row.n_problems) % 5])
             axes.set_title(arm, loc="left", color=style.ink(looks[arm][0]))
@@ -97,7 +122,7 @@ def worth_by_share(points: pd.DataFrame) -> Figure:
         axes = grid[0, 0]
         axes.set_ylabel(f"worth in {points['baseline'].iloc[0]} data")
         for size, marker in zip(sizes, "os^Dv", strict=False):
-            axes.plot([], [], linestyle="none", marker=marker, color="#444444", label=f"n_problems = {count(size)}")
+            style.points(axes, [], [], ("#444444", marker, False), f"n_problems = {count(size)}")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=len(sizes), handletextpad=0.2)
     return figure
 
@@ -105,13 +130,11 @@ def worth_by_share(points: pd.DataFrame) -> Figure:
 def _mark_up(axes: Axes, row: Any, colour: str, marker: str) -> None:
     """A point with its interval; from a bound an arrow into the open side."""
     low, high = axes.get_ylim()
-    at = min(max(row.multiplier, low * 1.6), high / 1.6)
-    limits = [max(row.ci_low, low), min(row.ci_high, high)]
-    if row.bound != "=":
-        limits = [limits[0], at] if row.bound == ">=" else [at, limits[1]]
-        end = at * 1.55 if row.bound == ">=" else at / 1.55
-        arrow = {"arrowstyle": "->,head_width=0.15,head_length=0.25", "color": colour, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate("", xy=(row.share, end), xytext=(row.share, at), arrowprops={**arrow, "linewidth": 0.9})
+    at, end, limits = _bound(row, low, high)
+    if row.bound == "=":
+        limits = max(row.ci_low, low), min(row.ci_high, high)
+    else:
+        style.open_arrow(axes, (row.share, at), (row.share, end), colour)
     axes.plot([row.share, row.share], limits, color=colour, linewidth=0.6, alpha=0.45, zorder=2)
     fill = "white" if row.is_training else colour
     axes.plot(row.share, at, marker=marker, color=colour, markerfacecolor=fill, zorder=3)

@@ -1,4 +1,4 @@
-"""How every figure looks: one column or text width of a paper, colours that colour-blind readers tell apart.
+"""How every figure looks: one column or text width of a paper, colours that colour-blind readers can distinguish.
 
 Files are the same for the same numbers: no dates, fixed SVG ids, text as paths.
 """
@@ -15,8 +15,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from numpy.typing import ArrayLike
 
 TEXT_WIDTH, COLUMN_WIDTH = 6.0, 3.25
+ARROW = 1.55  # length of an arrow from a bound, as a factor
 RC = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],
@@ -86,6 +88,34 @@ def save(figure: Figure, stem: Path) -> list[Path]:
             paths.append(path)
     return paths
 
+
+
+def points(axes: Axes, x: ArrayLike, y: ArrayLike, arm_look: tuple[str, str, bool], label: str) -> None:
+    """An arm's points under its name; open where it is a control. Without points its place in the legend alone."""
+    colour, marker, is_control = arm_look
+    fill = "white" if is_control else colour
+    axes.plot(x, y, linestyle="none", marker=marker, color=colour, label=label, markerfacecolor=fill)
+
+
+def open_side(value: float, bound: str) -> float:
+    """Where the arrow ends that starts at a bound and points into its open side, on a log axis."""
+    return value * ARROW if bound == ">=" else value / ARROW
+
+
+def open_arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
+    """From a bound into its open side."""
+    axes.annotate(
+        "",
+        xy=end,
+        xytext=start,
+        arrowprops={
+            "arrowstyle": "->,head_width=0.15,head_length=0.25",
+            "color": colour,
+            "linewidth": 0.9,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        },
+    )
 
 
 def log_size_axis(axes: Axes, sizes: np.ndarray, label: str, n_labels: int = 8) -> None:

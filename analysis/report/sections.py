@@ -15,7 +15,7 @@ from analysis.claims import rules, verdicts
 from analysis.claims.declared import declared
 from analysis.figures import diagnostics, style
 from analysis.figures.curves import controls_against_n_problems, error_against_n_problems, multiplier_at_each_size
-from analysis.figures.map import map_figure, worth_by_share
+from analysis.figures.map import map_figure, readable, worth_by_share
 from analysis.held_out import Validation, validate
 from analysis.map import read_map
 from analysis.noise.draws import draws
@@ -252,7 +252,7 @@ def map_section(path: str | Path, save: Callable[[Figure, str, str], str]) -> pa
         "to the limit of their interval; lines at 1, 2 and 8."
     )
     figures = [save(map_figure(points), "map", caption)]
-    if points["share"].notna().any():
+    if not readable(points, with_share=True).empty:
         caption = (
             f"The same multipliers against what {baseline} gets wrong at that size: the share of "
             f"{points['share_of'].iloc[0]} among the flaws of its greedy test solutions. Open points change how the "
