@@ -35,6 +35,30 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m analysis", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     kinds = parser.add_subparsers(dest="command", required=True)
+    _fit_command(kinds)
+    multiplier = _command(kinds, "multiplier", _multiplier, "what one of an arm's problems is worth in the baseline's")
+    where = multiplier.add_mutually_exclusive_group()
+    where.add_argument("--at-error", type=float)
+    where.add_argument("--at-size", type=float)
+    design = _command(kinds, "design", _design, "what to run next")
+    design.add_argument("--width", type=float, help="wanted: m within this factor either way, for example 1.25")
+    design.add_argument("--tell", type=float, default=2.0, help="wanted: this multiplier distinguished from 1")
+    _command(kinds, "validate", _validate, "held-out error of each law")
+    for name, what in (("report", "figures, tables, verdicts and the page"), ("figures", "the figures alone")):
+        one = _command(kinds, name, _report, what)
+        one.add_argument("--out", required=True, help="folder to write")
+        one.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
+        if name == "report":
+            one.add_argument("--record", help="report folder of a larger study, to set its verdicts beside these")
+    _map_command(kinds)
+    others = kinds.add_parser("published", help="others' tables: fits and multipliers")
+    others.add_argument("--json", action="store_true")
+    others.add_argument("--draws", type=int, default=2000)
+    others.set_defaults(run=_published)
+    return parser
+
+
+def _fit_command(kinds: argparse._SubParsersAction) -> None:
     fit = _command(kinds, "fit", _fit, "the laws of each arm")
     fit.add_argument(
         "--objective",
@@ -45,33 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--delta", type=float, default=1e-3, help="of the Huber objective")
     fit.add_argument("--n-params", default="n_params", help="column of model sizes, for --law chinchilla")
     fit.add_argument("--n-tokens", default="n_tokens", help="column of data sizes, for --law chinchilla")
-    multiplier = _command(kinds, "multiplier", _multiplier, "what one of an arm's problems is worth in the baseline's")
-    where = multiplier.add_mutually_exclusive_group()
-    where.add_argument("--at-error", type=float)
-    where.add_argument("--at-size", type=float)
-    design = _command(kinds, "design", _design, "what to run next")
-    design.add_argument("--width", type=float, help="wanted: m within this factor either way, for example 1.25")
-    design.add_argument("--tell", type=float, default=2.0, help="wanted: this multiplier told from 1")
-    _command(kinds, "validate", _validate, "held-out error of each law")
-    for name, what in (("report", "figures, tables, verdicts and the page"), ("figures", "the figures alone")):
-        one = _command(kinds, name, _report, what)
-        one.add_argument("--out", required=True, help="folder to write")
-        one.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
-        if name == "report":
-            one.add_argument("--record", help="report folder of a larger study, to set its verdicts beside these")
-    variants_of = _command(kinds, "map", _map, "one ingredient changed at a time: where the multiplier is 1, 2, 8")
-    variants_of.add_argument("variants", nargs="*", metavar="VARIANT", help="tables, each with one setting changed")
-    variants_of.add_argument("--size", action="append", type=float, default=[], help="of the arms; may repeat")
-    variants_of.add_argument(
+
+
+def _map_command(kinds: argparse._SubParsersAction) -> None:
+    variants = _command(kinds, "map", _map, "one ingredient changed at a time: where the multiplier is 1, 2, 8")
+    variants.add_argument("variants", nargs="*", metavar="VARIANT", help="tables, each with one setting changed")
+    variants.add_argument("--size", action="append", type=float, default=[], help="of the arms; may repeat")
+    variants.add_argument(
         "--share-of", action="append", default=[], metavar="KIND",
         help="kind of flaw whose share of the baseline's is to explain the worth, for example 'hard skip'; may repeat",
     )  # fmt: skip
-    variants_of.add_argument("--out", required=True, help="folder to write")
-    others = kinds.add_parser("published", help="others' tables: fits and multipliers")
-    others.add_argument("--json", action="store_true")
-    others.add_argument("--draws", type=int, default=2000)
-    others.set_defaults(run=_published)
-    return parser
+    variants.add_argument("--out", required=True, help="folder to write")
 
 
 def _command(kinds: argparse._SubParsersAction, name: str, run, what: str) -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ import numpy as np
 from analysis.laws.fit import fit_curves
 from analysis.laws.forms import FORMS, form
 from analysis.noise.draws import Draws
+from analysis.tables.table import Table
 
 LAWS = ("power", "log_linear", "power_floor", "saturating")
 FEW_SIZES = 6
@@ -86,23 +87,12 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
         of: the arms whose sizes are held out; all where empty.
 
     Raises:
-        ValueError: no arm has 4 sizes, so nothing can be held out; a law is unknown, or shared between arms.
+        ValueError: no arm has 4 sizes, so nothing can be held out; a law is unknown or shared between arms, or
+            the table has too little for any of them.
     """
-    table = drawn.table
-    shared = [law for law in laws or LAWS if form(law).is_shared]
-    if shared:
-        raise ValueError(f"law {shared[0]} is shared between arms; sizes are held out of one arm: {', '.join(LAWS)}")
-    asked = of or table.arms
-    arms = [arm for arm in asked if len(table.cells_of(arm)) >= 4]
-    if not arms:
-        found = ", ".join(f"{arm} {len(table.cells_of(arm))}" for arm in asked)
-        raise ValueError(
-            f"{table.path}: holding a size out needs an arm with 4 sizes or more, found {found}; run more sizes"
-        )
-    most = max(len(table.cells_of(arm)) for arm in arms)
-    usable = [law for law in laws or LAWS if FORMS[law].n_params + 2 <= most]
-    if table.reference_error is None:
-        usable = [law for law in usable if law != "saturating"]
+    arms = _arms(drawn.table, of)
+    most = max(len(drawn.table.cells_of(arm)) for arm in arms)
+    usable = _usable(drawn.table, laws or LAWS, most)
     first = min(max(FORMS[law].n_params for law in usable) + 1, most - 1)
     predictions: list[HeldOut] = []
     scores = []
@@ -112,21 +102,53 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
         predictions += mine
         scores.append(_score(law, mine, np.concatenate(squares, axis=1).mean(axis=1)))
     scores.sort(key=lambda score: score.mean_square_z)
-    feasible = most > FEW_SIZES
-    best = scores[0]
-    chosen = min(
-        (score for score in scores if score.mean_square_z <= best.mean_square_z + best.se),
-        key=lambda score: (score.n_params, score.mean_square_z),
-    )
+    chosen = _chosen(scores)
+    is_feasible = most > FEW_SIZES
     says = (
-        f"{chosen.law}: the smallest law within one standard error of the best ({best.law})"
-        if feasible
+        f"{chosen.law}: the smallest law within one standard error of the best ({scores[0].law})"
+        if is_feasible
         else f"{most} sizes are too few to choose a law by; laws are fixed beforehand and shown side by side"
     )
     refuted = [score.law for score in scores if score.is_refuted]
     if refuted:
         says += f"; beyond the noise (p < {REFUTED:g}): {', '.join(refuted)}"
-    return Validation(tuple(scores), tuple(predictions), chosen.law if feasible else None, feasible, says)
+    return Validation(tuple(scores), tuple(predictions), chosen.law if is_feasible else None, is_feasible, says)
+
+
+def _arms(table: Table, of: Sequence[str]) -> list[str]:
+    """The arms with enough sizes to hold one out."""
+    asked = of or table.arms
+    arms = [arm for arm in asked if len(table.cells_of(arm)) >= 4]
+    if not arms:
+        found = ", ".join(f"{arm} {len(table.cells_of(arm))}" for arm in asked)
+        raise ValueError(
+            f"{table.path}: holding a size out needs an arm with 4 sizes or more, found {found}; run more sizes"
+        )
+    return arms
+
+
+def _usable(table: Table, laws: Sequence[str], most: int) -> list[str]:
+    """The laws that an arm with `most` sizes can carry."""
+    shared = [law for law in laws if form(law).is_shared]
+    if shared:
+        raise ValueError(f"law {shared[0]} is shared between arms; sizes are held out of one arm: {', '.join(LAWS)}")
+    usable = [law for law in laws if FORMS[law].n_params + 2 <= most]
+    usable = [law for law in usable if law != "saturating" or table.reference_error is not None]
+    if not usable:
+        raise ValueError(
+            f"{table.path}: none of the laws {', '.join(laws)} can be held out: an arm has {most} sizes at most, a law "
+            "needs two more than it has parameters, and saturating also the error at zero data (rows with size 0)"
+        )
+    return usable
+
+
+def _chosen(scores: Sequence[Score]) -> Score:
+    """By the one-standard-error rule: of those as good as the first within its error, the one of fewest parameters."""
+    best = scores[0]
+    return min(
+        (score for score in scores if score.mean_square_z <= best.mean_square_z + best.se),
+        key=lambda score: (score.n_params, score.mean_square_z),
+    )
 
 
 def _origins(drawn: Draws, arm: str, first: int) -> Iterator[tuple[int, int]]:

@@ -74,7 +74,7 @@ def plan(
 
     Args:
         width: wanted factor: m known to within this factor either way, at the comparison's level.
-        tell: without a width, tell a multiplier of `tell` from 1 with 80 % power.
+        tell: without a width, distinguish a multiplier of `tell` from 1 with 80 % power.
         cost: column that new runs are priced in; seconds of all stages, or else tokens, where the table has them.
     Raises:
         ValueError: the wanted factor is not above 1, or the table lacks the cost.
@@ -84,17 +84,7 @@ def plan(
         raise ValueError(f"width={width}, tell={tell}: a factor above 1 was expected, for example 1.25")
     width_of = Width(comparison, arm, baseline)
     search = _Search(width_of, _cost_name(comparison.draws.table, cost))
-    z = stats.norm.ppf((1 + comparison.level) / 2)
-    target_se = np.log(width) / z if width else np.log(tell) / (z + stats.norm.ppf(POWER))
-    target = (
-        f"m within a factor of {width:g}"
-        if width
-        else f"{tell:g}x told from 1x with {POWER:.0%} power at level {comparison.level:.0%}"
-    )
-    options = sorted(
-        (one for one in search.options(target_se) if one.se < width_of.se_now * 0.999),
-        key=lambda one: (one.se > target_se * 1.0001, one.cost if one.cost is not None else one.n_new_runs, one.se),
-    )
+    target, target_se = _target(width, tell, width_of.normal, comparison.level)
     return Plan(
         arm=arm,
         baseline=baseline,
@@ -102,13 +92,21 @@ def plan(
         multiplier=width_of.multiplier,
         now=width_of.now,
         se=width_of.se_now,
-        factor=float(np.exp(z * width_of.se_now)),
+        factor=float(np.exp(width_of.normal * width_of.se_now)),
         target=target,
-        target_se=float(target_se),
+        target_se=target_se,
         is_reached=width_of.se_now <= target_se,
         cost_name=search.cost_name,
-        options=tuple(options[:8]),
+        options=tuple(search.narrower(target_se)[:8]),
     )
+
+
+def _target(width: float | None, tell: float, normal: float, level: float) -> tuple[str, float]:
+    """What was asked in words, and the standard error of ln m that gives it."""
+    if width:
+        return f"m within a factor of {width:g}", float(np.log(width) / normal)
+    words = f"{tell:g}x distinguished from 1x with {POWER:.0%} power at level {level:.0%}"
+    return words, float(np.log(tell) / (normal + stats.norm.ppf(POWER)))
 
 
 class _Search:
@@ -120,6 +118,13 @@ class _Search:
         for run in self.table.runs.itertuples():
             self.have.setdefault((run.arm, run.size), set()).add(run.seed)
         self.cost_line = cache(self._cost_line)
+
+    def narrower(self, target_se: float) -> list[Option]:
+        """The options that narrow the interval: first those that reach the target, the cheapest first."""
+        return sorted(
+            (one for one in self.options(target_se) if one.se < self.width.se_now * 0.999),
+            key=lambda one: (one.se > target_se * 1.0001, one.cost if one.cost is not None else one.n_new_runs, one.se),
+        )
 
     def options(self, target_se: float) -> list[Option]:
         """Each lever alone up to its limit, and the cheapest combinations."""

@@ -15,54 +15,49 @@ from analysis.sheet import Sheet
 
 def how(study: Study) -> page.Section:
     """The checklist of what was fitted, and every note."""
-    drawn, cells = study.first.draws, study.first.draws.table.cells
-    law = study.options.law
-    sheet = Sheet(
-        "checklist",
-        "What was fitted, and how.",
-        ("item", "value"),
-        (
-            (
-                "form",
-                f"{law}"
-                + (
-                    " (with floor where both arms have 5 sizes and it could matter, else power)"
-                    if law == "auto"
-                    else ""
-                ),
-            ),
-            (
-                "objective",
-                "weighted least squares on the error by variable projection, scaled to O(1); weights: inverse "
-                "variance at the smoothed error",
-            ),
-            (
-                "start points",
-                "slope scanned on 400 points for the data, 48 for each draw; root of the exact derivative",
-            ),
-            ("dropped points", "none"),
-            (
-                "interval",
-                f"{drawn.method}; percentiles of {len(drawn.errors):,} draws, seed {study.options.seed}, level "
-                f"{study.options.level:g}; the same draws for every arm, law and contrast",
-            ),
-            (
-                "seeds",
-                f"{int(cells['n_seeds'].min())} to {int(cells['n_seeds'].max())} runs a cell; excess seed variance "
-                f"{drawn.seeds.phi:.3g} [p(1-p)]^2 on {drawn.seeds.df:g} degrees of freedom, "
-                f"{drawn.seeds.phi_shared:.3g} of it common to the runs of a seed",
-            ),
-            ("test problems", f"{int(cells['n_test'].min()):,}" if "n_test" in cells else "not known"),
-            (
-                "chosen on the test set",
-                "nothing by this analysis: the law "
-                + ("follows from sizes and noise, not from how well it fits" if law == "auto" else "was given to it"),
-            ),
-        ),
-    )
+    sheet = Sheet("checklist", "What was fitted, and how.", ("item", "value"), (*_fitted(study), *_drawn(study)))
     of_results = (one for found in study.results.values() for m in found for one in m.notes)
     notes = sorted_notes((*_refuted(study), *of_results))
     return page.Section("how", "How it was computed", [study.sheet(sheet), "<h3>Notes</h3>", page.note_list(notes)])
+
+
+def _fitted(study: Study) -> tuple[tuple[str, str], ...]:
+    """Law, objective and start points."""
+    when = " (with floor where both arms have 5 sizes and it could matter, else power)"
+    return (
+        ("form", study.options.law + (when if study.options.law == "auto" else "")),
+        (
+            "objective",
+            "weighted least squares on the error by variable projection, scaled to O(1); weights: inverse "
+            "variance at the smoothed error",
+        ),
+        ("start points", "slope scanned on 400 points for the data, 48 for each draw; root of the exact derivative"),
+        ("dropped points", "none"),
+    )
+
+
+def _drawn(study: Study) -> tuple[tuple[str, str], ...]:
+    """Intervals, seeds and test problems, and what was chosen by them."""
+    drawn, cells = study.first.draws, study.first.draws.table.cells
+    chosen = "follows from sizes and noise, not from how well it fits"
+    return (
+        (
+            "interval",
+            f"{drawn.method}; percentiles of {len(drawn.errors):,} draws, seed {study.options.seed}, level "
+            f"{study.options.level:g}; the same draws for every arm, law and contrast",
+        ),
+        (
+            "seeds",
+            f"{int(cells['n_seeds'].min())} to {int(cells['n_seeds'].max())} runs a cell; excess seed variance "
+            f"{drawn.seeds.phi:.3g} [p(1-p)]^2 on {drawn.seeds.df:g} degrees of freedom, "
+            f"{drawn.seeds.phi_shared:.3g} of it common to the runs of a seed",
+        ),
+        ("test problems", f"{int(cells['n_test'].min()):,}" if "n_test" in cells else "not known"),
+        (
+            "chosen on the test set",
+            f"nothing by this analysis: the law {chosen if study.options.law == 'auto' else 'was given to it'}",
+        ),
+    )
 
 
 def _refuted(study: Study) -> tuple[Note, ...]:

@@ -10,6 +10,7 @@ from analysis.arms import in_order
 from analysis.claims.rules import Difference
 from analysis.held_out import Validation, rmsle_at
 from analysis.intervals import interval
+from analysis.laws.fit import FitResult
 from analysis.sheet import Sheet
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier
@@ -192,60 +193,44 @@ def difference_sheet(gaps: Sequence[Difference], level: float) -> Sheet:
 
 def fit_sheet(comparison: Comparison, baseline: str) -> Sheet:
     """Parameters of each arm's law, with status; no A +- SE, values at a reference size instead."""
-    rows, raw = [], []
-    for arm in in_order(comparison.draws.table.arms):
-        if comparison.n_sizes(arm) < 3:
-            continue
-        for law in dict.fromkeys(("power", comparison.law_of(arm, baseline))):
-            fit = comparison.fit(arm, law)
-            low, high = fit.intervals["b"]
-            at = next(name for name in ("error_at_ref", "excess_at_ref", "n_half") if name in fit.params)
-            floor = f"{fit.params['floor']:.3f}" if "floor" in fit.params else "none"
-            rows.append(
-                (
-                    arm,
-                    law,
-                    f"{fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}",
-                    f"{fit.params[at]:.3f} at n = {count(fit.params['n_ref'])}",
-                    floor,
-                    str(fit.status),
-                    f"{fit.frac_at_best:.0%} of {fit.n_starts}",
-                    ", ".join(fit.bounds_hit) or "none",
-                )
-            )
-            raw.append(
-                (
-                    arm,
-                    law,
-                    fit.params["b"],
-                    low,
-                    high,
-                    fit.params[at],
-                    fit.params["n_ref"],
-                    fit.params.get("floor"),
-                    str(fit.status),
-                    fit.frac_at_best,
-                    fit.objective,
-                )
-            )
+    fits = [
+        comparison.fit(arm, law)
+        for arm in in_order(comparison.draws.table.arms)
+        if comparison.n_sizes(arm) >= 3
+        for law in dict.fromkeys(("power", comparison.law_of(arm, baseline)))
+    ]
     return Sheet(
         "fits",
         "Fitted laws: exponent with interval, error (or excess over the floor) at the reference size, "
         "floor, status of the optimum, share of the starts that reached it, bounds hit.",
         ("arm", "law", "exponent b", "at reference", "floor", "status", "starts at best", "bounds hit"),
-        tuple(rows),
+        tuple(_fit_row(one) for one in fits),
         (
-            "arm",
-            "law",
-            "b",
-            "b_low",
-            "b_high",
-            "at_ref",
-            "n_ref",
-            "floor",
-            "status",
-            "frac_at_best",
-            "objective",
+            "arm", "law", "b", "b_low", "b_high", "at_ref", "n_ref", "floor", "status", "frac_at_best", "objective",
         ),
-        tuple(raw),
+        tuple(
+            (
+                one.arm, one.law, one.params["b"], *one.intervals["b"], one.params[_at_reference(one)],
+                one.params["n_ref"], one.params.get("floor"), str(one.status), one.frac_at_best, one.objective,
+            )
+            for one in fits
+        ),
+    )  # fmt: skip
+
+
+def _at_reference(fit: FitResult) -> str:
+    """Name of the parameter that says how high the curve stands."""
+    return next(name for name in ("error_at_ref", "excess_at_ref", "n_half") if name in fit.params)
+
+
+def _fit_row(fit: FitResult) -> tuple[str, ...]:
+    return (
+        fit.arm,
+        fit.law,
+        f"{fit.params['b']:.3f} {interval_text(*fit.intervals['b'], '{:.3f}'.format)}",
+        f"{fit.params[_at_reference(fit)]:.3f} at n = {count(fit.params['n_ref'])}",
+        f"{fit.params['floor']:.3f}" if "floor" in fit.params else "none",
+        str(fit.status),
+        f"{fit.frac_at_best:.0%} of {fit.n_starts}",
+        ", ".join(fit.bounds_hit) or "none",
     )

@@ -49,15 +49,7 @@ def write_report(
         sections.claims(study, rulings),
         of_record.section(rulings, record_path, study.sheet) if record_path else None,
         sections.map_section(map_path, study.figure) if map_path else None,
-        sections.curves(study),
-        sections.multipliers(study),
-        sections.shapes(study),
-        sections.controls(study),
-        sections.costs(study),
-        sections.errors(study),
-        sections.fits(study),
-        colophon.how(study),
-        colophon.made(study),
+        *(section(study) for section in SECTIONS),
     ]
     named = study.first.draws.table.provenance.get("experiment", Path(path).name)
     lead = _lead(rulings, study.results[study.first_name], study.baseline)
@@ -69,6 +61,19 @@ def write_report(
     return [target, said, *study.written]
 
 
+SECTIONS = (
+    sections.curves,
+    sections.multipliers,
+    sections.shapes,
+    sections.controls,
+    sections.costs,
+    sections.errors,
+    sections.fits,
+    colophon.how,
+    colophon.made,
+)
+
+
 def write_figures(
     path: str | Path, out: str | Path, options: Options | None = None, *, map_path: str | Path | None = None
 ) -> list[Path]:
@@ -76,14 +81,7 @@ def write_figures(
     study = read_study(path, out, options or Options())
     if map_path:
         sections.map_section(map_path, study.figure)
-    for section in (
-        sections.curves,
-        sections.multipliers,
-        sections.shapes,
-        sections.controls,
-        sections.costs,
-        sections.fits,
-    ):
+    for section in SECTIONS:
         section(study)
     pictures = [one for one in study.written if one.suffix in (".png", ".svg", ".pdf")]
     for one in set(study.written) - set(pictures):
