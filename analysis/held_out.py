@@ -158,7 +158,7 @@ def _origins(drawn: Draws, arm: str, first: int) -> Iterator[tuple[int, int]]:
 
 
 def _held_out_z(drawn: Draws, arm: str, law: str, first: int, errors: np.ndarray) -> np.ndarray:
-    """(n_tables, n_predictions) predicted less held-out error in standard errors, for (n_tables, n_sizes) errors."""
+    """(n_tables, n_predictions) predicted minus held-out error in standard errors, for (n_tables, n_sizes) errors."""
     cells = drawn.table.cells_of(arm)
     ln_n, w, se = _ln_n(drawn, arm), drawn.weights[cells], np.sqrt(drawn.variance[cells])
     out = []

@@ -316,7 +316,7 @@ def test_auto_fits_a_floor_where_it_can_matter_and_says_where_not() -> None:
     assert steep.law_of("RFT", "SFT") == "power_floor"
     assert compared(outcomes({"SFT": SFT, "RFT": TWICE}, SIZES[:4])).law_of("RFT", "SFT") == "power"
     left_out = [one.text for one in headline(loud, "RFT", "SFT").notes if one.code == "floor_not_estimable"]
-    assert any("too shallow for this study to tell a floor" in text for text in left_out)
+    assert any("too shallow for this study to show a floor" in text for text in left_out)
 
 
 def test_a_floor_is_not_left_out_because_the_data_happen_to_fit_without() -> None:

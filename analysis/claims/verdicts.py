@@ -65,7 +65,7 @@ def difference(comparison: Comparison, arm: str, other: str) -> Difference | Non
 
 
 def difference_from_base(comparison: Comparison, arm: str) -> Difference | None:
-    """The arm's error less the base model's at each of the arm's sizes."""
+    """The arm's error minus the base model's at each of the arm's sizes."""
     table = comparison.draws.table
     base = np.flatnonzero(table.cells["x"].to_numpy() == 0)
     if not len(base) or arm not in table.arms:
@@ -189,9 +189,9 @@ def _gap_evidence(gap: Difference | None, arm: str, other: str) -> str:
     n_better = sum(high < 0 for _, _, high in gap.by_size)
     worse = [count(size) for size, (low, _) in zip(gap.sizes, gap.surely, strict=True) if low > 0]
     return (
-        f"{arm} less {other}: {error_text(gap.value)} {interval_text(gap.ci_low, gap.ci_high, error_text)} over "
-        f"{len(gap.sizes)} sizes; below 0 on its own at {n_better} of them"
-        + (f", surely above 0 at n = {', '.join(worse)}" if worse else "")
+        f"{arm} minus {other}: {error_text(gap.value)} {interval_text(gap.ci_low, gap.ci_high, error_text)} over "
+        f"{len(gap.sizes)} sizes; at {n_better} of them the interval of the size alone lies below 0"
+        + (f"; surely above 0 at n = {', '.join(worse)}" if worse else "")
     )
 
 

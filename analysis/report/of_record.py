@@ -28,7 +28,7 @@ def read_verdicts(path: str | Path) -> list[Verdict]:
 
 
 def agreement(mine: str, theirs: str) -> str:
-    """Of two rulings on one claim: same, OPPOSITE, or which of them leaves open what the other decides."""
+    """Of two rulings on one claim: same, OPPOSITE, or which of them is undecided where the other is not."""
     if mine == theirs:
         return "same"
     decided = {"held", "not held"}

@@ -10,7 +10,7 @@ from analysis.claims.verdicts import Verdict
 from analysis.notes import Note
 
 STYLE = """
-:root { --ink:#1f2328; --soft:#59636e; --line:#d9dee3; --held:#00664f; --not:#a63603; --open:#6a51a3; }
+:root { --ink:#1f2328; --soft:#59636e; --line:#d9dee3; --held:#00664f; --not:#a63603; --undecided:#6a51a3; }
 * { box-sizing: border-box; }
 body { font: 16px/1.55 Georgia, "Times New Roman", serif; color: var(--ink); max-width: 60rem; margin: 0 auto;
   padding: 2rem 1.2rem 4rem; background: #fff; }
@@ -24,7 +24,7 @@ th, td { text-align: left; padding: .32rem .7rem .32rem 0; border-bottom: 1px so
 th { font-weight: 600; border-bottom: 1.5px solid var(--ink); white-space: nowrap; }
 td { font-variant-numeric: tabular-nums; }
 .ruling { font-weight: 700; white-space: nowrap; } .held { color: var(--held); } .not-held { color: var(--not); }
-.undecided { color: var(--open); } .not-tested { color: var(--soft); }
+.undecided { color: var(--undecided); } .not-tested { color: var(--soft); }
 pre { background: #f6f8fa; padding: .8rem 1rem; overflow-x: auto; font: .8rem/1.45 ui-monospace, Menlo, monospace; }
 nav { font-size: .9rem; margin: .6rem 0 0; } nav a { margin-right: 1rem; color: #0b5cad; }
 ul.notes { padding-left: 1.1rem; font-size: .9rem; } .serious { color: var(--not); font-weight: 600; }

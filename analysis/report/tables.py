@@ -182,9 +182,9 @@ def difference_sheet(gaps: Sequence[Difference], level: float) -> Sheet:
     raw = [(gap.arm, gap.other, gap.value, gap.ci_low, gap.ci_high, len(gap.sizes)) for gap in gaps]
     return Sheet(
         "controls",
-        f"Difference of error, first less second arm, mean over their common sizes, {level:.0%} "
+        f"Difference of error, first minus second arm, mean over their common sizes, {level:.0%} "
         "paired interval; negative: the first is better.",
-        ("arm", "less", "difference of error", "by size"),
+        ("arm", "minus", "difference of error", "by size"),
         tuple(rows),
         ("arm", "other", "difference", "ci_low", "ci_high", "n_sizes"),
         tuple(raw),

@@ -210,4 +210,6 @@ def _check_numbers(runs: pd.DataFrame, path: str) -> None:
             "--y-is accuracy"
         )
     if np.all(error == 0):
-        raise ValueError(f"{path}: all errors are zero, so no curve can be told from another; use harder test problems")
+        raise ValueError(
+            f"{path}: all errors are zero, so no curve can be distinguished from another; use harder test problems"
+        )

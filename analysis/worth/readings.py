@@ -217,7 +217,7 @@ def _notes(
             if is_arm_inverted or one.code not in ("not_falling", "floor_not_estimable")
         ]
     if comparison.is_floor_left_out(arm, baseline):
-        text = f"{arm} and {baseline} are too shallow for this study to tell a floor: the plain power law is fitted"
+        text = f"{arm} and {baseline} are too shallow for this study to show a floor: the plain power law is fitted"
         notes.append(note("floor_not_estimable", text))
     plain = comparison.fit(baseline, "power")
     if plain.intervals["b"][0] <= 0:

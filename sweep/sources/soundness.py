@@ -1,4 +1,4 @@
-"""Verified solutions told apart by their steps, which the verifier never looks at: what a spurious step costs RFT."""
+"""Verified solutions sorted by their steps, which the verifier never looks at: what a spurious step costs RFT."""
 from __future__ import annotations
 
 from collections import defaultdict

@@ -1,0 +1,49 @@
+"""How the code and its words are kept: short functions, names that say more than their module's, plain English."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(path for top in ("sweep", "analysis") for path in (ROOT / top).rglob("*.py"))
+LONGEST = 40
+LONGER_FOR_A_REASON: dict[str, str] = {}  # file:function -> why its parts are not functions of their own
+NOT_ENGLISH = {  # what is said here and nowhere else, and what a reader understands
+    r"(is|are|was|were) not told\b": "cannot be distinguished from",
+    r"\btold (from|apart)\b": "distinguished",
+    r"\bopen by the rule\b": "undecided",
+    r"\{(arm|gap\.arm|one\.arm)\} less \{": "minus",
+}
+
+
+def functions(path: Path) -> list[ast.FunctionDef]:
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+
+
+def test_no_function_is_longer_than_it_has_a_reason_to_be() -> None:
+    lengths = {
+        f"{path.relative_to(ROOT)}:{one.name}": (one.end_lineno or 0) - one.lineno + 1
+        for path in SOURCES
+        for one in functions(path)
+    }
+    longer = {name: n for name, n in lengths.items() if n > LONGEST}
+    assert {name: n for name, n in longer.items() if name not in LONGER_FOR_A_REASON} == {}
+
+
+def test_no_module_has_one_function_that_repeats_its_name() -> None:
+    for path in SOURCES:
+        top = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+        public = [name for name in top if not name.startswith("_")]
+        assert public != [path.stem], f"{path.relative_to(ROOT)} has one function, and it repeats the module's name"
+
+
+@pytest.mark.parametrize("dialect", NOT_ENGLISH)
+def test_messages_comments_and_pages_are_plain_english(dialect: str) -> None:
+    tops = ("analysis", "conf", "docs", "slurm", "sweep", "tests")
+    read = [path for top in tops for path in (ROOT / top).rglob("*") if path.suffix in (".py", ".md", ".yaml")]
+    read = [ROOT / "README.md", *(path for path in read if path != Path(__file__).resolve())]
+    texts = {path: path.read_text(encoding="utf-8") for path in read}
+    found = [str(path.relative_to(ROOT)) for path, text in texts.items() if re.search(dialect, text)]
+    assert found == [], f"{dialect} stands in {found}; say {NOT_ENGLISH[dialect]}"
