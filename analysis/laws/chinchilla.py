@@ -96,52 +96,64 @@ def fit_chinchilla(
     Raises:
         ValueError: fewer than 7 points, or an axis without 3 distinct values.
     """
-    for name, column in (("n_params", points[:, 0]), ("n_tokens", points[:, 1])):
-        if len(np.unique(column)) < 3:
-            raise ValueError(f"{name} has {len(np.unique(column))} distinct values, its exponent needs 3 or more")
-    if len(points) < 7:
-        raise ValueError(f"{len(points)} points for 5 parameters; 7 or more are needed")
+    _refuse_few(points)
     u, v = np.log(points[:, 0]), np.log(points[:, 1])
-    u_ref, v_ref = u.mean(), v.mean()
-    problem = _Problem(u - u_ref, v - v_ref, points[:, 2], objective, delta)
-    starts = problem.starts()
-    ends = [problem.polish(start) for start in starts]
+    problem = _Problem(u - u.mean(), v - v.mean(), points[:, 2], objective, delta)
+    refs = float(u.mean()), float(v.mean())
+    ends = [problem.polish(start) for start in problem.starts()]
     values = np.array([problem.value(end) for end in ends])
     best = ends[int(values.argmin())]
-    intervals: dict[str, tuple[float, float]] = {}
-    if n_draws:
-        rng = np.random.default_rng(seed)
-        drawn = []
-        for _ in range(n_draws):
-            rows = rng.integers(0, len(points), len(points))
-            again = _Problem(problem.u[rows], problem.v[rows], problem.loss[rows], objective, delta)
-            drawn.append(_params(again.polish(best), u_ref, v_ref))
-        intervals = {
-            name: interval(np.array([one[name] for one in drawn]), level)
-            for name in ("floor", "a", "b", "reducible_n_at_ref", "reducible_d_at_ref")
-        }
     tolerance = 1e-6 * values.min() + 1e-13
-    distinct = values[values > values.min() + 10 * tolerance]
-    rivals = tuple(sorted({round(float(x), 12) for x in distinct if x < 1.05 * values.min()}))
+    rivals = _rivals(values, 10 * tolerance)
     bounds = tuple(name for name, value in zip(("E=0", "A=0", "B=0"), np.exp(best[:3]), strict=True) if value < 1e-8)
-    status = FitStatus.MULTIMODAL if rivals else FitStatus.AT_BOUND if bounds else FitStatus.CONVERGED
-    notes = (note("multimodal", f"{len(rivals)} other optima within 5 % of the best objective"),) if rivals else ()
     return ChinchillaFit(
-        params=_params(best, u_ref, v_ref),
-        intervals=intervals,
+        params=_params(best, *refs),
+        intervals=_intervals(problem, best, refs, n_draws, np.random.default_rng(seed), level) if n_draws else {},
         level=level,
-        status=status,
+        status=FitStatus.MULTIMODAL if rivals else FitStatus.AT_BOUND if bounds else FitStatus.CONVERGED,
         objective_name=f"Huber on ln loss, delta {delta:g}" if objective == "huber" else "least squares on the loss",
         objective=float(values.min()),
-        n_starts=len(starts),
+        n_starts=len(ends),
         frac_at_best=float(np.mean(values <= values.min() + tolerance)),
         gradient_norm=float(np.linalg.norm(problem.gradient(best))),
         bounds_hit=bounds,
         rivals=rivals,
         n_points=len(points),
         n_draws=n_draws,
-        notes=notes,
+        notes=(note("multimodal", f"{len(rivals)} other optima within 5 % of the best objective"),) if rivals else (),
     )
+
+
+def _refuse_few(points: np.ndarray) -> None:
+    for name, column in (("n_params", points[:, 0]), ("n_tokens", points[:, 1])):
+        if len(np.unique(column)) < 3:
+            raise ValueError(f"{name} has {len(np.unique(column))} distinct values, its exponent needs 3 or more")
+    if len(points) < 7:
+        raise ValueError(f"{len(points)} points for 5 parameters; 7 or more are needed")
+
+
+def _rivals(values: np.ndarray, apart: float) -> tuple[float, ...]:
+    """Objectives within 5 % of the least and further than `apart` from it, each once."""
+    near = values[(values > values.min() + apart) & (values < 1.05 * values.min())]
+    return tuple(sorted({round(float(x), 12) for x in near}))
+
+
+def _intervals(
+    problem: _Problem,
+    best: np.ndarray,
+    refs: tuple[float, float],
+    n_draws: int,
+    rng: np.random.Generator,
+    level: float,
+) -> dict[str, tuple[float, float]]:
+    """Limits of the parameters over fits to resampled points, each polished from the best fit."""
+    drawn = []
+    for _ in range(n_draws):
+        rows = rng.integers(0, len(problem.loss), len(problem.loss))
+        again = _Problem(problem.u[rows], problem.v[rows], problem.loss[rows], problem.objective, problem.delta)
+        drawn.append(_params(again.polish(best), *refs))
+    names = ("floor", "a", "b", "reducible_n_at_ref", "reducible_d_at_ref")
+    return {name: interval(np.array([one[name] for one in drawn]), level) for name in names}
 
 
 def _params(theta: np.ndarray, u_ref: float, v_ref: float) -> dict[str, float]:

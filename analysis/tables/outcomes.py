@@ -56,26 +56,32 @@ def blocks(
     if is_known.all():
         return (Block(np.arange(n_runs), matrix),), []
     arms = runs["arm"].to_numpy(str)
-    blocks = []
-    for arm in sorted(set(arms.tolist())):
-        rows = np.flatnonzero(arms == arm)
-        seen = is_known[rows]
-        if not (seen == seen[0]).all():
-            odd = rows[int(np.argmax((seen != seen[0]).any(axis=1)))]
-            raise ValueError(
-                f"{path}: the runs of arm {arm!r} were not tested on the same problems: size="
-                f"{runs['size'][odd]:g} seed={runs['seed'][odd]} has {int(is_known[odd].sum())} of them, "
-                f"size={runs['size'][rows[0]]:g} seed={runs['seed'][rows[0]]} has {int(seen[0].sum())}; "
-                "evaluate every run on one test set"
-            )
-        blocks.append(Block(rows, np.ascontiguousarray(matrix[np.ix_(rows, np.flatnonzero(seen[0]))])))
+    found = tuple(
+        _block_of(arm, np.flatnonzero(arms == arm), is_known, matrix, runs, path) for arm in sorted(set(arms.tolist()))
+    )
     if not is_unpaired:
-        sizes = ", ".join(f"{arms[block.rows[0]]} on {block.errors.shape[1]}" for block in blocks)
+        sizes = ", ".join(f"{arms[block.rows[0]]} on {block.errors.shape[1]}" for block in found)
         raise ValueError(
             f"{path}: the arms were tested on different problems ({sizes}); paired intervals need one "
             "test set; say --unpaired to resample each arm's problems by themselves"
         )
-    return tuple(blocks), [note("unpaired", "arms were tested on different problems: nothing cancels between them")]
+    return found, [note("unpaired", "arms were tested on different problems: nothing cancels between them")]
+
+
+def _block_of(
+    arm: str, rows: np.ndarray, is_known: np.ndarray, matrix: np.ndarray, runs: pd.DataFrame, path: str
+) -> Block:
+    """The arm's runs (rows) on the problems that all of them saw, out of (n_runs, n_problems)."""
+    seen = is_known[rows]
+    if not (seen == seen[0]).all():
+        odd = rows[int(np.argmax((seen != seen[0]).any(axis=1)))]
+        raise ValueError(
+            f"{path}: the runs of arm {arm!r} were not tested on the same problems: size="
+            f"{runs['size'][odd]:g} seed={runs['seed'][odd]} has {int(is_known[odd].sum())} of them, "
+            f"size={runs['size'][rows[0]]:g} seed={runs['seed'][rows[0]]} has {int(seen[0].sum())}; "
+            "evaluate every run on one test set"
+        )
+    return Block(rows, np.ascontiguousarray(matrix[np.ix_(rows, np.flatnonzero(seen[0]))]))
 
 
 def _refuse_duplicates(
