@@ -12,9 +12,9 @@ from simulated_tables import power, simulated_table
 
 from analysis.intervals import interval
 from analysis.noise.draws import Draws, draws
-from analysis.tables.table import Block, Table
+from analysis.tables.table import Block, Table, table_from_runs
 from analysis.worth.comparison import Comparison, floor_shift
-from analysis.worth.delta import delta_interval
+from analysis.worth.delta import delta_interval, influence_variance
 from analysis.worth.readings import Multiplier, at_error, at_size, headline
 from analysis.worth.shape import fieller, multiplier_curve, pooled_draws, shape_of, simultaneous_band
 
@@ -364,6 +364,16 @@ def test_draws_keep_what_the_observed_means_are() -> None:
     assert isinstance(drawn, Draws)
     assert drawn.errors.mean(axis=0) == pytest.approx(drawn.observed, abs=1.5e-3)
     assert drawn.errors.std(axis=0) == pytest.approx(np.sqrt(drawn.variance), rel=0.12)
+
+
+def test_a_cell_without_a_single_error_is_not_known_without_noise() -> None:
+    sizes = [128.0, 256.0, 512.0, 1024.0]
+    runs = pd.DataFrame(
+        {"arm": "SFT", "size": sizes, "x": sizes, "seed": 0, "error": [0.3, 0.2, 0.1, 0.0], "n_test": 100}
+    )
+    drawn = draws(table_from_runs(runs, "counts"), 100)
+    variance, _ = influence_variance(drawn, np.array([0.0, 0.0, 0.0, 1.0]))
+    assert variance >= 0.005 * 0.995 / 100  # half an error of 100, as the draws take it
 
 
 def test_clusters_of_seeds_widen_the_fast_interval_as_they_widen_the_draws() -> None:

@@ -20,7 +20,7 @@ from scipy import stats
 
 from analysis.noise.draws import Draws
 from analysis.noise.replicates import replicates_of
-from analysis.noise.seeds import count_correlation, seed_clusters, within_seed_variance
+from analysis.noise.seeds import bernoulli_unit, count_correlation, seed_clusters, within_seed_variance
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.shape import pooled_draws
@@ -97,14 +97,14 @@ def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, floa
     if table.kind == "errors":
         return float(np.square(influence) @ drawn.variance), seeds.df
     n_seeds = table.cells["n_seeds"].to_numpy(float)
-    excess = np.square(influence) * seeds.phi * _unit_squared(table)
+    excess = np.square(influence) * seeds.phi * np.square(bernoulli_unit(table))
     problems = (_outcome_variance if table.kind == "outcomes" else _count_variance)(table, influence)
     many = (influence != 0) & (n_seeds > 1)
     pairing = seeds.pairing_of(set(table.cells["arm"][influence != 0]))
     if pairing is not None:
         used = np.flatnonzero(influence)
         arm = np.searchsorted(pairing.arms, table.cells["arm"].to_numpy(str)[used])
-        moved = (influence * np.sqrt(_unit_squared(table) / n_seeds))[used]
+        moved = (influence * bernoulli_unit(table) / np.sqrt(n_seeds))[used]
         covariance = pairing.between(arm, table.cells["size"].to_numpy(float)[used])
         return problems + float(moved @ covariance @ moved), pairing.df
     if not many.any():
@@ -137,14 +137,9 @@ def _outcome_variance(table: Table, influence: np.ndarray) -> float:
 def _count_variance(table: Table, influence: np.ndarray) -> float:
     """The same from counts: the own part of each cell, and what runs on the same problems have in common."""
     n_test, n_seeds = table.cells["n_test"].to_numpy(float), table.cells["n_seeds"].to_numpy(float)
-    r, scaled = count_correlation(table), influence * np.sqrt(np.sqrt(_unit_squared(table)) / n_test)
+    r, scaled = count_correlation(table), influence * np.sqrt(bernoulli_unit(table) / n_test)
     own = (1 - r) * float((np.square(scaled) / n_seeds).sum())
     if not table.is_unpaired:
         return own + r * float(scaled.sum() ** 2)
     arms = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)[1]
     return own + float(np.square(np.bincount(arms, weights=scaled)).sum())
-
-
-def _unit_squared(table: Table) -> np.ndarray:
-    p = table.cells["error"].to_numpy(float)
-    return np.square(p * (1 - p))
