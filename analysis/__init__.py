@@ -4,7 +4,7 @@
     laws/       the laws, and how they are fitted                              -> FitResult, ChinchillaFit
     noise/      seed variance, by arm and in contrasts; joint draws of all cell means    -> Draws
     worth/      the horizontal shift, as a value or a bound: the multiplier    -> Multiplier, Shape
-    design/     how wide an interval will be; what to run next                 -> Plan
+    design/     how wide an interval will be; what to run next                 -> NextRuns
     claims/     claims, declared rules, rulings                                -> Verdict
     figures/    one function a figure
     report/     tables, and the page that holds all

@@ -2,7 +2,7 @@
 
 fits(path)         -> tuple[FitResult, ...] | SharedFit | ChinchillaFit
 multipliers(path)  -> tuple[Comparison result, ...]     value or bound, shape, curve
-what_next(path)    -> tuple[Plan, ...]
+what_next(path)    -> tuple[NextRuns, ...]
 held_out(path)     -> Validation
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.design.next_runs import Plan, plan
+from analysis.design.next_runs import NextRuns, runs_for
 from analysis.design.width import NoWidth
 from analysis.held_out import Validation, validate
 from analysis.intervals import interval
@@ -163,7 +163,7 @@ def result(
 
 
 @dataclass(frozen=True)
-class NoPlan:
+class NoNextRuns:
     """An arm for which no width can be predicted, and why."""
 
     arm: str
@@ -173,8 +173,8 @@ class NoPlan:
 
 def what_next(
     path: str | Path, options: Options | None = None, *, width: float | None = None, tell: float = 2.0
-) -> tuple[Plan | NoPlan, ...]:
-    """A plan an arm; see next_runs.plan. Of all arms of a table, those without a plan say why.
+) -> tuple[NextRuns | NoNextRuns, ...]:
+    """A plan an arm; see next_runs.runs_for. Of all arms of a table, those without a plan say why.
 
     options.cost is what new runs are priced in; the axis stays the size.
 
@@ -183,14 +183,14 @@ def what_next(
     """
     options = options or Options()
     comparison = comparison_of(path, dataclasses.replace(options, cost=None))
-    out: list[Plan | NoPlan] = []
+    out: list[NextRuns | NoNextRuns] = []
     for arm in _arms(comparison, options):
         try:
-            out.append(plan(comparison, arm, options.baseline, width=width, tell=tell, cost=options.cost))
+            out.append(runs_for(comparison, arm, options.baseline, width=width, tell=tell, cost=options.cost))
         except NoWidth as error:
             if arm in options.of:
                 raise
-            out.append(NoPlan(arm, options.baseline, str(error)))
+            out.append(NoNextRuns(arm, options.baseline, str(error)))
     return tuple(out)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.commands import NoPlan, Result, SharedFit
-from analysis.design.next_runs import Plan
+from analysis.commands import NoNextRuns, Result, SharedFit
+from analysis.design.next_runs import NextRuns
 from analysis.held_out import Validation
 from analysis.laws.chinchilla import ChinchillaFit
 from analysis.laws.fit import FitResult
@@ -111,10 +111,10 @@ def _params_text(params: Mapping[str, float], intervals: Mapping[str, tuple[floa
     ]
 
 
-def plans_text(plans: Sequence[Plan | NoPlan]) -> str:
+def plans_text(plans: Sequence[NextRuns | NoNextRuns]) -> str:
     lines = []
     for one in plans:
-        if isinstance(one, NoPlan):
+        if isinstance(one, NoNextRuns):
             lines.append(f"{one.arm} over {one.baseline}: no plan; {one.why}")
             continue
         state = "reached already" if one.is_reached else f"needs a standard error of {one.target_se:.3f}"

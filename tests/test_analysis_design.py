@@ -14,7 +14,7 @@ from simulated_tables import power, simulated_table
 
 from analysis import commands
 from analysis.arms import SWEEP_ARMS
-from analysis.design.next_runs import plan
+from analysis.design.next_runs import runs_for
 from analysis.design.width import Design, Width
 from analysis.held_out import rmsle_at, validate
 from analysis.noise.draws import draws
@@ -38,7 +38,7 @@ def with_costs(table: Table) -> Table:
 
 def test_a_plan_reaches_its_target_and_names_the_new_cells() -> None:
     table = with_costs(outcomes(LAWS, SIZES[:5], n_seeds=2, n_problems=600))
-    found = plan(compared(table), "RFT", "SFT", width=1.25)
+    found = runs_for(compared(table), "RFT", "SFT", width=1.25)
     assert not found.is_reached and found.cost_name == "total_seconds"
     reaching = [one for one in found.options if one.se <= found.target_se]
     assert reaching and found.options[0] in reaching
@@ -52,7 +52,7 @@ def test_a_plan_reaches_its_target_and_names_the_new_cells() -> None:
 
 
 def test_more_test_problems_cost_no_runs() -> None:
-    found = plan(compared(outcomes(LAWS, n_problems=300, seed_sd=0.0)), "RFT", "SFT", width=1.2)
+    found = runs_for(compared(outcomes(LAWS, n_problems=300, seed_sd=0.0)), "RFT", "SFT", width=1.2)
     tests = [
         one for one in found.options if one.what.endswith("test problems") and "," not in one.what.replace(",0", "")
     ]
@@ -123,22 +123,22 @@ def test_the_overrides_name_arms_as_a_sweep_does() -> None:
 
 
 def test_a_study_that_is_wide_enough_says_so() -> None:
-    assert plan(compared(exact(LAWS)), "RFT", "SFT", tell=2.0).is_reached
+    assert runs_for(compared(exact(LAWS)), "RFT", "SFT", tell=2.0).is_reached
 
 
 def test_a_plan_needs_a_factor_above_one_and_curves_that_meet() -> None:
     with pytest.raises(ValueError, match="a factor above 1 was expected"):
-        plan(compared(exact(LAWS)), "RFT", "SFT", width=0.5)
+        runs_for(compared(exact(LAWS)), "RFT", "SFT", width=0.5)
     flat = exact({"SFT": power(0.3, -0.05), "RFT": power(0.25, 0.1)})
     with pytest.raises(ValueError, match="a fitted curve does not reach error"):
-        plan(compared(flat), "RFT", "SFT")
+        runs_for(compared(flat), "RFT", "SFT")
 
 
 def test_of_all_arms_those_without_a_plan_say_why(tmp_path: Path) -> None:
     frame = long_frame(outcomes({**LAWS, "DPO": power(0.8, 0.15)}, {"SFT": SIZES, "RFT": SIZES, "DPO": SIZES[:2]}))
     frame.to_parquet(tmp_path / "t.parquet")
     dpo, rft = commands.what_next(tmp_path / "t.parquet", Options(n_draws=200))
-    assert isinstance(dpo, commands.NoPlan) and "DPO has 2 sizes, a curve needs 3" in dpo.why
+    assert isinstance(dpo, commands.NoNextRuns) and "DPO has 2 sizes, a curve needs 3" in dpo.why
     assert rft.arm == "RFT"
     with pytest.raises(ValueError, match="DPO has 2 sizes"):
         commands.what_next(tmp_path / "t.parquet", Options(n_draws=200, of=("DPO",)))

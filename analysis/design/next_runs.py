@@ -39,7 +39,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Plan:
+class NextRuns:
     """Today's width, the wanted one and the options, the cheapest that reaches it first.
 
     Args:
@@ -61,7 +61,7 @@ class Plan:
     options: tuple[Option, ...]
 
 
-def plan(
+def runs_for(
     comparison: Comparison,
     arm: str,
     baseline: str,
@@ -69,7 +69,7 @@ def plan(
     width: float | None = None,
     tell: float = 2.0,
     cost: str | None = None,
-) -> Plan:
+) -> NextRuns:
     """Options that bring the interval of the pair to a wanted width.
 
     Args:
@@ -85,7 +85,7 @@ def plan(
     width_of = Width(comparison, arm, baseline)
     search = _Search(width_of, _cost_name(comparison.draws.table, cost))
     target, target_se = _target(width, tell, width_of.normal, comparison.level)
-    return Plan(
+    return NextRuns(
         arm=arm,
         baseline=baseline,
         at_error=width_of.error,
