@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 VERBS = {  # imported when asked for: `plan` does not wait for what reads tables or talks to SLURM
-    "run": "sweep.commands.run:run",
+    "run": "sweep.commands.run:run_grid",
     "plan": "sweep.commands.plan:show_plan",
     "status": "sweep.commands.status:show_status",
     "logs": "sweep.commands.status:show_log",

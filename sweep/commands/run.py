@@ -14,7 +14,7 @@ from sweep.launchers.plugins import errors_raised, refusal
 from sweep.plan import plan
 
 
-def run(words: list[str]) -> int:
+def run_grid(words: list[str]) -> int:
     """Hydra's own main: a multirun goes to the launcher, a single run to the local pool."""
     code = 0
 
