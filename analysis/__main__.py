@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from analysis import commands, published, terminal
 from analysis.laws import chinchilla
@@ -16,6 +17,9 @@ from analysis.map import survey, write_map
 from analysis.options import Options
 from analysis.report.write import write_figures, write_report
 from analysis.tables.table import Columns
+
+if TYPE_CHECKING:
+    Kinds = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fit_command(kinds: argparse._SubParsersAction) -> None:
+def _fit_command(kinds: Kinds) -> None:
     fit = _command(kinds, "fit", _fit, "the laws of each arm")
     fit.add_argument(
         "--objective",
@@ -71,7 +75,7 @@ def _fit_command(kinds: argparse._SubParsersAction) -> None:
     fit.add_argument("--n-tokens", default="n_tokens", help="column of data sizes, for --law chinchilla")
 
 
-def _map_command(kinds: argparse._SubParsersAction) -> None:
+def _map_command(kinds: Kinds) -> None:
     variants = _command(kinds, "map", _map, "one ingredient changed at a time: where the multiplier is 1, 2, 8")
     variants.add_argument("variants", nargs="*", metavar="VARIANT", help="tables, each with one setting changed")
     variants.add_argument("--size", action="append", type=float, default=[], help="of the arms; may repeat")
@@ -82,7 +86,7 @@ def _map_command(kinds: argparse._SubParsersAction) -> None:
     variants.add_argument("--out", required=True, help="folder to write")
 
 
-def _command(kinds: argparse._SubParsersAction, name: str, run, what: str) -> argparse.ArgumentParser:
+def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], what: str) -> argparse.ArgumentParser:
     """A subcommand with the options that all share."""
     one = kinds.add_parser(name, help=what)
     one.set_defaults(run=run)
@@ -144,7 +148,7 @@ def options(asked: argparse.Namespace) -> Options:
 def _fit(asked: argparse.Namespace) -> str:
     if asked.law == "chinchilla":
         points = chinchilla.read_losses(asked.table, asked.n_params, asked.n_tokens, asked.y or "loss")
-        found = chinchilla.fit_chinchilla(
+        law = chinchilla.fit_chinchilla(
             points,
             objective=asked.objective,
             delta=asked.delta,
@@ -152,7 +156,7 @@ def _fit(asked: argparse.Namespace) -> str:
             n_draws=min(asked.draws, chinchilla.MAX_DRAWS),
             level=asked.level,
         )
-        return terminal.as_json(found) if asked.json else terminal.fits_text(found)
+        return terminal.as_json(law) if asked.json else terminal.fits_text(law)
     found = commands.fits(asked.table, options(asked))
     if asked.json:
         return terminal.as_json({"fits": found} if isinstance(found, tuple) else found)

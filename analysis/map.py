@@ -26,6 +26,7 @@ from analysis.worth.readings import Multiplier, at_size
 from analysis.worth.words import count, error_text, multiplier_text
 
 POINTS = ("n_problems", "seed", "method.name", "source.name")  # where in the grid a run stands, not what it is made of
+Settings = Mapping[str, Mapping[str, object]]  # arm -> dotted name -> value
 WORLD = ("dataset", "model", "teacher")  # groups of settings that decide what there is to learn, not how it is trained
 
 
@@ -52,6 +53,11 @@ class MapPoint:
     n_seeds: int
     multiplier: Multiplier
 
+    @property
+    def size(self) -> float:
+        assert self.multiplier.at_size is not None  # a point is read at a size
+        return self.multiplier.at_size
+
 
 def survey(
     paths: Sequence[str | Path], options: Options, *, sizes: Sequence[float] = (), share_of: Sequence[str] = ()
@@ -66,16 +72,16 @@ def survey(
         ValueError: two folders have the same name, no arm is at a size asked for, a table cannot be read, or no
             solution has a flaw of these kinds.
     """
-    paths = list(dict.fromkeys(Path(path).resolve() for path in paths))
-    names = [path.name for path in paths]
+    folders = list(dict.fromkeys(Path(path).resolve() for path in paths))
+    names = [folder.name for folder in folders]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)}: variants are named by their folders, and two folders have one name")
-    runs = [_runs(path) for path in paths]
+    runs = [_runs(folder) for folder in folders]
     settings = [_settings(one) for one in runs]
     _refuse_unknown(share_of, runs)
     out: list[MapPoint] = []
-    for path, name, mine, made in zip(paths, names, settings, runs, strict=True):
-        comparison = comparison_of(path, options)
+    for folder, name, mine, made in zip(folders, names, settings, runs, strict=True):
+        comparison = comparison_of(folder, options)
         arms = options.of or in_order(arm for arm in comparison.draws.table.arms if arm != options.baseline)
         changed = {} if mine is settings[0] else _changed(settings[0], mine)
         shares = _shares(made, options.baseline, share_of)
@@ -126,12 +132,12 @@ def _runs(path: str | Path) -> pd.DataFrame:
     return runs[runs["n_problems"] > 0]
 
 
-def _settings(runs: pd.DataFrame) -> Mapping[str, Mapping[str, object]]:
+def _settings(runs: pd.DataFrame) -> Settings:
     """Arm to its settings as dotted names, those of the grid left out."""
     from sweep.results import flat
 
     return {
-        arm: {name: value for name, value in flat(json.loads(text)).items() if name not in POINTS}
+        str(arm): {name: value for name, value in flat(json.loads(text)).items() if name not in POINTS}
         for arm, text in runs.groupby("arm").config.first().items()
     }
 
@@ -139,13 +145,16 @@ def _settings(runs: pd.DataFrame) -> Mapping[str, Mapping[str, object]]:
 def _shares(runs: pd.DataFrame, baseline: str, kinds: Sequence[str]) -> Mapping[float, float]:
     """Size to the share of these kinds among the flaws of the baseline's solutions, all seeds together; a solution
     with two kinds of flaw counts in both."""
-    out = {}
-    for size, group in runs[runs["arm"] == baseline].groupby("n_problems") if kinds else ():
+    out: dict[float, float] = {}
+    if not kinds:
+        return out
+    mine = runs[runs["arm"] == baseline]
+    for size, group in mine.groupby(mine["n_problems"].astype(float)):
         found: Counter[str] = Counter()
         for text in group["diagnosis"]:
             found.update(json.loads(text))
         if found.total():
-            out[float(size)] = sum(found[kind] for kind in kinds) / found.total()
+            out[size] = sum(found[kind] for kind in kinds) / found.total()
     return out
 
 
@@ -158,7 +167,7 @@ def _refuse_unknown(kinds: Sequence[str], runs: Sequence[pd.DataFrame]) -> None:
         )
 
 
-def _changed(study: Mapping[str, Mapping], variant: Mapping[str, Mapping]) -> dict[str, object]:
+def _changed(study: Settings, variant: Settings) -> dict[str, object]:
     """Settings of an arm of both in which they differ, by dotted name."""
     missing = object()
     return {
@@ -181,13 +190,12 @@ def map_sheet(readings: Sequence[MapPoint], name: str = "map") -> Sheet:
     level = readings[0].multiplier.level
     kinds = readings[0].share_of
     columns = ("variant", "changed", "arm", "n_problems", "error", "baseline's error", "worth", "seeds")
-    columns += (f"share of {kinds}",) if kinds else ()
     rows = tuple(
         (
             one.variant.replace("_", " "),
             one.changed,
             one.multiplier.arm,
-            count(one.multiplier.at_size),
+            count(one.size),
             error_text(one.error),
             "" if np.isnan(one.baseline_error) else error_text(one.baseline_error),
             multiplier_text(one.multiplier),
@@ -208,7 +216,7 @@ def map_sheet(readings: Sequence[MapPoint], name: str = "map") -> Sheet:
         for one in readings
         for m in [one.multiplier]
     )  # fmt: skip
-    return Sheet(name, caption, columns, rows, RAW, raw)
+    return Sheet(name, caption, (*columns, *([f"share of {kinds}"] if kinds else [])), rows, RAW, raw)
 
 
 RAW = (

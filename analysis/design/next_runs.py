@@ -114,9 +114,10 @@ class _Search:
 
     def __init__(self, width: Width, cost_name: str | None) -> None:
         self.width, self.cost_name, self.table = width, cost_name, width.comparison.draws.table
-        self.now, self.have = width.now, {}
-        for run in self.table.runs.itertuples():
-            self.have.setdefault((run.arm, run.size), set()).add(run.seed)
+        self.now = width.now
+        self.have: dict[tuple[str, float], set[int]] = {}
+        for arm, size, seed in self.table.runs[["arm", "size", "seed"]].to_numpy().tolist():
+            self.have.setdefault((arm, size), set()).add(seed)
         self.cost_line = cache(self._cost_line)
 
     def narrower(self, target_se: float) -> list[Option]:
@@ -217,7 +218,7 @@ def _cheapest(options: Sequence[Option], target_se: float) -> list[Option]:
 def _cost_name(table: Table, asked: str | None) -> str | None:
     """The column that runs are priced in; None where the table does not say what they cost."""
     if asked is not None and asked not in table.runs:
-        known = [name for name in table.runs if name.startswith("total_") or name in COSTS]
+        known = [name for name in map(str, table.runs) if name.startswith("total_") or name in COSTS]
         raise ValueError(f"{table.path}: no column {asked!r} to price runs in; there are {', '.join(known) or 'none'}")
     names = (asked, "total_seconds", "total_flops", "total_n_trained_tokens", "seconds")
     return next((name for name in names if name in table.runs), None)

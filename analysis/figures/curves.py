@@ -7,7 +7,7 @@ an open head stops at the largest size that was run: a bound.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,6 +30,8 @@ from analysis.laws.fit import FitStatus
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, at_sizes
 from analysis.worth.words import multiplier_text
+
+Looks = Mapping[str, tuple[str, str, bool]]  # arm -> colour, marker, whether it is a control
 
 
 def error_against_n_problems(
@@ -110,8 +112,9 @@ def _cells(
     table, ln_n, errors = comparison.draws.table, comparison.ln_n(arm), comparison.arm_errors(arm)
     limits = np.array([interval(column[1:], comparison.level) for column in errors.T])
     runs = table.runs[(table.runs["arm"] == arm) & (table.runs["x"] > 0)]
-    dots = {"linestyle": "none", "marker": ".", "markersize": 2.6, "alpha": 0.45}
-    axes.plot(runs["x"], runs["error"], color=colour, zorder=2, **dots)
+    axes.plot(
+        runs["x"], runs["error"], linestyle="none", marker=".", markersize=2.6, color=colour, alpha=0.45, zorder=2
+    )
     axes.errorbar(
         np.exp(ln_n),
         errors[0],
@@ -144,7 +147,7 @@ def _curve(axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tup
     return float(drawn[0, -1])
 
 
-def _draw_shifts(axes: Axes, comparison: Comparison, shifts: Sequence[Multiplier], looks: dict) -> None:
+def _draw_shifts(axes: Axes, comparison: Comparison, shifts: Sequence[Multiplier], looks: Looks) -> None:
     """An arrow a shift, its number beside the arm's name; arrows at one error are set apart by their own width."""
     used: list[float] = []
     for m in sorted(shifts, key=lambda one: one.at_error):
@@ -230,7 +233,7 @@ def multiplier_at_each_size(comparison: Comparison, baseline: str, arms: Sequenc
             points(axes, [], [], looks[arm], arm)
             offset = 1.0 + 0.035 * (k - (len(arms) - 1) / 2)
             for m in at_sizes(comparison, arm, baseline):
-                if m.bound == "?" or not np.isfinite(m.multiplier) or m.multiplier <= 0:
+                if m.at_size is None or m.bound == "?" or not np.isfinite(m.multiplier) or m.multiplier <= 0:
                     continue
                 x, values = m.at_size * offset, [*values, m.multiplier]
                 _reading(axes, x, m, looks[arm])

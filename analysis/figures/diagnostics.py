@@ -56,7 +56,7 @@ def residuals(comparison: Comparison, baseline: str, arms: Sequence[str]) -> Fig
         axes = grid[0, 0]
         axes.axhspan(-1, 1, color="#EEEEEE", linewidth=0, zorder=0)
         axes.axhline(0, color="#444444", linewidth=0.8)
-        largest, sizes = 2.2, []
+        largest, sizes = 2.2, np.empty(0)
         for k, arm in enumerate(arms):
             fit = comparison.fit(arm, comparison.law_of(arm, baseline))
             z = (fit.observed - fit.fitted) / fit.stderr
@@ -65,8 +65,8 @@ def residuals(comparison: Comparison, baseline: str, arms: Sequence[str]) -> Fig
             x = np.exp(fit.ln_n)
             points(axes, x * shift, z, looks[arm], arm)
             axes.vlines(x * shift, 0, z, color=colour, linewidth=0.7, alpha=0.6)
-            largest, sizes = max(largest, np.abs(z).max() * 1.1), [*sizes, *x]
-        log_size_axis(axes, np.array(sizes), comparison.draws.table.x_name)
+            largest, sizes = max(largest, np.abs(z).max() * 1.1), np.concatenate([sizes, x])
+        log_size_axis(axes, sizes, comparison.draws.table.x_name)
         axes.set_ylim(-largest, largest)
         axes.set_ylabel("residual / se")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, handletextpad=0.2, columnspacing=1.4)

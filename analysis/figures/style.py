@@ -5,8 +5,10 @@ Files are the same for the same numbers: no dates, fixed SVG ids, text as paths.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +21,7 @@ from numpy.typing import ArrayLike
 
 TEXT_WIDTH, COLUMN_WIDTH = 6.0, 3.25
 ARROW = 1.55  # length of an arrow from a bound, as a factor
-RC = {
+RC: Any = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],
     "mathtext.fontset": "stix",
@@ -59,7 +61,7 @@ def ink(colour: str) -> tuple[float, float, float]:
 
 
 @contextmanager
-def paper():
+def paper() -> Iterator[None]:
     """matplotlib with the settings above and no others."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -67,7 +69,9 @@ def paper():
         yield
 
 
-def new_figure(width: float, height: float, n_rows: int = 1, n_columns: int = 1, **grid) -> tuple[Figure, np.ndarray]:
+def new_figure(
+    width: float, height: float, n_rows: int = 1, n_columns: int = 1, **grid: Any
+) -> tuple[Figure, np.ndarray]:
     """An empty figure in inches and its (n_rows, n_columns) axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)

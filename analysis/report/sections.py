@@ -179,14 +179,14 @@ def costs(study: Study) -> page.Section | None:
     table = study.first.draws.table
     trained = table.runs[table.runs["x"] > 0]
     spent = {
-        name: {arm for arm, rows in trained.groupby("arm") if (rows[name] > 0).all()}
+        name: {str(arm) for arm, rows in trained.groupby("arm") if (rows[name] > 0).all()}
         for cost in COSTS
         if (name := f"total_{cost}") in table.runs and name != table.x_name
     }
     if not any(spent.values()) or not study.arms:
         return None
     results: dict[str, list[Multiplier | None]] = {}
-    pictures = []
+    pictures: list[str] = []
     for name, spenders in spent.items():
         if study.baseline not in spenders:
             results[name] = [None] * len(study.arms)
