@@ -24,6 +24,7 @@ from analysis.figures.style import (
     open_side,
     paper,
     points,
+    worth_axis,
 )
 from analysis.intervals import interval
 from analysis.laws.fit import FitStatus
@@ -238,13 +239,10 @@ def multiplier_at_each_size(comparison: Comparison, baseline: str, arms: Sequenc
                 x, values = m.at_size * offset, [*values, m.multiplier]
                 _reading(axes, x, m, looks[arm])
         axes.axhline(1.0, color="#444444", linewidth=0.8)
-        axes.set_yscale("log", base=2)
-        axes.set_ylim(min(values) / 2, max(values) * 2)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+        worth_axis(axes, min(values) / 2, max(values) * 2, f"worth in {baseline} data")
         sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arm in arms]))
         log_size_axis(axes, sizes, f"the arm's {comparison.draws.table.x_name}")
         axes.set_xlim(sizes.min() / 1.2, sizes.max() * 1.2)
-        axes.set_ylabel(f"worth in {baseline} data")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(arms), handletextpad=0.2, columnspacing=1.4)
     return figure
 

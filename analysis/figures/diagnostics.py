@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.arms import look
-from analysis.figures.style import COLUMN_WIDTH, TEXT_WIDTH, log_size_axis, new_figure, paper, points
+from analysis.figures.style import COLUMN_WIDTH, TEXT_WIDTH, log_size_axis, new_figure, paper, points, worth_axis
 from analysis.held_out import Validation
 from analysis.worth.comparison import Comparison
 from analysis.worth.shape import MultiplierCurve
@@ -40,11 +40,7 @@ def multiplier_against_error(comparison: Comparison, curves: Sequence[Multiplier
             axes.invert_xaxis()
             shown = np.concatenate([curve.values, curve.pointwise.ravel()])
             finite += [value for value in shown if np.isfinite(value) and 1 / 64 < value < 4096]
-        axes = grid[0, 0]
-        axes.set_yscale("log", base=2)
-        axes.set_ylim(min(finite) / 1.3, max(finite) * 1.3)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-        axes.set_ylabel("multiplier m(e)")
+        worth_axis(grid[0, 0], min(finite) / 1.3, max(finite) * 1.3, "multiplier m(e)")
     return figure
 
 

@@ -110,17 +110,15 @@ def worth_by_share(points: pd.DataFrame) -> Figure:
     with style.paper():
         figure, grid = style.new_figure(style.TEXT_WIDTH, 2.6, 1, len(arms), sharey=True)
         for axes, arm in zip(grid[0], arms, strict=True):
-            axes.set_yscale("log", base=2)
-            axes.set_ylim(1 / 6, 64)
+            worth = f"worth in {points['baseline'].iloc[0]} data" if axes is grid[0, 0] else ""
+            style.worth_axis(axes, 1 / 6, 64, worth)
             _levels(axes.axhline)
             for row in points[points["arm"] == arm].itertuples():
                 _mark_up(axes, row, looks[arm][0], "os^Dv"[sizes.index(row.n_problems) % 5])
             axes.set_title(arm, loc="left", color=style.ink(looks[arm][0]))
             axes.set_xlim(0, 1)
             axes.set_xlabel(f"flaws: {points['share_of'].iloc[0]}")
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
         axes = grid[0, 0]
-        axes.set_ylabel(f"worth in {points['baseline'].iloc[0]} data")
         for size, marker in zip(sizes, "os^Dv", strict=False):
             style.points(axes, [], [], ("#444444", marker, False), f"n_problems = {count(size)}")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=len(sizes), handletextpad=0.2)

@@ -153,6 +153,14 @@ def log_error_axis(axes: Axes, low: float, high: float, label: str) -> None:
     axes.set_ylabel(label)
 
 
+def worth_axis(axes: Axes, low: float, high: float, label: str) -> None:
+    """A log axis of multipliers, a step a doubling."""
+    axes.set_yscale("log", base=2)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    axes.set_ylabel(label)
+
+
 def size_label(value: float) -> str:
     """128, 2,048, 16k, 1.5M."""
     for size, suffix in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
