@@ -1,11 +1,11 @@
-"""Which came first, the rules or the runs: told from git's history and the table's provenance."""
+"""Which came first, the rules or the runs: read from git's history and the table's provenance."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from analysis.claims.declared import declared
+from analysis.claims.declared import rules_dated
 from analysis.claims.rules import holm
 
 
@@ -22,7 +22,7 @@ def rules(tmp_path: Path) -> Path:
 
 
 def test_rules_committed_before_the_first_run_are_older(rules: Path) -> None:
-    found = declared({"first_run": "2026-03-01T12:00:01+00:00"}, rules)
+    found = rules_dated({"first_run": "2026-03-01T12:00:01+00:00"}, rules)
     assert found.is_older_than_runs
     assert found.sentence().startswith("Rules: sha256 ") and found.sentence().endswith(
         "The rules are older than the runs."
@@ -30,25 +30,26 @@ def test_rules_committed_before_the_first_run_are_older(rules: Path) -> None:
 
 
 def test_rules_changed_after_the_first_run_are_said_to_be_younger(rules: Path) -> None:
-    found = declared({"first_run": "2026-03-01T13:00:00+02:00"}, rules)
+    found = rules_dated({"first_run": "2026-03-01T13:00:00+02:00"}, rules)
     assert found.is_older_than_runs is False
     assert "YOUNGER" in found.sentence()
 
 
 def test_rules_that_are_not_what_was_committed_have_no_date(rules: Path) -> None:
     rules.write_text("MARGIN = 0.02\n")
-    assert declared({"first_run": "2026-03-02T12:00:00+00:00"}, rules).is_older_than_runs is None
+    assert rules_dated({"first_run": "2026-03-02T12:00:00+00:00"}, rules).is_older_than_runs is None
 
 
 def test_a_folder_without_history_or_a_table_without_dates_is_told_as_such(tmp_path: Path) -> None:
     path = tmp_path / "rules.py"
     path.write_text("x")
-    assert "not committed; first run of unknown date. Which came first cannot be told." in declared({}, path).sentence()
+    said = rules_dated({}, path).sentence()
+    assert "not committed; first run of unknown date. Which came first cannot be told." in said
 
 
 def test_an_environment_that_points_git_elsewhere_is_not_believed(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "/nowhere")
-    assert declared({}, rules).committed is not None
+    assert rules_dated({}, rules).committed is not None
 
 
 def test_holm_by_hand() -> None:

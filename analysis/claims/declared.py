@@ -51,7 +51,7 @@ class Declared:
         return f"Rules: sha256 {self.sha256[:16]}, {rules_date}; first run {run_date}. {order}"
 
 
-def declared(provenance: Mapping[str, Any], path: Path = RULES) -> Declared:
+def rules_dated(provenance: Mapping[str, Any], path: Path = RULES) -> Declared:
     """Hash and dates of the rules in `path`, beside the first run that a table's provenance names.
 
     Args:

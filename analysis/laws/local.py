@@ -20,7 +20,7 @@ N_BETWEEN = 8  # points of the curve from one size to the next
 LEAST = 1e-6  # an error of 0 has no logarithm
 
 
-def local(ln_n: np.ndarray, errors: np.ndarray, variance: np.ndarray) -> Isotonic:
+def local_curves(ln_n: np.ndarray, errors: np.ndarray, variance: np.ndarray) -> Isotonic:
     """Local log-linear regression of each row, made non-increasing, on a fine grid of sizes.
 
     Args:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.arms import MAIN_ARMS
 from analysis.claims import rules, verdicts
-from analysis.claims.declared import declared
+from analysis.claims.declared import rules_dated
 from analysis.figures import diagnostics, style
 from analysis.figures.curves import controls_against_n_problems, error_against_n_problems, multiplier_at_each_size
 from analysis.figures.map import map_figure, readable, worth_by_share
@@ -76,7 +76,7 @@ def claims(study: Study, rulings: Sequence[verdicts.Verdict]) -> page.Section | 
     if not rulings:
         return None
     text = page.preformatted(inspect.getdoc(rules) or "")
-    dated = declared(study.first.draws.table.provenance).sentence()
+    dated = rules_dated(study.first.draws.table.provenance).sentence()
     parts = [page.verdict_table(rulings), page.paragraph(dated), page.folded("The rules", text)]
     for name, comparison in list(study.comparisons.items())[1:]:
         again = verdicts.verdicts_of(comparison, study.baseline)

@@ -19,7 +19,7 @@ from analysis.intervals import difference, limits_of
 from analysis.laws.fit import BAD_FIT, N_STARTS, FitResult, fit_curves, fit_result, stacked
 from analysis.laws.forms import FORMS, Curves, form
 from analysis.laws.isotonic import Isotonic, isotonic_curves
-from analysis.laws.local import Blend, local
+from analysis.laws.local import Blend, local_curves
 from analysis.noise.draws import Draws
 
 SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
@@ -146,7 +146,7 @@ class Comparison:
 
     def _local_curve(self, arm: str) -> Isotonic:
         cells = self.draws.table.cells_of(arm)
-        return local(self.ln_n(arm), self.arm_errors(arm), self.draws.variance[cells])
+        return local_curves(self.ln_n(arm), self.arm_errors(arm), self.draws.variance[cells])
 
     def reader(self, arm: str, law: str, *, is_refuted: bool, is_run: bool) -> Blend | Isotonic:
         """What sizes are read from: the law and a curve without one, half of the draws each; that curve alone where the
