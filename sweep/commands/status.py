@@ -8,7 +8,7 @@ from sweep.artifacts import Store
 from sweep.commands.words import options_of, plan_of
 from sweep.config import Exec
 from sweep.launchers.local_view import label
-from sweep.launchers.progress import progress
+from sweep.launchers.progress import progress_lines
 from sweep.launchers.slurm.watch import latest_output, look, told
 from sweep.plan import needed, state
 
@@ -50,7 +50,7 @@ def show_log(words: list[str]) -> int:
         raise ValueError("usage: python -m sweep logs KEY [exec.store=FOLDER]; KEY as `plan` and `status` print it")
     stores = [w.split("=", 1)[1] for w in words if w.startswith("exec.store=")]
     store, key = Store(stores[-1] if stores else Exec.store), keys[0]
-    path, output, so_far = store.log_path(key), latest_output(store, key), progress(store, key)
+    path, output, so_far = store.log_path(key), latest_output(store, key), progress_lines(store, key)
     if not path.exists() and not output and not so_far:
         raise ValueError(f"{path}: no such log; the stage was not tried in this store")
     if path.exists():

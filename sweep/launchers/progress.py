@@ -11,7 +11,7 @@ from sweep.tracking import METRICS
 TAIL_BYTES = 20_000
 
 
-def progress(store: Store, key: str) -> list[str]:
+def progress_lines(store: Store, key: str) -> list[str]:
     """Lines for a person on a stage that is being built; none where nobody builds it."""
     beat = heartbeat.read(heartbeat.path_of(store.root, key))
     if beat is None or beat.outcome:
