@@ -157,4 +157,5 @@ def reason(error: BaseException | None) -> str:
         if isinstance(error, AttributeError | KeyError) and OmegaConf.is_dict(parent):
             said.append(f"valid keys there: {', '.join(sorted(map(str, parent)))}")
         error = error.__cause__
-    return "; ".join(dict.fromkeys(s.rstrip(".") for s in said if s))
+    told = [s.rstrip(".") for s in said if s]
+    return "; ".join(s for i, s in enumerate(told) if not any(s in earlier for earlier in told[:i]))
