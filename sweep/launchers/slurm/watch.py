@@ -116,8 +116,9 @@ def told(store: Store, seen: Seen) -> list[str]:
     for key, s in seen.jobs.items():
         if s.state.islower() and s.state not in ("blocked", "cancelled"):
             places = [store.log_path(key)] if store.log_path(key).exists() else []
-            files = ", ".join(str(path) for path in (*places, *reversed(s.output))) or "it printed nothing"
-            lines.append(f"  {s.state}: {key} (job {s.job}): {s.reason or 'no reason is known'}; see {files}")
+            files = ", ".join(str(path) for path in (*places, *reversed(s.output)))
+            where = f"see {files}" if files else "it printed nothing"
+            lines.append(f"  {s.state}: {key} (job {s.job}): {s.reason or 'no reason is known'}; {where}")
     for change, n in seen.packages.items():
         lines.append(f"  {n} stages were tried with another package than at submission: {change}")
     lines += [f"  built twice: {key} ({copies})" for key, copies in seen.twice.items()]
