@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 import yaml
 from fake_slurm import put_on_path
@@ -104,12 +107,51 @@ def test_what_sbatch_would_read_otherwise_is_refused(more: dict[str, Any], reaso
     "value", ["plain", "it's", 'say "hi"', "a#b", "$HOME `id`", "x;y&z|w", "-dash", " both ", "ünï"]
 )
 def test_what_passes_is_one_line_of_a_script_and_read_back_the_same(value: str) -> None:
-    chosen = request.parameters(settings(qos=value, additional_parameters={"licenses": value}), Exec(), "train")
-    named = {"timeout_min": "time", "mem_gb": "mem", "tasks_per_node": "ntasks_per_node"}
-    script = _make_sbatch_string("true", "/x", **{named.get(k, k): v for k, v in chosen.items()})
-    lines = [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH --")]
-    given = [shlex.split(line) for line in lines if line.startswith(("--qos", "--licenses"))]
-    assert given == [[f"--licenses={value}"], [f"--qos={value}"]]
+    settings(qos=value, additional_parameters={"licenses": value})
+    stands_on_one_line(value)
+
+
+def stands_on_one_line(value: str) -> None:
+    """Whatever passes as a text is one directive that sbatch reads back, and as a shell line one line."""
+    with suppress(ValueError):
+        script = _make_sbatch_string("true", "/x", qos=text("qos", value), additional_parameters={"licenses": value})
+        given = [line for line in script.splitlines() if line.startswith("#SBATCH")]
+        assert f"#SBATCH --qos={shlex.quote(value)}" in given and len(given) == N_OWN + 2
+        assert [read_by_sbatch(line) for line in given if " --qos" in line or " --lic" in line] == [
+            f"--licenses={value}", f"--qos={value}",
+        ]  # fmt: skip
+    with suppress(ValueError):
+        (line,) = shell_lines("setup", value)
+        assert _make_sbatch_string("true", "/x", setup=["true", line]).splitlines().count(line) >= 1
+        assert len(_make_sbatch_string("true", "/x", setup=[line]).splitlines()) == N_LINES + 1
+
+
+def read_by_sbatch(line: str) -> str:
+    """The option of a directive as sbatch's own parser takes it: quotes of both kinds, and \\ escapes in each."""
+    out, quote, is_escaped = "", "", False
+    for letter in line.removeprefix("#SBATCH "):
+        if is_escaped:
+            out, is_escaped = out + letter, False
+        elif letter == "\\":
+            is_escaped = True
+        elif letter in "'\"" and quote in ("", letter):
+            quote = "" if quote else letter
+        elif letter.isspace() and not quote:
+            break
+        else:
+            out += letter
+    assert not quote and not is_escaped
+    return out
+
+
+N_OWN = _make_sbatch_string("true", "/x").count("#SBATCH --")
+N_LINES = len(_make_sbatch_string("true", "/x", setup=[]).splitlines())
+
+
+@hypothesis.given(st.text(max_size=12) | st.text("ab '\"\\#$`=%\n\r\t\0\x85\u2028-", max_size=12))
+@hypothesis.settings(max_examples=300, deadline=None, database=None, derandomize=True)
+def test_no_text_that_passes_is_more_than_its_line(value: str) -> None:
+    stands_on_one_line(value)
 
 
 # ---------------------------------------------------------------- shell lines
