@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep import leases, sharing
+from sweep.data.jsonl import objects, record_of
 from sweep.leases import Holder, Lease
 from sweep.manifest import MANIFEST, UNLISTED, Cost, Manifest, NoArtifact, Stage, checked_key, is_key, manifest_of
 
@@ -340,9 +341,8 @@ def write_jsonl(path: Path, rows: Iterator[Any] | list[Any]) -> None:
 
 
 def read_jsonl(path: Path, record: type) -> list[Any]:
-    """The records that write_jsonl wrote."""
-    with path.open(encoding="utf-8") as stream:
-        return [record(**json.loads(line)) for line in stream]
+    """The records that write_jsonl wrote; ValueError names file, line and reason of what is none."""
+    return [record_of(record, row, f"{path}, line {n}") for n, row in objects(path.read_bytes(), str(path))]
 
 
 def _fsync(path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sweep import pretrained
 from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
 from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of, training_cost
 from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
@@ -48,15 +49,16 @@ def build_dsyn(stage: Stage, bench: Bench) -> Built:
 
 def build_base(stage: Stage, bench: Bench) -> Built:
     """Pretrain a small policy on the domain's curriculum, or take a pinned revision of a published one."""
+    from sweep import models as policies
     from sweep.methods.sft import sft_loss
     from sweep.models import Optim, train
-    from sweep.models import policy as policies
 
     model = stage.identity["model"]
     if model["kind"] == "pretrained":
-        loaded = policies.load_policy(model["path"], revision=model["revision"], device="cpu", dtype=model["dtype"])
+        path, revision = pretrained.place(stage)
+        loaded = policies.load_policy(path, revision=revision, device="cpu", dtype=model["dtype"])
         policies.save_policy(loaded, bench.out)
-        return Built({"path": model["path"], "revision": model["revision"]}, Cost())
+        return Built({"path": path, "revision": revision}, Cost())
     data = domain_of(stage)
     if data.vocabulary is None:
         raise ValueError(

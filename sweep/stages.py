@@ -20,6 +20,7 @@ from dataclasses import asdict, replace
 from functools import wraps
 from typing import Any, TypeVar
 
+from sweep import pretrained
 from sweep.artifacts import Stage
 from sweep.bench import open_domain
 from sweep.config import Exp
@@ -58,7 +59,8 @@ def base(exp: Exp) -> Stage:
     A base that is pretrained here depends on what its documents show, and on no other dial of the dataset.
     """
     if exp.model["kind"] != "from_scratch":
-        return _stage("base", {"model": exp.model}, {}, exp)
+        model, places = pretrained.named(exp.model)
+        return replace(_stage("base", {"model": model}, {}, exp), places=places)
     unread = {name: value for name, value in exp.dataset.items() if name in _opened(exp).not_in_documents}
     data = {name: value for name, value in _data(exp).items() if name not in unread}
     return replace(_stage("base", {"model": exp.model, "dataset": data}, {}, exp), places=unread)

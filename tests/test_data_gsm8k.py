@@ -22,7 +22,8 @@ ROWS = [
 
 
 def written(path: Path, rows: list[Any]) -> str:
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    texts = [row if isinstance(row, (str, bytes)) else json.dumps(row) for row in rows]
+    path.write_bytes(b"".join((text.encode() if isinstance(text, str) else text) + b"\n" for text in texts))
     return str(path)
 
 
@@ -57,7 +58,28 @@ def opened(folder: Path, train: list[Any], test: list[Any], n_validation: int = 
         ("10", "10"),
         ("25%", "25"),
         ("5.", "5"),
+        ("5...", "5"),
+        ("٧٢", "72"),  # Arabic-Indic
+        ("－１，０８０．５", "-1080.5"),  # full-width, its marks too
+        ("７2", "72"),
+        ("٣٬٥٠٠٫٥", "3500.5"),
+        ("−5", "-5"),  # the minus sign, where a keyboard has a hyphen
+        ("$−5", "-5"),
+        ("٢٥٪", None),
+        ("7²", None),
+        ("½", None),
+        ("Ⅷ", None),
         ("5 6", None),
+        ("1 080", None),
+        ("1.080,5", None),
+        ("1,00,000", None),
+        ("1,,000", None),
+        ("%", None),
+        (".", None),
+        ("5%%", None),
+        ("NaN", None),
+        ("0x1f", None),
+        ("1_000", None),
         ("1,08", None),
         ("--5", None),
         ("five", None),
@@ -81,11 +103,27 @@ def test_the_final_answer_is_the_number_after_the_first_mark() -> None:
     assert final_answer(" " * 20_001 + "#### 72") is None
 
 
+def test_a_number_in_another_script_is_the_same_number_to_the_verifier(tmp_path: Path) -> None:
+    rows = [{"question": f"q{i}", "answer": f"#### {text}"} for i, text in enumerate(("٧٢", "７２", "72", "−７٢"))]
+    data = opened(tmp_path, rows, ROWS[3:5])
+    problems = data.problems("train")
+    assert [p.answer for p in problems] == ["72", "72", "72", "-72"]
+    assert data.is_correct("so\n#### ٧2.", problems[2])
+    assert not data.is_correct("so\n#### 7²", problems[2])
+
+
+def test_an_endless_answer_is_wrong_at_once() -> None:
+    for text in ("9" * 10**6, "1," * 10**6, "." * 10**6, "$ " * 10**6, "#### " * 10**6):
+        assert final_answer("#### " + text) is None
+    assert final_answer("#### " + " " * 19_000 + "9") == "9"
+
+
 def test_steps_can_be_sentences_and_join_to_the_text(tmp_path: Path) -> None:
     data = opened(tmp_path, ROWS[:3], ROWS[3:5], step="sentence")
     text = "It costs $0.5 each. Is it 3? Yes!\nSo 3 * 0.5 = 1.5\n#### 1.5"
-    assert data.steps(text) == ["It costs $0.5 each. ", "Is it 3? ", "Yes!\n", "So 3 * 0.5 = 1.5\n", "#### 1.5"]
-    for odd in ("", "\n\n", ". . .", "a.\n\n b", "#### 3"):
+    assert data.steps(text) == ["It costs $0.5 each.", " Is it 3?", " Yes!\n", "So 3 * 0.5 = 1.5\n", "#### 1.5"]
+    assert data.steps("One.  Two. \n Three.") == ["One.", "  Two. \n", " Three."]
+    for odd in ("", "\n\n", ". . .", "a.\n\n b", "#### 3", " . ", "a. #### b. c"):
         assert "".join(data.steps(odd)) == odd
     with pytest.raises(ValueError, match=r"dataset.step must be one of line, sentence; found 'word'"):
         opened(tmp_path, ROWS[:3], ROWS[3:5], step="word")
@@ -94,6 +132,7 @@ def test_steps_can_be_sentences_and_join_to_the_text(tmp_path: Path) -> None:
 def test_steps_are_lines_and_join_to_the_text(tmp_path: Path) -> None:
     data = opened(tmp_path, ROWS[:3], ROWS[3:5])
     assert data.steps("a\nb\n\n#### 3") == ["a\n", "b\n\n", "#### 3"]
+    assert data.steps("a\n\n  b \nc \n \n") == ["a\n\n ", " b \n", "c \n \n"]
     for text in ("", "\n", "\n\na", "a\n \nb\n", "one line"):
         assert "".join(data.steps(text)) == text
 
@@ -134,9 +173,30 @@ def test_the_revision_follows_the_content_of_the_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        (b'\xef\xbb\xbf{"question": "q", "answer": "#### 3"}', r"train.jsonl, line 3: .* found a byte order mark"),
+        (b'{"question": "caf\xe9", "answer": "#### 3"}', r"line 3, byte 18 of the line: expected UTF-8 .* byte 0xe9"),
+        (b'{"question": "\xed\xa0\xbd", "answer": "#### 3"}', r"line 3, byte 15 of the line: expected UTF-8"),
+        ('{"question": "a \\ud83d b", "answer": "#### 3"}', r"line 3: 'question' holds half of a surrogate pair"),
+        ('{"question": "q", "answer": "#### 3", "x": {"\\udc00": [1]}}', r"line 3: 'x' holds half of a surrogate pair"),
+        ('{"question": "q", "answer": "\\u0661 is \\uD83D\\n#### 3"}', r"line 3: 'answer' holds half"),
+        ('{"question": "q", "answer": ' + "9" * 5_000 + "}", r"line 3: .*a number of 5000 characters, more than 1000"),
+        ('{"question": "q", "answer": -' + "9" * 1_000 + "}", r"line 3: .*a number of 1001 characters"),
+        ('{"question": "q", "answer": "#### 3", "x": 1e999}', r"line 3: .*number 1e999 is beyond a float's range"),
+        ('{"question": "q", "answer": "#### 3", "x": NaN}', r"line 3: .*NaN is no JSON number"),
+        ('{"question": "q", "answer": "#### 3", "x": -Infinity}', r"line 3: .*-Infinity is no JSON number"),
+        ('{"question": "q", "question": "r", "answer": "#### 3"}', r"line 3: .*the key 'question' is given twice"),
+        ('{"question": "q", "answer": "#### 3"} {}', r"line 3: .*does not parse"),
+        ("null", r"train.jsonl, line 3: expected a JSON object, got 'null'"),
+        ({"question": ["q"], "answer": "#### 3"}, r"train.jsonl, line 3: expected a JSON object with the texts"),
+        ({"question": "q", "answer": "#### 5\n#### 3"}, r"line 3: .* got 2 times '#### ' in one that ends in"),
+        ({"question": "q", "answer": "####3"}, r"train.jsonl, line 3: .* ends in '#### ' and a number"),
+        ({"question": "q", "answer": "#### 1e9"}, r"train.jsonl, line 3: .* ends in '#### ' and a number"),
+        ({"question": "q", "answer": "#### " + "9" * 101}, r"train.jsonl, line 3: .* ends in '#### ' and a number"),
+        ({"question": "q", "answer": " " * 20_000 + "#### 3"}, r"line 3: .*an answer of at most 20000 characters"),
+        ({**ROWS[0], "answer": "#### 9"}, r"train.jsonl, line 3: line 1 asks the same question, 'Ada has 1 pens"),
         ('{"question": "q", ', r"train.jsonl, line 3: expected a JSON object, it does not parse"),
         ("[" * 100_000, r"train.jsonl, line 3: expected a JSON object, it does not parse"),
-        ("[1, 2]", r"train.jsonl, line 3: expected a JSON object with the texts question and answer"),
+        ("[1, 2]", r"train.jsonl, line 3: expected a JSON object, got '\[1, 2\]'"),
         ({"question": "q"}, r"train.jsonl, line 3: expected a JSON object with the texts"),
         ({"question": "q", "answer": 3}, r"train.jsonl, line 3: expected a JSON object with the texts"),
         ({"question": "q", "answer": "it is 3"}, r"train.jsonl, line 3: .* ends in '#### ' and a number"),
@@ -153,7 +213,7 @@ def test_an_overlap_in_content_is_refused_whatever_its_spelling(tmp_path: Path) 
     shouted = {**ROWS[0], "question": ROWS[0]["question"].upper().replace(" ", "  ")}
     with pytest.raises(ValueError, match=r"train.jsonl and .*test.jsonl share 1 questions"):
         opened(tmp_path, ROWS[:3], [ROWS[3], shouted])
-    with pytest.raises(ValueError, match=r"train.jsonl and .*train.jsonl share 1 questions"):
+    with pytest.raises(ValueError, match=r"train.jsonl, line 4: line 1 asks the same question"):
         opened(tmp_path, [*ROWS[:3], shouted], [ROWS[3]])
 
 
@@ -164,10 +224,6 @@ def test_what_cannot_be_read_or_held_out_is_refused(tmp_path: Path) -> None:
         opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=9)
     with pytest.raises(ValueError, match=r"dataset.n_validation must be a whole number of at least 0; found -1"):
         opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=-1)
-    latin = tmp_path / "latin.jsonl"
-    latin.write_bytes(b'{"question": "caf\xe9", "answer": "#### 3"}')
-    with pytest.raises(ValueError, match=r"latin\.jsonl, byte 17: expected UTF-8 text, got byte 0xe9"):
-        domain({"name": "gsm8k", "train_path": str(latin), "test_path": str(latin), "n_validation": 0})
 
 
 def test_there_is_no_curriculum_and_no_unknown_split(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_zipf_frequencies_by_hand() -> None:
 
 
 def test_distinct_draws_repeat_no_index_in_a_row_and_follow_the_weights() -> None:
-    rows = distinct_draws(np.array([0.0, 1.0, 1.0, 2.0]), 4_000, 2, np.random.default_rng(0))
+    rows = distinct_draws(np.array([0.0, 1.0, 1.0, 2.0]), 4_000, 2, np.random.default_rng(0), "")
     assert (rows[:, 0] != rows[:, 1]).all()
     # unordered pairs of 1, 2, 3 have weights 1, 2, 2 of 5, index 0 none
     counts = np.bincount(rows.ravel(), minlength=4) / 4_000
@@ -311,7 +311,18 @@ def test_the_shipped_dials_open() -> None:
         ({"chain_length": 41}, "chain_length=41"),
         ({"answer_classes": 12}, "answer_classes=12"),
         ({"n_test": -1}, "dataset.n_test must be a whole number from 0 to 10000000; found -1"),
-        ({"n_skills": 4, "n_head": 1}, "only .* more distinct ones were found"),
+        (
+            {"n_skills": 5, "n_head": 1, "n_train": 555, "zipf_exponent": 14.0},
+            "zipf_exponent=14.*train asks for 555 problems and only .* more distinct ones were found",
+        ),
+        ({"n_train": 9_000_000}, "n_train=9000000, .* ask for more than the .* different problems of n_values="),
+        ({"zipf_exponent": 12.0, "zipf_offset": 2.0}, r"zipf_exponent=12\.0, .* expected chains of .*Flatten"),
+        ({"zipf_exponent": 50.0}, r"zipf_exponent=50\.0, .* expected chains of 3 different functions"),
+        ({"zipf_exponent": 100.0, "zipf_offset": 0}, r"zipf_exponent=100\.0, .* expected chains of 3 different"),
+        (
+            {"n_head": 38, "curriculum": [{"n_documents": 9, "lr": 1, "tail_fraction": 1.0}]},
+            r"tail_fraction=1\.0, zipf_fraction=0\.0, n_head=38, chain_length=3: .* 2 functions are asked at all",
+        ),
         ({"curriculum": [{"n_documents": 10}]}, r"dataset.curriculum\[0\].lr has no value"),
         ({"curriculum": [{"n_documents": 10, "lr": 1, "skip_easy": 2}]}, r"\[0\].skip_easy must be .*; found 2"),
         ({"curriculum": [{"n_documents": 10, "lr": 1, "tail_fraction": 0.6, "zipf_fraction": 0.6}]}, "add"),

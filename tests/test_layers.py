@@ -22,6 +22,7 @@ LAYERS = {
     "sweep.manifest": 2,
     "sweep.config": 2,
     "sweep.heartbeat": 2,
+    "sweep.pretrained": 3,
     "sweep.tracking": 2,
     "sweep.wandb_runs": 2,
     "sweep.arms": 3,

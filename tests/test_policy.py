@@ -1,13 +1,17 @@
-"""A policy is a plain Hugging Face folder, and text becomes tokens and text again."""
+"""A policy is a plain Hugging Face folder, whole and finite; text becomes tokens and text again."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_policy import WORDS, rows, tiny_policy, weights
 from tokenizers import Tokenizer, decoders, models, normalizers
 from tokenizers.processors import Sequence
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
 from sweep.models import encode_continuation, encode_prefix, load_policy, new_policy, save_policy
 from sweep.models.policy import SPECIAL_TOKENS, decode_continuations
@@ -150,6 +154,145 @@ def test_a_tokenizer_without_an_end_of_sequence_token_is_refused(tmp_path: Path)
     save_policy(policy, tmp_path)
     with pytest.raises(ValueError, match="end-of-sequence token, without which no solution ends"):
         load_policy(str(tmp_path), revision=None, device="cpu", dtype="float32")
+
+
+def opened(folder: Path) -> None:
+    load_policy(str(folder), revision=None, device="cpu", dtype="float32")
+
+
+def with_tensors(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
+    """Changes the tensors of a folder's one weight file."""
+
+    def edit(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return edit
+
+
+def with_config(**values: object) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return edit
+
+
+def nan_in_the_head(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["model.layers.1.mlp.up_proj.weight"][3, 4] = float("nan")
+    tensors["model.norm.weight"][0] = float("inf")
+
+
+EMBEDDING = "model.embed_tokens.weight"
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (with_tensors(lambda w: w.pop("model.layers.0.mlp.up_proj.weight")), r"mlp\.up_proj\.weight missing"),
+        (with_tensors(lambda w: w.pop(EMBEDDING)), r"lm_head\.weight, model\.embed_tokens\.weight missing"),
+        (with_tensors(lambda w: w.update(stray=torch.ones(2))), "stray left over"),
+        (with_config(num_hidden_layers=1), r"model\.layers\.1\..* and 4 more left over"),
+        (with_config(num_hidden_layers=3), r"model\.layers\.2\..* and 4 more missing"),
+        (with_config(tie_word_embeddings=False), r"lm_head\.weight missing"),
+        (
+            with_tensors(lambda w: w.update({"lm_head.weight": w[EMBEDDING] + 1})),
+            r"an output layer of its own where config\.json ties it",
+        ),
+        (with_tensors(lambda w: w.update({"model.norm.weight": torch.ones(7)})), "could not open it: .*mismatched"),
+        (
+            with_tensors(lambda w: w.update({"model.norm.weight": torch.ones(16, dtype=torch.int8)})),
+            r"floating-point weights \(F64, F32, BF16, F16\), found model\.norm\.weight in I8",
+        ),
+        (
+            with_tensors(nan_in_the_head),
+            r"NaN or infinity in model\.layers\.1\.mlp\.up_proj\.weight, model\.norm\.weight",
+        ),
+        (with_config(auto_map={"AutoModelForCausalLM": "code.Model"}), r"asks for code of its own \(auto_map\)"),
+        (with_config(quantization_config={"bits": 4}), r"describes quantised weights \(quantization_config\)"),
+        (with_config(hidden_size="wide"), "could not open it"),
+        (lambda folder: (folder / "config.json").write_text("{"), "could not open it"),
+        (lambda folder: (folder / "config.json").unlink(), "could not open it"),
+        (lambda folder: (folder / "adapter_config.json").write_text("{}"), "an adapter .* which would be left out"),
+    ],
+)  # fmt: skip
+def test_weights_that_are_not_whole_and_finite_are_refused_by_name(
+    tmp_path: Path, edit: Callable[[Path], None], message: str
+) -> None:
+    save_policy(tiny_policy(), tmp_path)
+    edit(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        opened(tmp_path)
+
+
+def without_a_tensor(folder: Path) -> None:
+    path = folder / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    del index["weight_map"]["model.layers.0.mlp.gate_proj.weight"]
+    path.write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (without_a_tensor, r"mlp\.gate_proj\.weight missing"),
+        (lambda folder: (folder / "model-00002-of-00011.safetensors").unlink(), "could not open it: .*No such file"),
+        (lambda folder: (folder / "model.safetensors.index.json").write_text("{}"), "could not open it"),
+        (lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_'), "could not open it"),
+        (
+            lambda folder: shutil.copy(
+                folder / "model-00001-of-00011.safetensors", folder / "model-00003-of-00011.safetensors"
+            ),
+            "missing",
+        ),
+    ],
+)
+def test_a_folder_in_shards_is_whole_by_its_index(
+    tmp_path: Path, edit: Callable[[Path], None], message: str
+) -> None:
+    policy = tiny_policy()
+    policy.model.save_pretrained(tmp_path, max_shard_size="3KB")
+    policy.tokenizer.save_pretrained(tmp_path)
+    opened(tmp_path)
+    edit(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        opened(tmp_path)
+
+
+def test_weights_beyond_the_range_of_the_dtype_are_refused(tmp_path: Path) -> None:
+    policy = tiny_policy()
+    policy.model.model.norm.weight.data[0] = 1e6  # half precision ends at 65,504
+    save_policy(policy, tmp_path)
+    opened(tmp_path)
+    with pytest.raises(ValueError, match=r"finite weights in float16, found NaN or infinity in model\.norm\.weight"):
+        load_policy(str(tmp_path), revision=None, device="cpu", dtype="float16")
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
+    policy = tiny_policy()
+    policy.model.model.norm.weight.data[0] = float("nan")
+    with pytest.raises(FloatingPointError, match=r"to publish, found NaN or infinity in model\.norm\.weight"):
+        save_policy(policy, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tokenizer_with_more_words_than_the_embedding_is_refused(tmp_path: Path) -> None:
+    policy = tiny_policy()
+    save_policy(policy, tmp_path)
+    policy.tokenizer.add_tokens(["one", "too", "many"])
+    policy.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="at most the 20 tokens of the embedding, found 3 without a row in it: many"):
+        opened(tmp_path)
+
+
+def test_a_tokenizer_that_is_not_a_fast_one_is_refused(tmp_path: Path) -> None:
+    save_policy(tiny_policy(), tmp_path)
+    for path in tmp_path.glob("tokenizer*"):
+        path.unlink()
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"expected a fast tokenizer .*found ByT5Tokenizer"):
+        opened(tmp_path)
 
 
 def test_an_empty_prefix_needs_a_beginning_of_sequence_token() -> None:

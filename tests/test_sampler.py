@@ -219,6 +219,47 @@ def test_a_prefix_that_leaves_no_room_is_refused() -> None:
         sample(tiny_policy(), ["1 f1 |"], n_samples=1, temperature=0, max_new_tokens=45, seed=0)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("top_p", [1.0, 0.5])
+def test_a_policy_whose_logits_are_not_finite_writes_nothing(value: float, temperature: float, top_p: float) -> None:
+    policy, word = trained_policy(), 9
+    forward = policy.model.forward
+
+    def broken(*args: object, **options: object) -> object:
+        output = forward(*args, **options)
+        output.logits[-1, :, word] = value
+        return output
+
+    policy.model.forward = broken
+    options = {**WIDE, "temperature": temperature, "top_p": top_p}
+    with pytest.raises(FloatingPointError, match=rf"token 1 of a completion, temperature={temperature:g}: "):
+        sample(policy, PREFIXES, **options, has_entropy=True)
+
+
+def test_a_temperature_too_low_to_divide_by_is_refused_and_not_sampled_as_noise() -> None:
+    with pytest.raises(FloatingPointError, match="or take temperature=0 where a very low one was asked for"):
+        sample(trained_policy(), PREFIXES, **{**WIDE, "temperature": 1e-40})
+
+
+def test_a_score_that_is_not_finite_is_refused() -> None:
+    policy = trained_policy()
+    policy.model.get_output_embeddings().weight.data[5] = float("inf")
+    with pytest.raises(FloatingPointError, match="3 of 3 rows have a log-probability that is not finite"):
+        continuation_logps(policy, rows(3))
+
+
+def test_neither_a_special_token_nor_a_row_without_a_word_is_ever_sampled() -> None:
+    policy = tiny_policy()
+    policy.tokenizer.add_special_tokens({"additional_special_tokens": ["<role>"]})
+    policy.model.resize_token_embeddings(24)  # 20 words, <role>, and three rows that round the size up
+    assert policy.barred_ids == [0, 1, 3, 20, 21, 22, 23]
+    policy.model.get_output_embeddings().weight.data[20:] = 50 * policy.model.get_output_embeddings().weight.data[4]
+    for completions in sample(policy, PREFIXES, **WIDE):
+        for completion in completions:
+            assert len(encode_continuation(policy, completion.text, completion.is_finished)) == completion.n_tokens
+
+
 def test_sampling_that_was_stopped_goes_on_from_its_finished_chunks(tmp_path: Path) -> None:
     policy, path = tiny_policy(), tmp_path / "kept.jsonl"
     settings = {"n_samples": 2, "temperature": 1.0, "max_new_tokens": 6, "seed": 3, "max_rows": 2, "has_entropy": True}

@@ -134,6 +134,21 @@ def test_a_loss_that_is_not_finite_names_the_update() -> None:
     assert torch.isfinite(weights(policy)).all() and not torch.equal(weights(policy), before)
 
 
+@pytest.mark.parametrize("n_updates", [1, 3])
+def test_a_weight_that_is_not_finite_names_the_update_even_the_last_one(n_updates: int) -> None:
+    # Adam's first step is lr a weight, whatever the gradient: 1e39 is beyond fp32 and no loss comes after it
+    optim = Optim(1e39, n_updates, 8, warmup_fraction=0, schedule="constant")
+    with pytest.raises(FloatingPointError, match=rf"update 1 of {n_updates}: largest weight (inf|nan); expected"):
+        trained(trained_policy(), rows(8), optim=optim)
+
+
+def test_a_reference_that_scores_nothing_finite_is_refused_before_the_first_update() -> None:
+    reference = tiny_policy(seed=8)
+    reference.model.get_output_embeddings().weight.data[5] = float("nan")
+    with pytest.raises(FloatingPointError, match="4 of 4 rows have a log-probability that is not finite"):
+        trained(trained_policy(), pairs(4, is_final=True), reference=reference)
+
+
 def test_bf16_trains_close_to_fp32() -> None:
     logged: dict[str, float] = {}
     for precision in ("fp32", "bf16"):

@@ -8,32 +8,40 @@ The teacher is the file's reference solution. A step is a line, or a sentence wh
 from __future__ import annotations
 
 import hashlib
-import json
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sweep.data.jsonl import objects
 from sweep.data.records import Problem
 from sweep.data.skills.curriculum import Phase
 from sweep.data.splits import SPLITS, checked_disjoint, first_problems
 from sweep.fields import choice, text, typed, whole
 
 ANSWER_MARK = "#### "
+READING = "2"  # of what a file's bytes mean: bump when the same bytes would give other answers or steps
 MAX_CHARACTERS = 20_000  # a longer text is no solution, and is not looked into
 MAX_DIGITS = 100
 
 # 1,234 or 1234 or 0.5 or .5, with a sign and a dollar sign in either order
 _NUMBER = re.compile(
     r"(?P<sign>[-+]?)(?:\$\s*)?(?P<sign_inside>-?)"
-    r"(?P<digits>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)%?\.?"
+    r"(?P<digits>(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)%?\.*"
 )
+# other scripts' marks for the same; digits are looked up one by one
+_MARKS = str.maketrans("\u2212\uff0d\ufe63\uff0b\uff0c\u066c\uff0e\u066b\uff05\uff04\ufe69", "---+,,..%$$")
 
-# a sentence ends with its mark and the blanks behind it; 0.5 has no blank and is no end
-_STEPS = {"line": re.compile(r"\n*[^\n]+\n*|\n+"), "sentence": re.compile(r".+?(?:[.!?]\s+|\Z)", re.DOTALL)}
+_BLANKS = re.compile(r"\s+")
+# a sentence ends behind its mark, and the blank belongs to the next one, as in the tokens of most models;
+# 0.5 has no blank and is no end, and blanks that end a line stay with it
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?=[^\S\n]+\S)")
+STEPS = ("line", "sentence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +51,15 @@ class Gsm8kDials:
     train_path: str = text()
     test_path: str = text()
     n_validation: int = whole(0)
-    step: str = choice(*_STEPS, default="line")
+    step: str = choice(*STEPS, default="line")
 
 
 def normalised_number(text: str) -> str | None:
-    """One spelling for one number: `$1,080.00.` and `1080` are both `1080`; None where it is no number."""
+    """One spelling for one number: `$1,080.00.`, `1080` and full-width `１０８０` are `1080`; None where it is none."""
     bare = text.strip()
-    match = _NUMBER.fullmatch(bare) if len(bare) <= MAX_DIGITS else None
+    if len(bare) > MAX_DIGITS:
+        return None
+    match = _NUMBER.fullmatch("".join(map(_plain_digit, bare.translate(_MARKS))))
     if match is None or (match["sign"] and match["sign_inside"]):
         return None
     whole, _, fraction = match["digits"].replace(",", "").partition(".")
@@ -58,12 +68,38 @@ def normalised_number(text: str) -> str | None:
     return f"-{digits}" if is_negative and digits != "0" else digits
 
 
+def _plain_digit(character: str) -> str:
+    return str(unicodedata.decimal(character)) if character.isdecimal() else character
+
+
 def final_answer(text: str) -> str | None:
     """The number after the first answer mark, on its line, normalised; None where there is none."""
     if len(text) > MAX_CHARACTERS:
         return None
     _, mark, rest = text.partition(ANSWER_MARK)
     return normalised_number(rest.split("\n", 1)[0]) if mark else None
+
+
+def steps_of(text: str, step: str) -> list[str]:
+    """Lines with the line ends behind them, or sentences within lines; the answer's line is one step.
+
+    A boundary is where tokenizers split a text by themselves, so that the steps' tokens are the text's.
+    """
+    lines = _lines(text)
+    if step == "line":
+        return lines
+    return [part for line in lines for part in ([line] if ANSWER_MARK in line else _SENTENCE_END.split(line))]
+
+
+def _lines(text: str) -> list[str]:
+    """Lines, each with the blanks up to the next one's first word, but for a last blank, which is that word's."""
+    ends = [
+        blanks.end() - (blanks[0][-1] != "\n")
+        for blanks in _BLANKS.finditer(text)
+        if "\n" in blanks[0] and blanks.start() > 0 and blanks.end() < len(text)
+    ]
+    places = [0, *ends, len(text)]
+    return [text[a:b] for a, b in itertools.pairwise(places)] if text else []
 
 
 def normalised_question(question: str) -> str:
@@ -87,12 +123,12 @@ class Gsm8k:
         self.config = config
         train, test = _file_bytes(config.train_path), _file_bytes(config.test_path)
         self.revision = (
-            "gsm8k-"
+            f"gsm8k-{READING}-"
             + hashlib.sha256(hashlib.sha256(train).digest() + hashlib.sha256(test).digest()).hexdigest()
         )
         read = {
-            "train": parsed_problems(_lines(train, config.train_path), config.train_path),
-            "test": parsed_problems(_lines(test, config.test_path), config.test_path),
+            "train": parsed_problems(train, config.train_path),
+            "test": parsed_problems(test, config.test_path),
         }
         self._solutions = {p.problem_id: text for rows in read.values() for p, text in rows}
         self._problems = _splits([p for p, _ in read["train"]], [p for p, _ in read["test"]], config)
@@ -107,12 +143,7 @@ class Gsm8k:
         return f"Question: {problem.question}\nAnswer:\n"
 
     def steps(self, text: str) -> list[str]:
-        """Lines, or sentences within lines, with the white space that ends them; the answer's line is one."""
-        lines = _STEPS["line"].findall(text)
-        if self.config.step == "line":
-            return lines
-        split = _STEPS["sentence"].findall
-        return [part for line in lines for part in ([line] if ANSWER_MARK in line else split(line))]
+        return steps_of(text, self.config.step)
 
     def final_answer(self, text: str) -> str | None:
         return final_answer(text)
@@ -133,39 +164,45 @@ class Gsm8k:
         return self._problems[split]
 
 
-def parsed_problems(lines: Iterable[str], path: str) -> list[tuple[Problem, str]]:
-    """(problem, reference solution) of each JSONL line; blank lines at the end are allowed.
+def parsed_problems(content: bytes, path: str) -> list[tuple[Problem, str]]:
+    """(problem, reference solution) of each JSONL line; blank lines are passed over.
 
     Raises:
-        ValueError: names file and line of what is no JSON object with texts `question` and `answer`,
-            or of an answer without a number after `#### `.
+        ValueError: names file and line of what is no JSON object with texts `question` and `answer`, of an answer
+            without exactly one `#### ` and a number behind it, or of a question that an earlier line asks.
     """
-    parsed = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    parsed: list[tuple[Problem, str]] = []
+    line_of: dict[str, int] = {}
+    for number, row in objects(content, path):
         where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        problem = _parsed(row, where)
+        first = line_of.setdefault(content_hash(problem.question), number)
+        if first != number:
             raise ValueError(
-                f"{where}: expected a JSON object, it does not parse ({error}); repair it"
-            ) from None
-        texts = [row.get(key) for key in ("question", "answer")] if isinstance(row, dict) else [None]
-        if not all(isinstance(text, str) for text in texts):
-            raise ValueError(
-                f"{where}: expected a JSON object with the texts question and answer, got {line[:80]!r}; "
-                "repair or remove the line"
+                f"{where}: line {first} asks the same question, {problem.question[:80]!r}; a problem may occur once, "
+                "remove one of the two"
             )
-        answer = final_answer(row["answer"])
-        if answer is None or not row["question"].strip():
-            raise ValueError(
-                f"{where}: expected a question and an answer that ends in '{ANSWER_MARK}' and a number, "
-                f"got one that ends in {row['answer'][-40:]!r}; repair or remove the line"
-            )
-        name = f"gsm8k-{content_hash(row['question'])[:16]}"
-        parsed.append((Problem(name, row["question"], answer), row["answer"]))
+        parsed.append((problem, row["answer"]))
     return parsed
+
+
+def _parsed(row: Mapping[str, Any], where: str) -> Problem:
+    texts = [row.get(key) for key in ("question", "answer")]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(
+            f"{where}: expected a JSON object with the texts question and answer, got {str(row)[:80]!r}; "
+            "repair or remove the line"
+        )
+    question, solution = str(texts[0]), str(texts[1])
+    answer = final_answer(solution)
+    n_marks = solution.count(ANSWER_MARK)
+    if answer is None or n_marks != 1 or not question.strip():
+        marks = f"{n_marks} times '{ANSWER_MARK}' in " if n_marks > 1 else ""
+        raise ValueError(
+            f"{where}: expected a question and an answer of at most {MAX_CHARACTERS} characters that ends in "
+            f"'{ANSWER_MARK}' and a number, got {marks}one that ends in {solution[-40:]!r}; repair or remove the line"
+        )
+    return Problem(f"gsm8k-{content_hash(question)[:16]}", question, answer)
 
 
 def _splits(train: list[Problem], test: list[Problem], config: Gsm8kDials) -> dict[str, list[Problem]]:
@@ -198,17 +235,6 @@ def _file_bytes(path: str) -> bytes:
         raise ValueError(
             f"dataset gsm8k: {path} can't be read ({error.strerror}); give dataset.train_path and "
             "dataset.test_path the JSONL files of openai/grade-school-math"
-        ) from None
-
-
-def _lines(content: bytes, path: str) -> list[str]:
-    # not splitlines(): JSON texts may hold other line separators unescaped
-    try:
-        return content.decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}, byte {error.start}: expected UTF-8 text, got byte {content[error.start]:#x}; "
-            "convert the file"
         ) from None
 
 

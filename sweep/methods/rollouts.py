@@ -44,7 +44,11 @@ def estimated(
         is_stopped_at_pit: a trace is followed to its first prefix without a right rollout, and not to its end.
     Returns:
         A list of q_values a trace; the distinct right solutions in the order they were reached.
+    Raises:
+        ValueError: a trace has no step, and so no end.
     """
+    if not all(map(len, steps)):
+        raise ValueError(f"{sum(not of for of in steps)} of {len(steps)} traces have no step; leave out empty texts")
     q_values: list[list[float]] = [[] for _ in charged]
     reached: dict[Prefix, None] = {}
     alive, depth = list(range(len(charged))), 0

@@ -46,7 +46,9 @@ def pair_at(material: Material, credit: Credit, i: int) -> Pair | None:
     choices = material.choices
     steps = material.steps(credit.text)
     before, mistake = "".join(steps[:i]), steps[i]
-    goes_on = [s[len(before):] for s in material.solutions_of[credit.problem_id] if s.startswith(before)]
+    # step by step, for a text that starts alike may have no boundary there: "3" and "3.5" after "It costs "
+    sharing = [s for s in material.solutions_of[credit.problem_id] if s.startswith(before)]
+    goes_on = [s[len(before) :] for s in sharing if material.steps(s)[:i] == steps[:i]]
     firsts = [(material.steps(rest)[0], rest) for rest in goes_on if rest]
     candidates = [(step, rest) for step, rest in firsts if step.split() != mistake.split()]
     if not candidates:

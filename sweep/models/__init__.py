@@ -1,15 +1,9 @@
 """The policy, its training and its sampling: the one layer that knows torch and transformers."""
 
 from sweep.models.entropy import mean_entropy, temperature_of
+from sweep.models.folder import load_policy, save_policy
 from sweep.models.optim import Optim
-from sweep.models.policy import (
-    Policy,
-    encode_continuation,
-    encode_prefix,
-    load_policy,
-    new_policy,
-    save_policy,
-)
+from sweep.models.policy import Policy, encode_continuation, encode_prefix, new_policy
 from sweep.models.progress import Interrupted
 from sweep.models.sampler import Completion, n_sampled_tokens, sample, sampling_flops
 from sweep.models.sequences import continuation_logps

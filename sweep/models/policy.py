@@ -1,35 +1,27 @@
 """A policy: a Hugging Face causal LM, its tokenizer and the device both live on.
 
-Every artifact that holds weights is a plain Hugging Face folder, so
-`AutoModelForCausalLM.from_pretrained(folder)` opens it without this project. Text
-becomes tokens in two functions only: `encode_prefixes` (with the beginning-of-sequence
-token, if the model has one) and `encode_continuations` (with the end-of-sequence token
-where a solution ends, and nowhere else).
+How it is opened and written is in `folder`. Text becomes tokens in two functions only:
+`encode_prefixes` (with the beginning-of-sequence token, if the model has one) and
+`encode_continuations` (with the end-of-sequence token where a solution ends, and nowhere else).
+A text that spells a special token is text: no end of sequence stands inside a row.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging as transformers_logging
-
-transformers_logging.disable_progress_bar()  # many short stages write to one log
 
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LETTER = "a"  # what stands for text that goes on
 
 
 @dataclass
@@ -71,11 +63,18 @@ class Policy:
         return sorted({self.eos_id, *([named] if isinstance(named, int) else named or [])})
 
     @property
+    def special_ids(self) -> set[int]:
+        """Tokens that no text reads as: end and beginning of sequence, padding, unknown, marks of roles."""
+        added = self.tokenizer.added_tokens_decoder.items()
+        return {*self.tokenizer.all_special_ids, *self.eos_ids, *(i for i, token in added if token.special)}
+
+    @property
     def barred_ids(self) -> list[int]:
-        """Never sampled, because no text reads back to them: padding, beginning of sequence, unknown."""
-        tokenizer = self.tokenizer
-        special = {tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id} - {None}
-        return sorted(special - set(self.eos_ids))
+        """Never sampled, because no text reads back to them: special tokens but the end of sequence, and rows of the
+        embedding beyond the tokenizer's words."""
+        n_rows = self.model.get_input_embeddings().weight.shape[0]
+        unnamed = range(max(self.tokenizer.get_vocab().values()) + 1, n_rows)
+        return sorted({*self.special_ids, *unnamed} - set(self.eos_ids))
 
 
 def new_policy(
@@ -150,67 +149,6 @@ def _word_tokenizer(vocabulary: Sequence[str], max_length: int) -> PreTrainedTok
     )
 
 
-def load_policy(folder_or_name: str, *, revision: str | None, device: str, dtype: str) -> Policy:
-    """Opens a folder of this project, or a pinned revision of a model hub.
-
-    Weights are read from safetensors alone, and no code that comes with a model is run.
-
-    Raises:
-        ValueError: no such folder, no revision for a hub name, weights that are
-            missing, damaged or pickled, or an unknown dtype.
-    """
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype={dtype!r} is not known; choose one of {', '.join(DTYPES)}")
-    folder = Path(folder_or_name)
-    if folder.is_dir():
-        _check_weights(folder)
-    elif revision is None:
-        raise ValueError(
-            f"{folder_or_name}: no such folder, and a model of a hub needs a revision to be the same model "
-            "tomorrow; give the folder of a finished stage, or name the revision (a commit) in conf/model"
-        )
-    try:
-        options = {"revision": revision, "trust_remote_code": False}
-        tokenizer = AutoTokenizer.from_pretrained(folder_or_name, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder_or_name, dtype=DTYPES[dtype], use_safetensors=True, **options
-        )
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{folder_or_name} (revision {revision}): expected a causal LM in safetensors with its tokenizer, and "
-            f"could not open it: {str(error).strip().splitlines()[0]}. Build the artifact again, or name a "
-            "revision whose weights are in safetensors"
-        ) from error
-    if tokenizer.eos_token_id is None or not tokenizer.is_fast:
-        raise ValueError(
-            f"{folder_or_name}: expected a fast tokenizer (tokenizer.json) with an end-of-sequence token, "
-            f"without which no solution ends; found {type(tokenizer).__name__} and "
-            f"{tokenizer.eos_token}; choose another model"
-        )
-    place = torch.device(device)
-    return Policy(model.eval().to(place), tokenizer, place)
-
-
-def _check_weights(folder: Path) -> None:
-    """Refuses a folder without safetensors before anything in it is opened."""
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
-    found = (
-        f"only {', '.join(pickles)}, a pickle, which can run code when it is opened" if pickles else "none"
-    )
-    raise ValueError(
-        f"{folder}: expected weights in safetensors and found {found}; convert them with "
-        "`model.save_pretrained(folder)`, or build the artifact again"
-    )
-
-
-def save_policy(policy: Policy, folder: Path | str) -> None:
-    """Writes weights, configuration and tokenizer; the caller publishes the folder atomically."""
-    policy.model.save_pretrained(folder)
-    policy.tokenizer.save_pretrained(folder)
-
-
 def encode_prefix(policy: Policy, text: str) -> list[int]:
     """Tokens of a prefix, the beginning-of-sequence token first if the model has one."""
     return encode_prefixes(policy, [text])[0]
@@ -225,11 +163,11 @@ def encode_prefixes(policy: Policy, texts: Sequence[str]) -> list[list[int]]:
     """`encode_prefix` of many texts at once.
 
     Raises:
-        ValueError: a text has a word outside a word-level vocabulary, or no token at all.
+        ValueError: a text has a word outside a word-level vocabulary, a special token that cannot be told from
+            text, or no token at all.
     """
-    encoded = _token_ids(policy, texts, is_prefix=True)
-    eos_id = policy.eos_id
-    encoded = [ids[:-1] if len(ids) > 1 and ids[-1] == eos_id else ids for ids in encoded]
+    start = _start_ids(policy)
+    encoded = [[*start, *ids] for ids in _token_ids(policy, texts, is_start=True, goes_on=[True] * len(texts))]
     for text, ids in zip(texts, encoded, strict=True):
         if not ids:
             raise ValueError(
@@ -240,8 +178,8 @@ def encode_prefixes(policy: Policy, texts: Sequence[str]) -> list[list[int]]:
 
 
 def encode_continuations(policy: Policy, texts: Sequence[str], are_final: Sequence[bool]) -> list[list[int]]:
-    """`encode_continuation` of many texts at once; the same refusal of unknown words."""
-    encoded = _token_ids(policy, texts, is_prefix=False)
+    """`encode_continuation` of many texts at once; the same refusals."""
+    encoded = _token_ids(policy, texts, is_start=False, goes_on=[not is_final for is_final in are_final])
     return [
         [*ids, policy.eos_id] if is_final else ids for ids, is_final in zip(encoded, are_final, strict=True)
     ]
@@ -256,18 +194,37 @@ def decode_continuations(policy: Policy, continuations: Sequence[Sequence[int]])
     return [text[n_before:] for text in texts]
 
 
-def _token_ids(policy: Policy, texts: Sequence[str], *, is_prefix: bool) -> list[list[int]]:
+def _token_ids(
+    policy: Policy, texts: Sequence[str], *, is_start: bool, goes_on: Sequence[bool]
+) -> list[list[int]]:
+    """Each text's tokens as they stand in the whole: behind other text unless is_start, before more if it goes on."""
     if not texts:
         return []
     backend = policy.tokenizer.backend_tokenizer  # a quarter of the time of calling the tokenizer itself
     backend.no_truncation()
     backend.no_padding()
-    before = [] if is_prefix else _newline_ids(policy)
-    lines = ["\n" + text for text in texts] if before else list(texts)
-    encoded = [e.ids[len(before) :] for e in backend.encode_batch_fast(lines, add_special_tokens=is_prefix)]
-    unk_id = policy.tokenizer.unk_token_id
+    backend.encode_special_tokens = True  # a text that spells a special token is ordinary text
+    n_before = 0 if is_start else len(_newline_ids(policy))
+    lines = ["\n" + text if n_before else text for text in texts]
+    letter = _letter_id(policy) if any(text.endswith("\n") for text in texts) else None
+    is_open = [letter is not None and more and text.endswith("\n") for text, more in zip(texts, goes_on, strict=True)]
+    asked = [line + LETTER if opened else line for line, opened in zip(lines, is_open, strict=True)]
+    encoded = [e.ids[n_before:] for e in backend.encode_batch_fast(asked, add_special_tokens=False)]
+    for i in (i for i, opened in enumerate(is_open) if opened):
+        is_apart = encoded[i][-1] == letter
+        encoded[i] = encoded[i][:-1] if is_apart else backend.encode(lines[i], add_special_tokens=False).ids[n_before:]
+    _check_words(policy, texts, encoded)
+    return encoded
+
+
+def _check_words(policy: Policy, texts: Sequence[str], encoded: Sequence[Sequence[int]]) -> None:
+    """Refuses a text that has unknown words, or that reads as a special token whatever it is asked as."""
+    unk_id, special = policy.tokenizer.unk_token_id, policy.special_ids
     for text, ids in zip(texts, encoded, strict=True):
-        if unk_id is not None and unk_id in ids:
+        found = special.intersection(ids)
+        if not found:
+            continue
+        if unk_id in found and unk_id not in policy.eos_ids:
             unknown = [
                 word for word in text.split() if policy.tokenizer.convert_tokens_to_ids(word) == unk_id
             ]
@@ -275,7 +232,27 @@ def _token_ids(policy: Policy, texts: Sequence[str], *, is_prefix: bool) -> list
                 f"the text {text[:80]!r} has words that the tokenizer does not know: {unknown[:5]}; add them to the "
                 "domain's vocabulary and pretrain the base again, or take the text out"
             )
-    return encoded
+        names = policy.tokenizer.convert_ids_to_tokens(sorted(found))
+        raise ValueError(
+            f"the text {text[:80]!r} has the tokenizer's own special tokens in it, which it cannot read as plain text: "
+            f"{', '.join(names)}; a row must not end in its middle, so take the text out of the data"
+        )
+
+
+def _start_ids(policy: Policy) -> list[int]:
+    """What the model's template puts before a text; what it puts behind one, an end of sequence, is left out."""
+    encoded = policy.tokenizer.backend_tokenizer.encode(LETTER, add_special_tokens=True)
+    return encoded.ids[: encoded.special_tokens_mask.index(0)]
+
+
+def _letter_id(policy: Policy) -> int | None:
+    """The token of LETTER at the start of a line; None where a line does not start with a token of its own.
+
+    Put behind a text that goes on, it keeps the text's last line ends as they are in the whole: GPT-2 reads two of
+    them as one token where a text ends, and as two where it does not.
+    """
+    encoded = policy.tokenizer.backend_tokenizer.encode("\n" + LETTER, add_special_tokens=False)
+    return encoded.ids[-1] if encoded.tokens[-1:] == [LETTER] else None
 
 
 def _newline_ids(policy: Policy) -> list[int]:

@@ -89,6 +89,7 @@ def sample(
     Raises:
         Interrupted: should_stop said so.
         ValueError: an argument out of range, a prefix that leaves no room for max_new_tokens.
+        FloatingPointError: the policy's logits, or they divided by the temperature, are not finite.
     """
     _check_arguments(n_samples, temperature, top_p, max_new_tokens, max_rows)
     settings = _Settings(temperature, top_p, max_new_tokens, max_rows, seed, has_entropy)
@@ -229,16 +230,22 @@ def _decode(
     entropies = torch.zeros(n_rows, settings.max_new_tokens, device=device) if settings.has_entropy else None
     live = torch.arange(n_rows, device=device)  # which row each place of the batch works on
     has_ended = torch.zeros(n_rows, dtype=torch.bool, device=device)
+    is_finite = torch.ones((), dtype=torch.bool, device=device)  # looked at where the device is waited for anyway
     eos_ids = torch.tensor(policy.eos_ids, device=device)
+    barred_ids = torch.tensor(policy.barred_ids, dtype=torch.long, device=device)
     for step in range(settings.max_new_tokens):
-        chosen, entropy = _chosen(
-            logits, policy.barred_ids, uniforms[live, step] if settings.temperature else None, settings
+        lowest, highest = logits.aminmax()  # NaN where one is: one pass, a tenth of isfinite's time
+        is_finite &= (highest - lowest).isfinite()
+        chosen, entropy, mass = _chosen(
+            logits, barred_ids, uniforms[live, step] if settings.temperature else None, settings
         )
+        is_finite &= mass.sum().isfinite()
         tokens[live, step] = chosen
         if entropies is not None and entropy is not None:
             entropies[live, step] = entropy
         has_ended |= torch.isin(chosen, eos_ids)
         n_ended = int(has_ended.sum())
+        _check_finite(is_finite, step, settings)
         if n_ended == len(live) or step + 1 == settings.max_new_tokens:
             break
         if n_ended >= MIN_ENDED * len(live):
@@ -263,15 +270,26 @@ def _decode(
     return _completions(policy, tokens, entropies)
 
 
+def _check_finite(is_finite: Tensor, step: int, settings: _Settings) -> None:
+    if not is_finite:
+        raise FloatingPointError(
+            f"token {step + 1} of a completion, temperature={settings.temperature:g}: the policy's logits, or they "
+            "divided by the temperature, are not finite numbers, so no token is the likeliest. Lower the learning rate "
+            "of the training that made the policy, or take temperature=0 where a very low one was asked for"
+        )
+
+
 def _chosen(
-    logits: Tensor, barred_ids: list[int], uniforms: Tensor | None, settings: _Settings
-) -> tuple[Tensor, Tensor | None]:
-    """(n_rows,) next tokens, the most likely ones or where each row's uniform number falls in its distribution; and
-    (n_rows,) that distribution's entropy in nats, None where it is not asked for or is 0 by definition."""
-    if barred_ids:
-        logits = logits.index_fill(1, torch.tensor(barred_ids, device=logits.device), float("-inf"))
+    logits: Tensor, barred_ids: Tensor, uniforms: Tensor | None, settings: _Settings
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """(n_rows,) next tokens, the most likely ones or where each row's uniform number falls in its distribution;
+    (n_rows,) that distribution's entropy in nats, None where it is not asked for or is 0 by definition; and
+    (n_rows,) what must be finite for either to mean anything."""
+    if len(barred_ids):
+        logits = logits.index_fill(1, barred_ids, float("-inf"))
     if uniforms is None:
-        return logits.argmax(1), None
+        chosen = logits.argmax(1)
+        return chosen, None, logits.gather(1, chosen[:, None])[:, 0]
     probabilities = (logits / settings.temperature).softmax(1)
     if settings.top_p < 1:
         probabilities, order = probabilities.sort(1, descending=True)
@@ -282,9 +300,10 @@ def _chosen(
     thresholds = uniforms[:, None].clamp(max=1 - 1e-6) * cumulative[:, -1:]
     places = torch.searchsorted(cumulative, thresholds, right=True).clamp(max=logits.shape[1] - 1)
     chosen = (places if settings.top_p == 1 else order.gather(1, places))[:, 0]
+    mass = cumulative[:, -1]
     if not settings.has_entropy:
-        return chosen, None
-    return chosen, torch.special.entr(probabilities / cumulative[:, -1:]).sum(1)
+        return chosen, None, mass
+    return chosen, torch.special.entr(probabilities / cumulative[:, -1:]).sum(1), mass
 
 
 def _completions(policy: Policy, tokens: Tensor, entropies: Tensor | None) -> list[Completion]:

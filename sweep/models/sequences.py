@@ -171,7 +171,11 @@ def padded_length(item: Item) -> int:
 
 @torch.inference_mode()
 def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int) -> Tensor:
-    """(n_items, n_sequences an item) sum of log-probabilities of each continuation, on the policy's device."""
+    """(n_items, n_sequences an item) sum of log-probabilities of each continuation, on the policy's device.
+
+    Raises:
+        FloatingPointError: a sum is not finite.
+    """
     token_logps = TokenLogps(policy.model).eval()
     n_sequences = len(items[0])
     sums = torch.empty(len(items), n_sequences, device=policy.device)
@@ -179,6 +183,13 @@ def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int) -> Tensor:
         flat = batch([tokens for i in group for tokens in items[i]], policy.pad_id, policy.device)
         logps = token_logps(flat.input_ids, flat.positions, flat.targets)
         sums[torch.tensor(group, device=policy.device)] = flat.sums(logps).view(len(group), n_sequences)
+    n_odd = int((~sums.isfinite()).any(1).sum())
+    if n_odd:
+        raise FloatingPointError(
+            f"{n_odd} of {len(items)} rows have a log-probability that is not finite under the policy that scores "
+            "them; expected finite numbers. Its weights are too large or its precision too low: lower the learning "
+            "rate of the training that made it, or take precision=fp32"
+        )
     return sums
 
 

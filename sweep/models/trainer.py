@@ -84,7 +84,7 @@ def train(
         report: told after every update how many are done, and of how many.
     Raises:
         ValueError: rows that do not fit the model or the loss, a checkpoint of another run.
-        FloatingPointError: loss or gradient is not finite; names the update.
+        FloatingPointError: loss, gradient or a weight after an update is not finite; names the update.
         Interrupted: should_stop said so.
     """
     run = _start(policy, rows, loss, optim, seed, reference, precision, micro_batch_tokens)
@@ -200,14 +200,12 @@ def _update(run: _Run, is_logged: bool) -> dict[str, float] | None:
     grad_norm = nn.utils.clip_grad_norm_(run.policy.model.parameters(), run.optim.max_grad_norm)
     totals = run.accelerator.reduce(totals)
     mean_loss = totals[0].item() / n_units
-    if not (math.isfinite(mean_loss) and math.isfinite(grad_norm)):
-        raise FloatingPointError(
-            f"update {run.n_updates + 1} of {run.optim.n_updates}: loss {mean_loss}, gradient norm {float(grad_norm)}; "
-            f"expected finite numbers. Lower lr={run.optim.lr:g} or lengthen the warm-up of this method"
-        )
+    _check_finite(run, {"loss": mean_loss, "gradient norm": float(grad_norm)})
     lr = set_lr(run.optimizer, run.optim, run.n_updates)
     run.optimizer.step()
     run.optimizer.zero_grad()
+    largest = nn.utils.get_total_norm(run.policy.model.parameters(), norm_type=math.inf)
+    _check_finite(run, {"largest weight": float(largest)})  # the last update's too, which no loss is computed after
     run.n_updates += 1
     run.n_trained_tokens += n_tokens
     run.flops += 3 * run.policy.flops_per_token * _n_tokens(run.items[i] for i in indices)
@@ -223,6 +221,15 @@ def _update(run: _Run, is_logged: bool) -> dict[str, float] | None:
         names = ("log_ratio_margin", "pair_accuracy", "chosen_logp_sum", "rejected_logp_sum")
         metrics |= dict(zip(names, (totals[1:] / n_units).tolist(), strict=True))
     return metrics
+
+
+def _check_finite(run: _Run, numbers: dict[str, float]) -> None:
+    if not all(map(math.isfinite, numbers.values())):
+        raise FloatingPointError(
+            f"update {run.n_updates + 1} of {run.optim.n_updates}: "
+            f"{', '.join(f'{name} {value}' for name, value in numbers.items())}; expected finite numbers. "
+            f"Lower lr={run.optim.lr:g} or lengthen the warm-up of this method"
+        )
 
 
 def _loss_sum(run: _Run, indices: list[int]) -> tuple[Tensor, Tensor]:

@@ -59,7 +59,7 @@ def documents(
 ) -> list[tuple[str, str]]:
     """(prompt without its end mark, solution) of each document of the phase."""
     n = phase.n_documents
-    functions = distinct_draws(_weights(world, phase, n_head), n, chain_length, rng)
+    functions = chains(world, phase, n, n_head=n_head, chain_length=chain_length, rng=rng)
     values = rng.integers(0, world.n_values, n)
     shifts = _believed_shifts(world, phase, functions, n_head, rng)
     skip = np.where(world.is_hard[functions], phase.skip_hard, phase.skip_easy)
@@ -75,6 +75,17 @@ def documents(
         (prompt, solution_text(world, value, *row))
         for prompt, value, *row in zip(prompts, values.tolist(), functions, shifts, is_omitted, strict=True)
     ]
+
+
+def chains(
+    world: World, phase: Phase, n_chains: int, *, n_head: int, chain_length: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(n_chains, chain_length) different functions, as the phase's documents ask them; ValueError where none exist."""
+    dials = (
+        f"curriculum phase: tail_fraction={phase.tail_fraction}, zipf_fraction={phase.zipf_fraction}, n_head={n_head}, "
+        f"chain_length={chain_length}"
+    )
+    return distinct_draws(_weights(world, phase, n_head), n_chains, chain_length, rng, dials)
 
 
 def _weights(world: World, phase: Phase, n_head: int) -> np.ndarray:

@@ -10,6 +10,7 @@ the value itself, no omission survives, and only coverage is left.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sweep.data.records import Problem
-from sweep.data.skills.curriculum import Phase, documents
+from sweep.data.skills.curriculum import Phase, chains, documents
 from sweep.data.skills.world import SEPARATOR, World, distinct_draws, prompt_text, random_world, solution_text
 from sweep.data.splits import SPLITS, checked_disjoint, first_problems
 from sweep.fields import choice, real, seed_number, several, typed, whole
@@ -98,6 +99,11 @@ class Skills:
             rng=np.random.default_rng([config.domain_seed, 0]),
         )
         self._problems = self._drawn_splits()
+        for phase in self.curriculum:  # drawn from when the base is built; a mixture that never ends is refused now
+            chains(
+                self.world, phase, 16, n_head=config.n_head, chain_length=config.chain_length,
+                rng=np.random.default_rng(config.domain_seed),
+            )
 
     @property
     def vocabulary(self) -> list[str]:
@@ -197,7 +203,7 @@ class Skills:
 
     def _parsed_step(self, words: Sequence[str]) -> tuple[int, int, int] | None:
         """(function, value before, value after) of `f12 3 7 ;`, None where it is no such step."""
-        if len(words) != 4 or not re.fullmatch(r"f\d{1,9} \d{1,9} \d{1,9} ;", " ".join(words)):
+        if len(words) != 4 or not re.fullmatch(r"f[0-9]{1,9} [0-9]{1,9} [0-9]{1,9} ;", " ".join(words)):
             return None
         function, before, after = int(words[0][1:]), int(words[1]), int(words[2])
         if function >= self.world.n_skills or max(before, after) >= self.world.n_values:
@@ -213,6 +219,14 @@ class Skills:
         """Test and validation first: what they hold is passed over when train is drawn."""
         config = self.config
         sizes = {"test": config.n_test, "validation": config.n_validation, "train": config.n_train}
+        n_chains = (math.comb if config.is_order_free else math.perm)(config.n_skills, config.chain_length)
+        if sum(sizes.values()) > config.n_values * n_chains:
+            raise ValueError(
+                f"dataset skills: n_train={config.n_train}, n_validation={config.n_validation} and "
+                f"n_test={config.n_test} ask for more than the {config.n_values * n_chains} different problems of "
+                f"n_values={config.n_values}, n_skills={config.n_skills} and chain_length={config.chain_length}; "
+                "ask for fewer, or raise one of these"
+            )
         seen: set[tuple[int, ...]] = set()
         drawn = {}
         for place, (split, size) in enumerate(sizes.items()):
@@ -226,8 +240,14 @@ class Skills:
         self, split: str, n_problems: int, seen: set[tuple[int, ...]], rng: np.random.Generator
     ) -> list[Problem]:
         problems: list[Problem] = []
-        for _ in range(10 + 20 * n_problems // CHUNK):
-            functions = distinct_draws(self.world.frequencies, CHUNK, self.config.chain_length, rng)
+        config, n_chunks = self.config, 10 + 20 * n_problems // CHUNK
+        dials = (
+            f"dataset skills: zipf_exponent={config.zipf_exponent}, zipf_offset={config.zipf_offset}, "
+            f"n_skills={config.n_skills}, chain_length={config.chain_length}"
+        )
+        for chunk in range(n_chunks):
+            n_before = len(problems)
+            functions = distinct_draws(self.world.frequencies, CHUNK, config.chain_length, rng, dials)
             values = rng.integers(0, self.world.n_values, CHUNK)
             finals = (values + self.world.shifts[functions].sum(axis=1)) % self.world.n_values
             for value, row, final in zip(values.tolist(), functions.tolist(), finals.tolist(), strict=True):
@@ -239,8 +259,11 @@ class Skills:
                 seen.add(content)
                 name = f"skills-{split}-{len(problems):06d}"
                 problems.append(Problem(name, prompt_text(value, np.asarray(row)), self.world.answers[final]))
+            # new ones only get rarer: where twice this chunk's would not do in those left, stop here
+            if 2 * (len(problems) - n_before) * (n_chunks - chunk - 1) < n_problems - len(problems):
+                break
         raise ValueError(
-            f"dataset skills: {split} asks for {n_problems} problems and only {len(problems)} more distinct "
+            f"{dials}: {split} asks for {n_problems} problems and only {len(problems)} more distinct "
             "ones were found; raise n_skills or chain_length, flatten the Zipf law, or ask for fewer"
         )
 

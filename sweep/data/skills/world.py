@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SEPARATOR = ";"
+MAX_REDRAWS = 1_000  # of a chain with a repeat: enough where 1 in 100 has none, and over in less than a second
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,33 @@ def _spread_choice(n_skills: int, n_chosen: int, rng: np.random.Generator) -> np
     return is_chosen
 
 
-def distinct_draws(weights: np.ndarray, n_rows: int, n_drawn: int, rng: np.random.Generator) -> np.ndarray:
-    """(n_rows, n_drawn) indices drawn by `weights`, each row redrawn until its indices are distinct."""
-    cumulative = np.cumsum(weights) / np.sum(weights)
-    cumulative[-1] = 1.0
-    rows = np.searchsorted(cumulative, rng.random((n_rows, n_drawn)), side="right")
-    while (again := _has_repeats(rows)).any():
-        rows[again] = np.searchsorted(cumulative, rng.random((int(again.sum()), n_drawn)), side="right")
-    return rows
+def distinct_draws(
+    weights: np.ndarray, n_rows: int, n_drawn: int, rng: np.random.Generator, dials: str
+) -> np.ndarray:
+    """(n_rows, n_drawn) indices drawn by `weights`, each row redrawn until its indices are distinct.
+
+    Args:
+        dials: what decides the weights, with values, for the error.
+    Raises:
+        ValueError: no such rows exist, or MAX_REDRAWS of them were not enough.
+    """
+    n_possible = int(np.count_nonzero(weights))
+    rows = np.empty((n_rows, n_drawn), dtype=np.int64)
+    again = np.arange(n_rows)
+    if n_possible >= n_drawn:
+        cumulative = np.cumsum(weights) / np.sum(weights)
+        cumulative[-1] = 1.0
+        for _ in range(MAX_REDRAWS):
+            rows[again] = np.searchsorted(cumulative, rng.random((len(again), n_drawn)), side="right")
+            again = again[_has_repeats(rows[again])]
+            if not len(again):
+                return rows
+    raise ValueError(
+        f"{dials}: expected chains of {n_drawn} different functions, and {len(again)} of {n_rows} had none after "
+        f"{MAX_REDRAWS} draws; {n_possible} functions are asked at all, and a few of them nearly always. Flatten their "
+        "frequencies (zipf_exponent nearer 0, a larger zipf_offset), spread a phase's documents over more functions "
+        "(tail_fraction, zipf_fraction, n_head), or take a smaller chain_length"
+    )
 
 
 def _has_repeats(rows: np.ndarray) -> np.ndarray:
