@@ -13,7 +13,7 @@
     results.py     manifests to one table
     arms.py        (source, method) pairs and their names
     config.py      the schema of conf/: exp (identity) apart from exec (resources)
-    tracking.py    metrics.jsonl and Weights & Biases; wandb_runs.py reads finished runs back
+    tracking/      metrics.jsonl, and W&B or trackio as views of it
     commands/      the verbs of the command line
     launchers/     local worker processes, or a graph of SLURM jobs
     methods/ sources/ models/ data/    algorithms, whose solutions, torch, problems

@@ -156,10 +156,10 @@ class EvaluationConfig:
 
 @dataclass
 class TrackingConfig:
-    """Where training curves go besides metrics.jsonl."""
+    """Where training curves go besides metrics.jsonl; null leaves it to W&B's own variables."""
 
-    name: str = choice("wandb", "jsonl", default="wandb")
-    project: str = text(default="rl-on-incorrect")
+    name: str = choice("wandb", "trackio", "jsonl", default="wandb")
+    project: str | None = text(default=None)  # null: WANDB_PROJECT, else rl-on-incorrect
     entity: str | None = text(default=None)
     # null: online where a key is configured and W&B answers, else offline
     mode: str | None = choice("online", "offline", default=None)

@@ -148,7 +148,7 @@ def _run_row(exp: Exp | None, stage: Stage, own: Manifest, store: Store) -> dict
             f"{stage.key}: what its upstream stages cost is gone with {_names(absent)}; give the sweep command again "
             "with exec.rebuild_corrupted=true, which also builds what no unfinished run needs"
         )
-    point, is_base = _point(stage), policy.kind == "base"
+    point, is_base = point_of(stage), policy.kind == "base"
     total = {f"total_{name}": sum(getattr(m.cost, name) for m in upstream) for name in asdict(policy.cost)}
     return {
         "run": stage.key,
@@ -165,11 +165,11 @@ def _run_row(exp: Exp | None, stage: Stage, own: Manifest, store: Store) -> dict
     }
 
 
-def _point(evaluation: Stage) -> dict[str, Any]:
+def point_of(evaluation: Stage) -> dict[str, Any]:
     """Where in the grid a run stands; the policy of plain SFT is the sft stage itself."""
     policy = evaluation.parents["policy"]
     if "matched" in evaluation.parents:
-        other = _point(evaluation.parents["matched"])
+        other = point_of(evaluation.parents["matched"])
         return {**other, "method": next(name for name, m in METHODS.items() if m.entropy_of == other["method"])}
     if policy.kind == "base":
         return {"source": "none", "method": "none", "n_problems": 0, "seed": 0}

@@ -92,7 +92,7 @@ INF, NAN = float("inf"), float("nan")
         ("teacher.n_attempts", COUNT, (0,)),
         ("max_solution_tokens", COUNT, (0,)),
         ("tracking.mode", "one of online, offline, or null", ("foo",)),
-        ("tracking.project", "a text of at least one character", ("", "a\nb", "a\x1b[2J", "\ud800")),
+        ("tracking.project", "a text of at least one character, or null", ("", "a\nb", "a\x1b[2J", "\ud800")),
         ("exec.store", "a text of at least one character", ("", "a\0b", "a\u2028b")),
         ("exec.sweep_name", "letters, digits and _.+@=-", ("a\nb", "../x", ".hidden", "")),
         ("exec.n_workers", f"{COUNT}, or null", (0,)),

@@ -24,7 +24,6 @@ LAYERS = {
     "sweep.heartbeat": 2,
     "sweep.pretrained": 3,
     "sweep.tracking": 2,
-    "sweep.wandb_runs": 2,
     "sweep.arms": 3,
     "sweep.results": 3,
     "sweep.bench": 3,
@@ -67,7 +66,8 @@ MAY_IMPORT = {
     "hydra": ("sweep.__main__", "sweep.commands", "sweep.launchers", "sweep.compose", "sweep.config"),
     "omegaconf": ("sweep.__main__", "sweep.commands", "sweep.launchers", "sweep.compose", "sweep.config"),
     "submitit": ("sweep.launchers",),
-    "wandb": ("sweep.tracking", "sweep.wandb_runs", "sweep.launchers.local"),
+    "wandb": ("sweep.tracking",),
+    "trackio": ("sweep.tracking.on_trackio",),
 }
 LAZY_TORCH = ("sweep.launchers.local", "sweep.launchers.slurm.job", "sweep.bench")  # in a function, in a worker only
 LOSSES = ("sweep.methods.dpo", "sweep.methods.sft")  # tensor-only; torch at type checking and inside the loss

@@ -4,18 +4,25 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_wandb import inspected
 from tiny_sweep import Sweep, planned
 
+from sweep import tracking
 from sweep.artifacts import Stage, Store
 from sweep.config import Exec, TrackingConfig
-from sweep.launchers.execute import build
-from sweep.tracking import Tracker, has_wandb_key
+from sweep.launchers.execute import build, versions
+from sweep.tracking import Tracker
+from sweep.tracking.backend import Described, Outcome, Point, check_installed
+from sweep.tracking.server import has_wandb_key
 
 STAGE = Stage("sft", 1, {"n_problems": 8})
 
@@ -29,10 +36,7 @@ def read_offline_run(folder: Path) -> SimpleNamespace:
     """A W&B offline run as `wandb leet inspect` reads it: its run record, its axes and its history rows."""
     files = list((folder / "wandb").glob("offline-run-*/*.wandb"))
     assert len(files) == 1, f"{folder} holds {len(files)} offline runs"
-    wandb = Path(sys.executable).with_name("wandb")
-    line = [wandb, "leet", "inspect", "--json", files[0]]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
-    records = [json.loads(text) for text in done.stdout.splitlines()]
+    records = inspected(files[0])
 
     def of(kind: str) -> list[dict[str, Any]]:
         return [record[kind] for record in records if record["type"] == kind]
@@ -83,7 +87,6 @@ from pathlib import Path
 from sweep import tracking
 from sweep.artifacts import Stage
 from sweep.config import TrackingConfig
-tracking.WAIT_S = 2.0
 config = TrackingConfig(name="wandb", mode=sys.argv[2] or None)
 with tracking.Tracker(Path(sys.argv[1]), Stage("sft", 1, {}), config, "tests") as tracker:
     tracker.log(1, {"loss": 0.5})
@@ -199,3 +202,135 @@ def test_wandb_is_online_only_where_a_key_is_configured(
     if netrc is not None:
         (tmp_path / "netrc").write_text(netrc)
     assert has_wandb_key() is is_found
+
+
+def test_a_line_that_a_kill_cut_off_takes_none_of_the_next_start_with_it(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"update": 1, "time": 1.0, "loss": 3.0}\n{"update": 2, "ti')
+    with Tracker(tmp_path, STAGE, TrackingConfig(name="jsonl"), "tests") as tracker:
+        tracker.log(2, {"loss": 2.0})
+    (tmp_path / "artifact").mkdir()
+    tracker.copy_to(tmp_path / "artifact")
+    assert [(row["update"], row["loss"]) for row in lines(tmp_path / "artifact")] == [(1, 3.0), (2, 2.0)]
+
+
+@dataclass
+class View:
+    """A live view that has `n_there` points when it is opened."""
+
+    n_there: int
+    is_live: bool = True
+    updates: list[int] = field(default_factory=list)
+
+    def start(self, run: Described, folder: Path) -> int:
+        return self.n_there
+
+    def log(self, point: Point) -> None:
+        self.updates.append(point.update)
+
+    def finish(self, outcome: Outcome) -> str | None:
+        return None
+
+
+@pytest.mark.parametrize(("n_there", "expected"), [(0, [1, 2, 3, 4, 5]), (2, [3, 4, 5]), (3, [4, 5]), (4, [5])])
+def test_a_live_view_is_given_each_update_once_whatever_it_had_before_the_kill(
+    n_there: int, expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tracker(tmp_path, STAGE, TrackingConfig(name="jsonl"), "tests") as first:
+        for update in (1, 2, 3):
+            first.log(update, {"loss": 1.0})
+    view = View(n_there)
+    monkeypatch.setattr(tracking, "new_run", lambda config: view)
+    with Tracker(tmp_path, STAGE, TrackingConfig(name="jsonl"), "tests") as second:  # from a checkpoint after update 1
+        for update in (2, 3, 4, 5):
+            second.log(update, {"loss": 1.0})
+    assert view.updates == expected
+
+
+def test_a_stage_that_is_told_to_stop_leaves_no_view_of_half_its_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = View(0, is_live=False)
+    monkeypatch.setattr(tracking, "new_run", lambda config: view)
+    for stop, given in ((True, []), (False, [1])):  # a failure is shown, as far as it came
+        with (
+            pytest.raises(FloatingPointError),
+            Tracker(tmp_path, STAGE, TrackingConfig(name="jsonl"), "tests", should_stop=lambda stop=stop: stop) as one,
+        ):
+            one.log(1, {"loss": 2.0})
+            raise FloatingPointError
+        assert view.updates == given
+
+
+# ---------------------------------------------------------------- without the packages
+
+
+@pytest.fixture
+def without_trackers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where neither package is installed."""
+    for name in ("wandb", "trackio"):
+        monkeypatch.setitem(sys.modules, name, None)
+    installed = metadata.version
+
+    def version(name: str) -> str:
+        if name in ("wandb", "trackio"):
+            raise metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    versions.cache_clear()
+    yield
+    versions.cache_clear()
+
+
+def test_tracking_jsonl_needs_no_tracker_to_be_installed(
+    without_trackers: None, sweep: Sweep, tmp_path: Path
+) -> None:
+    plan = planned("arm=sft", "n_problems=8", "seed=7")
+    stage = next(s for s in plan.stages.values() if s.kind == "sft")
+    for parent in stage.parents.values():
+        (tmp_path / parent.key).symlink_to(sweep.store.folder(parent.key))
+    manifest = build(stage, Store(tmp_path), Exec(store=str(tmp_path)), TrackingConfig(name="jsonl"))
+    assert "torch" in manifest.provenance["versions"] and "wandb" not in manifest.provenance["versions"]
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_a_tracker_that_is_not_installed_is_refused_before_any_work(name: str, without_trackers: None) -> None:
+    with pytest.raises(ValueError, match=f"tracking={name} needs the Python package {name}, which is not installed"):
+        check_installed(TrackingConfig(name=name))
+
+
+# ---------------------------------------------------------------- trackio
+
+TRACKIO = """
+import json, sys
+from pathlib import Path
+from sweep.artifacts import Stage
+from sweep.config import TrackingConfig
+from sweep.tracking import Tracker
+stage = Stage("evaluate", 1, {"evaluation": {"split": "test"}})
+for first, last in ((1, 3), (2, 4)):  # the second goes on from a checkpoint after update 1
+    tracker = Tracker(Path(sys.argv[1]), stage, TrackingConfig(name="trackio"), "my sweep", name="evaluate sft",
+                      flat={"arm": "SFT", "n_problems": 8})
+    with tracker:
+        for update in range(first, last + 1):
+            tracker.log(update, {"train/loss": 1 / update})
+        tracker.conclude({"test_error": 0.25}, ["problem_id", "is_correct"], [["a", True]], {"x.json": b"{}"})
+import trackio
+from trackio.sqlite_storage import SQLiteStorage
+(run,) = trackio.Api().runs("rl-on-incorrect")
+print(json.dumps([run.name, run.config, SQLiteStorage.get_logs("rl-on-incorrect", run.name)]))
+"""
+
+
+def test_trackio_shows_a_curve_once_its_facts_and_what_charts_group_by(tmp_path: Path) -> None:
+    pytest.importorskip("trackio", reason="trackio is not installed: pip install trackio")
+    (tmp_path / "curves").mkdir()
+    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")}
+    line = [sys.executable, "-c", TRACKIO, tmp_path / "curves"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    name, config, rows = json.loads(next(text for text in done.stdout.splitlines() if text.startswith("[")))
+    assert name.startswith("evaluate sft evaluate-")
+    assert (config["arm"], config["n_problems"], config["_Group"]) == ("SFT", 8, "my sweep")
+    assert [(row["step"], row["train/loss"]) for row in rows[:-1]] == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
+    assert rows[-1]["test_error"] == 0.25 and rows[-1]["outcomes"]["_type"] == "trackio.table"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +12,23 @@ from typing import Any
 import pandas as pd
 import pytest
 import wandb
+from fake_wandb import inspected
 from tiny_sweep import Sweep, planned, tiny
 
 from sweep.__main__ import main
 from sweep.artifacts import Store
+from sweep.commands.tables import collect_table
 from sweep.config import Exec, TrackingConfig
+from sweep.launchers.code import git
 from sweep.launchers.execute import build
+from sweep.launchers.local_view import label
 from sweep.manifest import key_of
 from sweep.results import Table, collect, read_table
+from sweep.tracking import wandb_runs
 
 GRID = ("arm=sft,step_dpo", "n_problems=8,16")
 PROJECT = "me/rl-on-incorrect"
+asked: list[dict[str, Any]] = []  # filters of W&B's API
 
 
 @dataclass
@@ -35,17 +39,24 @@ class ApiRun:
     state: str
     files: dict[str, Path] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def of(offline: Path) -> ApiRun:
-        command = [Path(sys.executable).with_name("wandb"), "leet", "inspect", "--json", *offline.glob("*.wandb")]
-        lines = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
-        records = [json.loads(line) for line in lines]
+        records = inspected(next(offline.glob("*.wandb")))
         saved = [one["path"] for r in records if r["type"] == "files" for one in r["files"]["files"]]
         run = next(r["run"] for r in records if r["type"] == "run")
         has_ended = any(r["type"] == "exit" and not r["exit"].get("exit_code") for r in records)
         files = {name: offline / "files" / name for name in saved}
-        return ApiRun(run["run_id"], "finished" if has_ended else "running", files, run["config"]["update"])
+        by_kind = {kind: [r[kind] for r in records if r["type"] == kind] for kind in ("summary", "history", "artifact")}
+        summary = {name: value for one in by_kind["summary"] for name, value in one["update"].items()}
+        return ApiRun(
+            run["run_id"], "finished" if has_ended else "running", files, run["config"]["update"], summary,
+            by_kind["history"], by_kind["artifact"], run,
+        )
 
     def file(self, name: str) -> ApiFile:
         return ApiFile(self.files[name])
@@ -82,13 +93,19 @@ def offline(tracked: Sweep) -> list[ApiRun]:
 def uploaded(offline: list[ApiRun], monkeypatch: pytest.MonkeyPatch) -> dict[str, ApiRun]:
     """The runs that wandb.Api finds in the project, by id."""
     runs = [ApiRun(run.id, run.state, dict(run.files)) for run in offline]
+    asked.clear()
     found = {run.id: run for run in [*runs, ApiRun("sft-0123456789abcdef", "running")]}
 
     class Api:
-        def runs(self, path: str) -> list[ApiRun]:
+        def __init__(self, timeout: int) -> None:
+            assert timeout <= 60
+
+        def runs(self, path: str, filters: dict[str, Any], per_page: int) -> list[ApiRun]:
             if path != PROJECT:
                 raise ValueError(f"Could not find project {path}")  # what wandb 0.31 raises
-            return list(found.values())
+            asked.append(filters)
+            keys = [one["name"]["$in"] for one in filters.get("$and", ()) if "name" in one]
+            return [run for run in found.values() if not keys or run.id in keys[0]]
 
     monkeypatch.setattr(wandb, "Api", Api)
     return found
@@ -137,10 +154,105 @@ def test_an_evaluation_says_in_wandb_which_policy_it_judges(offline: list[ApiRun
     assert config["policy"]["method"]["name"] == "step_dpo" and config["policy"]["source"]["name"] == "self"
 
 
+def test_an_evaluation_has_its_error_and_what_charts_group_by_under_flat_names(
+    offline: list[ApiRun], tracked: Sweep
+) -> None:
+    run = next(run for run in tracked.plan.runs if run.leaf.exp.method.name == "step_dpo")
+    facts = tracked.store.manifest(run.evaluate.key).facts
+    (shown,) = [one for one in offline if one.id == run.evaluate.key]
+    flat = {name: shown.config[name] for name in ("arm", "n_problems", "source", "method", "seed", "split")}
+    assert flat == {
+        "arm": "per-step DPO", "n_problems": run.leaf.exp.n_problems, "source": "self", "method": "step_dpo", "seed": 0,
+        "split": "test",
+    }
+    assert shown.summary["test_error"] == (40 - facts["n_correct"]) / 40
+    assert shown.summary["test_error_sampled"] == (40 - facts["n_correct_sampled"]) / 40
+    assert shown.summary["n_correct"] == facts["n_correct"]
+    assert shown.config["commit"] == git()["commit"]
+
+
+def test_the_base_models_evaluation_is_an_arm_of_its_own(offline: list[ApiRun], tracked: Sweep) -> None:
+    key = tracked.plan.base_evaluations[0][1].key
+    (shown,) = [one for one in offline if one.id == key]
+    assert (shown.config["arm"], shown.config["n_problems"]) == ("base", 0)
+
+
+def test_a_run_is_named_as_the_live_view_names_its_stage_and_tagged_by_kind_arm_and_split(
+    offline: list[ApiRun], tracked: Sweep
+) -> None:
+    run = next(run for run in tracked.plan.runs if run.leaf.exp.method.name == "step_dpo")
+    (shown,) = [one for one in offline if one.id == run.evaluate.key]
+    assert shown.record["display_name"] == label(run.evaluate)
+    assert shown.record["tags"] == ["evaluate", "per-step DPO", "test"]
+
+
+def test_facts_are_in_the_summary_once_and_in_no_curve(offline: list[ApiRun], tracked: Sweep) -> None:
+    (shown,) = [one for one in offline if one.id == tracked.plan.runs[0].evaluate.key]
+    assert [name for name in shown.summary if name.endswith("n_correct")] == ["n_correct"]
+    assert shown.history == []
+
+
+def test_outcomes_are_a_table_of_the_page(offline: list[ApiRun], tracked: Sweep) -> None:
+    key = tracked.plan.runs[0].evaluate.key
+    (shown,) = [one for one in offline if one.id == key]
+    told = shown.summary["outcomes"]
+    table = json.loads(shown.files[told["path"]].read_text())
+    expected = pd.read_parquet(tracked.store.folder(key) / "outcomes.parquet")
+    assert (told["_type"], told["nrows"], told["ncols"]) == ("table-file", 40, 5)
+    pd.testing.assert_frame_equal(pd.DataFrame(table["data"], columns=table["columns"]), expected, check_dtype=False)
+
+
+def test_the_lineage_of_an_evaluation_is_its_parents_artifact_used_and_its_own_made(
+    offline: list[ApiRun], tracked: Sweep
+) -> None:
+    stage = tracked.plan.runs[0].evaluate
+    (shown,) = [one for one in offline if one.id == stage.key]
+    policy = stage.parents["policy"]
+    assert [(a["name"], a["type"], a.get("use_after_commit", False)) for a in shown.artifacts] == [
+        (policy.key, policy.kind, True), (stage.key, "evaluate", False),
+    ]
+    assert all("local_path" not in json.dumps(a) for a in shown.artifacts)  # names alone: no weights leave the machine
+
+
+def test_nothing_of_the_machine_is_in_a_run_but_what_its_manifest_says(offline: list[ApiRun]) -> None:
+    for shown in offline:
+        assert sorted(shown.files) == ["manifests.json", "media/table/outcomes.table.json", "outcomes.parquet"]
+        assert not {"host", "git", "code_path"} & {name for name, value in shown.record.items() if value}
+
+
+def test_the_server_is_asked_for_evaluations_alone_and_for_those_of_the_grid(
+    uploaded, tracked: Sweep, from_wandb
+) -> None:
+    from_wandb()
+    from_wandb("-m", *tracked.words[:-1], "n_problems=8")
+    keys = [run.evaluate.key for run in tracked.plan.runs if run.leaf.exp.n_problems == 8]
+    base = tracked.plan.base_evaluations[0][1].key
+    assert asked == [
+        {"jobType": "evaluate"}, {"$and": [{"jobType": "evaluate"}, {"name": {"$in": sorted([*keys, base])}}]},
+    ]
+
+
+def test_a_long_list_tells_how_far_it_is(uploaded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(wandb_runs, "N_A_LINE", 2)
+    lines: list[str] = []
+    wandb_runs.fetch(PROJECT, Store(tmp_path), tell=lines.append)
+    assert "2 evaluations listed" in lines and "4 of 5 evaluations fetched" in lines
+
+
+def test_a_download_that_breaks_off_is_told_in_a_sentence(uploaded, tracked: Sweep, from_wandb, tmp_path: Path) -> None:
+    key = tracked.plan.runs[0].evaluate.key
+    whole = uploaded[key].files["outcomes.parquet"].read_bytes()
+    uploaded[key].files["outcomes.parquet"] = tmp_path / "outcomes.parquet"
+    (tmp_path / "outcomes.parquet").write_bytes(whole[:100])
+    told = f"W&B run {key}: 100 of {len(whole)} bytes of its outcomes.parquet came; give the command again"
+    with pytest.raises(ValueError, match=told):
+        from_wandb()
+
+
 def test_a_run_that_is_not_there_is_named(uploaded, tracked: Sweep, from_wandb) -> None:
     gone = tracked.plan.runs[1].evaluate.key
     del uploaded[gone]
-    with pytest.raises(ValueError, match=f"{PROJECT} has 4 evaluations in W&B and lacks {gone}; upload"):
+    with pytest.raises(ValueError, match=f"{PROJECT} has 4 evaluations in W&B and lacks {gone}; send"):
         from_wandb("-m", *tracked.words[:-1])
     assert len(from_wandb().runs) == 4
 
@@ -161,16 +273,10 @@ def test_an_empty_project_a_wrong_name_and_a_missing_project_are_refused(uploade
     with pytest.raises(ValueError, match="--from wandb nothing: expected ENTITY/PROJECT"):
         from_wandb(project="nothing")
     with pytest.raises(ValueError, match="--from mlflow: expected --from wandb ENTITY/PROJECT"):
-        main_refused("collect", "--from", "mlflow", PROJECT)
+        collect_table(["--from", "mlflow", PROJECT])
     uploaded.clear()
     with pytest.raises(ValueError, match="has 0 evaluations in W&B and lacks any to make a table of"):
         from_wandb()
-
-
-def main_refused(*words: str) -> None:
-    from sweep.__main__ import VERBS
-
-    VERBS[words[0]](list(words[1:]))
 
 
 def test_without_a_login_it_says_how_to_log_in(from_wandb, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -208,7 +314,7 @@ def test_what_was_changed_in_wandb_is_not_believed(uploaded, tracked: Sweep, fro
     outcomes = tmp_path / "outcomes.parquet"
     outcomes.write_bytes(uploaded[key].files["outcomes.parquet"].read_bytes()[:-1] + b"?")
     uploaded[key].files["outcomes.parquet"] = outcomes
-    with pytest.raises(ValueError, match=r"outcomes.parquet does not have the sha256 it was published with"):
+    with pytest.raises(ValueError, match=r"outcomes.parquet is not what the evaluation wrote \(another sha256\)"):
         from_wandb()
 
 
@@ -223,12 +329,3 @@ def test_two_settings_at_one_grid_point_need_a_grid(uploaded, tracked: Sweep, fr
     with pytest.raises(ValueError, match=r"differ in evaluate.evaluation.temperature; the table needs one run a cell"):
         from_wandb()
     assert len(from_wandb("-m", *tracked.words[:-1]).runs) == 5
-
-
-def test_the_documented_command_finds_every_offline_run_of_a_sweep(tracked: Sweep) -> None:
-    readme = (Path(__file__).parents[1] / "slurm/README.md").read_text()
-    (line,) = [line.strip() for line in readme.splitlines() if line.strip().startswith("wandb sync ")]
-    command = line.replace("/shared/store", str(tracked.store.root)).replace("wandb sync", "wandb sync --dry-run", 1)
-    tool = Path(sys.executable).parent
-    done = subprocess.run(["bash", "-c", f"{tool}/{command}"], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0 and "Would sync 5 run(s)" in done.stdout + done.stderr, done.stdout + done.stderr

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from sweep.config import Exec
 from sweep.launchers.code import git
 from sweep.plan import Plan
 from sweep.results import check_out, collect, comparison, merged, read_table, write_table
-from sweep.wandb_runs import fetch
+from sweep.tracking.wandb_runs import fetch
 
 
 def collect_table(words: list[str]) -> int:
@@ -32,13 +33,17 @@ def collect_table(words: list[str]) -> int:
     with TemporaryDirectory() as scratch:
         store = Store(exec.store if kind == "store" else scratch)
         if kind == "wandb":
-            stages = fetch(project, store, [stage.key for _, stage in runs] or None)
+            stages = fetch(project, store, [stage.key for _, stage in runs] or None, _progress)
             runs = runs or [(None, stage) for stage in stages]
         table = collect(runs, store, by=options.by, is_mixed_code_allowed=options.allow_mixed_code)
     folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
     write_table(table, folder, _provenance(words, overrides, the_plan, exec))
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
     return 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def merge_tables(words: list[str]) -> int:

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -17,13 +17,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweep import leases, sharing, wandb_runs
+from sweep import leases, sharing
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.bench import Bench, model_of
 from sweep.build import BUILDERS, TRACKED
 from sweep.config import Exec, TrackingConfig
 from sweep.heartbeat import Pulse, path_of
 from sweep.launchers.code import code, git
+from sweep.launchers.local_view import label
+from sweep.launchers.shown import conclusion, flat
 from sweep.launchers.slurm.queue import this_job
 from sweep.tracking import Tracker
 
@@ -61,25 +63,26 @@ def _build(
 ) -> Manifest:
     parents = {role: store.open(parent.key) for role, parent in stage.parents.items()}
     folder = store.start(stage.key)
-    started, clock = datetime.now(UTC), time.monotonic()
     if stage.kind not in TRACKED:
         tracking = replace(tracking, name="jsonl")
     curves = store.checkpoint_dir(stage.key) / "curves"  # beside the checkpoints, so that a resumed stage adds to them
     try:
         sharing.real_folder(store.root, ".checkpoints", stage.key, "curves")
-        with Tracker(curves, stage, tracking, exec.sweep_name) as tracker:
+        with Tracker(
+            curves, stage, tracking, exec.sweep_name, name=label(stage), flat=flat(stage), should_stop=should_stop
+        ) as tracker:
+            started, clock = datetime.now(UTC), time.monotonic()  # what a tracker waits for is no cost of the stage
             bench = Bench(
                 parents, model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop,
                 report,
             )
             done = BUILDERS[stage.kind](stage, bench)
-            if stage.kind == "evaluate" and tracking.name == "wandb":
-                made = provenance(started, exec) | dict(noticed)
-                tracker.attach(wandb_runs.files_of(stage, folder, done.facts, done.cost, made, store))
+            cost = replace(done.cost, seconds=round(time.monotonic() - clock, 3))
+            made = provenance(started, exec) | dict(noticed)
+            if tracking.name != "jsonl":
+                tracker.conclude(*conclusion(stage, folder, done.facts, cost, made, store))
         tracker.copy_to(folder)
-        seconds = round(time.monotonic() - clock, 3)
-        cost = replace(done.cost, seconds=seconds)
-        manifest = store.publish(stage, folder, done.facts, cost, provenance(started, exec) | dict(noticed))
+        manifest = store.publish(stage, folder, done.facts, cost, made)
     except BaseException as error:
         store.abandon(folder)
         # another machine may have built the same stage meanwhile, and removed the checkpoints that both were writing
@@ -168,5 +171,9 @@ def gpus() -> list[str]:
 
 @cache
 def versions() -> dict[str, str]:
-    """Installed versions of what the numbers depend on."""
-    return {name: metadata.version(name) for name in PACKAGES}
+    """Versions of what the numbers depend on; a package that is not installed, a tracker say, is left out."""
+    installed = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            installed[name] = metadata.version(name)
+    return installed

@@ -25,6 +25,8 @@ from sweep.config import Exec, TrackingConfig
 from sweep.launchers.local_view import View, label
 from sweep.launchers.todo import set_corrupted_aside, todo
 from sweep.plan import Plan, estimate, state
+from sweep.tracking.backend import preload
+from sweep.tracking.server import for_a_sweep, news
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SIGNAL_PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -64,7 +66,8 @@ def _run(plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> int:
         print(f"all {len(plan.runs)} runs are built already ({len(pool.manifests)} artifacts in {store.root})")
         return 0
     try:
-        pool.work()
+        with for_a_sweep(tracking, store.root / ".logs") as pool.tracking:
+            pool.work()
     except KeyboardInterrupt:
         pool.kill()
         pool.view.close()
@@ -100,6 +103,8 @@ class _Pool:
                 if not busy:
                     raise RuntimeError(f"stages wait for parents that nobody builds: {sorted(self.waiting)}")
                 self.view.show()
+                for line in news():
+                    self.view.line(line)
                 for pipe in wait([w.pipe for w in busy], timeout=1.0):
                     self._receive(next(w for w in busy if w.pipe is pipe))
         for worker in self.workers:
@@ -214,9 +219,7 @@ def _worker(pipe: Connection, root: Path, exec: Exec, tracking: TrackingConfig, 
     import sweep.models  # noqa: F401
     from sweep.launchers.execute import build, logged_to
 
-    if tracking.name == "wandb":
-        import wandb  # noqa: F401  imported here, once, so that no stage's time includes it
-
+    preload(tracking)  # once, so that no stage's time includes it
     torch.set_num_threads(exec.n_threads)
     store = Store(root)
     while True:

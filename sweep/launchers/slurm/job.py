@@ -25,6 +25,7 @@ from sweep.artifacts import Stage
 from sweep.launchers.code import changed_packages
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import Submission
+from sweep.tracking.server import GAVE_UP
 
 PARTLY_FAILED = 75
 EXIT_CODES = {"failed": 1, "blocked": 1, "stopped": 128 + signal.SIGTERM}  # of a stage; others ended well
@@ -52,6 +53,7 @@ class Job:
         for number in (signal.SIGUSR2, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         self.submission.check_is_ours()
+        os.environ[GAVE_UP] = str(self.submission.folder / "tracker.txt")  # the first job that waits in vain tells all
         self.store, self.exec = self.submission.store, self.submission.exec
         self.job = queue.this_job() or "no-job"
         self.n_restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))

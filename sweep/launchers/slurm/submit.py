@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from sweep.launchers.slurm.submission import Submission, create, lock, places, s
 from sweep.launchers.slurm.watch import follow
 from sweep.launchers.todo import set_corrupted_aside, todo
 from sweep.plan import Plan, state
+from sweep.tracking.server import for_nodes
 
 
 def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, options: Mapping[str, Any]) -> int:
@@ -39,7 +39,9 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
     """
     settings = plain_options(options, exec)
     store, cluster = Store(exec.store), _checked_cluster(plan, exec, settings)
-    tracking = _tracking(tracking, settings["site"]["wandb"])
+    tracking, said = for_nodes(tracking, settings["site"]["wandb"])
+    for line in said:
+        print(f"warning: {line}", file=sys.stderr)
     grids.note(store, exec.sweep_name, plan.parents())
     with lock(store):
         if exec.rebuild_corrupted:
@@ -80,13 +82,6 @@ def _checked_cluster(plan: Plan, exec: Exec, settings: Mapping[str, Any]) -> que
     for job in re.findall(r"[:](\d+)", settings.get("dependency") or ""):
         queue.check_job(job)
     return cluster
-
-
-def _tracking(tracking: TrackingConfig, mode: str) -> TrackingConfig:
-    """With the site's mode of W&B where the command line leaves it open."""
-    if tracking.mode is not None or tracking.name != "wandb":
-        return tracking
-    return replace(tracking, name="jsonl") if mode == "disabled" else replace(tracking, mode=mode)
 
 
 def go_on(submission: Submission, is_retry: bool) -> int:

@@ -9,14 +9,18 @@ exact text, so what is read back is verified: a manifest by its key, the outcome
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from sweep.artifacts import MANIFEST, Cost, Manifest, Stage, Store, file_sha256
+from sweep.manifest import is_key
+from sweep.tracking.server import quiet
 
 MANIFESTS, OUTCOMES = "manifests.json", "outcomes.parquet"
+TIMEOUT_S = 20  # for one answer of W&B's
+N_A_LINE = 100  # runs between two lines of progress
 
 
 def files_of(
@@ -35,24 +39,27 @@ def files_of(
     return {MANIFESTS: json.dumps(told, allow_nan=False).encode(), OUTCOMES: outcomes.read_bytes()}
 
 
-def fetch(project: str, store: Store, wanted: Collection[str] | None = None) -> list[Stage]:
+def fetch(
+    project: str, store: Store, wanted: Collection[str] | None = None, tell: Callable[[str], None] = lambda _: None
+) -> list[Stage]:
     """Put a project's evaluations, and the manifests upstream of them, into an empty store.
 
     Args:
         project: ENTITY/PROJECT.
         wanted: keys of the evaluations; None takes all there are.
+        tell: is given a line of progress now and then.
     Returns:
         Their stages, in the order of `wanted`.
     Raises:
         ValueError: W&B does not answer, has no such project, lacks a run, or has one that is not finished or whole.
     """
-    found = {run.id: run for run in _runs(project) if run.id.startswith("evaluate-")}
+    found = {run.id: run for run in _runs(project, wanted, tell) if is_key(run.id) and run.id.startswith("evaluate-")}
     keys = sorted(found) if wanted is None else list(wanted)
     missing = [key for key in keys if key not in found]
     if missing or not keys:
         raise ValueError(
             f"{project} has {len(found)} evaluations in W&B and lacks {_some(missing) or 'any to make a table of'}; "
-            "upload offline runs with `wandb sync`, give the grid that was run, or collect from the store"
+            "send offline runs with `python -m sweep sync`, give the grid that was run, or collect from the store"
         )
     unfinished = [f"{key} ({found[key].state})" for key in keys if found[key].state != "finished"]
     if unfinished:
@@ -60,22 +67,37 @@ def fetch(project: str, store: Store, wanted: Collection[str] | None = None) -> 
             f"{project}: {len(unfinished)} of {len(keys)} evaluations are not finished: {_some(unfinished)}; wait for "
             "them, or give a grid without them (-m experiment=NAME ...)"
         )
-    return [_restored(found[key], store) for key in keys]
+    stages = []
+    for number, key in enumerate(keys, start=1):
+        stages.append(_restored(found[key], store))
+        if number % N_A_LINE == 0:
+            tell(f"{number} of {len(keys)} evaluations fetched")
+    return stages
 
 
-def _runs(project: str) -> list[Any]:
-    """Every run of the project, through W&B's public API."""
+def _runs(project: str, wanted: Collection[str] | None, tell: Callable[[str], None]) -> list[Any]:
+    """The project's evaluations, through W&B's public API: its server leaves out what is none."""
     if len(project.split("/")) != 2 or not all(project.split("/")):
         raise ValueError(f"--from wandb {project}: expected ENTITY/PROJECT, as in the address of the project's page")
+    quiet()
     import wandb
 
+    filters: dict[str, Any] = {"jobType": "evaluate"}
+    if wanted is not None:
+        filters = {"$and": [filters, {"name": {"$in": sorted(wanted)}}]}
+    out: list[Any] = []
     try:
-        return list(wandb.Api().runs(project))
+        for run in wandb.Api(timeout=TIMEOUT_S).runs(project, filters=filters, per_page=N_A_LINE):
+            out.append(run)
+            if len(out) % N_A_LINE == 0:
+                tell(f"{len(out)} evaluations listed")
+        return out
     except wandb.errors.UsageError as error:
         raise ValueError(f"W&B asks for a login: {error} Or set WANDB_API_KEY; nothing was collected") from error
     except (wandb.errors.Error, ValueError) as error:  # ValueError: no such project, for the public API
         raise ValueError(
-            f"{project} cannot be read from W&B: {error}; check the spelling, and that your login may see it"
+            f"{project} cannot be read from W&B: {' '.join(str(error).split())}; check the spelling, and that your "
+            "login may see it; nothing was collected"
         ) from error
 
 
@@ -89,16 +111,32 @@ def _restored(run: Any, store: Store) -> Stage:
         manifests = [Manifest.of_json(json.dumps(raw)) for raw in json.loads((part / MANIFESTS).read_text())]
     except (wandb.errors.Error, OSError, LookupError, ValueError, TypeError) as error:
         raise ValueError(
-            f"W&B run {run.id} has no whole {MANIFESTS} and {OUTCOMES} ({type(error).__name__}: {error}); upload it "
-            "again with `wandb sync`, or collect from the store"
+            f"W&B run {run.id} has no whole {MANIFESTS} and {OUTCOMES} "
+            f"({' '.join(f'{type(error).__name__}: {error}'.split())}); give the command again, send the run again "
+            "with `python -m sweep sync`, or collect from the store"
         ) from error
     stages = _stages(run.id, manifests)
+    _check_whole(part / OUTCOMES, manifests[-1])
     for manifest in manifests:
         folder = store.folder(manifest.key)
         folder.mkdir(exist_ok=True)
         (folder / MANIFEST).write_text(json.dumps(asdict(manifest)))
     (part / OUTCOMES).rename(store.folder(run.id) / OUTCOMES)
     return stages[run.id]
+
+
+def _check_whole(path: Path, own: Manifest) -> None:
+    expected, n_bytes = own.files[OUTCOMES], path.stat().st_size
+    if n_bytes < expected["n_bytes"]:
+        raise ValueError(
+            f"W&B run {own.key}: {n_bytes} of {expected['n_bytes']} bytes of its {OUTCOMES} came; give the command "
+            "again"
+        )
+    if file_sha256(path) != expected["sha256"]:
+        raise ValueError(
+            f"W&B run {own.key}: its {OUTCOMES} is not what the evaluation wrote (another sha256); collect from the "
+            "store"
+        )
 
 
 def _stages(run_id: str, manifests: Iterable[Manifest]) -> dict[str, Stage]:

@@ -1,0 +1,130 @@
+"""A run as W&B keeps it in a .wandb file: a log of records in blocks of 32 KiB, each piece with its checksum.
+
+A file is whole when every piece is and the last of them says how the run ended. One that a kill cut off is not: its
+stage, built again, leaves another.
+"""
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweep.tracking.backend import Described, Point
+
+SENT = ".synced"  # W&B's own mark beside a file that its server has
+MAGIC = b":W&B\xe1\xbe\x00"
+BLOCK, HEADER = 32 * 1024, struct.Struct("<IHB")  # checksum, length, kind of the piece
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+class NotWhole(ValueError):
+    """A .wandb file that does not hold a run from beginning to end."""
+
+
+@dataclass
+class Recorded:
+    """What a file tells of its run; each point with how many came before it, in this file or on the server."""
+
+    described: Described
+    project: str
+    entity: str | None
+    exit_code: int
+    points: list[tuple[int, Point]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def recorded(path: Path) -> Recorded:
+    """The run in a file.
+
+    Raises:
+        NotWhole: it was cut off or damaged, or the run has not ended; the message says which.
+    """
+    by_kind: dict[str, list[Any]] = {}
+    for record in _records(path):
+        by_kind.setdefault(record.WhichOneof("record_type"), []).append(record)
+    if "run" not in by_kind:
+        raise NotWhole("it holds no run")
+    if "exit" not in by_kind:
+        raise NotWhole("its run has not ended: it is being written, or was cut off by a kill")
+    run = by_kind["run"][0].run
+    out = Recorded(
+        Described(
+            run.run_id, run.job_type, run.display_name, run.run_group, tuple(run.tags),
+            {item.key: json.loads(item.value_json) for item in run.config.update if item.key != "_wandb"},
+            {r.artifact.name: r.artifact.type for r in by_kind.get("artifact", ()) if r.artifact.use_after_commit},
+        ),
+        run.project, run.entity or None, by_kind["exit"][-1].exit.exit_code,
+    )
+    for record in by_kind.get("history", ()):
+        row = _values(record.history.item)
+        metrics = {name: value for name, value in row.items() if not name.startswith("_") and name != "update"}
+        point = Point(int(row.get("update", 0)), float(row["_timestamp"]), metrics)
+        out.points.append((int(row["_step"]), point))
+    shown = {name for _, point in out.points for name in point.metrics}
+    for record in by_kind.get("summary", ()):
+        out.facts.update(_values(record.summary.update))
+    # what W&B made of the history it makes again
+    out.facts = {k: v for k, v in out.facts.items() if k not in shown and k != "update" and not k.startswith("_")}
+    for one in (one for record in by_kind.get("files", ()) for one in record.files.files):
+        try:
+            out.files[one.path] = (path.parent / "files" / one.path).read_bytes()
+        except OSError as error:
+            raise NotWhole(f"its file {one.path} cannot be read ({error.strerror})") from error
+    return out
+
+
+def _values(items: Any) -> dict[str, Any]:
+    """Keys and values of a record; a nested key as nested dictionaries."""
+    out: dict[str, Any] = {}
+    for item in items:
+        *above, name = item.nested_key or [item.key]
+        place = out
+        for key in above:
+            place = place.setdefault(key, {})
+        place[name] = json.loads(item.value_json)
+    return out
+
+
+def _records(path: Path) -> Iterator[Any]:
+    from wandb.proto import wandb_internal_pb2
+
+    held = b""
+    for kind, piece in _pieces(path):
+        held = piece if kind in (FULL, FIRST) else held + piece
+        if kind in (FULL, LAST):
+            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made when it is imported
+            try:
+                record.ParseFromString(held)
+            except Exception as error:  # protobuf's own class of it differs between its implementations
+                raise NotWhole(f"a record cannot be read ({type(error).__name__})") from error
+            yield record
+
+
+def _pieces(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise NotWhole(f"it cannot be read ({error.strerror})") from error
+    if not content.startswith(MAGIC):
+        raise NotWhole("it does not begin as W&B's files do")
+    at = len(MAGIC)
+    while at < len(content):
+        if BLOCK - at % BLOCK < HEADER.size:  # too little room for a piece: zeros
+            at += BLOCK - at % BLOCK
+            continue
+        if at + HEADER.size > len(content):
+            raise NotWhole(f"it was cut off at byte {len(content)}")
+        checksum, length, kind = HEADER.unpack_from(content, at)
+        at += HEADER.size
+        piece = content[at : at + length]
+        if len(piece) < length:
+            raise NotWhole(f"it was cut off at byte {len(content)}")
+        if zlib.crc32(bytes([kind]) + piece) != checksum or not FULL <= kind <= LAST:
+            raise NotWhole(f"the piece at byte {at} does not have its checksum")
+        yield kind, piece
+        at += length

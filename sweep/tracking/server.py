@@ -1,0 +1,272 @@
+"""Whether W&B is asked at all, and whether it answers: found out once a sweep, within WAIT_S.
+
+The driver of a sweep asks, says in one line what was found, and hands the answer to its workers. A worker that waits in
+vain later, for a server that went away, makes the file that GAVE_UP names: no other waits again, the driver says so.
+W&B's own variables hold (WANDB_MODE, WANDB_DISABLED, WANDB_PROJECT, WANDB_ENTITY, WANDB_BASE_URL, WANDB_API_KEY); what
+the configuration says explicitly goes before them.
+"""
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.config import TrackingConfig
+from sweep.tracking.backend import check_installed
+
+if TYPE_CHECKING:  # with W&B alone
+    import requests
+
+WAIT_S = 10.0  # for W&B's server, and for the end of an upload; WANDB_INIT_TIMEOUT makes it shorter
+GAVE_UP = "SWEEP_TRACKER_GAVE_UP"  # variable: a file whose presence means that W&B does not answer
+PREFERRED = "preferred"  # mode of a worker: online as the driver found it, offline if that fails later
+PROJECT = "rl-on-incorrect"
+MODES = {"online": "online", "run": "online", "shared": "online", "offline": "offline", "dryrun": "offline",
+         "disabled": "disabled"}
+ROWS = (
+    "query RunResumeStatus($project: String, $entity: String, $name: String!) { model(name: $project, entityName: "
+    "$entity) { bucket(name: $name, missingOk: true) { historyLineCount } } }"
+)
+LATER = "runs are kept on this machine, and `python -m sweep sync` sends them"
+
+
+def settled(config: TrackingConfig, environment: Mapping[str, str] = os.environ) -> tuple[TrackingConfig, list[str]]:
+    """Where runs go, decided once for all stages, and what to tell the user of it.
+
+    Raises:
+        ValueError: online was asked for and cannot be had; WANDB_MODE has a value that W&B does not know.
+    """
+    if config.name != "wandb":
+        return config, []
+    config, said = _with_variables(config, environment)
+    if config.mode == "disabled":
+        return replace(config, name="jsonl", mode=None), [*said, "W&B is disabled: curves go to metrics.jsonl alone"]
+    if config.mode in ("offline", PREFERRED):
+        return config, said
+    why = "no key is configured" if not has_wandb_key() else asked(wait_s())
+    if why is None:
+        return replace(config, mode=config.mode or PREFERRED), said
+    if config.mode == "online":
+        raise ValueError(
+            f"online was asked for (tracking.mode or WANDB_MODE), but {why}; check WANDB_BASE_URL and the key "
+            "(`wandb login`), or leave it out: " + LATER
+        )
+    if why != "no key is configured":
+        said.append(f"{why}: {LATER}; tracking.mode=online would fail instead")
+    return as_offline(config), said
+
+
+def _with_variables(config: TrackingConfig, environment: Mapping[str, str]) -> tuple[TrackingConfig, list[str]]:
+    """The configuration with W&B's variables where it leaves a choice, and a line for each that it overrides."""
+    said = []
+    mode = environment.get("WANDB_MODE") or None
+    if mode is not None and mode not in MODES:
+        raise ValueError(f"WANDB_MODE must be one of {', '.join(MODES)}; found {mode!r}")
+    mode = MODES[mode] if mode else None
+    if environment.get("WANDB_DISABLED", "").lower() in ("1", "true", "t", "yes", "y", "on"):
+        mode = "disabled"
+    found = {"mode": mode, "project": environment.get("WANDB_PROJECT"), "entity": environment.get("WANDB_ENTITY")}
+    for name, value in found.items():
+        ours = getattr(config, name)
+        if ours is None:
+            config = TrackingConfig(**{**asdict(config), name: value or None})
+        elif value and value != ours and ours != PREFERRED:
+            variable = "WANDB_DISABLED" if value == "disabled" and name == "mode" else f"WANDB_{name.upper()}"
+            said.append(f"tracking.{name}={ours} goes before {variable}={environment.get(variable, value)}")
+    return replace(config, project=config.project or PROJECT), said
+
+
+def in_this_process(config: TrackingConfig) -> TrackingConfig:
+    """What a worker does: as the driver settled it, and offline once anybody has waited in vain."""
+    if config.name != "wandb":
+        return config
+    if config.mode in (None, PREFERRED) and is_given_up():
+        return as_offline(_with_variables(config, os.environ)[0])
+    if config.mode is None:
+        return _settled_here(config.project, config.entity)
+    return _with_variables(config, os.environ)[0]
+
+
+@cache
+def _settled_here(project: str | None, entity: str | None) -> TrackingConfig:
+    config, said = settled(TrackingConfig(name="wandb", project=project, entity=entity))
+    for line in said:
+        print(f"warning: {line}", file=sys.stderr, flush=True)
+    return config
+
+
+def wait_s() -> float:
+    return min(WAIT_S, float(os.environ.get("WANDB_INIT_TIMEOUT") or WAIT_S))
+
+
+def as_offline(config: TrackingConfig) -> TrackingConfig:
+    return replace(config, mode="offline")
+
+
+@contextmanager
+def for_a_sweep(config: TrackingConfig, folder: Path) -> Iterator[TrackingConfig]:
+    """The configuration for a sweep's workers; `folder` is where they leave word that W&B went away.
+
+    Raises:
+        ValueError: the tracker is not installed, or cannot be had as it was asked for.
+    """
+    check_installed(config)
+    config, said = settled(config)
+    for line in said:
+        print(f"warning: {line}", file=sys.stderr, flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"tracker-{os.getpid()}.txt"
+    path.unlink(missing_ok=True)
+    before = os.environ.get(GAVE_UP)
+    os.environ[GAVE_UP] = str(path)
+    _told.clear()
+    try:
+        yield config
+        for line in news():
+            print(line, file=sys.stderr)
+    finally:
+        path.unlink(missing_ok=True)
+        os.environ.pop(GAVE_UP)
+        if before is not None:
+            os.environ[GAVE_UP] = before
+
+
+def news() -> list[str]:
+    """What a worker found out about W&B; once."""
+    why = None if _told else told_why()
+    if why is None:
+        return []
+    _told.append(why)
+    return [f"warning: {why}"]
+
+
+def for_nodes(config: TrackingConfig, site: str) -> tuple[TrackingConfig, list[str]]:
+    """Where runs go on a cluster's nodes: as the site file says, where neither configuration nor variables do."""
+    check_installed(config)
+    if config.name != "wandb":
+        return config, []
+    config, said = _with_variables(config, os.environ)
+    mode = config.mode or {"online": PREFERRED}.get(site, site)
+    return (replace(config, name="jsonl") if mode == "disabled" else replace(config, mode=mode)), said
+
+
+_here: list[str] = []  # why this process gave up
+_told: list[str] = []  # what this driver has said of it
+
+
+def give_up(why: str) -> None:
+    """Let nobody in this sweep wait for W&B again."""
+    if not _here:
+        print(f"warning: {why}: {LATER}", file=sys.stderr, flush=True)
+    _here.append(why)
+    if path := os.environ.get(GAVE_UP):
+        try:
+            with open(path, "x", encoding="utf-8") as stream:
+                stream.write(f"{why}: {LATER}")
+        except OSError:  # another was first, or the folder is gone: then each worker finds out for itself
+            pass
+
+
+def is_given_up() -> bool:
+    return bool(_here) or told_why() is not None
+
+
+def told_why() -> str | None:
+    """What the first to wait in vain wrote; None while W&B answers."""
+    path = os.environ.get(GAVE_UP)
+    try:
+        return Path(path).read_text(encoding="utf-8") if path else None
+    except OSError:
+        return None
+
+
+def asked(seconds: float) -> str | None:
+    """Ask W&B who we are; None where it answers, else why not, in a few words. Never takes longer than that."""
+    answer = [f"W&B does not answer ({base_url()}, waited {seconds:g} s)"]
+
+    def ask() -> None:
+        answer[0] = _asked(seconds)
+
+    thread = threading.Thread(target=ask, daemon=True)  # a name server or a server that drips can outlast any time-out
+    thread.start()
+    thread.join(seconds)
+    return answer[0] or None
+
+
+def n_points(project: str, entity: str | None, key: str) -> int | None:
+    """How many points of a run's curve W&B has; None where it does not say.
+
+    W&B's package tells the larger of this and of what the summary says, which is sent ahead of the curve.
+    """
+    import requests
+
+    try:
+        data = _answer(ROWS, {"project": project, "entity": entity, "name": key}, wait_s()).json()
+        return int(data["data"]["model"]["bucket"]["historyLineCount"])
+    except (requests.RequestException, ValueError, TypeError, LookupError):
+        return None
+
+
+def _answer(query: str, variables: dict[str, str | None], seconds: float) -> requests.Response:
+    import requests
+
+    return requests.post(
+        f"{base_url()}/graphql", data=json.dumps({"query": query, "variables": variables}),
+        headers={"Content-Type": "application/json"}, auth=("api", _key() or ""), timeout=seconds,
+    )
+
+
+def _asked(seconds: float) -> str:
+    import requests
+
+    url = base_url()
+    try:
+        got = _answer("query Viewer { viewer { id entity } }", {}, seconds)
+        data = (got.json().get("data") or {}) if got.ok else {}
+    except (requests.RequestException, ValueError, AttributeError) as error:
+        return f"W&B does not answer ({url}: {type(error).__name__})"
+    if got.status_code in (401, 403) or ("viewer" in data and data["viewer"] is None):
+        return f"W&B refuses the key ({url}, status {got.status_code})"
+    return "" if got.ok else f"W&B does not answer ({url}: status {got.status_code})"
+
+
+def quiet() -> None:
+    """W&B's package, as it is to be before it is imported: no usage statistics, no lines of its own."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    os.environ.setdefault("WANDB_SILENT", "true")
+
+
+def base_url() -> str:
+    quiet()
+    from wandb.sdk.wandb_setup import singleton
+
+    return str(singleton().settings.base_url).rstrip("/")
+
+
+def _key() -> str | None:
+    if key := os.environ.get("WANDB_API_KEY"):
+        return key
+    import requests
+
+    found = requests.utils.get_netrc_auth(base_url())
+    return found[1] if found else None
+
+
+def has_wandb_key() -> bool:
+    """Whether W&B would find credentials: its environment variables, or a netrc entry it wrote."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    host = os.environ.get("WANDB_BASE_URL", "").split("//")[-1].split("/")[0].split(":")[0]
+    try:
+        text = netrc.read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "wandb" in text or bool(host and host in text.split())
