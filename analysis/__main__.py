@@ -17,6 +17,7 @@ from analysis.map import survey, write_map
 from analysis.options import Options
 from analysis.report.write import write_figures, write_report
 from analysis.tables.table import Columns
+from analysis.tables.where import filters_of
 
 if TYPE_CHECKING:
     Kinds = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -117,9 +118,6 @@ def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], 
 
 def options(asked: argparse.Namespace) -> Options:
     """The parsed options as a value."""
-    bad = [one for one in asked.where if "=" not in one]
-    if bad:
-        raise ValueError(f"--where {bad[0]}: COLUMN=VALUE was expected, for example --where split=test")
     columns = Columns(
         arm=asked.arm,
         x=asked.x,
@@ -130,7 +128,7 @@ def options(asked: argparse.Namespace) -> Options:
         problem=asked.problem,
         n_test=asked.n_test,
         stderr=asked.stderr,
-        filters=dict(one.split("=", 1) for one in asked.where),
+        filters=filters_of(asked.where),
     )
     return Options(
         baseline=asked.baseline,

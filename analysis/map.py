@@ -20,6 +20,7 @@ from analysis.arms import in_order
 from analysis.figures import style
 from analysis.figures.map import map_figure, readable, worth_by_share
 from analysis.options import Options, comparison_of
+from analysis.place import made
 from analysis.sheet import Sheet
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, at_size
@@ -80,11 +81,11 @@ def survey(
     settings = [_settings(one) for one in runs]
     _refuse_unknown(share_of, runs)
     out: list[MapPoint] = []
-    for folder, name, mine, made in zip(folders, names, settings, runs, strict=True):
+    for folder, name, mine, of_path in zip(folders, names, settings, runs, strict=True):
         comparison = comparison_of(folder, options)
         arms = options.of or in_order(arm for arm in comparison.draws.table.arms if arm != options.baseline)
         changed = {} if mine is settings[0] else _changed(settings[0], mine)
-        shares = _shares(made, options.baseline, share_of)
+        shares = _shares(of_path, options.baseline, share_of)
         for arm in arms:
             for size in comparison.sizes(arm):
                 if not sizes or size in sizes:
@@ -254,11 +255,10 @@ def write_map(
     Raises:
         ValueError: as `survey`, or a share was asked for and no reading has one; nothing is written then.
     """
+    folder = made(out)
     sheet = map_sheet(survey(paths, options, sizes=sizes, share_of=share_of))
     if share_of:
         _refuse_no_share(pd.DataFrame(sheet.raw, columns=list(RAW)))
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     written = sheet.write(folder)
     points = read_map(folder / "map.csv")
     written += style.save(map_figure(points), folder / "map")

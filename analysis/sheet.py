@@ -32,7 +32,7 @@ class Sheet:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.raw_columns or self.columns)
-        writer.writerows(self.raw if self.raw is not None else self.rows)
+        writer.writerows(map(_plain, row) for row in (self.raw if self.raw is not None else self.rows))
         return out.getvalue()
 
     def latex(self) -> str:
@@ -65,8 +65,24 @@ class Sheet:
         return paths
 
 
+def _plain(cell: object) -> object:
+    """Text that a spreadsheet would take for a formula gets the apostrophe that makes it text there."""
+    is_formula = isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(cell)
+    return f"'{cell}" if is_formula else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 _LATEX = {
     "\\": "\\textbackslash{}",
+    "{": "\\{",
+    "}": "\\}",
     "&": "\\&",
     "%": "\\%",
     "_": "\\_",

@@ -120,7 +120,7 @@ def test_bad_rows_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
         (errors.drop(columns="arm"), "no column 'arm'; the columns are n_problems, seed, error"),
         (errors.drop(columns="error"), "no outcome column"),
         (changed(errors, n_problems="many"), "n_problems is not a finite number in 16 of 16 rows, the first is 'many'"),
-        (errors.iloc[:0], "no rows left to read"),
+        (errors.iloc[:0], "no rows to read; a table has a row a run"),
     ]
     for one, message in cases:
         with pytest.raises(ValueError, match=message):

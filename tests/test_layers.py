@@ -40,6 +40,7 @@ ROOMS = {  # of analysis; a room imports from lower ones alone
     "analysis.arms": 0,
     "analysis.intervals": 0,
     "analysis.notes": 0,
+    "analysis.place": 0,
     "analysis.sheet": 0,
     "analysis.tables": 1,
     "analysis.laws": 2,

@@ -28,6 +28,7 @@ RC: Any = {
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.labelsize": 9.5,
+    "text.parse_math": False,  # an arm's name is text, whatever dollars are in it
     "legend.fontsize": 8,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
@@ -78,6 +79,11 @@ def new_figure(
     return figure, figure.subplots(n_rows, n_columns, squeeze=False, **grid)
 
 
+def in_legend(name: str) -> str:
+    """The name as a legend takes it: matplotlib leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def save(figure: Figure, stem: Path) -> list[Path]:
     """stem.png, .svg and .pdf, without dates."""
     paths = []
@@ -98,7 +104,7 @@ def points(axes: Axes, x: ArrayLike, y: ArrayLike, arm_look: tuple[str, str, boo
     """An arm's points under its name; open where it is a control. Without points its place in the legend alone."""
     colour, marker, is_control = arm_look
     fill = "white" if is_control else colour
-    axes.plot(x, y, linestyle="none", marker=marker, color=colour, label=label, markerfacecolor=fill)
+    axes.plot(x, y, linestyle="none", marker=marker, color=colour, label=in_legend(label), markerfacecolor=fill)
 
 
 def open_side(value: float, bound: str) -> float:

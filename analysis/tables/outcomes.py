@@ -14,12 +14,14 @@ from analysis.tables.table import Block
 
 
 def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
-    """(n_rows,) integer code of each value, and the values."""
+    """(n_rows,) integer code of each value, and the values that occur (a dictionary may hold others)."""
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = whole.unify_dictionaries().combine_chunks() if whole.num_chunks != 1 else whole.chunk(0)
     encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    return encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
+    numbers, values = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
+    used, place = unique_small(numbers, len(values))
+    return (numbers, values) if len(used) == len(values) else (place, [values[k] for k in used])
 
 
 def unique_small(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:

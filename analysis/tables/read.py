@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from analysis.tables.outcomes import blocks, codes, unique_small
 from analysis.tables.table import COSTS, Columns, Table, table_from_runs
+from analysis.tables.where import kept
 
 SWEEP_Y = {"greedy": ("n_correct", "n_test"), "sampled": ("n_correct_sampled", "n_sampled")}
 
@@ -54,18 +55,19 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     y = columns.y or "greedy"
     if y not in SWEEP_Y:
         raise ValueError(f"{path}: y={y!r} is not kept by a sweep; say --y greedy or --y sampled")
-    kept = _wanted_runs(found.runs, columns.filters, path)
+    wanted = _wanted_runs(found.runs, columns.filters, path)
     n_correct, n_all = SWEEP_Y[y]
-    size = kept["n_problems"].astype(float)
-    runs = kept.assign(size=size, x=size, error=1.0 - kept[n_correct] / kept[n_all])
+    _refuse_contradiction(found.runs, found.outcomes, y, path)
+    size = wanted["n_problems"].astype(float)
+    runs = wanted.assign(size=size, x=size, error=1.0 - wanted[n_correct] / wanted[n_all])
     unit = ["replicate", "seed"] if "replicate" in runs else ["seed"]
     runs = runs[["run", "arm", "size", "x", *unit, "error", "n_test", *_costs(runs.columns)]]
     if "replicate" in runs and runs["replicate"].nunique() > 1:  # each has its own test problems: counts are enough
         known = {"x_name": "n_problems", "y_name": f"{y} error", "path": str(path), "provenance": found.provenance}
         return table_from_runs(runs.drop(columns="run"), "counts", **known)
     outcomes = pa.Table.from_pandas(found.outcomes, preserve_index=False)
-    if len(kept) < len(found.runs):
-        outcomes = outcomes.filter(pc.is_in(outcomes["run"], pa.array(kept["run"])))
+    if len(wanted) < len(found.runs):
+        outcomes = outcomes.filter(pc.is_in(outcomes["run"], pa.array(wanted["run"])))
     run_codes, run_names = codes(outcomes["run"])
     places = pd.Index(runs["run"]).get_indexer(pd.Index(run_names))
     if (places < 0).any():
@@ -89,6 +91,24 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     )
 
 
+def _refuse_contradiction(runs: pd.DataFrame, outcomes: pd.DataFrame, y: str, path: Path) -> None:
+    """Counts of a run and its outcomes say the same thing twice; where they do not, neither can be believed."""
+    right, n_all = ("is_correct", "n_test") if y == "greedy" else ("n_correct_sampled", "n_sampled")
+    told = runs.set_index("run")[list(SWEEP_Y[y])]
+    by_run = outcomes.groupby("run", observed=True)
+    counted = by_run.size() if y == "greedy" else by_run[n_all].sum()
+    summed = pd.DataFrame({"right": by_run[right].sum(), "all": counted})
+    both = told.join(summed, how="left")
+    odd = both[(both.iloc[:, 0] != both["right"]) | (both.iloc[:, 1] != both["all"])]
+    if len(odd):
+        run, row = odd.index[0], odd.iloc[0]
+        raise ValueError(
+            f"{path}: runs.parquet and outcomes.parquet contradict each other in {len(odd)} of {len(both)} runs: {run} "
+            f"has {row.iloc[0]:g} of {row.iloc[1]:g} right in the one and {row['right']:g} of {row['all']:g} in the "
+            "other; collect the table again"
+        )
+
+
 def _costs(names: Iterable[str], x: str | None = None) -> list[str]:
     """The columns that say what a run cost, and the one that was asked for as an axis."""
     known = {f"{prefix}{cost}" for prefix in ("", "total_") for cost in COSTS}
@@ -97,12 +117,10 @@ def _costs(names: Iterable[str], x: str | None = None) -> list[str]:
 
 def _wanted_runs(runs: pd.DataFrame, filters: Mapping[str, str], path: Path) -> pd.DataFrame:
     """The runs that pass the filters, all on one split."""
-    for name, value in filters.items():
-        if name not in runs:
-            raise ValueError(f"{path}: no column {name!r} to filter on; the columns are {', '.join(runs.columns)}")
-        runs = runs[runs[name].astype(str) == value]
+    if filters:
+        runs = kept(pa.Table.from_pandas(runs, preserve_index=False), filters, str(path)).to_pandas()
     if runs.empty:
-        raise ValueError(f"{path}: no rows left to read; check the filters {dict(filters)}")
+        raise ValueError(f"{path}: no rows to read; collect the table again")
     splits = sorted(set(runs["split"]))
     if len(splits) > 1:
         raise ValueError(f"{path}: runs on {' and '.join(splits)} stand in one table; choose with --where split=test")
@@ -179,12 +197,12 @@ def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
         raise ValueError(
             f"{path}: not readable as a table ({error}); a .csv with a header line or a .parquet file was expected"
         ) from error
-    for name, value in columns.filters.items():
-        if name not in data.column_names:
-            raise ValueError(f"{path}: no column {name!r} to filter on; the columns are {', '.join(data.column_names)}")
-        data = data.filter(pc.equal(pc.cast(data[name], pa.string()), value))
+    twice = sorted({name for name in data.column_names if data.column_names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path}: column {', '.join(twice)} stands twice in the header; rename one or drop it")
+    data = kept(data, columns.filters, str(path))
     if not len(data):
-        raise ValueError(f"{path}: no rows left to read; check the file and the filters {dict(columns.filters)}")
+        raise ValueError(f"{path}: no rows to read; a table has a row a run or a row an outcome")
     return data
 
 
