@@ -20,7 +20,7 @@ from analysis.arms import in_order
 from analysis.figures import style
 from analysis.figures.map import map_figure, readable, worth_by_share
 from analysis.options import Options, comparison_of
-from analysis.place import made
+from analysis.place import tried
 from analysis.sheet import Sheet
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, at_size
@@ -255,10 +255,11 @@ def write_map(
     Raises:
         ValueError: as `survey`, or a share was asked for and no reading has one; nothing is written then.
     """
-    folder = made(out)
+    folder = tried(out)
     sheet = map_sheet(survey(paths, options, sizes=sizes, share_of=share_of))
     if share_of:
         _refuse_no_share(pd.DataFrame(sheet.raw, columns=list(RAW)))
+    folder.mkdir(parents=True, exist_ok=True)
     written = sheet.write(folder)
     points = read_map(folder / "map.csv")
     written += style.save(map_figure(points), folder / "map")

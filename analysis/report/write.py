@@ -18,7 +18,7 @@ from analysis.arms import MAIN_ARMS, in_order
 from analysis.claims import verdicts
 from analysis.noise.draws import draws
 from analysis.options import Options, table_of
-from analysis.place import made
+from analysis.place import tried
 from analysis.report import colophon, of_record, page, sections
 from analysis.tables.read import SWEEP_Y
 from analysis.tables.table import Table
@@ -92,7 +92,7 @@ def write_figures(
 
 def read_study(path: str | Path, out: str | Path, options: Options) -> sections.Study:
     """The table (greedy and sampled, of a sweep's folder), its draws and headline multipliers."""
-    folder = made(out)
+    folder = tried(out)
     tables = _tables(path, options)
     comparisons = {
         name: Comparison(draws(table, options.n_draws, options.seed), level=options.level, law=options.law)
@@ -102,6 +102,7 @@ def read_study(path: str | Path, out: str | Path, options: Options) -> sections.
     table.cells_of(options.baseline)
     arms = in_order(arm for arm in options.of or table.arms if arm != options.baseline)
     results = {name: [headline(one, arm, options.baseline) for arm in arms] for name, one in comparisons.items()}
+    folder.mkdir(parents=True, exist_ok=True)
     return sections.Study(folder, options, comparisons, arms, results)
 
 
