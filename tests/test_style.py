@@ -14,10 +14,8 @@ ORDER = "the order of the paper's procedure, which a reader follows from line to
 ONE_BY_ONE = "one refusal after another, each with its own message"
 LONGER_FOR_A_REASON = {  # file:function -> why its parts are not functions of their own
     "analysis/laws/fit.py:fit_result": "what is known of a fit, a field a line",
-    "analysis/noise/draws.py:_residual_draws": "the ways to noise without counts, which share what they have measured",
     "analysis/tables/read.py:_arrow": "the columns that are read, a name a line",
     "analysis/tables/read.py:_from_rows": ONE_BY_ONE,
-    "analysis/worth/readings.py:_notes": "one note after another, each with its own condition",
     "analysis/worth/readings.py:reading": "what is known of a multiplier, a field a line",
     "sweep/build.py:build_advantages": ORDER,
     "sweep/build.py:build_base": ORDER,

@@ -154,38 +154,38 @@ def fit_result(
     share, is_multimodal, gradient = _diagnosis(law, ln_n, observed, weights, first, ceiling)
     fitted = first.error_at(ln_n)[0]
     bounds = _bounds_hit(law, first)
-    status = (
-        FitStatus.NOT_FALLING
-        if not first.slope[0] > 1e-4 or not first.excess[0] > 0
-        else FitStatus.MULTIMODAL
-        if is_multimodal
-        else FitStatus.AT_BOUND
-        if bounds
-        else FitStatus.CONVERGED
-    )
+    status = _status(first, is_multimodal, bounds)
     objective = float((np.square(observed - fitted) / variance).mean()) if np.all(variance > 0) else float("nan")
     params, intervals = _named(law, curves, level)
-    notes = _notes(arm, law, status, bounds, len(ln_n), p_value)
     return FitResult(
-        arm,
-        law,
-        params,
-        intervals,
-        level,
-        status,
-        objective,
-        N_STARTS,
-        share,
-        gradient,
-        bounds,
-        ln_n,
-        observed,
-        fitted,
-        np.sqrt(variance),
-        curves,
-        notes,
-        p_value,
+        arm=arm,
+        law=law,
+        params=params,
+        intervals=intervals,
+        level=level,
+        status=status,
+        objective=objective,
+        n_starts=N_STARTS,
+        frac_at_best=share,
+        gradient_norm=gradient,
+        bounds_hit=bounds,
+        ln_n=ln_n,
+        observed=observed,
+        fitted=fitted,
+        stderr=np.sqrt(variance),
+        curves=curves,
+        notes=_notes(arm, law, status, bounds, len(ln_n), p_value),
+        p_value=p_value,
     )
+
+
+def _status(first: Curves, is_multimodal: bool, bounds: tuple[str, ...]) -> FitStatus:
+    """The first that applies, the worst first."""
+    if not first.slope[0] > 1e-4 or not first.excess[0] > 0:
+        return FitStatus.NOT_FALLING
+    if is_multimodal:
+        return FitStatus.MULTIMODAL
+    return FitStatus.AT_BOUND if bounds else FitStatus.CONVERGED
 
 
 def stacked(first: Curves, rest: Curves) -> Curves:

@@ -249,18 +249,10 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
         for arm, cells in curves.items()
     )
     spread = np.sqrt(max(top, 0.0) / n_free)
-    factor = stats.t.ppf(0.975, n_free) / stats.norm.ppf(0.975)
     errors = np.repeat(p[None], n_draws, axis=0)
     for arm in table.arms:
         cells = table.cells_of(arm)
-        shape = (n_draws, len(cells))
-        if known.any():
-            errors[:, cells] += rng.standard_normal(shape) * np.sqrt(known[cells] ** 2 + spread**2)
-        elif arm in curves:
-            residual, leverage = by_arm[arm]
-            errors[:, cells] += rng.choice(WEBB, size=shape) * residual / (1 - leverage) * factor
-        else:
-            errors[:, cells] += rng.standard_normal(shape) * spread * factor
+        errors[:, cells] += _scatter(by_arm.get(arm), known[cells], spread, n_free, n_draws, rng)
     text = (
         f"errors without counts or outcomes: the scatter of {n_free} spare cells about the curves stands for all noise"
     )
@@ -277,3 +269,28 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
         method=METHODS["stderr" if known.any() else "errors"],
         notes=table.notes + notes,
     )
+
+
+def _scatter(
+    of_curve: tuple[np.ndarray, np.ndarray] | None,
+    known: np.ndarray,
+    spread: float,
+    n_free: int,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """(n_draws, n_cells) noise of one arm's cell means.
+
+    Args:
+        of_curve: residuals and leverages of its curve; None where it has too few sizes for one.
+        known: (n_cells,) the given standard errors; zeros where none was given.
+        spread: what the residuals of all curves show beyond them, on n_free degrees of freedom.
+    """
+    shape = (n_draws, len(known))
+    factor = stats.t.ppf(0.975, n_free) / stats.norm.ppf(0.975)
+    if known.any():
+        return rng.standard_normal(shape) * np.sqrt(known**2 + spread**2)
+    if of_curve is not None:
+        residual, leverage = of_curve
+        return rng.choice(WEBB, size=shape) * residual / (1 - leverage) * factor
+    return rng.standard_normal(shape) * spread * factor

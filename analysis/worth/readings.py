@@ -125,15 +125,11 @@ def reading(
     kind, bound = kind_of(where_0, where_1, read[0] if is_inside else by_law[0])
     if kind == "interior" and high_0 <= low_0:  # one error at every size: no size of the baseline is the one
         kind, bound = "undefined", "?"
-    point = read if is_inside else difference(
-        np.clip(sizes.law_0[:1], *sides(where_0, n_0)), np.clip(sizes.law_1[:1], *sides(where_1, n_1))
-    )  # fmt: skip
-    drawn = difference(
-        np.clip(sizes.read_0[1:], *sides(where_0, n_0)), np.clip(sizes.read_1[1:], *sides(where_1, n_1))
-    )  # fmt: skip
+    held_0, held_1 = sides(where_0, n_0), sides(where_1, n_1)
+    point = read if is_inside else difference(np.clip(sizes.law_0[:1], *held_0), np.clip(sizes.law_1[:1], *held_1))
+    drawn = difference(np.clip(sizes.read_0[1:], *held_0), np.clip(sizes.read_1[1:], *held_1))
     low, high = limits_of(drawn, comparison.level)
-    low = -np.inf if bound in ("<=", "?") else low
-    high = np.inf if bound in (">=", "?") else high
+    low, high = -np.inf if bound in ("<=", "?") else low, np.inf if bound in (">=", "?") else high
     is_open = False
     if kind == "interior":
         low, high, is_open = _opened(low, high, n_0, np.log([size, size]) if size else n_1)
@@ -209,23 +205,7 @@ def _notes(
     bound: str,
     is_arm_inverted: bool,
 ) -> tuple[Note, ...]:
-    notes = [*comparison.draws.notes, *comparison.fit(baseline, law).notes]
-    if comparison.n_sizes(arm) >= 3:
-        notes += [
-            one
-            for one in comparison.fit(arm, law).notes
-            if is_arm_inverted or one.code not in ("not_falling", "floor_not_estimable")
-        ]
-    if comparison.is_floor_left_out(arm, baseline):
-        text = f"{arm} and {baseline} are too shallow for this study to show a floor: the plain power law is fitted"
-        notes.append(note("floor_not_estimable", text))
-    plain = comparison.fit(baseline, "power")
-    if plain.intervals["b"][0] <= 0:
-        text = (
-            f"{baseline}'s error is not shown to fall over the sizes run (exponent {plain.params['b']:.3f}, "
-            f"interval from {plain.intervals['b'][0]:.3f}), so a small difference of error is a large multiplier"
-        )
-        notes.append(note("baseline_flat", text))
+    notes = [*comparison.draws.notes, *_curve_notes(comparison, arm, baseline, law, is_arm_inverted)]
     if frac > (1 - comparison.level) / 2:
         notes.append(note("censored", f"{arm}: {frac:.1%} of the draws have no solution: a limit is infinite"))
     if kind == "extrapolated":
@@ -243,6 +223,30 @@ def _notes(
         text = f"{arm}: the laws give {min(finite):.2f} to {max(finite):.2f}, more than half the width of the interval"
         notes.append(note("form_uncertainty", text))
     return sorted_notes(notes)
+
+
+def _curve_notes(
+    comparison: Comparison, arm: str, baseline: str, law: str, is_arm_inverted: bool
+) -> tuple[Note, ...]:
+    """What is to be known of the two fitted curves, wherever they are read."""
+    notes = [*comparison.fit(baseline, law).notes]
+    if comparison.n_sizes(arm) >= 3:
+        notes += [
+            one
+            for one in comparison.fit(arm, law).notes
+            if is_arm_inverted or one.code not in ("not_falling", "floor_not_estimable")
+        ]
+    if comparison.is_floor_left_out(arm, baseline):
+        text = f"{arm} and {baseline} are too shallow for this study to show a floor: the plain power law is fitted"
+        notes.append(note("floor_not_estimable", text))
+    plain = comparison.fit(baseline, "power")
+    if plain.intervals["b"][0] <= 0:
+        text = (
+            f"{baseline}'s error is not shown to fall over the sizes run (exponent {plain.params['b']:.3f}, "
+            f"interval from {plain.intervals['b'][0]:.3f}), so a small difference of error is a large multiplier"
+        )
+        notes.append(note("baseline_flat", text))
+    return tuple(notes)
 
 
 def at_error(comparison: Comparison, arm: str, baseline: str, error: float) -> Multiplier:
