@@ -62,8 +62,8 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     runs = wanted.assign(size=size, x=size, error=1.0 - wanted[n_correct] / wanted[n_all])
     unit = ["replicate", "seed"] if "replicate" in runs else ["seed"]
     runs = runs[["run", "arm", "size", "x", *unit, "error", "n_test", *_costs(runs.columns)]]
+    known = {"x_name": "n_problems", "y_name": f"{y} error", "path": str(path), "provenance": found.provenance}
     if "replicate" in runs and runs["replicate"].nunique() > 1:  # each has its own test problems: counts are enough
-        known = {"x_name": "n_problems", "y_name": f"{y} error", "path": str(path), "provenance": found.provenance}
         return table_from_runs(runs.drop(columns="run"), "counts", **known)
     outcomes = pa.Table.from_pandas(found.outcomes, preserve_index=False)
     if len(wanted) < len(found.runs):
@@ -78,17 +78,8 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     problem_codes, problems = codes(outcomes["problem_id"])
     wrong = _wrong_share(outcomes, y)
     matrices, notes = blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
-    return table_from_runs(
-        runs.drop(columns="run"),
-        "outcomes",
-        matrices,
-        x_name="n_problems",
-        y_name=f"{y} error",
-        path=str(path),
-        is_unpaired=len(matrices) > 1,
-        provenance=found.provenance,
-        notes=tuple(notes),
-    )
+    known |= {"is_unpaired": len(matrices) > 1, "notes": tuple(notes)}
+    return table_from_runs(runs.drop(columns="run"), "outcomes", matrices, **known)
 
 
 def _refuse_contradiction(runs: pd.DataFrame, outcomes: pd.DataFrame, y: str, path: Path) -> None:

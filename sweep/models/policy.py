@@ -163,7 +163,7 @@ def encode_prefixes(policy: Policy, texts: Sequence[str]) -> list[list[int]]:
     """`encode_prefix` of many texts at once.
 
     Raises:
-        ValueError: a text has a word outside a word-level vocabulary, a special token that cannot be told from
+        ValueError: a text has a word outside a word-level vocabulary, a special token that cannot be distinguished from
             text, or no token at all.
     """
     start = _start_ids(policy)
