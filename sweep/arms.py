@@ -1,24 +1,147 @@
-"""The arms: (source, method) pairs under the names by which tables and figures know them."""
+"""The arms, one entry each: a (source, method) pair, its names, how figures show it and the claims it is run for.
+
+What `arm=` of a command line offers, what a table calls a run, and what figures and verdicts do with it are all read
+from here.
+"""
 from __future__ import annotations
 
-ARMS = {
-    ("teacher", "sft"): "SFT",
-    ("self", "sft"): "RFT",
-    ("self", "dpo"): "DPO",
-    ("self", "step_dpo"): "per-step DPO",
-    ("teacher", "sft_more"): "SFT, more updates",
-    ("self", "chosen_sft"): "chosen steps only",
-    ("self", "random_step_dpo"): "random-step DPO",
-    ("self", "distant_dpo"): "DPO, distant pairs",
-    ("self_filtered", "sft"): "advantage-filtered RFT",
-    ("self", "entropy_matched"): "SFT, entropy-matched",
-    ("self_unverified", "sft"): "RFT without verifier",
-    ("self_sound", "sft"): "RFT, sound steps",
-    ("self_spurious", "sft"): "RFT, spurious steps",
-}
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+Panel = Literal["imitation", "preference pairs", "what RFT is trained on"]
 BASE_ARM = "base"
 
 
-def arm(source: str, method: str) -> str:
-    """The usual name of a (source, method) pair in tables and legends."""
-    return ARMS.get((source, method), f"{method} on {source}")
+class Contrast(NamedTuple):
+    """A sentence that is true where one arm's error lies below another's; both by their usual names."""
+
+    text: str
+    better: str
+    worse: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One arm.
+
+    Args:
+        word: what `arm=` calls it.
+        name: its usual name, in tables and legends.
+        source, method: whose solutions, and which algorithm: files of conf/source/ and conf/method/.
+        about: what it is, in a sentence.
+        settings: what it sets besides, as dotted names of the configuration.
+        is_entropy_matched: evaluated is the SFT policy, at the temperature that gives it this arm's entropy.
+        colour, marker: its look in every figure.
+        is_main: one of the paper's own arms; others are drawn as controls, dashed and with open markers.
+        panel: where the figure of all arms draws it; None: not there.
+        claims: what it is run to decide.
+    """
+
+    word: str
+    name: str
+    source: str
+    method: str
+    about: str
+    colour: str
+    marker: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    is_entropy_matched: bool = False
+    is_main: bool = False
+    panel: Panel | None = None
+    claims: tuple[Contrast, ...] = ()
+
+
+# in the order of legends and tables; colours after Okabe and Ito: preference arms warm, imitation arms cool
+ARMS: tuple[Arm, ...] = (
+    Arm(
+        word="sft", name="SFT", source="teacher", method="sft",
+        about="SFT on the teacher's solutions: the baseline of every multiplier.",
+        colour="#333333", marker="o", is_main=True, panel="imitation",
+    ),
+    Arm(
+        word="rft", name="RFT", source="self", method="sft",
+        about="RFT: the base fine-tuned on the SFT policy's own verified solutions.",
+        colour="#0072B2", marker="s", is_main=True, panel="imitation",
+    ),
+    Arm(
+        word="dpo", name="DPO", source="self", method="dpo",
+        about="DPO: whole correct against whole wrong solutions.",
+        colour="#E69F00", marker="^", is_main=True, panel="preference pairs",
+        claims=(Contrast("Standard DPO fails: SFT beats it", "SFT", "DPO"),),
+    ),
+    Arm(
+        word="step_dpo", name="per-step DPO", source="self", method="step_dpo",
+        about="Per-step DPO: pairs at the first pit.",
+        colour="#D55E00", marker="D", is_main=True, panel="preference pairs",
+        claims=(Contrast("Per-step DPO beats standard DPO", "per-step DPO", "DPO"),),
+    ),
+    Arm(
+        word="sft_more", name="SFT, more updates", source="teacher", method="sft_more",
+        about="Control: SFT with as many further updates as the preference arms.",
+        colour="#7F7F7F", marker="o", panel="imitation",
+        claims=(Contrast("Negatives beat SFT with equally many updates", "per-step DPO", "SFT, more updates"),),
+    ),
+    Arm(
+        word="chosen_sft", name="chosen steps only", source="self", method="chosen_sft",
+        about="Control: likelihood of per-step DPO's chosen steps only.",
+        colour="#CC79A7", marker="v", panel="preference pairs",
+        claims=(Contrast("The chosen side alone does not explain it", "per-step DPO", "chosen steps only"),),
+    ),
+    Arm(
+        word="random_step_dpo", name="random-step DPO", source="self", method="random_step_dpo",
+        about="Control: pairs at a random step instead of the pit.",
+        colour="#009E73", marker="P", panel="preference pairs",
+        claims=(Contrast("Pairs at the pit beat pairs at a random step", "per-step DPO", "random-step DPO"),),
+    ),
+    Arm(
+        word="rft_unverified", name="RFT without verifier", source="self_unverified", method="sft",
+        about="Control: RFT without the verifier.",
+        colour="#56B4E9", marker="s", panel="imitation",
+        claims=(Contrast("The verifier matters (RFT)", "RFT", "RFT without verifier"),),
+    ),
+    Arm(
+        word="sft_entropy_matched", name="SFT, entropy-matched", source="self", method="step_dpo",
+        is_entropy_matched=True,
+        about="Control: SFT sampled at the temperature at which its solutions have the entropy of per-step DPO's.",
+        colour="#B3B3B3", marker="s",
+        claims=(Contrast("Sharpening alone does not explain it", "per-step DPO", "SFT, entropy-matched"),),
+    ),
+    Arm(
+        word="distant_dpo", name="DPO, distant pairs", source="self", method="distant_dpo",
+        about="DPO on whole solutions that differ the most.",
+        colour="#B8860B", marker="s",
+        claims=(Contrast("Per-step DPO beats DPO on distant pairs", "per-step DPO", "DPO, distant pairs"),),
+    ),
+    Arm(
+        word="rft_filtered", name="advantage-filtered RFT", source="self_filtered", method="sft",
+        about="The base fine-tuned on those of the SFT policy's solutions, right or wrong, whose steps have high "
+        "advantages.",
+        settings={
+            "method.optim.lr": "${rates.rft_filtered}",
+            "sampling.rollouts.of": "all", "sampling.rollouts.until": "end",
+            "sampling.rollouts.max_traces_per_problem": 6,
+        },
+        colour="#44AA99", marker="s",
+        claims=(Contrast("Advantage-filtered RFT beats RFT", "advantage-filtered RFT", "RFT"),),
+    ),
+    Arm(
+        word="rft_sound", name="RFT, sound steps", source="self_sound", method="sft",
+        about="Control: RFT on verified solutions without a spurious step.",
+        colour="#117733", marker="^", panel="what RFT is trained on",
+        claims=(Contrast("Spurious steps hurt (RFT)", "RFT, sound steps", "RFT, spurious steps"),),
+    ),
+    Arm(
+        word="rft_spurious", name="RFT, spurious steps", source="self_spurious", method="sft",
+        about="Control: RFT on verified solutions that all have a spurious step, of the same problems as rft_sound.",
+        colour="#882255", marker="v", panel="what RFT is trained on",
+    ),
+)  # fmt: skip
+
+
+def usual_name(source: str, method: str, *, is_entropy_matched: bool = False) -> str:
+    """What tables and legends call it; a description where it is no arm."""
+    for arm in ARMS:
+        if (arm.source, arm.method, arm.is_entropy_matched) == (source, method, is_entropy_matched):
+            return arm.name
+    return f"{method} on {source}" + (", entropy-matched" if is_entropy_matched else "")

@@ -16,16 +16,35 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sweep.arms import ARMS, Arm
 from sweep.config import Exp, Leaf, LeafConfig, leaf
 
 VALID = tuple(f.name for f in fields(LeafConfig))
 NODES = tuple(f.name for f in fields(Leaf) if f.name not in ("overrides", "exp")) + tuple(f.name for f in fields(Exp))
+
+
+def offer_arms() -> None:
+    """Make `arm=WORD` a config group of Hydra's with an option an arm, as if conf/arm/ held a file of each."""
+    for arm in ARMS:
+        ConfigStore.instance().store(group="arm", name=arm.word, package="_global_", node=_node(arm))
+
+
+def _node(arm: Arm) -> dict[str, Any]:
+    settings = {**arm.settings, **({"evaluation.is_entropy_matched": True} if arm.is_entropy_matched else {})}
+    node = OmegaConf.create()
+    for name, value in settings.items():
+        OmegaConf.update(node, name, value)
+    return {
+        "defaults": [{"override /source": arm.source}, {"override /method": arm.method}],
+        **OmegaConf.to_container(node),
+    }
 
 
 def grid(loader: ConfigLoader, master: DictConfig) -> list[list[str]]:

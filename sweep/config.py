@@ -147,11 +147,16 @@ class SamplingConfig:
 
 @dataclass
 class EvaluationConfig:
-    """Every problem of the split: one greedy solution and n_samples at `temperature`."""
+    """Every problem of the split: one greedy solution and n_samples at `temperature`.
+
+    is_entropy_matched: a control that trains nothing. Evaluated is not this run's policy but the SFT policy, sampled
+    at the temperature at which its solutions have the entropy of this run's at `temperature`.
+    """
 
     split: str = choice(*SPLITS, default="test")
     temperature: float = real(above=0, default=0.7)
     n_samples: int = whole(1, default=1)
+    is_entropy_matched: bool = False
 
 
 @dataclass
@@ -201,10 +206,11 @@ class Exp:
 class LeafConfig(Exp):
     """What Hydra composes: identity at the top level, resources and tracking in nodes of their own.
 
-    `likelihood` and `preference` are where a model's file states its settings and conf/method/ reads
-    them; they decide nothing except through `method`.
+    `rates` (a learning rate an arm), `likelihood` and `preference` are where a model's file states its settings
+    and conf/method/ reads them; they decide nothing except through `sft` and `method`.
     """
 
+    rates: dict[str, Any] = field(default_factory=dict)
     likelihood: dict[str, Any] = field(default_factory=dict)
     preference: dict[str, Any] = field(default_factory=dict)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

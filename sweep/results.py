@@ -20,10 +20,9 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.arms import BASE_ARM, arm
+from sweep.arms import BASE_ARM, usual_name
 from sweep.artifacts import Manifest, Stage, Store, write_atomically
 from sweep.config import Exp, flat
-from sweep.methods import METHODS
 
 TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
 EVALUATED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "temperature", "entropy")
@@ -152,7 +151,6 @@ def _run_row(exp: Exp | None, stage: Stage, own: Manifest, store: Store) -> dict
     total = {f"total_{name}": sum(getattr(m.cost, name) for m in upstream) for name in asdict(policy.cost)}
     return {
         "run": stage.key,
-        "arm": BASE_ARM if is_base else arm(point["source"], point["method"]),
         **point,
         "split": evaluation["split"],
         **{name: facts[name] for name in EVALUATED},
@@ -170,12 +168,13 @@ def point_of(evaluation: Stage) -> dict[str, Any]:
     policy = evaluation.parents["policy"]
     if "matched" in evaluation.parents:
         other = point_of(evaluation.parents["matched"])
-        return {**other, "method": next(name for name, m in METHODS.items() if m.entropy_of == other["method"])}
+        return {**other, "arm": usual_name(other["source"], other["method"], is_entropy_matched=True)}
     if policy.kind == "base":
-        return {"source": "none", "method": "none", "n_problems": 0, "seed": 0}
+        return {"arm": BASE_ARM, "source": "none", "method": "none", "n_problems": 0, "seed": 0}
     names = {node: policy.identity[node]["name"] for node in ("source", "method") if policy.kind == "train"}
     at = {name: policy.identity[name] for name in ("n_problems", "seed")}
-    return {"source": "teacher", "method": "sft", **names, **at}
+    pair = {"source": "teacher", "method": "sft", **names}
+    return {"arm": usual_name(**pair), **pair, **at}
 
 
 def _known(stage: Stage) -> dict[str, Any]:

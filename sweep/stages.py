@@ -109,19 +109,18 @@ def train(exp: Exp) -> Stage:
     return _stage("train", identity, parents, exp)
 
 
-def policy(exp: Exp) -> Stage:
-    """The stage whose weights this run is judged by: those of plain SFT are the sft stage itself."""
+def trained(exp: Exp) -> Stage:
+    """The stage whose weights this run ends with: those of plain SFT are the sft stage itself."""
     is_plain_sft = (exp.source.name, exp.method.name) == ("teacher", "sft")
-    return sft(exp) if is_plain_sft or METHODS[exp.method.name].entropy_of else train(exp)
+    return sft(exp) if is_plain_sft else train(exp)
 
 
 def evaluate(exp: Exp) -> Stage:
-    """An entropy-matched control is sampled at the temperature that another run's solutions call for."""
-    other = METHODS[exp.method.name].entropy_of
-    if other is None:
-        return _evaluation_of(policy(exp), exp)
-    matched = evaluate(replace(exp, method=replace(exp.method, name=other)))
-    return _evaluation_of(policy(exp), exp, {"matched": matched})
+    """An entropy-matched control is the SFT policy, sampled at the temperature that this run's solutions call for."""
+    if not exp.evaluation.is_entropy_matched:
+        return _evaluation_of(trained(exp), exp)
+    own = evaluate(replace(exp, evaluation=replace(exp.evaluation, is_entropy_matched=False)))
+    return _evaluation_of(sft(exp), exp, {"matched": own})
 
 
 @once
@@ -130,9 +129,11 @@ def evaluate_base(exp: Exp) -> Stage:
     return _evaluation_of(base(exp), exp)
 
 
-def _evaluation_of(policy: Stage, exp: Exp, parents: Mapping[str, Stage] | None = None) -> Stage:
-    identity = {"evaluation": asdict(exp.evaluation), "dataset": _data(exp), **_bound(exp)}
-    return _stage("evaluate", identity, {"policy": policy, **(parents or {})}, exp)
+def _evaluation_of(weights: Stage, exp: Exp, parents: Mapping[str, Stage] | None = None) -> Stage:
+    """Whether it is entropy-matched is said by its parent `matched`, and by no field of its own."""
+    evaluation = {name: value for name, value in asdict(exp.evaluation).items() if name != "is_entropy_matched"}
+    identity = {"evaluation": evaluation, "dataset": _data(exp), **_bound(exp)}
+    return _stage("evaluate", identity, {"policy": weights, **(parents or {})}, exp)
 
 
 def _stage(kind: str, identity: dict[str, Any], parents: dict[str, Stage], exp: Exp) -> Stage:

@@ -38,7 +38,7 @@ def composed(*words: str, n_hydras: int | None = None) -> tuple[list[Leaf], list
         ("arm=dpo", "method=step_dpo"),
         ("method.optim.lr=1e-3,2e-3", "method=dpo,sft"),
         ("sft.lr=1e-3,2e-3", "arm=rft,sft_more"),  # read through an interpolation
-        ("likelihood.rft_lr=1e-3,2e-3", "arm=rft", "n_problems=8,16"),
+        ("rates.rft=1e-3,2e-3", "arm=rft", "n_problems=8,16"),
         ("preference.beta=0.25,0.5", "arm=dpo", "seed=0,1"),
         ("sft={lr: 1e-3},{passes: 2}",),  # merged, so nothing of the first may stay in the second
         ("++sft.min_updates=3,4",),
@@ -60,7 +60,7 @@ def test_leaves_are_what_hydra_composes(words: tuple[str, ...]) -> None:
 def test_every_arm_of_an_experiment_is_what_hydra_composes() -> None:
     ours, hydras = composed("experiment=smoke", "n_problems=8", n_hydras=4)
     assert ours[:4] == hydras
-    assert len({(point.exp.source.name, point.exp.method.name) for point in ours}) == 11
+    assert len({(p.exp.source.name, p.exp.method.name, p.exp.evaluation.is_entropy_matched) for p in ours}) == 11
 
 
 def test_an_axis_on_the_command_line_replaces_the_experiments() -> None:

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 from test_compose import composed
 
+from sweep.arms import ARMS
+from sweep.methods import METHODS
+from sweep.sources import SOURCES
+
 CONF = Path(__file__).parents[1] / "conf"
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
-GROUPS = ("arm", "dataset", "evaluation", "method", "model", "sampling", "source", "teacher", "tracking")
+GROUPS = ("dataset", "evaluation", "method", "model", "sampling", "source", "teacher", "tracking")
 MUST_BE_GIVEN = {
     "model=deepseek_math_7b": "model.revision=abc",
     "source=self_filtered": "sampling.rollouts={of: all, until: end}",
@@ -28,13 +32,34 @@ def test_an_experiment_launches_the_runs_its_comment_promises(path: Path) -> Non
     assert len({(str(p.exp), p.overrides) for p in ours}) == len(ours)
 
 
-@pytest.mark.parametrize(
-    "word", [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
-)
+FILES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("word", [*FILES, *(f"arm={arm.word}" for arm in ARMS)])
 def test_every_option_of_every_group_composes_alone(word: str) -> None:
     words = [word, MUST_BE_GIVEN[word]] if word in MUST_BE_GIVEN else [word]
     ours, _ = composed(*words, n_hydras=0)
     assert len(ours) == 1
+
+
+def test_every_arm_has_a_word_a_name_and_a_pair_of_its_own() -> None:
+    names = {arm.name for arm in ARMS}
+    pairs = {(arm.source, arm.method, arm.is_entropy_matched) for arm in ARMS}
+    assert len(ARMS) == len(names) == len(pairs) == len({arm.word for arm in ARMS})
+    assert {name for arm in ARMS for claim in arm.claims for name in (claim.better, claim.worse)} <= names
+
+
+def test_an_arm_is_composed_of_its_source_its_method_and_its_settings() -> None:
+    ours, _ = composed("arm=rft_filtered", "rates.rft_filtered=0.125", n_hydras=0)
+    exp = ours[0].exp
+    assert (exp.source.name, exp.method.name, exp.method.optim.lr) == ("self_filtered", "sft", 0.125)
+    assert (exp.sampling.rollouts.of, exp.sampling.rollouts.until) == ("all", "end")
+    assert not exp.evaluation.is_entropy_matched
+
+
+def test_sources_and_methods_have_a_file_of_configuration_each() -> None:
+    for group, known in (("source", SOURCES), ("method", METHODS)):
+        assert {path.stem for path in (CONF / group).glob("*.yaml")} == set(known)
 
 
 def test_every_file_says_in_its_first_comment_what_it_is() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tiny_sweep import Sweep, build_all, planned
 
 from sweep.__main__ import main
-from sweep.arms import arm
+from sweep.arms import usual_name
 from sweep.artifacts import Manifest, Stage
 from sweep.config import Exp
 from sweep.results import Table, check_out, collect, comparison, merged, read_table, write_table
@@ -46,7 +46,7 @@ def test_arms_go_by_their_usual_names(table: Table) -> None:
     assert sorted(set(table.runs.arm)) == [
         "DPO", "RFT", "SFT", "SFT, more updates", "base", "chosen steps only", "per-step DPO",
     ]  # fmt: skip
-    assert arm("teacher", "dpo") == "dpo on teacher"
+    assert usual_name("teacher", "dpo") == "dpo on teacher"
 
 
 def test_the_table_holds_counts_and_no_rates(table: Table) -> None:
@@ -124,7 +124,7 @@ def test_two_settings_of_one_cell_are_refused_with_what_differs(sweep_copy: Swee
 
 def test_arms_are_named_by_a_setting_they_were_run_with_several_values_of(sweep: Sweep) -> None:
     first, (exp, stage) = runs_of(sweep)[:2]
-    assert exp is not None and arm(exp.source.name, exp.method.name) == "RFT"
+    assert exp is not None and usual_name(exp.source.name, exp.method.name) == "RFT"
     one = replace(exp, source=replace(exp.source, max_solutions_per_problem=1))
     told = collect([first, (one, stage), *runs_of(sweep)[2:]], sweep.store, by="source.max_solutions_per_problem")
     arms = set(told.runs.arm)

@@ -43,22 +43,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.worth.readings import Multiplier
+from sweep.arms import ARMS
 
 Ruling = Literal["held", "not held", "undecided", "not tested"]
 MARGIN = 0.01
 WORTH = (("RFT", 2.0), ("per-step DPO", 8.0))
-PAIRS: Sequence[tuple[str, str, str]] = (
-    ("Standard DPO fails: SFT beats it", "SFT", "DPO"),
-    ("Per-step DPO beats standard DPO", "per-step DPO", "DPO"),
-    ("Per-step DPO beats DPO on distant pairs", "per-step DPO", "DPO, distant pairs"),
-    ("Advantage-filtered RFT beats RFT", "advantage-filtered RFT", "RFT"),
-    ("Negatives beat SFT with equally many updates", "per-step DPO", "SFT, more updates"),
-    ("Sharpening alone does not explain it", "per-step DPO", "SFT, entropy-matched"),
-    ("Pairs at the pit beat pairs at a random step", "per-step DPO", "random-step DPO"),
-    ("The chosen side alone does not explain it", "per-step DPO", "chosen steps only"),
-    ("The verifier matters (RFT)", "RFT", "RFT without verifier"),
-    ("Spurious steps hurt (RFT)", "RFT, sound steps", "RFT, spurious steps"),
-)
+PAIRS = tuple(claim for arm in ARMS for claim in arm.claims)  # which arm is set against which, and why
 MORE_POSITIVES = ("RFT, max_solutions_per_problem=16", "RFT, max_solutions_per_problem=4")
 
 

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from analysis.arms import SWEEP_ARMS
+from analysis.arms import word
 from analysis.design.width import Design, Width
 from analysis.tables.table import COSTS, Table
 from analysis.worth.comparison import Comparison
@@ -231,7 +231,7 @@ def _overrides(new: Sequence[tuple[str, float, tuple[int, ...]]], x_name: str) -
         by_arm.setdefault((arm, seeds), set()).add(size)
     blocks: dict[tuple[tuple[float, ...], tuple[int, ...]], list[str]] = {}
     for (arm, seeds), sizes in by_arm.items():
-        blocks.setdefault((tuple(sorted(sizes)), seeds), []).append(SWEEP_ARMS.get(arm, arm))
+        blocks.setdefault((tuple(sorted(sizes)), seeds), []).append(word(arm))
     return tuple(
         f"arm={','.join(arms)} {x_name}={','.join(f'{size:.0f}' for size in sizes)} seed={','.join(map(str, seeds))}"
         for (sizes, seeds), arms in sorted(blocks.items())

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.arms import MAIN_ARMS, in_order, look
+from analysis.arms import MAIN_ARMS, look, panels
 from analysis.figures.style import (
     TEXT_WIDTH,
     end_labels,
@@ -128,9 +128,9 @@ def _cells(
         capsize=0,
         zorder=4,
     )
-    least = float(min(limits[:, 0].min(), runs["error"].min()))
-    largest = float(max(limits[:, 1].max(), runs["error"].max()))
-    return least, largest, float(np.exp(ln_n[-1])), float(errors[0, -1])
+    shown = np.concatenate([limits.ravel(), runs["error"].to_numpy(float)])
+    least = float(shown[shown > 0].min(initial=1.0))  # a log axis has no place for a run without errors
+    return least, float(shown.max()), float(np.exp(ln_n[-1])), float(errors[0, -1])
 
 
 def _curve(axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool]) -> float:
@@ -186,24 +186,18 @@ def controls_against_n_problems(comparison: Comparison, baseline: str) -> Figure
     """Every arm at every size, the controls beside the arms they test (no counterpart in the paper)."""
     table = comparison.draws.table
     looks = look(table.arms)
-    pairs = [
-        (["SFT", "SFT, more updates", "RFT", "RFT without verifier"], "imitation"),
-        (["DPO", "random-step DPO", "chosen steps only", "per-step DPO"], "preference pairs"),
-        ([arm for arm in in_order(table.arms) if arm.startswith("RFT, ")], "what RFT is trained on"),
-    ]
-    panels = [([arm for arm in arms if arm in table.arms], title) for arms, title in pairs]
-    panels = [panel for panel in panels if panel[0]]
-    if not any(looks[arm][2] for arms, _ in panels for arm in arms):
+    drawn = panels(table.arms)
+    if not any(looks[arm][2] for _, arms in drawn for arm in arms):
         return None
     with paper():
-        n_rows = (len(panels) + 1) // 2
-        figure, grid = new_figure(TEXT_WIDTH, 3.1 * n_rows, n_rows, min(len(panels), 2), sharey=True)
+        n_rows = (len(drawn) + 1) // 2
+        figure, grid = new_figure(TEXT_WIDTH, 3.1 * n_rows, n_rows, min(len(drawn), 2), sharey=True)
         every = grid.ravel()
-        for empty in every[len(panels) :]:
+        for empty in every[len(drawn) :]:
             empty.set_visible(False)
         lows, highs, ends = [], [], []
-        sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arms, _ in panels for arm in arms]))
-        for axes, (arms, title) in zip(every, panels, strict=False):
+        sizes = np.exp(np.concatenate([comparison.ln_n(arm) for _, arms in drawn for arm in arms]))
+        for axes, (title, arms) in zip(every, drawn, strict=False):
             places = []
             for arm in arms:
                 law = comparison.law_of(arm, baseline)

@@ -11,12 +11,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 from sweep.artifacts import Store
-from sweep.compose import grid, leaves
+from sweep.compose import grid, leaves, offer_arms
 from sweep.config import Exec, Leaf, LeafConfig, untyped
 from sweep.plan import Plan, plan
 
 CONF = str(Path(__file__).parents[2] / "conf")
 ConfigStore.instance().store("schema", untyped(LeafConfig))
+offer_arms()
 
 
 def options_of(words: list[str], **flags: bool) -> tuple[argparse.Namespace, list[str]]:

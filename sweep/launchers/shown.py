@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.arms import BASE_ARM, arm
+from sweep.arms import BASE_ARM, usual_name
 from sweep.artifacts import Cost, Stage, Store
 from sweep.launchers.code import git
 from sweep.results import point_of
@@ -19,14 +19,14 @@ def flat(stage: Stage) -> dict[str, Any]:
     if stage.kind == "evaluate":
         out = {**point_of(stage), "split": stage.identity["evaluation"]["split"]}
     elif stage.kind == "base":
-        out = {}
+        out = {"arm": BASE_ARM}
     else:
         names = {node: stage.identity[node]["name"] for node in ("source", "method") if stage.kind == "train"}
-        out = {"source": "teacher", "method": "sft", **names}
+        pair = {"source": "teacher", "method": "sft", **names}
+        out = {"arm": usual_name(**pair), **pair}
         out |= {name: stage.identity[name] for name in ("n_problems", "seed") if name in stage.identity}
-    name = BASE_ARM if policy.kind == "base" else arm(out["source"], out["method"])
     replicate = policy.identity.get("replicate", stage.identity.get("replicate"))
-    out |= {"arm": name, "replicate": replicate, "commit": git().get("commit")}
+    out |= {"replicate": replicate, "commit": git().get("commit")}
     return {key: value for key, value in out.items() if value is not None}
 
 

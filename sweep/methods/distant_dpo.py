@@ -10,7 +10,7 @@ from rapidfuzz.distance import Levenshtein
 
 from sweep.data.records import Pair
 from sweep.methods.dpo import good_and_wrong, whole_pair
-from sweep.methods.material import Material
+from sweep.methods.material import WHOLE, Material, Method
 
 
 def pairs(material: Material) -> list[Pair]:
@@ -31,3 +31,6 @@ def pairs(material: Material) -> list[Pair]:
 
 def _distance(text: str, other: str) -> int:
     return Levenshtein.distance(text.split(), other.split())
+
+
+ENTRIES = {"distant_dpo": Method(pairs, start="sft", needs="samples", is_preference=True, dials=WHOLE)}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sweep.data.records import Pair
-from sweep.methods.material import Material
+from sweep.methods.material import WHOLE, Material, Method
 
 if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch
     from torch import Tensor
@@ -70,3 +70,6 @@ def dpo_loss(
     chosen_log_ratio = policy_chosen_logp_sum - reference_chosen_logp_sum
     rejected_log_ratio = policy_rejected_logp_sum - reference_rejected_logp_sum
     return -F.logsigmoid(beta * (chosen_log_ratio - rejected_log_ratio))
+
+
+ENTRIES = {"dpo": Method(pairs, start="sft", needs="samples", is_preference=True, dials=WHOLE)}

@@ -1,14 +1,15 @@
-"""What every method is given: one view of solutions and mistakes, whatever stage they came from."""
+"""What every method is given, one view of solutions and mistakes whatever stage they came from; and what it states."""
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
-from sweep.data.records import Credit, Solution, Trace
+from sweep.data.records import Credit, Pair, Row, Solution, Trace
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,21 @@ class Material:
         """n of the items without replacement, in random order; all of them when there are fewer."""
         order = self.rng.permutation(len(items))[:n]
         return [items[i] for i in order]
+
+
+@dataclass(frozen=True)
+class Method:
+    """rows: what is trained on; start: the weights it starts from; needs: the stage that its mistakes
+    come from (none: solutions alone; samples: wrong traces; advantages: wrong traces with q_values).
+
+    dials: the fields of MethodConfig that it reads beside name and optim; no other enters a stage's key."""
+
+    rows: Callable[[Material], list[Row] | list[Pair]]
+    start: Literal["base", "sft"]
+    needs: Literal["none", "samples", "advantages"]
+    is_preference: bool
+    dials: tuple[str, ...] = ()
+
+
+WHOLE = ("beta", "max_pairs_per_problem")
+STEP = (*WHOLE, "pit_rule", "pit_threshold", "no_pit", "chosen_rule", "chosen_span", "rejected_span")

@@ -6,7 +6,7 @@ solution is known to share a longer prefix.
 from __future__ import annotations
 
 from sweep.data.records import Credit, Pair
-from sweep.methods.material import Material
+from sweep.methods.material import STEP, Material, Method
 from sweep.methods.step_dpo import capped, charged_step, pair_at
 
 
@@ -19,3 +19,6 @@ def pairs(material: Material) -> list[Pair]:
         return None if last is None else pair_at(material, credit, int(material.rng.integers(last + 1)))
 
     return capped(material, anywhere)
+
+
+ENTRIES = {"random_step_dpo": Method(pairs, start="sft", needs="advantages", is_preference=True, dials=STEP)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sweep.data.records import Row
-from sweep.methods.material import Material
+from sweep.methods.material import Material, Method
 
 if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch
     from torch import Tensor
@@ -35,3 +35,9 @@ def sft_loss(logps: Tensor) -> Tensor:
         (n_tokens,) in nats.
     """
     return -logps
+
+
+ENTRIES = {
+    "sft": Method(rows, start="base", needs="none", is_preference=False),
+    "sft_more": Method(rows, start="sft", needs="none", is_preference=False),
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sweep.data.credit import pit
 from sweep.data.records import Credit, Pair
-from sweep.methods.material import Choices, Material
+from sweep.methods.material import STEP, Choices, Material, Method
 
 
 def pairs(material: Material) -> list[Pair]:
@@ -67,3 +67,6 @@ def pair_at(material: Material, credit: Credit, i: int) -> Pair | None:
         is_rejected_final=before + rejected == credit.text,
         problem_id=credit.problem_id,
     )
+
+
+ENTRIES = {"step_dpo": Method(pairs, start="sft", needs="advantages", is_preference=True, dials=STEP)}
