@@ -67,7 +67,8 @@ class Sheet:
 
 def _plain(cell: object) -> object:
     """Text that a spreadsheet would take for a formula gets the apostrophe that makes it text there."""
-    is_formula = isinstance(cell, str) and len(cell) > 1 and cell[0] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(cell)
+    is_text = isinstance(cell, str) and len(cell) > 1 and not _is_number(cell)
+    is_formula = is_text and str(cell)[0] in "=+-@\t\r"
     return f"'{cell}" if is_formula else cell
 
 
