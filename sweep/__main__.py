@@ -10,7 +10,7 @@
     sync                to W&B, what was kept on this machine while it was offline; again is harmless
     logs KEY            what a stage printed (exec.store=FOLDER for another store)
     cancel, retry       a SLURM submission's jobs; what failed of it
-    gc                  artifacts that no experiment reaches, a dry run without [--delete]
+    gc                  artifacts that no grid reaches, a list alone without [--delete]
 
 Hydra is the front: -m sweeps, `a=1,2` is an axis, `experiment=NAME` a grid from conf/experiment/,
 `hydra/launcher=slurm` another launcher, `--cfg job`, `--info` and `--help` are Hydra's own.

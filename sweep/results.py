@@ -76,7 +76,10 @@ def collect(
     check_counts(table, outcomes)
     made = [manifest.provenance for manifest in manifests.values()]
     # dated by the last evaluation, so that collecting the same runs again gives the same table
-    return Table(table, outcomes, {"versions": made[0]["versions"], "created": max(m["ended"] for m in made)})
+    record: dict[str, Any] = {"versions": made[0]["versions"], "created": max(m["ended"] for m in made)}
+    if unhashed := [key for key, manifest in manifests.items() if not manifest.record]:
+        record["unhashed_records"] = sorted(unhashed)  # made before manifests had hashes: an edit would not be seen
+    return Table(table, outcomes, record)
 
 
 def merged(tables: Sequence[Table], *, is_mixed_code_allowed: bool = False) -> Table:

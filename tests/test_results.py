@@ -193,6 +193,17 @@ def test_a_run_without_outcomes_is_refused_when_tables_are_merged(table: Table) 
         merged([bare, large])
 
 
+def test_records_of_before_there_were_hashes_are_collected_and_named(
+    sweep_copy: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = sweep_copy.plan.runs[3].evaluate.key
+    path = sweep_copy.store.folder(key) / "manifest.json"
+    path.write_text(replace(Manifest.of_json(path.read_text()), record={}).to_json())
+    assert main(["collect", "-m", *sweep_copy.words, "--out", str(tmp_path / "table")]) == 0
+    assert read_table(tmp_path / "table").provenance["unhashed_records"] == [key]
+    assert "note: 1 of 13 runs are of before manifests had hashes" in capsys.readouterr().err
+
+
 def test_collecting_looks_into_no_weight(sweep_copy: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     real, read = io.open, set()
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from analysis.arms import MAIN_ARMS, in_order
 from analysis.claims import verdicts
@@ -42,8 +44,13 @@ def write_report(
         record_path: report folder of a larger study, whose verdicts are set beside these.
 
     Raises:
-        ValueError: the table cannot be read, or the baseline has no curve.
+        ValueError: the table cannot be read, the baseline has no curve, or `out` holds a page that is no report.
     """
+    if (Path(out) / "index.html").exists() and not (Path(out) / "verdicts.json").is_file():
+        raise ValueError(
+            f"--out {out}: index.html there was not written by `report` (no verdicts.json lies beside it): it is not "
+            "replaced; give another folder with --out"
+        )
     study = read_study(path, out, options or Options())
     rulings = verdicts.verdicts_of(study.first, study.baseline)
     parts = [
@@ -78,16 +85,20 @@ SECTIONS = (
 def write_figures(
     path: str | Path, out: str | Path, options: Options | None = None, *, map_path: str | Path | None = None
 ) -> list[Path]:
-    """Write the figures alone."""
-    study = read_study(path, out, options or Options())
+    """Write the figures alone: a report's tables that lie in `out` already stay as they are."""
+    folder = tried(out)
+    with TemporaryDirectory() as scratch:
+        pictures = _pictures(read_study(path, scratch, options or Options()), map_path)
+        folder.mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copy(one, folder)) for one in pictures]
+
+
+def _pictures(study: sections.Study, map_path: str | Path | None) -> list[Path]:
     if map_path:
         sections.map_section(map_path, study.figure)
     for section in SECTIONS:
         section(study)
-    pictures = [one for one in study.written if one.suffix in (".png", ".svg", ".pdf")]
-    for one in set(study.written) - set(pictures):
-        one.unlink()
-    return pictures
+    return [one for one in study.written if one.suffix in (".png", ".svg", ".pdf")]
 
 
 def read_study(path: str | Path, out: str | Path, options: Options) -> sections.Study:

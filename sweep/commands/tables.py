@@ -36,6 +36,12 @@ def collect_table(words: list[str]) -> int:
             stages = fetch(project, store, [stage.key for _, stage in runs] or None, _progress)
             runs = runs or [(None, stage) for stage in stages]
         table = collect(runs, store, by=options.by, is_mixed_code_allowed=options.allow_mixed_code)
+    if unhashed := table.provenance.get("unhashed_records"):
+        print(
+            f"note: {len(unhashed)} of {len(table.runs)} runs are of before manifests had hashes, so an edited count "
+            "is found by their outcomes alone; the table's provenance.json names them",
+            file=sys.stderr,
+        )
     folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
     write_table(table, folder, _provenance(words, overrides, the_plan, exec))
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
