@@ -17,6 +17,11 @@ Hydra is the front: -m sweeps, `a=1,2` is an axis, `experiment=NAME` a grid from
 """
 from __future__ import annotations
 
+from sweep import interruption
+
+if __name__ == "__main__":  # the imports below take a second, and one may think better of it
+    interruption.end_at_once("interrupted before any work was started")
+
 import importlib
 import os
 import sys
@@ -47,9 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
         return 0
-    except KeyboardInterrupt:
-        print("interrupted before any work was started", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        print(f"{verb}: interrupted before it had finished; give the same command again", file=sys.stderr)
+        return error.exit_code if isinstance(error, interruption.Interrupted) else 130
 
 
 VERBS = {  # imported when asked for: `plan` does not wait for what reads tables or talks to SLURM
@@ -68,4 +73,8 @@ VERBS = {  # imported when asked for: `plan` does not wait for what reads tables
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interruption.raise_once()
+    try:
+        sys.exit(main())
+    finally:
+        interruption.ignore()

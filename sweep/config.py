@@ -171,6 +171,23 @@ class TrackingConfig:
 
 
 @dataclass
+class Limits:
+    """Minutes that building one stage may take, by its kind, the wait for another builder aside; null: no limit."""
+
+    dsyn: float | None = real(above=0, default=None)
+    base: float | None = real(above=0, default=None)
+    sft: float | None = real(above=0, default=None)
+    samples: float | None = real(above=0, default=None)
+    advantages: float | None = real(above=0, default=None)
+    train: float | None = real(above=0, default=None)
+    evaluate: float | None = real(above=0, default=None)
+
+    def of(self, kind: str) -> float | None:
+        limit: float | None = getattr(self, kind)
+        return limit
+
+
+@dataclass
 class Exec:
     """Resources. Nothing here may change a result beyond floating-point noise."""
 
@@ -183,6 +200,7 @@ class Exec:
     max_rows: int = whole(1, default=2048)  # rows the sampler decodes at once
     checkpoint_every_s: float = real(0, default=300.0)
     rebuild_corrupted: bool = False
+    limits_minutes: Limits = field(default_factory=Limits)
 
 
 @dataclass

@@ -53,9 +53,9 @@ class Heartbeat:
 
     def silence(self, now: float) -> str:
         """What a person is to know of a build that does not move; empty where it does."""
-        if now - self.time > QUIET_S:
+        if now - self.time >= QUIET_S:
             return f"no sign of life for {minutes(now - self.time)}"
-        if now - self.progressed > QUIET_S:
+        if now - self.progressed >= QUIET_S:
             return f"no progress for {minutes(now - self.progressed)}"
         return ""
 

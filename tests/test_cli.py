@@ -1,14 +1,22 @@
 """The command line: verbs, what they print, exit codes, and mistakes told in one paragraph."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
+import cloudpickle
 import pytest
 import yaml
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, run_job
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
 from tiny_sweep import Sweep, tiny
 
 from sweep.__main__ import main
@@ -178,6 +186,69 @@ def test_logs_print_what_a_stage_printed(sweep_copy: Sweep, said: Callable[..., 
     assert code == 2 and "'../../x' is no key: expected a stage's kind" in one_paragraph(err)
     code, _, err = said("logs")
     assert code == 2 and "usage: python -m sweep logs KEY" in one_paragraph(err)
+
+
+# launchers that are not ours
+
+
+class ForkLauncher(Launcher):
+    """Every grid point in a process of its own, whose result comes back pickled, as joblib's launcher does it."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context, self.task, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        return [self._in_a_fork(list(words), n) for n, words in enumerate(job_overrides, start=initial_job_idx)]
+
+    def _in_a_fork(self, words: list[str], number: int) -> JobReturn:
+        config = self.context.config_loader.load_sweep_config(self.config, words)
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        folders = {"job_dir_key": "hydra.sweep.dir", "job_subdir_key": "hydra.sweep.subdir"}
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        if (child := os.fork()) == 0:
+            done = run_job(self.task, config, hydra_context=self.context, configure_logging=False, **folders)
+            writer.send_bytes(cloudpickle.dumps(done))
+            os._exit(0)
+        os.waitpid(child, 0)
+        return cloudpickle.loads(reader.recv_bytes())
+
+
+@pytest.fixture
+def fork_launcher(monkeypatch: pytest.MonkeyPatch) -> str:
+    place = ModuleType("hydra_plugins.forks")
+    place.ForkLauncher = ForkLauncher  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "hydra_plugins.forks", place)
+    monkeypatch.setattr(ForkLauncher, "__module__", "hydra_plugins.forks")
+    Plugins.instance().register(ForkLauncher)
+    return "+hydra.launcher._target_=hydra_plugins.forks.ForkLauncher"
+
+
+@pytest.mark.parametrize("sizes", ["97,8", "8,97"])
+def test_a_point_that_fails_under_hydras_basic_launcher_is_in_the_exit_code(
+    sweep: Sweep, said: Callable[..., Said], sizes: str
+) -> None:
+    words = [word for word in sweep.words if not word.startswith(("arm=", "n_problems="))]
+    code, out, err = said("-m", *words, "arm=rft", f"n_problems={sizes}", "hydra/launcher=basic")
+    assert code == 2
+    assert "n_problems=97 but dataset=skills has 96 train problems" in err and "n_problems=97" in err.splitlines()[-1]
+    assert "all 1 runs are built already" in out  # the other point was tried all the same
+
+
+@pytest.mark.parametrize("sizes", ["97,8", "8,97"])
+def test_a_point_that_fails_in_another_process_is_in_the_exit_code(
+    sweep: Sweep, said: Callable[..., Said], fork_launcher: str, sizes: str
+) -> None:
+    words = [word for word in sweep.words if not word.startswith(("arm=", "n_problems="))]
+    launcher = ["hydra/launcher=basic", fork_launcher.removeprefix("+")]
+    assert said("-m", *words, "arm=rft", f"n_problems={sizes}", *launcher)[0] == 2
+
+
+def test_points_that_are_all_built_end_well_under_hydras_basic_launcher(
+    sweep: Sweep, said: Callable[..., Said]
+) -> None:
+    words = [word for word in sweep.words if not word.startswith(("arm=", "n_problems="))]
+    assert said("-m", *words, "arm=rft,dpo", "n_problems=8", "hydra/launcher=basic")[0] == 0
 
 
 # mistakes

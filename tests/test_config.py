@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from tiny_sweep import planned
 
-from sweep.config import leaf
+from sweep.config import Exec, leaf
 from sweep.fields import DTYPES, shown
 from sweep.methods import METHODS
 from sweep.sources import SOURCES
+from sweep.stages import VERSION
 
 
 @cache
@@ -43,6 +44,10 @@ def test_the_tiny_leaf_is_typed_all_the_way_down() -> None:
     assert (point.exp.sft.lr, type(point.exp.sft.lr)) == (1.0, float)
     assert point.exp.method.optim.batch_size == 8
     assert point.exec.n_workers == 1
+
+
+def test_every_stage_kind_has_a_time_limit_that_is_none_by_default() -> None:
+    assert asdict(Exec().limits_minutes) == dict.fromkeys(VERSION)
 
 
 COUNT = "a whole number of at least 1"
@@ -102,6 +107,7 @@ INF, NAN = float("inf"), float("nan")
         ("exec.checkpoint_every_s", "a finite number of at least 0", (-1.0, NAN)),
         ("exec.device", "one of auto, cpu, cuda, cuda:0, ...", ("tpu", "cuda:x")),
         ("exec.rebuild_corrupted", "true or false", (7,)),
+        ("exec.limits_minutes.train", f"{POSITIVE}, or null", (0.0, NAN, "1h")),
         ("model.kind", "one of from_scratch, pretrained", ("pretrain", None, ["pretrained"])),
         ("model.n_heads", "a whole number from 1 to 1024", (0, 1.5)),
         ("model.rope_theta", POSITIVE, (0, -1, NAN)),

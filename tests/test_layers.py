@@ -22,6 +22,7 @@ LAYERS = {
     "sweep.manifest": 2,
     "sweep.config": 2,
     "sweep.heartbeat": 2,
+    "sweep.interruption": 2,
     "sweep.pretrained": 3,
     "sweep.tracking": 2,
     "sweep.arms": 3,
@@ -60,7 +61,7 @@ ROOMS = {  # of analysis; a room imports from lower ones alone
 }
 SIBLINGS_APART = ("sweep.sources", "sweep.methods", "sweep.models")
 MAY_IMPORT = {
-    "torch": ("sweep.models", "sweep.launchers.local", "sweep.launchers.slurm.job", "sweep.bench"),
+    "torch": ("sweep.models", "sweep.launchers.worker", "sweep.launchers.slurm.job", "sweep.bench"),
     "transformers": ("sweep.models",),
     "vllm": ("sweep.models",),
     "accelerate": ("sweep.models",),
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "wandb": ("sweep.tracking",),
     "trackio": ("sweep.tracking.on_trackio",),
 }
-LAZY_TORCH = ("sweep.launchers.local", "sweep.launchers.slurm.job", "sweep.bench")  # in a function, in a worker only
+LAZY_TORCH = ("sweep.launchers.worker", "sweep.launchers.slurm.job", "sweep.bench")  # in a function, in a worker only
 LOSSES = ("sweep.methods.dpo", "sweep.methods.sft")  # tensor-only; torch at type checking and inside the loss
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ import pytest
 from test_results import runs_of
 from tiny_sweep import GRID, Sweep, planned, tiny
 
-from sweep.artifacts import Store
-from sweep.config import Exec, TrackingConfig
-from sweep.launchers.local import _Pool, run, told
+from sweep import heartbeat
+from sweep.artifacts import Stage, Store
+from sweep.config import Exec, Limits, TrackingConfig
+from sweep.interruption import noted
+from sweep.launchers.local import Pool, run
+from sweep.launchers.worker import Worker, told
 from sweep.plan import Plan
 from sweep.results import collect
 
@@ -42,11 +46,19 @@ def logs(store: Store) -> dict[str, int]:
     return {p.stem: p.stat().st_mtime_ns for p in (store.root / ".logs").glob("*.log")}
 
 
-def command(store: Path, folder: Path, *words: str) -> subprocess.Popen[str]:
-    """The real command line in a process group of its own, as a shell starts it."""
+def command(store: Path, folder: Path, *words: str, **settings: Any) -> subprocess.Popen[str]:
+    """The real command line in a process group of its own, with signals as a terminal's shell leaves them."""
     line = [sys.executable, "-m", "sweep", "-m", *tiny(*words), f"exec.store={store}", f"hydra.sweep.dir={folder}"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(line, cwd=ROOT, text=True, start_new_session=True, **pipes)
+    defaults = {"cwd": ROOT, "text": True, "start_new_session": True, "preexec_fn": signals_as_at_a_terminal}
+    return subprocess.Popen(line, **{**defaults, **pipes, **settings})
+
+
+def signals_as_at_a_terminal() -> None:
+    """Undo what nohup, a script's background job or a test runner has set for its children."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -80,6 +92,7 @@ def test_the_same_command_again_builds_nothing(sweep: Sweep, capsys: pytest.Capt
     assert "all 12 runs are built already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_failed_stage_costs_its_descendants_alone_and_is_tried_again_alone(
     sweep_copy: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +113,7 @@ def test_a_failed_stage_costs_its_descendants_alone_and_is_tried_again_alone(
     assert executed(sweep_copy.store, before) == {bad}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_fails_its_stage_and_the_sweep_goes_on(
     sweep_copy: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,23 +137,30 @@ def test_a_worker_that_is_killed_fails_its_stage_and_the_sweep_goes_on(
     assert under_construction(sweep_copy.store.root, "sft") == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_while_idle_is_replaced_and_its_stage_is_not_lost(sweep_copy: Sweep) -> None:
     exec = Exec(store=str(sweep_copy.store.root), n_workers=1)
-    pool = _Pool(planned("arm=sft", "n_problems=8", "seed=4"), sweep_copy.store, exec, TrackingConfig(name="jsonl"))
-    waiting, worker = dict(pool.waiting), pool._start()
-    pool.workers = [worker]
+    pool = Pool(planned("arm=sft", "n_problems=8", "seed=4"), sweep_copy.store, exec, TrackingConfig(name="jsonl"))
+    waiting = dict(pool.waiting)
+    pool._hire()
+    (worker,) = pool.workers
+    pool._receive(worker)  # it is ready
     worker.process.kill()
-    worker.process.join()
+    worker.process.wait()
     pool._hand_out()
-    assert pool.waiting == waiting and pool.failed == {}
-    assert pool.workers[0].process.is_alive() and pool.workers[0] is not worker
-    pool.kill()
-    assert not pool.workers[0].process.is_alive()
+    pool._receive(worker)
+    assert pool.waiting == waiting and pool.failed == {} and pool.workers == []
+    with noted() as asked:
+        pool.work(asked)
+    assert pool.waiting == {} and pool.failed == {}
+    assert pool.workers[0].process.poll() is None
+    assert pool.dismiss() == []
 
 
 # corruption
 
 
+@pytest.mark.slow
 def test_a_corrupted_artifact_is_named_not_used_and_rebuilt_on_request(
     sweep_copy: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +184,7 @@ def test_a_corrupted_artifact_is_named_not_used_and_rebuilt_on_request(
     assert weights.read_bytes() != bytes(content)
 
 
+@pytest.mark.slow
 def test_a_stage_whose_parent_has_a_flipped_byte_fails_and_names_the_parent(
     sweep_copy: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,17 +229,167 @@ def test_kill_9_of_the_driver_leaves_no_worker_and_the_same_command_ends_in_the_
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_with_130_in_one_sentence_and_leaves_no_worker(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "n_times"), [(signal.SIGINT, 3), (signal.SIGTERM, 2)])
+def test_a_signal_given_several_times_ends_the_sweep_once_and_says_what_was_under_way(
+    tmp_path: Path, number: signal.Signals, n_times: int
+) -> None:
     store = Store(tmp_path / "store")
     driver = command(store.root, tmp_path / "runs", *GRID)
-    wait_until(lambda: under_construction(store.root, "base"), 120)
+    wait_until(lambda: under_construction(store.root, "base"), 300)
     family = psutil.Process(driver.pid).children(recursive=True)
-    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does, to the driver and its workers alike
-    _, err = driver.communicate(timeout=60)
-    assert driver.returncode == 130
-    assert err == "interrupted: what was built is kept; give the same command again to go on\n"
-    wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family), 10)
+    key = under_construction(store.root, "base")[0].name.split(".")[0]
+    for _ in range(n_times):
+        os.killpg(driver.pid, number)  # as a terminal does, to the driver and its workers alike
+        time.sleep(0.02)
+    _, err = driver.communicate(timeout=120)
+    assert driver.returncode == 128 + number
+    assert err == (
+        f"interrupted with 1 stages under way (base) and {30 - len(store.built())} not started; what was built is "
+        "kept, give the same command again to go on\n"
+    )
+    wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family), 30)
     assert under_construction(store.root, "*") == []
+    beat = heartbeat.read(heartbeat.path_of(store.root, key))
+    assert beat is not None and (beat.outcome, beat.error) == ("stopped", "the sweep was interrupted")
+
+
+def test_a_signal_while_the_command_is_still_being_imported_is_one_line(tmp_path: Path) -> None:
+    line = [sys.executable, "-X", "importtime", "-m", "sweep", "plan"]
+    settings = {"cwd": ROOT, "text": True, "preexec_fn": signals_as_at_a_terminal}
+    with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **settings) as process:
+        assert process.stderr is not None
+        said = iter(process.stderr.readline, "")
+        assert any("hydra.errors" in told for told in said)  # the first import of many
+        process.send_signal(signal.SIGINT)
+        rest = list(said)
+    assert process.returncode == 130
+    assert [told for told in rest if "import time:" not in told] == ["interrupted before any work was started\n"]
+
+
+def test_a_command_started_with_the_signal_ignored_goes_on_ignoring_it(tmp_path: Path) -> None:
+    # as under nohup, or in the background of a script
+    code = "import os, signal; from sweep import interruption; interruption.raise_once(); os.kill(os.getpid(), 2)"
+    settings = {"cwd": ROOT, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, **settings).returncode == 0
+
+
+# workers that cannot start
+
+
+def broken_torch(folder: Path, n_that_start: int) -> str:
+    """A folder for PYTHONPATH whose torch is the real one for the first workers, and afterwards cannot be loaded."""
+    folder.mkdir()
+    (folder / "torch.py").write_text(
+        "import os, sys\n"
+        f"here = {str(folder)!r}\n"
+        "for n in range(99):\n"
+        "    try:\n"
+        "        os.mkdir(f'{here}/start-{n}')\n"
+        "    except FileExistsError:\n"
+        "        continue\n"
+        "    break\n"
+        f"if n >= {n_that_start}:\n"
+        "    raise ImportError('libcudart.so: cannot map segment')\n"
+        "sys.path.remove(here)\n"
+        "del sys.modules['torch']\n"
+        "import torch\n"
+    )
+    return str(folder)
+
+
+def test_workers_that_cannot_start_end_the_sweep_with_their_last_words(
+    sweep_copy: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", broken_torch(tmp_path / "broken", n_that_start=0))
+    sweep_copy.store.set_aside(sweep_copy.plan.runs[-1].evaluate.key)
+    assert launched(sweep_copy.plan, sweep_copy.store) == 1
+    said = capsys.readouterr()
+    assert "no worker process can start on this machine, so 1 stages were not tried and 1 of 12 runs are" in said.err
+    assert said.err.endswith("    ImportError: libcudart.so: cannot map segment\n")
+    assert "FAILED" not in said.out + said.err and logs(sweep_copy.store) == {}
+    assert len(list((tmp_path / "broken").glob("start-*"))) == 2  # tried once more, and no oftener
+    assert "built 0 stages" in said.out
+
+
+@pytest.mark.slow
+def test_a_machine_with_room_for_one_worker_goes_on_with_one(
+    sweep_copy: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", broken_torch(tmp_path / "broken", n_that_start=1))
+    for run_ in sweep_copy.plan.runs[-2:]:
+        sweep_copy.store.set_aside(run_.evaluate.key)
+    exec = Exec(store=str(sweep_copy.store.root), n_workers=2)
+    assert run(sweep_copy.plan, exec, TrackingConfig(name="jsonl")) == 0
+    assert "a worker could not start, 1 go on: ImportError: libcudart.so" in capsys.readouterr().out
+
+
+def test_a_process_that_the_system_refuses_counts_as_a_worker_that_cannot_start(
+    sweep_copy: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    sweep_copy.store.set_aside(sweep_copy.plan.runs[-1].evaluate.key)
+    assert launched(sweep_copy.plan, sweep_copy.store) == 1
+    assert capsys.readouterr().err.endswith("    [Errno 2] No such file or directory: '/no/such/python'\n")
+
+
+# time limits and silence
+
+
+@pytest.mark.slow
+def test_a_stage_over_its_time_limit_is_stopped_and_fails_with_the_limits_name(
+    sweep_copy: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = planned("arm=sft", "n_problems=8", "sft.passes=100000", "seed=3")
+    key = next(key for key, stage in grid.stages.items() if stage.kind == "sft")
+    assert launched(grid, sweep_copy.store, limits_minutes=Limits(sft=0.05)) == 1
+    said = capsys.readouterr().err
+    assert f"FAILED {key}" in said
+    assert "stopped after 0.05 minutes, the limit of exec.limits_minutes.sft, " in said
+    assert "1 stages failed, 1 that need them were not tried" in said
+    assert under_construction(sweep_copy.store.root, "*") == []
+    beat = heartbeat.read(heartbeat.path_of(sweep_copy.store.root, key))
+    assert beat is not None and beat.outcome == "failed" and "exec.limits_minutes.sft" in beat.error
+
+
+class Pipe:
+    """A worker's pipe that takes everything."""
+
+    def send(self, stage: Stage) -> None:
+        pass
+
+
+def waiting_worker(stage: Stage) -> Worker:
+    worker = Worker(process=None, pipe=Pipe(), printed=None, is_ready=True)  # type: ignore[arg-type]
+    assert worker.take(stage)
+    return worker
+
+
+def test_the_wait_for_another_builder_does_not_count_towards_the_limit(sweep: Sweep) -> None:
+    grid = planned("arm=sft", "n_problems=8", "seed=3")
+    exec = Exec(store=str(sweep.store.root), limits_minutes=Limits(sft=1.0))
+    pool, buried = Pool(grid, sweep.store, exec, TrackingConfig(name="jsonl")), []
+    pool._bury = lambda worker, why: buried.append(why)  # type: ignore[method-assign]
+    stage = next(stage for stage in grid.stages.values() if stage.kind == "sft")
+    worker = waiting_worker(stage)
+    worker.seconds = 7200.0
+    pool._look_at(worker, stage)
+    assert buried == []
+    worker.began()
+    assert worker.seconds == 0.0
+    worker.seconds = 61.0
+    pool._look_at(worker, stage)
+    assert len(buried) == 1 and "stopped after 1 minutes" in buried[0]
+
+
+def test_a_silent_stage_is_told_of_after_5_minutes_and_whenever_the_silence_has_doubled(sweep: Sweep) -> None:
+    worker = waiting_worker(next(iter(sweep.plan.stages.values())))
+    worker.beat = heartbeat.Heartbeat("k", "h1", "ann", 7, "", 0.0, "update 3 of 40", progressed=0.0, time=0.0)
+    said = []
+    for minute in range(60):
+        worker.beat = replace(worker.beat, time=60.0 * minute)  # alive, and stuck at update 3
+        if told := worker.silence(60.0 * minute):
+            said.append(told)
+    assert said == [f"no progress for {n} min, ann on h1, process 7" for n in (5, 10, 20, 40)]
 
 
 # disks
@@ -237,6 +409,7 @@ def small_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_stages_in_one_paragraph_and_nothing_half_written_is_kept(
     small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

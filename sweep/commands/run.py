@@ -4,31 +4,46 @@ from __future__ import annotations
 import sys
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.commands.words import CONF
 from sweep.compose import resolved
 from sweep.config import leaf
-from sweep.launchers.plugins import errors_raised, refusal
+from sweep.launchers.plugins import PointFailed, errors_raised, refusal
 from sweep.plan import plan
 
 
 def run_grid(words: list[str]) -> int:
-    """Hydra's own main: a multirun goes to the launcher, a single run to the local pool."""
+    """Hydra's own main: a multirun goes to the launcher, a single run and a point of another launcher to the pool."""
     code = 0
 
     def one(config: DictConfig) -> None:
         nonlocal code
-        from sweep.launchers.local import run as run_here
-
-        try:
-            grid_point = leaf(resolved(config))
-            code = run_here(plan([grid_point]), grid_point.exec, grid_point.tracking)
-        except (ValueError, OmegaConfBaseException) as error:  # Hydra would print a line of its own before ours
-            code = refusal(error)
+        code = _built(config)
+        if code and HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise PointFailed(code)  # the launcher goes on with the other points, perhaps in other processes
 
     sys.argv = ["sweep", *words]
-    with errors_raised():
-        hydra.main(config_path=CONF, config_name="config", version_base="1.3")(one)()
+    try:
+        with errors_raised():
+            hydra.main(config_path=CONF, config_name="config", version_base="1.3")(one)()
+    except PointFailed as failed:
+        return failed.code
+    return code
+
+
+def _built(config: DictConfig) -> int:
+    """Build one run; the exit code. A signal ends the command, the points behind this one included."""
+    from sweep.launchers.local import run as run_here
+
+    try:
+        grid_point = leaf(resolved(config))
+        code = run_here(plan([grid_point]), grid_point.exec, grid_point.tracking)
+    except (ValueError, OmegaConfBaseException) as error:  # Hydra would print a line of its own before ours
+        code = refusal(error)
+    if code > 128:
+        sys.exit(code)
     return code

@@ -5,48 +5,33 @@ the driver, so Ctrl-C or kill -9 at any moment loses the stages under way and no
 """
 from __future__ import annotations
 
-import ctypes
-import errno
-import multiprocessing
 import os
-import signal
 import sys
 import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from collections.abc import Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 
-from sweep import grids, sharing
+from sweep import grids, heartbeat
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
+from sweep.interruption import Asked, noted
 from sweep.launchers.local_view import View, label
 from sweep.launchers.todo import set_corrupted_aside, todo
+from sweep.launchers.worker import Work, Worker, hired
 from sweep.plan import Plan, estimate, state
-from sweep.tracking.backend import preload
 from sweep.tracking.server import for_a_sweep, news
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-SIGNAL_PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
-
-
-@dataclass
-class Worker:
-    """A process, the driver's end of its pipe, and the stage it is building."""
-
-    process: multiprocessing.process.BaseProcess
-    pipe: Connection
-    stage: Stage | None = None
-    started: float = 0.0
+START_LIMIT_S = 900.0  # for a worker to say that it is ready, imports from a slow file system included
+MAX_STEP_S = 5.0  # a longer gap between two looks is a driver that was stopped, and its workers with it
 
 
 def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
     """Build what the plan's runs still need; prints progress and what failed.
 
     Returns:
-        0 when every run is complete, 1 when a stage failed, 130 when interrupted.
+        0 when every run is complete, 1 when a stage failed or no worker could start, 128 + the signal's number when
+        interrupted.
     Raises:
         ValueError: the store cannot be written, or an artifact is corrupted and no rebuild was asked for.
     """
@@ -60,23 +45,23 @@ def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
 def _run(plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> int:
     if exec.rebuild_corrupted:
         set_corrupted_aside(plan, store)
-    pool = _Pool(plan, store, exec, tracking)
+    pool = Pool(plan, store, exec, tracking)
     if not pool.waiting and not pool.failed:
         pool.view.close()
         print(f"all {len(plan.runs)} runs are built already ({len(pool.manifests)} artifacts in {store.root})")
         return 0
-    try:
-        with for_a_sweep(tracking, store.root / ".logs") as pool.tracking:
-            pool.work()
-    except KeyboardInterrupt:
-        pool.kill()
-        pool.view.close()
-        print("interrupted: what was built is kept; give the same command again to go on", file=sys.stderr)
-        return 130
-    return pool.report()
+    with for_a_sweep(tracking, store.root / ".logs") as pool.tracking, noted() as asked:
+        try:
+            pool.work(asked)
+        finally:
+            lost = pool.dismiss()
+        if asked.number is not None and (lost or pool.waiting):
+            pool.report_interruption(lost)
+            return 128 + asked.number
+        return pool.report()
 
 
-class _Pool:
+class Pool:
     """The graph's bookkeeping: what waits, runs, is built, failed, or cannot be built any more."""
 
     def __init__(self, plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> None:
@@ -88,176 +73,178 @@ class _Pool:
         self.failed: dict[str, str] = dict(found.corrupted)
         self.lost: set[str] = lost - set(found.corrupted)
         self.workers: list[Worker] = []
+        self.n_failed_starts = 0  # since a worker was last known to be able to work
+        self.why_no_start = ""
         self.n_todo = len(self.waiting) + len(self.failed) + len(self.lost)
         self.view = View(self)
         self.ranks = self._ranks()
+        self._looked = time.monotonic()
 
-    def work(self) -> None:
-        """Until nothing waits and nothing runs."""
-        n_workers = min(self.exec.n_workers or os.cpu_count() or 1, len(self.waiting))
-        with _environment({name: str(self.exec.n_threads) for name in THREAD_VARIABLES}):
-            self.workers = [self._start() for _ in range(n_workers)]
-            while self.waiting or any(w.stage for w in self.workers):
-                self._hand_out()
-                busy = [w for w in self.workers if w.stage]
-                if not busy:
-                    raise RuntimeError(f"stages wait for parents that nobody builds: {sorted(self.waiting)}")
-                self.view.show()
-                for line in news():
-                    self.view.line(line)
-                for pipe in wait([w.pipe for w in busy], timeout=1.0):
-                    self._receive(next(w for w in busy if w.pipe is pipe))
-        for worker in self.workers:
-            worker.pipe.close()  # the worker reads the end of its work and leaves
-        for worker in self.workers:
-            worker.process.join(timeout=10)
-        self.kill()
+    def work(self, asked: Asked) -> None:
+        """Until nothing waits and nothing runs, no worker can be had, or a signal asks to stop."""
+        while (self.waiting or any(w.stage for w in self.workers)) and asked.number is None:
+            self._hire()
+            if not self.workers:
+                return
+            self._hand_out()
+            self.view.show()
+            for line in news():
+                self.view.line(line)
+            by_pipe: dict[object, Worker] = {w.pipe: w for w in self.workers}
+            for ready in wait([*(w.pipe for w in self.workers), asked.fileno()], timeout=1.0):
+                if asked.number is None:  # what a worker dies of from now on is the same signal
+                    self._receive(by_pipe[ready])
+            self._look()
 
-    def kill(self) -> None:
-        """End the workers; what they were building is lost, nothing else is."""
+    def dismiss(self) -> list[Stage]:
+        """End the workers; the stages they were building, which are lost, while nothing else is."""
+        lost = [(w.stage, w.process.pid) for w in self.workers if w.stage is not None]
         for worker in self.workers:
-            worker.process.kill()
-        for worker in self.workers:
-            worker.process.join()
+            worker.dismiss(at_once=worker.stage is not None or not worker.is_ready)
+        for stage, pid in lost:
+            heartbeat.end(self._heartbeat(stage), pid, "stopped", "the sweep was interrupted")
+        self.workers = []
         self.store.sweep_dead_builds()
+        return [stage for stage, _ in lost]
 
     def report(self) -> int:
         """Print what failed and where its log is; the exit code."""
         self.view.close()
-        n_built = self.n_todo - len(self.failed) - len(self.lost)
+        n_built = self.n_todo - len(self.failed) - len(self.lost) - len(self.waiting)
         print(f"built {n_built} stages in {self.view.elapsed()}; {len(self.manifests)} artifacts in {self.store.root}")
         for key, message in self.failed.items():
             print(f"FAILED {key} ({label(self.plan.stages[key])}): {message}", file=sys.stderr)
-            print(f"       log: {self.store.log_path(key)}", file=sys.stderr)
+            if self.store.log_path(key).exists():
+                print(f"       log: {self.store.log_path(key)}", file=sys.stderr)
+        incomplete = sum(run.evaluate.key not in self.manifests for run in self.plan.runs)
         if self.failed:
-            incomplete = sum(run.evaluate.key not in self.manifests for run in self.plan.runs)
             print(
                 f"{len(self.failed)} stages failed, {len(self.lost)} that need them were not tried; {incomplete} of "
                 f"{len(self.plan.runs)} runs are incomplete. The same command again tries exactly these.",
                 file=sys.stderr,
             )
-        return 1 if self.failed else 0
+        if self.waiting:
+            print(
+                f"no worker process can start on this machine, so {len(self.waiting)} stages were not tried and "
+                f"{incomplete} of {len(self.plan.runs)} runs are incomplete. Put right what the last one says, then "
+                f"give the same command again:\n{self.why_no_start}",
+                file=sys.stderr,
+            )
+        return 1 if self.failed or self.waiting else 0
+
+    def report_interruption(self, lost: Sequence[Stage]) -> None:
+        """Print what the signal cost and what is kept."""
+        self.view.close()
+        under_way = f" ({', '.join(map(label, lost))})" if lost else ""
+        print(
+            f"interrupted with {len(lost)} stages under way{under_way} and {len(self.waiting)} not started; what was "
+            "built is kept, give the same command again to go on",
+            file=sys.stderr,
+        )
+
+    def _hire(self) -> None:
+        """Workers for what is to do, as many as asked for, or as this machine can start."""
+        n_busy = sum(w.stage is not None for w in self.workers)
+        n = min(self.exec.n_workers or os.cpu_count() or 1, len(self.waiting) + n_busy)
+        while len(self.workers) < n and self.n_failed_starts < 2:
+            try:
+                self.workers.append(hired(Work(self.store.root, self.exec, self.tracking, os.getpid())))
+            except OSError as error:
+                self._not_started(f"    {error}")
+
+    def _not_started(self, why: str) -> None:
+        self.n_failed_starts += 1
+        self.why_no_start = why
+        if self.n_failed_starts == 2 and self.workers:
+            self.view.line(f"a worker could not start, {len(self.workers)} go on: {why.splitlines()[-1].strip()}")
 
     def _ready(self) -> list[Stage]:
         return [s for s in self.waiting.values() if all(p.key in self.manifests for p in s.parents.values())]
 
     def _hand_out(self) -> None:
-        ready = sorted(self._ready(), key=lambda s: -self.ranks[s.key])
-        for worker, stage in zip([w for w in self.workers if w.stage is None], ready, strict=False):
-            try:
-                worker.pipe.send(stage)
-            except OSError:  # it died while it was idle; the stage goes to another
-                self._replace(worker)
-                continue
-            del self.waiting[stage.key]
-            worker.stage, worker.started = stage, time.monotonic()
+        idle = [w for w in self.workers if w.is_ready and w.stage is None]
+        ready = sorted(self._ready(), key=lambda s: -self.ranks[s.key]) if idle else []
+        for worker, stage in zip(idle, ready, strict=False):
+            if worker.take(stage):  # or it has died while it was idle, as its pipe will say
+                del self.waiting[stage.key]
+        if not ready and len(idle) == len(self.workers):
+            raise RuntimeError(f"stages wait for parents that nobody builds: {sorted(self.waiting)}")
 
     def _receive(self, worker: Worker) -> None:
-        stage = worker.stage
-        assert stage is not None
         try:
-            status, content = worker.pipe.recv()
-        except (EOFError, ConnectionResetError):
-            worker.process.join()
-            status, content = "failed", (
-                f"its worker process ended with exit code {worker.process.exitcode} (a negative one is a signal; -9 is "
-                "often the kernel out of memory)"
-            )
-            self._replace(worker)
-        worker.stage = None
-        if status == "built":
-            self.manifests[stage.key] = content
-            self.view.built(stage, content)
+            word, content = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._bury(worker)
+            return
+        if word == "ready":
+            worker.is_ready, self.n_failed_starts = True, 0
+        elif word == "building":
+            worker.began()
         else:
-            self._fail(stage.key, content)
-            self.view.line(f"FAILED {label(stage)}: {content}")
+            stage = worker.give_back()
+            if word == "built":
+                self.manifests[stage.key] = content
+                self.view.built(stage, content)
+            else:
+                self._fail(stage, content)
 
-    def _fail(self, key: str, message: str) -> None:
-        self.failed[key] = message
-        self.waiting.pop(key, None)
-        for descendant in self.plan.descendants(key):
+    def _bury(self, worker: Worker, why: str = "") -> None:
+        """Of a process that is gone, or has to go for the reason given: its stage failed, or it never started."""
+        self.workers.remove(worker)
+        code, said = worker.dismiss(at_once=True)
+        if not worker.is_ready:
+            why = why or f"it ended with exit code {code}, its last words:\n{said}"
+            self._not_started(f"    {why}")
+            return
+        self.n_failed_starts = 0
+        if worker.stage is not None:
+            why = why or (
+                f"its worker process ended with exit code {code} (a negative one is a signal; -9 is often the kernel "
+                "out of memory)"
+            )
+            heartbeat.end(self._heartbeat(worker.stage), worker.process.pid, "failed", why)
+            self._fail(worker.stage, why)
+            self.store.sweep_dead_builds()
+
+    def _fail(self, stage: Stage, message: str) -> None:
+        self.failed[stage.key] = message
+        for descendant in self.plan.descendants(stage.key):
             if self.waiting.pop(descendant, None):
                 self.lost.add(descendant)
+        self.view.line(f"FAILED {label(stage)}: {message}")
 
-    def _replace(self, worker: Worker) -> None:
-        worker.pipe.close()
-        worker.process.join(timeout=1)
-        self.workers[self.workers.index(worker)] = self._start()
+    def _look(self) -> None:
+        """Let time pass for every worker; one that took too long has to go."""
+        now = time.monotonic()
+        step, self._looked = min(now - self._looked, MAX_STEP_S), now
+        for worker in list(self.workers):
+            worker.seconds += step
+            if not worker.is_ready and worker.seconds > START_LIMIT_S:
+                self._bury(worker, f"it was not ready {heartbeat.minutes(worker.seconds)} after its start")
+            elif worker.stage is not None:
+                self._look_at(worker, worker.stage)
 
-    def _start(self) -> Worker:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        arguments = (theirs, self.store.root, self.exec, self.tracking, os.getpid())
-        process = context.Process(target=_worker, args=arguments, daemon=True)
-        # a worker inherits this mask, so Ctrl-C while it still imports does not end it with a traceback of its own
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        theirs.close()
-        return Worker(process, ours)
+    def _look_at(self, worker: Worker, stage: Stage) -> None:
+        worker.beat = heartbeat.read(self._heartbeat(stage))
+        limit = self.exec.limits_minutes.of(stage.kind)
+        if limit is not None and worker.is_building and worker.seconds > limit * 60:
+            where = worker.beat.progress if worker.beat is not None else ""
+            self._bury(worker, (
+                f"stopped after {limit:g} minutes, the limit of exec.limits_minutes.{stage.kind}, "
+                f"{f'at {where}' if where else 'before its first step'}; raise the limit, or set it to null, and give "
+                "the same command again, which goes on from its last checkpoint"
+            ))
+        elif said := worker.silence(time.time()):
+            self.view.line(f"{label(stage)}: {said}")
+
+    def _heartbeat(self, stage: Stage) -> Path:
+        return heartbeat.path_of(self.store.root, stage.key)
 
     def _ranks(self) -> dict[str, float]:
         """Seconds from a stage to the end of its longest chain: what others wait for goes first."""
         seconds = estimate(self.plan, self.waiting, list(self.manifests.values()))
-        children, ranks = self.plan.children(), {}
+        children = self.plan.children()
+        ranks: dict[str, float] = {}
         for key in reversed(list(self.plan.stages)):
             ranks[key] = (seconds.get(key) or 1.0) + max((ranks[c] for c in children[key]), default=0.0)
         return ranks
-
-
-def _worker(pipe: Connection, root: Path, exec: Exec, tracking: TrackingConfig, driver: int) -> None:
-    """Take stages until the driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SIGNAL_PARENT_DIED, signal.SIGKILL)
-    if os.getppid() != driver:
-        return
-    import torch
-
-    import sweep.models  # noqa: F401
-    from sweep.launchers.execute import build, logged_to
-
-    preload(tracking)  # once, so that no stage's time includes it
-    torch.set_num_threads(exec.n_threads)
-    store = Store(root)
-    while True:
-        try:
-            stage = pipe.recv()
-        except EOFError:
-            return
-        answer: tuple[str, object] = ("failed", "its log could not be written")
-        try:
-            with logged_to(store.log_path(stage.key)):
-                try:
-                    answer = ("built", build(stage, store, exec, tracking))
-                except Exception as error:  # a stage's failure is its own: reported, and the sweep goes on
-                    answer = ("failed", told(error, root))
-                    traceback.print_exc()
-        except (OSError, ValueError) as error:  # the log itself: the disk is full or read-only, or it is a link
-            answer = answer if answer[0] == "built" else ("failed", told(error, root))
-        pipe.send(answer)
-
-
-def told(error: Exception, root: Path) -> str:
-    """A stage's error as one paragraph; for a store that cannot be written, with what to do."""
-    said = sharing.denied(error) if isinstance(error, PermissionError) else error
-    text = " ".join(f"{type(error).__name__}: {said}".split())
-    if any(os.strerror(n) in text for n in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
-        text += f"; the store {root} must be writable and have room: free it or choose another with exec.store=FOLDER"
-    return text
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

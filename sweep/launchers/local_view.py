@@ -8,14 +8,17 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from sweep.artifacts import Manifest, Stage
+from sweep.heartbeat import Heartbeat
 from sweep.plan import Plan, estimate
 
 
 class Working(Protocol):
-    """A worker: the stage it is building, and since when."""
+    """A worker: the stage it was given, for how many seconds, and the heartbeat of whoever builds it."""
 
     stage: Stage | None
-    started: float
+    is_building: bool
+    seconds: float
+    beat: Heartbeat | None
 
 
 class Pool(Protocol):
@@ -68,7 +71,7 @@ class View:
         pool, now = self.pool, time.monotonic()
         if now - self.estimated > 3:
             self.eta, self.estimated = self._remaining(), now
-        running = ", ".join(f"{label(w.stage)} {now - w.started:.0f} s" for w in pool.workers if w.stage)
+        running = ", ".join(_doing(w, w.stage) for w in pool.workers if w.stage) or "workers are starting"
         n_done = pool.n_todo - len(pool.waiting) - sum(w.stage is not None for w in pool.workers)
         text = f"{n_done}/{pool.n_todo} | failed {len(pool.failed)} | {self.elapsed()}{self.eta} | {running}"
         print("\r\x1b[2K" + text[: os.get_terminal_size().columns - 1], end="", flush=True)
@@ -104,6 +107,13 @@ def label(stage: Stage) -> str:
             words.append(identity[node]["name"])
     words += [f"{name}={identity[name]}" for name in ("n_problems", "seed") if name in identity]
     return " ".join(words)
+
+
+def _doing(worker: Working, stage: Stage) -> str:
+    beat, took = worker.beat, f"{label(stage)} {worker.seconds:.0f} s"
+    if not worker.is_building:
+        return f"{took}, waits for {beat.by_whom()}" if beat is not None else took
+    return f"{took}, {beat.progress}" if beat is not None and beat.progress else took
 
 
 def _clock(seconds: float) -> str:

@@ -46,7 +46,27 @@ class PlanSweeper(BasicSweeper):
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        return [self.launcher.launch(points, initial_job_idx=0)]
+        results = self.launcher.launch(points, initial_job_idx=0)
+        if codes := [code for result in results if (code := _exit_code(result))]:
+            raise PointFailed(max(codes))
+        return [results]
+
+
+class PointFailed(Exception):
+    """A grid point that a launcher other than ours started did not end well; its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _exit_code(result: JobReturn) -> int:
+    """Of one point, looked at because Hydra tells of a failure only to who asks for the result."""
+    try:
+        _ = result.return_value
+    except PointFailed as failed:
+        return failed.code
+    return 0
 
 
 class PlanLauncher(Launcher):

@@ -33,6 +33,7 @@ from typing import Any
 
 from sweep.artifacts import Stage, Store, write_atomically
 from sweep.config import Exec, TrackingConfig
+from sweep.fields import typed
 from sweep.launchers.code import packages
 from sweep.launchers.slurm.graph import Array, Place
 from sweep.launchers.slurm.ownership import check_ours, me, name_of, ours_alone
@@ -95,7 +96,7 @@ class Submission:
 
     @property
     def exec(self) -> Exec:
-        return Exec(**self.settings["exec"])
+        return typed(Exec, self.settings["exec"], "exec")
 
     @property
     def tracking(self) -> TrackingConfig:

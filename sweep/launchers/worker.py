@@ -1,0 +1,208 @@
+"""A worker of the local pool, both ends: a process that imports torch once, says that it is ready, and takes stages.
+
+It is a program of its own rather than a fork: what it prints outside a stage's log, its last words included, goes
+to a file that the driver holds, so that a worker that cannot start can tell why.
+
+    driver to worker    a Work, then one stage after another; the end of the pipe is the end of the work
+    worker to driver    ready, then for each stage: building (once it holds the lease), built or failed
+"""
+from __future__ import annotations
+
+import ctypes
+import errno
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any
+
+from sweep import sharing
+from sweep.artifacts import Manifest, Stage, Store
+from sweep.config import Exec, TrackingConfig
+from sweep.heartbeat import QUIET_S, Heartbeat
+
+SIGNAL_PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+N_LAST_WORDS = 20  # lines
+PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from sweep.launchers.worker import main; main(int(sys.argv[2]))"
+PACKAGES = Path(__file__).parents[2]  # where `sweep` lies, wherever the driver was started
+
+Message = tuple[str, Any]  # ready, building, failed and why, or built and the manifest
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all stages of a worker have in common, and the process it dies with."""
+
+    root: Path
+    exec: Exec
+    tracking: TrackingConfig
+    driver: int
+
+
+@dataclass(eq=False)
+class Worker:
+    """The driver's end: the process, its pipe, what it printed, and the stage it was given.
+
+    Args:
+        seconds: since it was started, was given a stage, or began to build it, whichever came last.
+        beat: the stage's heartbeat when it was last looked at; another builder's while this one waits.
+    """
+
+    process: subprocess.Popen[bytes]
+    pipe: Connection[Any, Message]
+    printed: IO[bytes]
+    is_ready: bool = False
+    stage: Stage | None = None
+    is_building: bool = False
+    seconds: float = 0.0
+    beat: Heartbeat | None = None
+    told_at_s: float = QUIET_S  # of silence, the next time that a person is told of it
+
+    def take(self, stage: Stage) -> bool:
+        """Give it a stage; False where it has died."""
+        try:
+            self.pipe.send(stage)
+        except OSError:
+            return False
+        self.stage, self.is_building, self.seconds, self.beat, self.told_at_s = stage, False, 0.0, None, QUIET_S
+        return True
+
+    def began(self) -> None:
+        """It holds the lease: the wait for another builder is over and does not count."""
+        self.is_building, self.seconds = True, 0.0
+
+    def give_back(self) -> Stage:
+        """The stage that it answered for; it is idle again."""
+        assert self.stage is not None
+        stage, self.stage = self.stage, None
+        return stage
+
+    def silence(self, now: float) -> str:
+        """What a person is to be told of a stage that does not move, each time the silence has doubled."""
+        quiet_s = 0.0 if self.beat is None else max(now - self.beat.progressed, now - self.beat.time)
+        if self.beat is None or quiet_s < self.told_at_s:
+            return ""
+        self.told_at_s = 2 * quiet_s
+        return f"{self.beat.silence(now)}, {self.beat.by_whom()}"
+
+    def dismiss(self, at_once: bool) -> tuple[int, str]:
+        """End the process; its exit code and the last lines it printed."""
+        self.pipe.close()
+        if not at_once:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=10)  # it reads the end of its work and leaves
+        if self.process.poll() is None:
+            self.process.kill()
+        code = self.process.wait()
+        with self.printed:
+            self.printed.seek(0)
+            lines = self.printed.read().decode(errors="replace").splitlines()[-N_LAST_WORDS:]
+        return code, "\n".join(f"    {line}" for line in lines)
+
+
+def hired(work: Work) -> Worker:
+    """A new worker, which will say that it is ready.
+
+    Raises:
+        OSError: the process cannot be started, or the store has no room for what it prints.
+    """
+    place = work.root / ".building"
+    place.mkdir(exist_ok=True)
+    printed = tempfile.TemporaryFile(dir=place)  # noqa: SIM115  not in /tmp, which may be what is missing
+    ours, theirs = Pipe()
+    command = [sys.executable, "-P", "-c", PROGRAM, str(PACKAGES), str(theirs.fileno())]
+    threads = dict.fromkeys(THREAD_VARIABLES, str(work.exec.n_threads))
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, env={**os.environ, **threads},
+            pass_fds=[theirs.fileno()],
+        )
+    except OSError:
+        ours.close()
+        printed.close()
+        raise
+    finally:
+        theirs.close()
+    with suppress(OSError):  # dead already: its pipe and its last words will tell
+        ours.send(work)
+    return Worker(process, ours, printed)
+
+
+def main(descriptor: int) -> None:
+    """The worker's end: take stages from the pipe until the driver is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the driver decides
+    faulthandler.enable()
+    pipe: Connection[Message, Any] = Connection(descriptor)
+    work: Work = pipe.recv()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SIGNAL_PARENT_DIED, signal.SIGKILL)
+    if os.getppid() != work.driver:
+        return
+    _prepare(work)
+    store = Store(work.root)
+    with suppress(BrokenPipeError):  # the driver has ended
+        pipe.send(("ready", None))
+        while True:
+            try:
+                stage = pipe.recv()
+            except EOFError:
+                return
+            pipe.send(_answer(stage, work, store, pipe))
+
+
+def _prepare(work: Work) -> None:
+    """What every stage needs of this machine, so that one that lacks it is told once, before any stage."""
+    import torch
+
+    import sweep.launchers.execute
+    import sweep.models  # noqa: F401
+    from sweep.tracking.backend import preload
+
+    preload(work.tracking)  # once, so that no stage's time includes it
+    tempfile.gettempdir()
+    torch.set_num_threads(work.exec.n_threads)
+    if work.exec.device != "auto":
+        torch.empty(0, device=work.exec.device)
+
+
+def _answer(stage: Stage, work: Work, store: Store, pipe: Connection[Message, Any]) -> Message:
+    from sweep.launchers.execute import logged_to
+
+    answer: Message = ("failed", "its log could not be written")
+    try:
+        with logged_to(store.log_path(stage.key)):
+            try:
+                answer = ("built", _built(stage, work, store, pipe))
+            except Exception as error:  # a stage's failure is its own: reported, and the sweep goes on
+                answer = ("failed", told(error, work.root))
+                traceback.print_exc()
+    except (OSError, ValueError) as error:  # the log itself: the disk is full or read-only, or it is a link
+        answer = answer if answer[0] == "built" else ("failed", told(error, work.root))
+    return answer
+
+
+def _built(stage: Stage, work: Work, store: Store, pipe: Connection[Message, Any]) -> Manifest:
+    from sweep.launchers.execute import build
+
+    def began() -> None:
+        pipe.send(("building", None))
+
+    return build(stage, store, work.exec, work.tracking, on_start=began)
+
+
+def told(error: Exception, root: Path) -> str:
+    """A stage's error as one paragraph; for a store that cannot be written, with what to do."""
+    said = sharing.denied(error) if isinstance(error, PermissionError) else error
+    text = " ".join(f"{type(error).__name__}: {said}".split())
+    if any(os.strerror(n) in text for n in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
+        text += f"; the store {root} must be writable and have room: free it or choose another with exec.store=FOLDER"
+    return text
