@@ -118,7 +118,7 @@ def record_of(kind: type[R], values: Mapping[str, Any], where: str) -> R:
 
 
 @cache
-def _types(kind: type) -> dict[str, Any]:
+def _types(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 
