@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -59,15 +60,14 @@ def with_cloud(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """The server as this process' W&B sees it."""
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "0.5")
     monkeypatch.setattr(server, "base_url", lambda: cloud.url)
     return cloud
 
 
 def environment(cloud: Cloud, **more: str) -> dict[str, str]:
-    """That of a process of its own: nothing of W&B's settings here, and short waits."""
+    """That of a process of its own: nothing of W&B's settings here, and short waits where they are in vain."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-    return {**mine, **cloud.environment(), "WANDB_INIT_TIMEOUT": "3", **more}
+    return {**mine, **cloud.environment(), "WANDB_INIT_TIMEOUT": "3" if cloud.fails else "10", **more}
 
 
 def tracked(cloud: Cloud, store: Path, mode: str, first: int, last: int, *more: str, **variables: str) -> str:
@@ -107,9 +107,11 @@ def synced(cloud: Cloud, store: Path) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_server_that_fails_is_named_within_the_wait_and_the_sweep_is_offline(
-    how: str, said: str, with_cloud: Cloud
+    how: str, said: str, with_cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_cloud.fails["graphql"] = how
+    if how == "hang":
+        monkeypatch.setenv("WANDB_INIT_TIMEOUT", "0.5")
     config, lines = server.settled(WANDB)
     assert config.mode == "offline"
     (line,) = lines
@@ -338,3 +340,7 @@ def test_sync_without_a_server_a_store_or_alone_is_refused(
     with pytest.raises(ValueError, match="nothing: no such store"):
         sync(Store(tmp_path / "nothing"), None, print)
     assert sync(Store(tmp_path), ["train-0123456789abcdef"], print).is_all  # of another grid: nothing to send
+    with (tmp_path / ".logs/sync.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match=r"another `python -m sweep sync` of .* is at work; wait for its end"):
+            sync(Store(tmp_path), None, print)
