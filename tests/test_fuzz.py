@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from test_slurm_settings import stands_on_one_line
 
 from sweep.artifacts import MANIFEST, CorruptArtifact, Cost, Manifest, Stage, Store, read_jsonl
 from sweep.data.gsm8k import final_answer, normalised_number, parsed_problems, steps_of
@@ -207,6 +208,10 @@ TARGETS = [
     Target("numbers", NUMBERS | st.text(max_size=12), number_holds, found=("٧٢", "７，００．５", "−0", "5...")),
     Target("answers", SOLUTIONS | st.text(max_size=40), answer_holds, found=("#### " * 3 + "7", "####７")),
     Target("steps", st.text("ab1.!? \n\t\r#", max_size=40) | SOLUTIONS, steps_hold, found=("\n", " \n \n", "a.\n b")),
+    Target(
+        "SLURM settings", st.text(max_size=12) | st.text("ab '\"\\#$`=%\n\r\t\0\x85\u2028-", max_size=12),
+        stands_on_one_line, found=("\\", "a\x85b", "a\u2028b"),
+    ),
     Target("records", damaged(lines_of(TRACES)), records_hold, found=(b'{"problem_id": 1}', b"{}", b"")),
     Target(
         "manifests", manifests() | st.binary(max_size=40), manifest_holds,

@@ -626,7 +626,9 @@ def test_jobs_run_the_code_that_was_submitted(trial, tmp_path: Path) -> None:
         (["hydra.launcher.partition=nowhere"], "has no such partition; it has high, low, normal, short"),
         (["exec.device=cuda", "hydra.launcher.gpus_per_node=9"], "no node of onemachine can run a job with"),
         (["hydra.launcher.account=nobody"], "Invalid account"),
-        (["+hydra.launcher.frobnicate=1"], "frobnicate is no setting of the launcher"),
+        (["+hydra.launcher.frobnicate=1"], "'frobnicate' is no setting of the launcher"),
+        (["hydra.launcher.partition=short"], "above the limit of its partition: short ends jobs after 1 min"),
+        (["+hydra.launcher.dependency=afterok:1"], "hydra.launcher.dependency: job 1: "),
         (["hydra.launcher.site=nowhere.yaml"], "expected the site settings, there is no such file"),
     ],
 )
@@ -634,6 +636,40 @@ def test_a_request_that_cannot_be_met_is_refused_before_submission(trial, words:
     refused = trial(*SHORT, "n_problems=8").launch(*words, check=False)
     assert refused.returncode == 2 and reason in refused.stderr and "Traceback" not in refused.stderr
     assert not sh("squeue", "-h")
+
+
+def test_drained_nodes_are_named_and_waited_for_and_status_says_why(trial) -> None:
+    sweep = trial(*SHORT, "n_problems=8")
+    sh("scontrol", "update", "nodename=n1,n2", "state=drain", "reason=disk swap")
+    try:
+        said = sweep.launch().stderr
+        assert "every node that fits is out of service: n1 is IDLE+DRAIN (disk swap), n2 is" in said
+        until("SLURM to say why", lambda: "DRAINED" in sh("squeue", "-h", "-o", "%r"))
+        assert "the nodes that fit are down, drained or reserved" in sweep.ask("status", "-m", *sweep.words)
+    finally:
+        sh("scontrol", "update", "nodename=n1,n2", "state=resume")
+    sweep.ask("cancel")
+    settle(120)
+
+
+def test_a_job_that_dies_before_its_stage_is_explained(trial) -> None:
+    sweep = trial(*SHORT, "n_problems=8")
+    sweep.launch("hydra.launcher.setup=module load cuda", "hydra.launcher.wait=true", check=False)
+    told = sweep.ask("status", "-m", *sweep.words)
+    assert "sweep: setup failed with exit code 127: module load cuda; see " in told
+    assert "module: command not found" in sweep.ask("logs", sweep.key("sft", 8))
+
+
+def test_nothing_that_a_job_runs_is_written_by_others_and_its_artifacts_obey_the_umask(trial) -> None:
+    sweep = trial(*SHORT, "n_problems=8")
+    before = os.umask(0o002)
+    try:
+        sweep.launch("hydra.launcher.wait=true")
+    finally:
+        os.umask(before)
+    ours = [path for path in (sweep.store.root / ".slurm").glob("2*/**/*") if not path.is_symlink()]
+    assert [path for path in ours if path.stat().st_mode & 0o022] == []
+    assert sweep.store.folder(sweep.key("sft", 8)).stat().st_mode & 0o777 == 0o775
 
 
 def test_without_slurm_the_launcher_says_so(trial, monkeypatch: pytest.MonkeyPatch) -> None:

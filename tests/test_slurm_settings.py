@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import hypothesis
-import hypothesis.strategies as st
 import pytest
 import yaml
 from fake_slurm import put_on_path
@@ -146,12 +144,6 @@ def read_by_sbatch(line: str) -> str:
 
 N_OWN = _make_sbatch_string("true", "/x").count("#SBATCH --")
 N_LINES = len(_make_sbatch_string("true", "/x", setup=[]).splitlines())
-
-
-@hypothesis.given(st.text(max_size=12) | st.text("ab '\"\\#$`=%\n\r\t\0\x85\u2028-", max_size=12))
-@hypothesis.settings(max_examples=300, deadline=None, database=None, derandomize=True)
-def test_no_text_that_passes_is_more_than_its_line(value: str) -> None:
-    stands_on_one_line(value)
 
 
 # ---------------------------------------------------------------- shell lines

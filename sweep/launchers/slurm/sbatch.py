@@ -169,10 +169,12 @@ def _submit_script(
     words: Sequence[str],
 ) -> str:
     """A script that runs one of our modules, through Submitit; its job id. No pickle takes part."""
-    folder.mkdir()
+    umask = permissions()
+    with ours_alone():
+        folder.mkdir()
     executor = submitit.SlurmExecutor(folder=folder)
     executor.update_parameters(
-        **executor._convert_parameters(script_parameters(submission, folder, parameters, own, kind, permissions()))
+        **executor._convert_parameters(script_parameters(submission, folder, parameters, own, kind, umask))
     )
     # until Python has set its handlers, the signal that asks for a checkpoint would end it and so fail the job
     python = ["bash", "-c", 'trap "" USR2; exec "$0" "$@"', sys.executable, "-u"]
