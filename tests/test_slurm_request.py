@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fake_slurm import put_on_path
 
-from sweep.config import Exec
+from sweep.config import Exec, Limits
 from sweep.launchers.slurm import queue, request
 from sweep.launchers.slurm.queue import Cluster, SlurmError, _elements, minutes
 from sweep.launchers.slurm.sbatch import _ranges
@@ -26,6 +26,14 @@ def options(**more: Any) -> dict[str, Any]:
         "timeout_min": 60, "setup": ["site", "ulimit -n 4096"], "additional_parameters": {}, "stages": {},
     }  # fmt: skip
     return own | more
+
+
+def test_a_stages_limit_is_its_jobs_time_with_room_to_start_and_to_write_a_checkpoint() -> None:
+    exec, chosen = Exec(limits_minutes=Limits(train=10)), options(signal_delay_s=60)
+    minutes_of = {n: request.parameters(chosen, exec, "train", n)["timeout_min"] for n in (1, 2, 9)}
+    assert minutes_of == {1: 13, 2: 23, 9: 60}  # 10 a stage, 1 for the checkpoint, 2 to start; timeout_min is 60
+    assert request.parameters(chosen, exec, "sft")["timeout_min"] == 60
+    assert request.parameters(chosen, exec, None)["timeout_min"] == 30
 
 
 def test_a_stage_without_gpu_holds_none_and_goes_to_the_cpu_partition() -> None:

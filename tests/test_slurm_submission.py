@@ -152,6 +152,45 @@ def test_a_users_number_stands_where_there_is_no_name(tmp_path: Path) -> None:
     assert ownership.me() == name_of(os.getuid())
 
 
+def test_the_resources_of_a_submission_read_back_as_they_were(tmp_path: Path, checkout: Path) -> None:
+    exec = Exec(store=str(tmp_path / "store"), sweep_name="my sweep", n_threads=3, device="cpu")
+    exec.limits_minutes.train = 5.0
+    assert submitted(Store(tmp_path / "store"), checkout, exec).exec == exec
+
+
+HANGS = """
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from sweep.artifacts import Stage
+from sweep.config import Exec, Limits
+from sweep.launchers.slurm.job import Job
+
+job = Job(Path("/nowhere"), 0)
+job.exec, job.job = Exec(limits_minutes=Limits(train={limit})), "7_0"
+stage = Stage("train", 1, {{}})
+rows = [{{"job": "7_0", "key": stage.key, "seconds": 59.9}}, {{"job": "8_0", "key": stage.key, "seconds": 1e9}}]
+job.submission = SimpleNamespace(attempts=lambda: rows)
+
+def hang_here():
+    time.sleep(3)
+
+with job._limited(Stage("sft", 1, {{}})), job._limited(stage):
+    hang_here()
+print("went on")
+"""
+
+
+def test_a_stage_that_takes_longer_than_its_limit_ends_the_job_and_says_where_it_was() -> None:
+    command = [sys.executable, "-c", HANGS.format(limit=1)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 1 and "went on" not in done.stdout
+    assert "exec.limits_minutes.train=1: ends in 0 s" in done.stderr and "in hang_here" in done.stderr
+    command[-1] = HANGS.format(limit=9)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0 and "went on" in done.stdout
+
+
 # ---------------------------------------------------------------- the copy of the code
 
 

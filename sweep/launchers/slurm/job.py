@@ -11,13 +11,15 @@ How a job ends, and what SLURM makes of it:
 """
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -90,7 +92,7 @@ class Job:
             return "blocked"
         self.can_poll = stage.kind not in HAS_NO_CHECKPOINT
         try:
-            with logged_to(self.store.log_path(stage.key)):
+            with logged_to(self.store.log_path(stage.key)), self._limited(stage):
                 try:
                     noticed = {"packages_changed": self.changed} if self.changed else {}
                     tracking = self.submission.tracking
@@ -113,6 +115,26 @@ class Job:
         is_ours = manifest.provenance["slurm"] == slurm_variables()  # not that of another copy of this job
         self._note(stage, began, "built" if is_ours else "found", "")
         return "built"
+
+    @contextmanager
+    def _limited(self, stage: Stage) -> Iterator[None]:
+        """End the job where a stage takes longer than exec.limits_minutes, with what it was doing in the stage's log.
+
+        A thread of the interpreter's own does that, so it ends one that hangs in C code too. What earlier starts of the
+        job worked on the stage counts.
+        """
+        limit = self.exec.limits_minutes.of(stage.kind)
+        if limit is None:
+            yield
+            return
+        rows = [row for row in self.submission.attempts() if (row["job"], row["key"]) == (self.job, stage.key)]
+        left_s = max(0.1, limit * 60 - sum(row["seconds"] for row in rows))
+        print(f"exec.limits_minutes.{stage.kind}={limit:g}: ends in {left_s:.0f} s", file=sys.stderr, flush=True)
+        faulthandler.dump_traceback_later(left_s, exit=True)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signal = number

@@ -2,15 +2,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sweep.config import Exec
 from sweep.launchers.slurm import queue
-from sweep.launchers.slurm.settings import CONTROL, SITE, SUBMITIT
+from sweep.launchers.slurm.settings import CONTROL, SIGNAL_DELAY_S, SITE, SUBMITIT
 from sweep.plan import Plan, estimate
 
+STARTS_S = 120  # a job's imports on a slow file system
 SHARED_FILESYSTEMS = (
     "nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "9p", "afs", "pvfs2", "panfs", "wekafs",
     "virtiofs", "glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.juicefs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse",
@@ -35,8 +37,13 @@ def stages_per_job(options: Mapping[str, Any], plan: Plan, todo: Iterable[str], 
     return out
 
 
-def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None) -> dict[str, Any]:
-    """Submitit's parameters for a kind of stage (None: a job that only submits), site settings where it says so."""
+def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None, n_stages: int = 1) -> dict[str, Any]:
+    """Submitit's parameters for a kind of stage (None: a job that only submits), site settings where it says so.
+
+    Args:
+        n_stages: how many of them a job holds. exec.limits_minutes of so many, with room to start and to write a
+            checkpoint, is the job's time where that is less than timeout_min.
+    """
     site, own = options["site"], options["stages"].get(kind) or {}
     extra = {**(options.get("additional_parameters") or {}), **(own.get("additional_parameters") or {})}
     chosen = {k: v for k, v in {**options, **own}.items() if k not in (*CONTROL, "additional_parameters")}
@@ -44,6 +51,10 @@ def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None) -> dict
         timeout_min = min(30, chosen.get("timeout_min", 30))
         chosen |= {"timeout_min": timeout_min, "cpus_per_task": 1, "mem_gb": 2, "gpus_per_node": 0}
         chosen.pop("signal_delay_s", None)
+    limit = exec.limits_minutes.of(kind) if kind else None
+    if limit is not None:
+        room_s = chosen.get("signal_delay_s", SIGNAL_DELAY_S) + STARTS_S
+        chosen["timeout_min"] = min(chosen["timeout_min"], math.ceil(limit * n_stages + room_s / 60))
     if exec.device == "cpu" or not chosen.get("gpus_per_node"):
         chosen.pop("gpus_per_node", None)
     needs_gpu = "gpus_per_node" in chosen or any(name.startswith("gpus") or name == "gres" for name in chosen)

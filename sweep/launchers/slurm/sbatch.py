@@ -149,7 +149,8 @@ def _sbatch(submission: Submission, array: Array, number: int, dependency: str |
     """One array through Submitit; its job id."""
     options = submission.settings["options"]
     folder = submission.folder / "jobs" / f"{number:03}"
-    parameters = request.parameters(options, submission.exec, array.kind)
+    n_stages = max(len(keys) for keys in array.elements.values())
+    parameters = request.parameters(options, submission.exec, array.kind, n_stages)
     cap = f"%{options['array_parallelism']}" if options["array_parallelism"] else ""
     own = {"array": ",".join(_ranges(sorted(array.elements))) + cap}
     if dependency:
