@@ -579,7 +579,7 @@ def test_a_refusal_in_the_middle_leaves_nothing_in_the_queue(trial, limit, tmp_p
 
 @pytest.mark.slow
 def test_a_command_that_was_killed_before_it_noted_a_job_finds_it_again(trial) -> None:
-    sweep = trial(*SHORT, "n_problems=8,9", "exec.sweep_name=my sweep")
+    sweep = trial(*SHORT, "n_problems=8,9", "exec.sweep_name=my.sweep")
     sweep.launch("+hydra.launcher.hold=true")
     lines = (sweep.submission().folder / "arrays.jsonl").read_text().splitlines(keepends=True)
     (sweep.submission().folder / "arrays.jsonl").write_text("".join(lines[:-1]))

@@ -53,7 +53,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def submitted(store: Store, checkout: Path, exec: Exec | None = None, **more: Any) -> Submission:
-    exec = exec or Exec(store=str(store.root), sweep_name="my sweep")
+    exec = exec or Exec(store=str(store.root), sweep_name="my.sweep")
     code = snapshot(shared_folder(store, "code"), checkout)
     tracking = TrackingConfig(name="jsonl")
     return create(planned("arm=sft", "n_problems=8"), store, exec, tracking, settings(exec, **more), code, ["sweep"])
@@ -153,7 +153,7 @@ def test_a_users_number_stands_where_there_is_no_name(tmp_path: Path) -> None:
 
 
 def test_the_resources_of_a_submission_read_back_as_they_were(tmp_path: Path, checkout: Path) -> None:
-    exec = Exec(store=str(tmp_path / "store"), sweep_name="my sweep", n_threads=3, device="cpu")
+    exec = Exec(store=str(tmp_path / "store"), sweep_name="my.sweep", n_threads=3, device="cpu")
     exec.limits_minutes.train = 5.0
     assert submitted(Store(tmp_path / "store"), checkout, exec).exec == exec
 
