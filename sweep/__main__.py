@@ -1,4 +1,4 @@
-"""python -m sweep [run|plan|status|compare|collect|merge|sync|logs|cancel|retry|gc] [-m] [Hydra overrides]
+"""python -m sweep [run|plan|status|compare|collect|merge|sync|logs|cancel|retry|gc|help] [-m] [Hydra overrides]
 
     run (the default)   build what the grid needs; the same command again resumes
     plan                unique and cached stages, which field made a stage new, estimated time  [--json]
@@ -10,10 +10,12 @@
     sync                to W&B, what was kept on this machine while it was offline; again is harmless
     logs KEY            what a stage printed (exec.store=FOLDER for another store)
     cancel, retry       a SLURM submission's jobs; what failed of it
+    help [VERB]         this page with the config groups, or one verb's usage; --help behind a verb too
     gc                  artifacts that no grid reaches, a list alone without [--delete]
 
 Hydra is the front: -m sweeps, `a=1,2` is an axis, `experiment=NAME` a grid from conf/experiment/,
-`hydra/launcher=slurm` another launcher, `--cfg job`, `--info` and `--help` are Hydra's own.
+`hydra/launcher=slurm` another launcher. Every verb takes what Hydra takes: overrides (`+`, `~`, quotes), --config-dir
+and --config-name; `--cfg job` and `--info` are Hydra's own. Options and overrides may stand in any order.
 """
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from sweep.commands.words import Line, composer, line_of, usage
 from sweep.launchers.plugins import refusal, register
 from sweep.sharing import denied
 
@@ -37,13 +41,12 @@ from sweep.sharing import denied
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     register()
-    words = list(sys.argv[1:] if argv is None else argv)
-    verb = words.pop(0) if words and words[0] in VERBS else "run"
+    words, verb = list(sys.argv[1:] if argv is None else argv), "run"
     try:
-        module, name = VERBS[verb].split(":")
-        command: Callable[[list[str]], int] = getattr(importlib.import_module(module), name)
-        return command(words)
-    except (ValueError, HydraException, OmegaConfBaseException) as error:
+        line = line_of(words, (*VERBS, "help"))
+        verb = line.verb
+        return show_help(line) if verb == "help" else _command(verb)(line)
+    except (ValueError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
             raise
         return refusal(error)
@@ -52,11 +55,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
         return 0
+    except OSError as error:
+        return refusal(ValueError(f"{error.filename or 'a file'}: {error.strerror}"))
     except KeyboardInterrupt as error:
         print(f"{verb}: interrupted before it had finished; give the same command again", file=sys.stderr)
         return error.exit_code if isinstance(error, interruption.Interrupted) else 130
 
 
+def show_help(line: Line) -> int:
+    """What there is, or one verb's usage."""
+    if line.options.hydra_help:
+        return _command("run")(line)
+    known = [name for name in line.names if name in VERBS]
+    if known:
+        page = (__doc__ or "").splitlines()
+        said = [text for text in page if text.startswith("    ") and known[0] in text[:20].replace(",", " ").split()]
+        print("\n".join([usage(known[0]), *said]))
+        return 0
+    print(__doc__)
+    print("Config groups (GROUP=NAME):")
+    with composer(line.files) as hydra:
+        for group in GROUPS:
+            print(f"  {group}: {', '.join(hydra.config_loader.get_group_options(group))}")
+    return 0
+
+
+def _command(verb: str) -> Callable[[Line], int]:
+    module, name = VERBS[verb].split(":")
+    command: Callable[[Line], int] = getattr(importlib.import_module(module), name)
+    return command
+
+
+GROUPS = ("experiment", "arm", "source", "method", "dataset", "model", "variant", "tracking", "hydra/launcher")
 VERBS = {  # imported when asked for: `plan` does not wait for what reads tables or talks to SLURM
     "run": "sweep.commands.run:run_grid",
     "plan": "sweep.commands.plan:show_plan",

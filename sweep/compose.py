@@ -7,27 +7,37 @@ test holds the outcome against Hydra's.
 """
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cache
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.arms import ARMS, Arm
 from sweep.config import Exp, Leaf, LeafConfig, leaf
+from sweep.fields import nearest, shown
 
 VALID = tuple(f.name for f in fields(LeafConfig))
 NODES = tuple(f.name for f in fields(Leaf) if f.name not in ("overrides", "exp")) + tuple(f.name for f in fields(Exp))
+
+
+MOST_POINTS = 100_000
+UNOBEYED: dict[str, tuple[Any, ...]] = {  # settings of Hydra that a sweep cannot obey: the values that ask for nothing
+    "output_subdir": (".hydra",), "sweep.subdir": ("${hydra.job.num}",), "job.chdir": (False, None),
+    "job.env_set": ({},), "job.env_copy": ([],), "callbacks": ({},),
+}
 
 
 def offer_arms() -> None:
@@ -47,27 +57,149 @@ def _node(arm: Arm) -> dict[str, Any]:
     }
 
 
+def accepted(loader: ConfigLoader, words: Sequence[str]) -> list[str]:
+    """The overrides of a command line as Hydra takes them: `group=null`, which it refuses, is its `~group`.
+
+    Raises:
+        ValueError: what cannot be read as an override, or an arm beside the source or method that it stands for.
+    """
+    overrides = [parsed(word) for word in words]
+    groups = loader.list_groups("")
+    for override in overrides:
+        key = re.split(r"[./@]", override.key_or_group)[0]
+        if key not in (*VALID, *groups, "hydra"):
+            raise ValueError(
+                f"{override.input_line}: unknown key {key}{nearest(key, [*VALID, *groups])}; the valid ones are "
+                f"{', '.join(VALID)}; the groups are {', '.join(groups)}"
+            )
+    given = {override.key_or_group for override in overrides if not _is_unset(loader, override)}
+    if "arm" in given and (both := given & {"source", "method"}):
+        raise ValueError(
+            f"arm and {' and '.join(sorted(both))} are both given: an arm is a source and a method under one name; "
+            "give either arm, or source and method"
+        )
+    return [f"~{o.key_or_group}" if _is_unset(loader, o) else o.input_line or "" for o in overrides]
+
+
+def _is_unset(loader: ConfigLoader, override: Override) -> bool:
+    is_change = override.type == OverrideType.CHANGE and not override.is_sweep_override()
+    return is_change and override.value() is None and bool(loader.get_group_options(override.key_or_group))
+
+
+def parsed(word: str) -> Override:
+    """One word of a command line as an override.
+
+    Raises:
+        ValueError: it is none; says why in words of its own, for Hydra's are its grammar's.
+    """
+    try:
+        if (override := OverridesParser.create().parse_override(word)).key_or_group:
+            return override
+        raise ValueError("no key")
+    except (HydraException, RecursionError, ValueError) as error:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            why = "expected KEY=VALUE, or ~KEY to delete"
+        elif value.rstrip().endswith(",") or value.lstrip().startswith(",") or ",," in value:
+            why = "a comma stands between two values, remove the one too many"
+        elif any(value.count(pair[0]) != value.count(pair[1]) for pair in ("[]", "{}", "()")):
+            why = "a bracket is not closed, or closed twice"
+        elif any(value.count(quote) % 2 for quote in "'\""):
+            why = "a quote is not closed"
+        else:
+            why = """a value with blanks, commas, brackets or = is put into quotes of its own: 'KEY="VALUE"'"""
+        raise ValueError(f"{shown(word)} cannot be read: {why}") from error
+
+
+def check_obeyed(master: DictConfig) -> None:
+    """Refuse a setting of Hydra that a sweep would ignore.
+
+    Raises:
+        ValueError: names it.
+    """
+    hydras = OmegaConf.to_container(master.hydra, resolve=False)
+    for name, harmless in UNOBEYED.items():
+        value: Any = hydras
+        for key in name.split("."):
+            value = value[key]
+        if value not in harmless:
+            raise ValueError(
+                f"hydra.{name}={'null' if value is None else value} cannot be obeyed: a sweep records run N in "
+                "N/.hydra of hydra.sweep.dir, and its workers keep this folder and environment; leave it out"
+            )
+
+
 def grid(loader: ConfigLoader, master: DictConfig) -> list[list[str]]:
     """The override lists of a multirun: the experiment's grid, its axes replaced by the command line's.
 
     hydra.sweeper.params is one product of axes, as with Hydra's basic sweeper. Each entry of
     hydra.sweeper.also adds another product, in which its axes take the place of params' (the baseline
-    alone at larger sizes, say); an entry whose axes the command line sets is left out.
+    alone at larger sizes, say); an entry whose axes the command line sets is left out. An arm is a source
+    and a method, so either's axes take the place of the other's. Several experiments are the sum of their grids.
+
+    Raises:
+        ValueError: a setting of Hydra that cannot be obeyed, or more than MOST_POINTS points.
     """
-    parser = OverridesParser.create(config_loader=loader)
-    given = parser.parse_overrides(list(master.hydra.overrides.task))
-    taken = {override.get_key_element() for override in given}
-    params = dict(master.hydra.sweeper.params or {})
-    also = [dict(more) for more in master.hydra.sweeper.also or [] if not taken & set(more)]
-
-    def product(axes: dict[str, str]) -> list[list[str]]:
-        overrides = parser.parse_overrides([f"{key}={value}" for key, value in axes.items()])
-        return BasicSweeper.split_arguments([*overrides, *given], None)[0]
-
-    out = product(params)
-    for more in also:  # a point of an earlier product is the same run; repeats within one product are refused later
-        out += [point for point in product({**params, **more}) if point not in out]
+    check_obeyed(master)
+    words = accepted(loader, list(master.hydra.overrides.task))
+    given = [parsed(word) for word in words]
+    swept = next((place for place, override in enumerate(given) if _bears_grids(loader, override)), None)
+    if swept is None:
+        return _products(master, given)
+    out: list[list[str]] = []
+    for value in given[swept].sweep_string_iterator():
+        words[swept] = f"{given[swept].get_key_element()}={value}"
+        hydras = list(master.hydra.overrides.hydra)
+        one = loader.load_configuration(master.hydra.job.config_name, [*hydras, *words], RunMode.MULTIRUN)
+        if one.hydra.launcher != master.hydra.launcher:
+            raise ValueError(f"{words[swept]} sets hydra.launcher, of which a sweep has one: give it on its own")
+        out += [point for point in grid(loader, one) if point not in out]
     return out
+
+
+def _bears_grids(loader: ConfigLoader, override: Override) -> bool:
+    """Whether a config group is swept whose files bring grids: experiments, and any other that sets hydra."""
+    group = override.key_or_group
+    if not override.is_discrete_sweep() or not (options := loader.get_group_options(group)):
+        return False
+    repository = ConfigLoaderImpl._parse_overrides_and_create_caching_repo(loader, None, [])[1]  # type: ignore[arg-type]
+    read = [repository.load_config(f"{group}/{name}") for name in override.sweep_string_iterator() if name in options]
+    return group == "experiment" or any("hydra" in found.config for found in read if found is not None)
+
+
+def _products(master: DictConfig, given: list[Override]) -> list[list[str]]:
+    taken = {override.key_or_group for override in given}
+    is_arm_given = any(o.key_or_group == "arm" and not o.is_delete() for o in given)
+    replaced = ({"arm"} if taken & {"source", "method"} else set()) | ({"source", "method"} if is_arm_given else set())
+    replaced |= {o.key_or_group for o in given if o.is_delete()}
+    params = {key: value for key, value in (master.hydra.sweeper.params or {}).items() if key not in replaced}
+    also = [dict(more) for more in master.hydra.sweeper.get("also") or [] if not (taken | replaced) & set(more)]
+    out = _product(params, given)
+    for more in also:  # a point of an earlier product is the same run; repeats within one product are refused later
+        out += [point for point in _product({**params, **more}, given) if point not in out]
+    return out
+
+
+def _product(params: Mapping[str, Any], given: list[Override]) -> list[list[str]]:
+    overrides = [*(parsed(f"{key}={value}") for key, value in params.items()), *given]
+    axes: dict[str, list[str]] = {}
+    for override in overrides:  # a later one takes an earlier one's place, as with Hydra's basic sweeper
+        axes[override.get_key_element()] = _values(override)
+    n_points = math.prod(len(values) for values in axes.values())
+    if n_points > MOST_POINTS:
+        raise ValueError(f"the grid has {n_points} points or more; at most {MOST_POINTS} are planned at once")
+    return [list(point) for point in itertools.product(*axes.values())]
+
+
+def _values(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if override.is_delete():
+        return [override.input_line or key]
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise ValueError(f"{override.input_line}: an interval has no values to go through; give a list or range(...)")
+    return [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_POINTS + 1)]
 
 
 def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]) -> list[Leaf]:
@@ -77,11 +209,7 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
         ValueError: a composition error, an unknown key or group, or a value that the schema refuses;
             the message names the grid point.
     """
-    parser = OverridesParser.create(config_loader=loader)
-
-    @cache
-    def parse(line: str) -> Override:
-        return parser.parse_override(line)
+    parse = cache(parsed)
 
     @cache
     def is_value(line: str) -> bool:
@@ -92,6 +220,9 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
             return False  # merged into what is there, so another leaf's would be left behind
         return not loader.get_group_options(override.key_or_group)
 
+    def accepted_files(files: Sequence[str]) -> list[str]:
+        return [f"~{parse(line).key_or_group}" if _is_unset(loader, parse(line)) else line for line in files]
+
     composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
     out = []
     for overrides in job_overrides:
@@ -101,7 +232,7 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
         slot = (*files, *(override.key_or_group for override in values))
         try:
             if slot not in composed:
-                config = loader.load_sweep_config(master, list(files))
+                config = loader.load_sweep_config(master, accepted_files(files))
                 composed[slot] = config, what_stays(config, [override.key_or_group for override in values])
             config, known = composed[slot]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
@@ -109,7 +240,28 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             where = " ".join(overrides) or "(defaults)"
             raise ValueError(f"grid point {where}: {reason(error)}") from error
+    check_one_place(out)
     return out
+
+
+def check_one_place(grid_points: Sequence[Leaf]) -> None:
+    """Refuse grid points that would run in different places: a sweep has one `exec` and one `tracking`.
+
+    Raises:
+        ValueError: names the setting, both values and the points that have them.
+    """
+    for point in grid_points[1:]:
+        first = grid_points[0]
+        for node in ("exec", "tracking"):
+            theirs = asdict(getattr(point, node))
+            for name, value in asdict(getattr(first, node)).items():
+                if theirs[name] != value:
+                    mine, other = (" ".join(sorted({*a.overrides} - {*b.overrides}))
+                                   for a, b in ((first, point), (point, first)))
+                    raise ValueError(
+                        f"{node}.{name} differs between grid points: {value} ({mine}) and {theirs[name]} ({other}); a "
+                        f"sweep has one {node}: give {node}.{name}=VALUE, or run them one after the other"
+                    )
 
 
 def what_stays(config: DictConfig, keys: Sequence[str]) -> dict[str, Any]:
@@ -171,10 +323,14 @@ def reason(error: BaseException | None) -> str:
     said = []
     while error is not None:
         text = str(error).split("Config search path:")[0].split("To append to your config")[0]
-        said.append(" ".join(text.split("full_key:")[0].split()))
+        text = " ".join(text.split("full_key:")[0].split())
+        if missing := re.search(r"Could not find '[^']*?([^'/]+)' Available options in '[^']+': (.*)", text):
+            text += nearest(missing[1], missing[2].split())
+        said.append(text)
         parent = getattr(error, "parent_node", None)
         if isinstance(error, AttributeError | KeyError) and OmegaConf.is_dict(parent):
-            said.append(f"valid keys there: {', '.join(sorted(map(str, parent)))}")
+            key, valid = str(getattr(error, "key", "")), sorted({*map(str, parent)})
+            said.append(f"valid keys there: {', '.join(valid)}{nearest(key, valid)}")
         error = error.__cause__
     told = [s.rstrip(".") for s in said if s]
     return "; ".join(s for i, s in enumerate(told) if not any(s in earlier for earlier in told[:i]))

@@ -9,15 +9,16 @@ values. One value has one spelling: `1000` and `1000.0` are the same float, `-0.
 """
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 REQUIRED = "???"  # OmegaConf's word for a value that is still to be given
 LARGEST = 2**63 - 1  # of a whole number: what Parquet and torch's generators hold
@@ -95,13 +96,12 @@ def typed(schema: type[N], values: Any, where: str = "") -> N:
     Raises:
         ValueError: names the field, what is valid and what was found; or an unknown key and the valid ones.
     """
+    known = _types(cast(Any, schema))
     if not isinstance(values, Mapping):
-        raise ValueError(f"{where} must be a node with the keys {', '.join(_types(schema))}, found {shown(values)}")
-    known = _types(schema)
+        raise ValueError(f"{where} must be a node with the keys {', '.join(known)}, found {shown(values)}")
     if unknown := sorted({*map(str, values)} - {*known}):
-        raise ValueError(
-            f"unknown key {', '.join(unknown)} in {where or 'the configuration'}; the valid ones are {', '.join(known)}"
-        )
+        what = f"unknown key {', '.join(unknown)} in {where or 'the configuration'}{nearest(unknown[0], known)}"
+        raise ValueError(f"{what}; the valid ones are {', '.join(known)}")
     out = {}
     for f in fields(schema):  # type: ignore[arg-type]
         name = f"{where}.{f.name}".lstrip(".")
@@ -132,6 +132,12 @@ def shown(value: Any) -> str:
     except ValueError:
         said = "a whole number of more digits than Python writes"
     return said if len(said) <= LONGEST_SHOWN else f"{said[:LONGEST_SHOWN]}..."
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """` (did you mean X?)`, or nothing where no valid word is like it."""
+    found = difflib.get_close_matches(word, list(valid), n=1)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def is_plain(value: str) -> bool:

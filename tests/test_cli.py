@@ -264,7 +264,7 @@ def test_points_that_are_all_built_end_well_under_hydras_basic_launcher(
         (["method=nope"], "Could not find 'method/nope' Available options in 'method': chosen_sft distant_dpo"),
         (["experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment': map positives"),
         (["seed=abc"], "seed must be a whole number from 0 to 2**63 - 1; found 'abc'"),
-        (["sft={lr: [1"], "no viable alternative at input"),
+        (["sft={lr: [1"], "a bracket is not closed"),
         (["n_problems=0"], "n_problems must be a whole number of at least 1; found 0"),
         (["method.optim.lr=-1"], "method.optim.lr must be a finite number above 0; found -1"),
         (["+dataset.nope=1"], "unknown key nope in dataset; the valid ones are domain_seed"),
@@ -286,7 +286,7 @@ def test_a_mistake_is_one_paragraph_with_exit_code_2(
         (["-m", "seed=0,0"], "two grid points are the same run: seed=0 exec.store=never and seed=0 exec.store=never"),
         (["-m", "hydra/launcher=nope"], "Available options in 'hydra/launcher': basic local slurm"),
         (["seed=0,1"], "To sweep over it, add --multirun to your command line"),
-        (["plan", "--jsn"], "unknown option --jsn; valid ones: usage: python -m sweep"),
+        (["plan", "--jsn"], "unknown option --jsn (did you mean --json?); usage: python -m sweep plan [--json]"),
     ],
 )
 def test_a_mistake_of_one_way_to_start_is_told_too(words: list[str], told: str, said: Callable[..., Said]) -> None:
@@ -318,3 +318,79 @@ def test_a_reader_that_has_seen_enough_ends_the_output_without_a_traceback() -> 
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 0
+
+
+# one parser for every verb
+
+MINE = """# @package _global_
+dataset: {n_train: 96, n_validation: 8, n_test: 40, n_skills: 40, n_head: 20}
+hydra: {mode: MULTIRUN, sweeper: {params: {arm: sft, n_problems: "32", seed: "0"}}}
+exec: {store: mine, sweep_name: mine}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("plan {}", 0, "1 runs = 5 unique stages"),
+        ("{} plan -m", 0, "1 runs = 5 unique stages"),
+        ("-m {} status --json", 0, '"runs": 1'),
+        ("collect {}", 2, "2 of 2 runs are not built"),
+        ("compare {}", 2, "settings are chosen on validation problems"),
+        ("logs sft-0123456789abcdef {}", 2, "mine/.logs/sft-0123456789abcdef.log: no such log"),
+        ("cancel {}", 2, "mine has no SLURM submission"),
+        ("retry {}", 2, "mine has no SLURM submission"),
+        ("--cfg job {}", 0, "store: mine"),
+    ],
+)
+def test_every_verb_finds_a_configuration_of_the_users_own(
+    words: str, code: int, told: str, said: Callable[..., Said], tmp_path: Path
+) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text(MINE)
+    found, out, err = said(*words.format("--config-dir own experiment=mine").split())
+    assert found == code, err
+    assert told in (one_paragraph(err) if code else out)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("plan -cd nowhere", "--config-dir nowhere: no such folder"),
+        ("plna", "plna is neither a verb nor KEY=VALUE (did you mean plan?); the verbs are run, plan"),
+        ("plan seed", "seed: plan takes options and KEY=VALUE alone"),
+        ("plan --cfg job", "--cfg is an option of run, not of plan"),
+        ("plan --out x", "--out is an option of collect, merge, not of plan"),
+        ("plan --experimental-rerun x", "the same command again resumes it"),
+        ("collect --out", "argument --out: expected one argument"),
+        ("logs", "usage: python -m sweep logs KEY"),
+        ("merge a", "usage: python -m sweep merge TABLE TABLE..."),
+        ("cancel a b", "usage: python -m sweep cancel [SUBMISSION]"),
+        ("plan variant=sure_shortcutt", "(did you mean sure_shortcut?)"),
+        ("merge a b --out file/table", "file is no folder; give another place with --out"),
+        ("collect --out file/table", "file is no folder; give another place with --out"),
+        ("-m hydra.sweep.dir=file/runs", "hydra.sweep.dir=file/runs must be a folder this user can write to"),
+    ],
+)
+def test_a_line_that_is_not_understood_names_the_word_and_what_is_like_it(
+    words: str, told: str, said: Callable[..., Said]
+) -> None:
+    Path("file").write_text("")
+    code, _, err = said(*words.split())
+    assert code == 2
+    assert told in one_paragraph(err)
+    assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("help", "variant: another_base"), ("--help", "hydra/launcher: "), ("-h", "Config groups"),
+        ("logs --help", "usage: python -m sweep logs KEY"), ("plan -h", "usage: python -m sweep plan [--json]"),
+        ("help collect", "one table of the grid's finished runs"), ("retry --help", "retry [SUBMISSION]"),
+    ],
+)
+def test_help_is_everywhere(words: str, told: str, said: Callable[..., Said]) -> None:
+    code, out, err = said(*words.split())
+    assert (code, err) == (0, "")
+    assert told in out

@@ -1,29 +1,29 @@
 """Composition held against Hydra's own, grid point by grid point."""
 
 import re
+from pathlib import Path
 
-import hydra
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
-from sweep.commands.words import CONF
-from sweep.compose import grid, leaves, reason, resolved
+from sweep.commands.words import Files, composer, plan_of
+from sweep.compose import accepted, grid, leaves, reason, resolved
 from sweep.config import Leaf, leaf
 
 
 def composed(*words: str, n_hydras: int | None = None) -> tuple[list[Leaf], list[Leaf]]:
     """The grid's leaves as the planner composes them, and the first n_hydras of them as Hydra does."""
-    with hydra.initialize_config_dir(CONF, job_name="sweep", version_base="1.3"):
-        instance = GlobalHydra.instance().hydra
-        assert instance is not None
+    with composer(Files()) as instance:
         loader = instance.config_loader
-        master = instance.compose_config("config", list(words), RunMode.MULTIRUN, with_log_configuration=False)
+        master = instance.compose_config(
+            "config", accepted(loader, words), RunMode.MULTIRUN, with_log_configuration=False
+        )
         points = grid(loader, master)
         ours = leaves(loader, master, points)
         hydras = [
-            leaf(resolved(loader.load_sweep_config(master, list(point))), tuple(point)) for point in points[:n_hydras]
+            leaf(resolved(loader.load_sweep_config(master, accepted(loader, point))), tuple(point))
+            for point in points[:n_hydras]
         ]
     return ours, hydras
 
@@ -35,7 +35,8 @@ def composed(*words: str, n_hydras: int | None = None) -> tuple[list[Leaf], list
         ("seed=0,1", "n_problems=range(8,10)"),
         ("source=teacher,self", "method=sft,dpo"),
         ("arm=rft,step_dpo", "seed=0,1"),
-        ("arm=dpo", "method=step_dpo"),
+        ("arm=null,dpo", "variant=null", "seed=0,1"),
+        ("source=self", "experiment=smoke"),
         ("method.optim.lr=1e-3,2e-3", "method=dpo,sft"),
         ("sft.lr=1e-3,2e-3", "arm=rft,sft_more"),  # read through an interpolation
         ("rates.rft=1e-3,2e-3", "arm=rft", "n_problems=8,16"),
@@ -46,7 +47,7 @@ def composed(*words: str, n_hydras: int | None = None) -> tuple[list[Leaf], list
         ("~dataset.curriculum", "model=deepseek_math_7b", "model.revision=null", "seed=0,1"),
         ("dataset.tail_reliability=[0.1,0.2],[0.3,0.4]",),
         ("dataset.answer_classes=null,3",),
-        ("tracking=jsonl,wandb", "exec.n_workers=1", "exec.store=/tmp/a b"),
+        ("tracking=jsonl", "exec.n_workers=1", "exec.store=/tmp/a b"),
         ("evaluation=validation", "sampling.rollouts.until=end,pit"),
         ("experiment=smoke", "n_problems=8", "arm=sft,rft"),
     ],
@@ -110,3 +111,79 @@ def test_a_further_grid_adds_its_points_once() -> None:
 
 def test_a_further_grid_is_left_out_when_the_command_line_sets_one_of_its_axes() -> None:
     assert cells(*BASELINE_FURTHER, "n_problems=8") == [("sft", 8), ("dpo", 8)]
+
+
+SMOKE = ("experiment=smoke", "n_problems=8,16")
+
+
+def pairs(*words: str) -> list[tuple[str, str, int]]:
+    return [(p.exp.source.name, p.exp.method.name, p.exp.n_problems) for p in composed(*words, n_hydras=0)[0]]
+
+
+def test_source_and_method_replace_the_experiments_arms() -> None:
+    found = pairs(*SMOKE, "source=teacher,self", "method=sft,dpo")
+    assert sorted(found) == sorted(
+        (source, method, size) for source in ("teacher", "self") for method in ("sft", "dpo") for size in (8, 16)
+    )
+
+
+def test_an_arm_replaces_the_experiments_sources_and_methods() -> None:
+    axes = "hydra.sweeper.params={source: 'teacher,self', method: 'sft,dpo', n_problems: '8'}"
+    assert pairs(axes, "arm=dpo") == [("self", "dpo", 8)]
+    assert len(pairs(axes)) == 4
+
+
+def test_no_arm_is_an_arm_that_is_not_given() -> None:
+    assert pairs(*SMOKE, "arm=null", "variant=null") == [("teacher", "sft", 8), ("teacher", "sft", 16)]
+
+
+@pytest.mark.parametrize(
+    "words", [("arm=dpo", "source=self"), ("arm=dpo,sft", "method=dpo"), ("method=dpo", "source=self", "arm=rft")]
+)
+def test_an_arm_beside_its_source_or_method_is_refused(words: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"arm and (method|source|method and source) are both given"):
+        composed(*words)
+
+
+def test_several_experiments_are_the_sum_of_their_grids() -> None:
+    words = ("experiment=smoke,tune", "arm=sft", "exec.sweep_name=both")
+    found = [(p.exp.n_problems, p.exp.evaluation.split) for p in composed(*words, n_hydras=0)[0]]
+    assert found == [(32, "test"), (64, "test"), (512, "validation")]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("experiment=smoke,tune", "arm=sft"), r"exec.sweep_name differs between .*: smoke \(.*\) and tune \("),
+        (("exec.n_workers=1,2",), r"exec.n_workers differs between grid points: 1 \(exec.n_workers=1\) and 2 \(exec"),
+        (("tracking=jsonl,wandb",), r"tracking.name differs .*: jsonl \(tracking=jsonl\) and wandb .*; a sweep has"),
+        (("hydra.output_subdir=null",), "hydra.output_subdir=null cannot be obeyed: a sweep records run N"),
+        (("hydra.sweep.subdir=x",), "hydra.sweep.subdir=x cannot be obeyed"),
+        (("hydra.job.chdir=true",), "hydra.job.chdir=True cannot be obeyed"),
+        (("+hydra.job.env_set={A: b}",), "hydra.job.env_set={'A': 'b'} cannot be obeyed"),
+        (("seed=range(0,10000000)",), "the grid has 100001 points or more; at most 100000 are planned at once"),
+        (("sft.lr=interval(1,2)",), r"sft.lr=interval\(1,2\): an interval has no values to go through"),
+        (("varaint=x",), r"varaint=x: unknown key varaint \(did you mean variant\?\); .*; the groups are arm, dataset"),
+        (("n_problems=32,64,",), "'n_problems=32,64,' cannot be read: a comma stands between two values"),
+        (("n_problems=[1",), "cannot be read: a bracket is not closed, or closed twice"),
+        (("exec.store='a",), "cannot be read: a quote is not closed"),
+        (("exec.store=a b=c)(",), "is put into quotes of its own"),
+        (("=5",), "'=5' cannot be read: expected KEY=VALUE, or ~KEY to delete"),
+    ],
+)
+def test_a_line_that_cannot_be_obeyed_is_refused_with_what_to_do(words: tuple[str, ...], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        composed(*words, n_hydras=0)
+
+
+def test_an_experiment_that_names_a_launcher_is_no_part_of_a_sum(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nhydra: {launcher: {wait: true}}\ndefaults: [{override /hydra/launcher: slurm}]\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"experiment=mine sets hydra.launcher, of which a sweep has one"):
+        plan_of(["experiment=tune,mine", "exec.sweep_name=both"], Files(further=str(tmp_path)))
+
+
+def test_two_spellings_of_one_value_are_one_run() -> None:
+    with pytest.raises(ValueError, match=r"points are the same run: .*rope_theta=1000 and .*rope_theta=1000.0"):
+        plan_of(["model.rope_theta=1000,1000.0"])

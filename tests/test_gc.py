@@ -13,6 +13,7 @@ from tiny_sweep import Sweep, planned
 from sweep import grids
 from sweep.artifacts import Store
 from sweep.commands.gc import gc_command
+from sweep.commands.words import line_of
 from sweep.config import Exec
 from sweep.plan import Plan
 
@@ -37,7 +38,7 @@ def gc(sweep_copy: Sweep, conf: Path, capsys: pytest.CaptureFixture[str]) -> Cal
 
     def run(*words: str, composed: Callable[[list[str]], tuple[Plan, Exec]] = composed) -> str:
         try:
-            gc_command(words, composed, conf)
+            gc_command(line_of(["gc", *words], ["run", "gc"]), composed, conf)
         finally:
             said.append(capsys.readouterr().out)
         return said[-1]
@@ -170,7 +171,7 @@ def test_a_grid_record_that_cannot_be_read_keeps_everything(
 def test_a_wrong_word_or_name_is_refused(gc: Callable[..., str]) -> None:
     with pytest.raises(ValueError, match=r"--without two: no such experiment, grid or submission; there are one"):
         gc("--without", "two")
-    with pytest.raises(ValueError, match="usage"):
+    with pytest.raises(ValueError, match="surplus: gc takes options and KEY=VALUE alone"):
         gc("surplus")
 
 

@@ -5,7 +5,6 @@ an experiment of conf/ or a --keep describes; what is being built, queued or rea
 """
 from __future__ import annotations
 
-import argparse
 import shlex
 import shutil
 import uuid
@@ -19,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep import leases, sharing
 from sweep.artifacts import Store
-from sweep.commands.words import CONF, plan_of
+from sweep.commands.words import Line, plan_of
 from sweep.config import Exec
 from sweep.grids import FOLDER, grids, is_running
 from sweep.launchers.slurm import queue
@@ -51,7 +50,7 @@ class Found:
     sizes: dict[str, int]
 
 
-def gc_command(words: Sequence[str], composed: Composed, conf: Path) -> int:
+def gc_command(line: Line, composed: Composed, conf: Path) -> int:
     """`python -m sweep gc [--delete] [--keep 'OVERRIDES']... [--without NAME]... [Hydra overrides]`.
 
     The overrides name the store, as for every verb, and a grid that is kept. NAME is an experiment, a grid that was
@@ -61,7 +60,7 @@ def gc_command(words: Sequence[str], composed: Composed, conf: Path) -> int:
     Raises:
         ValueError: NAME is nothing of the kind, or what a root reaches is not known; nothing was removed.
     """
-    options, overrides = _options(words)
+    options, overrides = line.options, list(line.overrides)
     plan, exec = composed(overrides)
     store = Store(exec.store)
     names = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
@@ -82,19 +81,6 @@ def gc_command(words: Sequence[str], composed: Composed, conf: Path) -> int:
     if found.removable and not options.delete:
         print("this was a dry run; --delete removes what is listed as unreached")
     return 0
-
-
-def _options(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(prog="python -m sweep gc", allow_abbrev=False)
-    parser.add_argument("-m", "--multirun", action="store_true")
-    parser.add_argument("--delete", action="store_true")
-    parser.add_argument("--keep", action="append", default=[], metavar="OVERRIDES")
-    parser.add_argument("--without", action="append", default=[], metavar="NAME")
-    options, overrides = parser.parse_known_args(list(words))
-    wrong = [word for word in overrides if "=" not in word and not word.startswith("~")]
-    if wrong:
-        raise ValueError(f"{parser.format_usage().strip()} [Hydra overrides], found: {' '.join(wrong)}")
-    return options, overrides
 
 
 def _composed_roots(
@@ -250,5 +236,5 @@ def _remove(store: Store, key: str) -> None:
     shutil.rmtree(trash)
 
 
-def remove_unreached(words: list[str]) -> int:
-    return gc_command(words, plan_of, Path(CONF))
+def remove_unreached(line: Line) -> int:
+    return gc_command(line, lambda overrides: plan_of(overrides, line.files), Path(line.files.path))

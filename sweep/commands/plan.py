@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sweep.artifacts import Manifest, Store
-from sweep.commands.words import options_of, plan_of
+from sweep.commands.words import Line, plan_of
 from sweep.plan import Plan, estimate, needed, news, state, summary
 
 
-def show_plan(words: list[str]) -> int:
-    options, overrides = options_of(words, json=True)
-    the_plan, exec = plan_of(overrides)
+def show_plan(line: Line) -> int:
+    the_plan, exec = plan_of(line.overrides, line.files)
     store = Store(exec.store)
     found = state(the_plan, store)
-    if options.json:
+    if line.options.json:
         print(json.dumps(summary(the_plan, found.built)))
         return 0
     todo = needed(the_plan, found.built)

@@ -9,14 +9,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.commands.words import CONF
-from sweep.compose import resolved
+from sweep.commands.words import Line, composer
+from sweep.compose import accepted, resolved
 from sweep.config import leaf
 from sweep.launchers.plugins import PointFailed, errors_raised, refusal
 from sweep.plan import plan
 
 
-def run_grid(words: list[str]) -> int:
+def run_grid(line: Line) -> int:
     """Hydra's own main: a multirun goes to the launcher, a single run and a point of another launcher to the pool."""
     code = 0
 
@@ -26,10 +26,10 @@ def run_grid(words: list[str]) -> int:
         if code and HydraConfig.get().mode == RunMode.MULTIRUN:
             raise PointFailed(code)  # the launcher goes on with the other points, perhaps in other processes
 
-    sys.argv = ["sweep", *words]
+    sys.argv = ["sweep", *_hydras_words(line)]
     try:
         with errors_raised():
-            hydra.main(config_path=CONF, config_name="config", version_base="1.3")(one)()
+            hydra.main(config_path=line.files.path, config_name=line.files.name, version_base="1.3")(one)()
     except PointFailed as failed:
         return failed.code
     return code
@@ -47,3 +47,15 @@ def _built(config: DictConfig) -> int:
     if code > 128:
         sys.exit(code)
     return code
+
+
+def _hydras_words(line: Line) -> list[str]:
+    """The line as Hydra's own main reads it: options first, for it takes no option between overrides."""
+    with composer(line.files) as instance:
+        overrides = accepted(instance.config_loader, line.overrides)
+    given = vars(line.options)
+    flags = [f"--{name.replace('_', '-')}" for name in ("multirun", "run", "resolve", "shell_completion", "hydra_help")
+             if given[name]]
+    for name in ("cfg", "package", "info"):
+        flags += [f"--{name}", given[name]] if given[name] else []
+    return [*flags, *(["--config-dir", line.files.further] if line.files.further else []), *overrides]

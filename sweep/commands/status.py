@@ -5,17 +5,15 @@ import json
 from dataclasses import asdict
 
 from sweep.artifacts import Store
-from sweep.commands.words import options_of, plan_of
-from sweep.config import Exec
+from sweep.commands.words import Line, exec_of, plan_of, usage
 from sweep.launchers.local_view import label
 from sweep.launchers.progress import progress_lines
 from sweep.launchers.slurm.watch import latest_output, look, told
 from sweep.plan import needed, state
 
 
-def show_status(words: list[str]) -> int:
-    options, overrides = options_of(words, json=True)
-    the_plan, exec = plan_of(overrides)
+def show_status(line: Line) -> int:
+    the_plan, exec = plan_of(line.overrides, line.files)
     store = Store(exec.store)
     found = state(the_plan, store)
     todo = needed(the_plan, found.built)
@@ -23,7 +21,7 @@ def show_status(words: list[str]) -> int:
     seen = look(store, the_plan.stages, todo)
     running = {key: who for key, who in store.builders().items() if key in set(todo)}
     logged = [key for key in todo if store.log_path(key).exists() and key not in seen.jobs and key not in running]
-    if options.json:
+    if line.options.json:
         print(json.dumps({
             "runs": len(the_plan.runs), "complete": n_complete, "stages": len(the_plan.stages),
             "built": len(found.built), "to_build": len(todo), "corrupted": sorted(found.corrupted), "tried": logged,
@@ -33,8 +31,8 @@ def show_status(words: list[str]) -> int:
         }))
         return 0
     print(f"{n_complete} of {len(the_plan.runs)} runs complete; {len(found.built)} stages built, {len(todo)} to build")
-    for line in told(store, seen):
-        print(line)
+    for text in told(store, seen):
+        print(text)
     for key, who in running.items():
         print(f"  being built: {key} ({label(the_plan.stages[key])}) by {who}, log: {store.log_path(key)}")
     for key in logged:
@@ -44,12 +42,10 @@ def show_status(words: list[str]) -> int:
     return 0
 
 
-def show_log(words: list[str]) -> int:
-    keys = [w for w in words if "=" not in w]
-    if len(keys) != 1:
-        raise ValueError("usage: python -m sweep logs KEY [exec.store=FOLDER]; KEY as `plan` and `status` print it")
-    stores = [w.split("=", 1)[1] for w in words if w.startswith("exec.store=")]
-    store, key = Store(stores[-1] if stores else Exec.store), keys[0]
+def show_log(line: Line) -> int:
+    if len(line.names) != 1:
+        raise ValueError(f"{usage('logs')}; KEY as `plan` and `status` print it")
+    store, key = Store(exec_of(line).store), line.names[0]
     path, output, so_far = store.log_path(key), latest_output(store, key), progress_lines(store, key)
     if not path.exists() and not output and not so_far:
         raise ValueError(f"{path}: no such log; the stage was not tried in this store")
@@ -57,6 +53,6 @@ def show_log(words: list[str]) -> int:
         print(path.read_text(encoding="utf-8", errors="replace"), end="")
     for outside in output:
         print(f"== {outside}, outside the stage\n{outside.read_text(encoding='utf-8', errors='replace')}", end="")
-    for line in so_far:
-        print(line)
+    for text in so_far:
+        print(text)
     return 0

@@ -2,22 +2,19 @@
 from __future__ import annotations
 
 from sweep.artifacts import Store
-from sweep.commands.words import options_of, plan_of
-from sweep.config import Exec
+from sweep.commands.words import Line, exec_of, plan_of
 from sweep.tracking.sync import sync, unfinished
 
 
-def sync_runs(words: list[str]) -> int:
+def sync_runs(line: Line) -> int:
     """Of a grid, or without one of the whole store; 0 where W&B has all of it, 1 where it has not."""
-    _, overrides = options_of(words)
-    stores = [word.removeprefix("exec.store=") for word in overrides if word.startswith("exec.store=")]
     wanted = None
-    if len(stores) == len(overrides):
-        store = Store(stores[-1] if stores else Exec.store)
+    if all(word.startswith("exec.store=") for word in line.overrides):
+        store = Store(exec_of(line).store)
     else:
-        the_plan, exec = plan_of(overrides)
+        the_plan, exec = plan_of(line.overrides, line.files)
         store, wanted = Store(exec.store), set(the_plan.stages)
-    done = sync(store, wanted, lambda line: print(line, flush=True))
+    done = sync(store, wanted, lambda text: print(text, flush=True))
     later = [key for key in unfinished(store) if wanted is None or key in wanted]
     print(
         f"{len(done.sent)} runs sent, {len(done.before)} sent before, {len(done.refused)} not sent, "

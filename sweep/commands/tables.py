@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sweep.artifacts import Store
-from sweep.commands.words import CONF, options_of, plan_of
+from sweep.commands.words import CONF, Line, exec_of, plan_of, usage
 from sweep.config import Exec
 from sweep.launchers.code import git
 from sweep.plan import Plan
@@ -18,8 +18,8 @@ from sweep.results import check_out, collect, comparison, merged, read_table, wr
 from sweep.tracking.wandb_runs import fetch
 
 
-def collect_table(words: list[str]) -> int:
-    options, overrides = options_of(words, out=True, allow_mixed_code=True, origin=True, by=True)
+def collect_table(line: Line) -> int:
+    options, overrides = line.options, line.overrides
     kind, project = options.origin or ("store", "")
     if kind not in ("store", "wandb"):
         raise ValueError(f"--from {kind}: expected --from wandb ENTITY/PROJECT")
@@ -27,9 +27,11 @@ def collect_table(words: list[str]) -> int:
         check_out(Path(options.out))
     the_plan, exec, runs = None, Exec(sweep_name=project.split("/")[-1]), []
     if kind == "store" or overrides:
-        the_plan, exec = plan_of(overrides)
+        the_plan, exec = plan_of(overrides, line.files)
         runs = [(run.leaf.exp, run.evaluate) for run in the_plan.runs]
         runs += [(None, stage) for _, stage in the_plan.base_evaluations]
+    folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
+    check_out(folder)
     with TemporaryDirectory() as scratch:
         store = Store(exec.store if kind == "store" else scratch)
         if kind == "wandb":
@@ -42,8 +44,7 @@ def collect_table(words: list[str]) -> int:
             "is found by their outcomes alone; the table's provenance.json names them",
             file=sys.stderr,
         )
-    folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
-    write_table(table, folder, _provenance(words, overrides, the_plan, exec))
+    write_table(table, folder, _provenance(line.words, overrides, the_plan, exec))
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
     return 0
 
@@ -52,24 +53,24 @@ def _progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def merge_tables(words: list[str]) -> int:
-    options, folders = options_of(words, out=True, allow_mixed_code=True)
-    if len(folders) < 2 or not options.out:
-        raise ValueError("usage: python -m sweep merge TABLE TABLE... --out FOLDER; each as `collect` wrote it")
-    check_out(Path(options.out))
-    table = merged([read_table(folder) for folder in folders], is_mixed_code_allowed=options.allow_mixed_code)
-    write_table(table, Path(options.out), {})
-    print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {options.out}")
+def merge_tables(line: Line) -> int:
+    options = line.options
+    if len(line.names) < 2 or not (options.out or line.overrides):
+        raise ValueError(f"{usage('merge')}; each as `collect` wrote it; --out, or overrides that name the sweep")
+    out = Path(options.out or f"outputs/{exec_of(line).sweep_name}/table")
+    check_out(out)
+    table = merged([read_table(folder) for folder in line.names], is_mixed_code_allowed=options.allow_mixed_code)
+    write_table(table, out, {})
+    print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {out}")
     return 0
 
 
-def compare_runs(words: list[str]) -> int:
-    options, overrides = options_of(words, json=True)
-    the_plan, exec = plan_of(overrides)
+def compare_runs(line: Line) -> int:
+    the_plan, exec = plan_of(line.overrides, line.files)
     table = comparison([(run.leaf.overrides, run.evaluate) for run in the_plan.runs], Store(exec.store))
     swept = [c for c in table if table[c].nunique() > 1 and not c.startswith("n_correct")]
     shown = table[[*swept, "n_test", "n_correct", "n_correct_sampled", "n_sampled"]]
-    if options.json:
+    if line.options.json:
         print(json.dumps(shown.to_dict("records")))
         return 0
     print(shown.sort_values("n_correct", ascending=False).to_string(index=False))

@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep.compose import grid, leaves, reason
 from sweep.config import Leaf
+from sweep.places import check_writable
 from sweep.plan import Plan, plan
 
 Plugins.instance()  # scanning executes Hydra's own plugin modules anew: scan first, inherit after
@@ -44,6 +45,7 @@ class PlanSweeper(BasicSweeper):
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
         points = grid(self.hydra_context.config_loader, self.config)
         folder = Path(self.config.hydra.sweep.dir)
+        check_writable(folder, "hydra.sweep.dir")
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         results = self.launcher.launch(points, initial_job_idx=0)
