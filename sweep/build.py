@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +18,19 @@ from sweep import pretrained
 from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
 from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of, training_cost
 from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
-from sweep.data import Problem, Solution, Trace
+from sweep.data import Domain, Problem, ProceduralDomain, Solution, Trace
 from sweep.data.records import Credit, Pair, Row
+from sweep.data.skills.curriculum import Phase
 from sweep.methods import METHODS
-from sweep.methods.material import Choices, Material
+from sweep.methods.dials import Dials
+from sweep.methods.material import Material
 from sweep.methods.rollouts import Prefix, credited, estimated, to_charge
 from sweep.sources import SOURCES
-from sweep.sources.soundness import matched
+from sweep.sources.written import Written
+
+if TYPE_CHECKING:  # the verbs that build nothing must not wait for torch
+    from sweep.models import Completion, Policy
+
 
 
 def build_dsyn(stage: Stage, bench: Bench) -> Built:
@@ -49,47 +54,46 @@ def build_dsyn(stage: Stage, bench: Bench) -> Built:
 
 def build_base(stage: Stage, bench: Bench) -> Built:
     """Pretrain a small policy on the domain's curriculum, or take a pinned revision of a published one."""
-    from sweep import models as policies
-    from sweep.methods.sft import sft_loss
-    from sweep.models import Optim, train
+    from sweep.models import load_policy, new_policy, save_policy
 
     model = stage.identity["model"]
     if model["kind"] == "pretrained":
         path, revision = pretrained.place(stage)
-        loaded = policies.load_policy(path, revision=revision, device="cpu", dtype=model["dtype"])
-        policies.save_policy(loaded, bench.out)
+        save_policy(load_policy(path, revision=revision, device="cpu", dtype=model["dtype"]), bench.out)
         return Built({"path": path, "revision": revision}, Cost())
     data = domain_of(stage)
-    if data.vocabulary is None:
-        raise ValueError(
-            "model.kind=from_scratch pretrains on a procedural domain, but "
-            f"dataset={stage.identity['dataset']['name']} is natural text; choose a pretrained model, "
-            "e.g. model=deepseek_math_7b"
-        )
+    assert isinstance(data, ProceduralDomain), "planning refuses to pretrain on another"
     shape = {k: model[k] for k in ("hidden_size", "n_layers", "n_heads", "mlp_size", "max_length", "rope_theta")}
-    policies.save_policy(policies.new_policy(data.vocabulary, **shape, seed=model["seed"]), bench.out)
-    policy = bench.policy_at(bench.out)
+    save_policy(new_policy(data.vocabulary, **shape, seed=model["seed"]), bench.out)
+    policy, cost = bench.policy_at(bench.out), Cost()
     rng = np.random.default_rng(seed_of(stage, model["seed"]))
-    cost = Cost()
     for number, phase in enumerate(data.curriculum):
-        rows = [
-            Row(prompt, solution, True, f"phase-{number}-{i}")
-            for i, (prompt, solution) in enumerate(data.pretraining_documents(phase, rng))
-        ]
-        optim = Optim(
-            lr=phase.lr, n_updates=math.ceil(len(rows) / phase.batch_size), batch_size=phase.batch_size,
-            warmup_fraction=model["warmup_fraction"], schedule=phase.schedule,
-            embedding_lr_scale=phase.embedding_lr_scale, weight_decay=model["weight_decay"],
-            max_grad_norm=model["max_grad_norm"], betas=tuple(model["betas"]),
-        )
-        done = train(
-            policy, rows, sft_loss, optim, seed=int(rng.integers(2**31)), precision=model["precision"],
-            log=bench.tracker.curve(f"phase_{number}", offset=cost.n_updates),
-            **bench.training_limits(f"phase-{number}"),
-        )
-        cost += training_cost(done)
-    policies.save_policy(policy, bench.out)
+        documents = data.pretraining_documents(phase, rng)
+        rows = [Row(prompt, text, True, f"phase-{number}-{i}") for i, (prompt, text) in enumerate(documents)]
+        cost += _pretrain(policy, rows, phase, number, int(rng.integers(2**31)), bench, model, n_before=cost.n_updates)
+    save_policy(policy, bench.out)
     return Built({"n_parameters": sum(p.numel() for p in policy.model.parameters())}, cost)
+
+
+def _pretrain(
+    policy: Policy, rows: Sequence[Row], phase: Phase, number: int, seed: int, bench: Bench, model: Mapping[str, Any],
+    *, n_before: int,
+) -> Cost:
+    """One phase: every row once."""
+    from sweep.methods.sft import sft_loss
+    from sweep.models import Optim, train
+
+    optim = Optim(
+        lr=phase.lr, n_updates=math.ceil(len(rows) / phase.batch_size), batch_size=phase.batch_size,
+        warmup_fraction=model["warmup_fraction"], schedule=phase.schedule,
+        embedding_lr_scale=phase.embedding_lr_scale, weight_decay=model["weight_decay"],
+        max_grad_norm=model["max_grad_norm"], betas=tuple(model["betas"]),
+    )
+    done = train(
+        policy, rows, sft_loss, optim, seed=seed, precision=model["precision"],
+        log=bench.tracker.curve(f"phase_{number}", offset=n_before), **bench.training_limits(f"phase-{number}"),
+    )
+    return training_cost(done)
 
 
 def build_sft(stage: Stage, bench: Bench) -> Built:
@@ -177,28 +181,23 @@ def build_train(stage: Stage, bench: Bench) -> Built:
 
     config, source = MethodConfig(**stage.identity["method"]), SourceConfig(**stage.identity["source"])
     optim, method = OptimConfig(**stage.identity["method"]["optim"]), METHODS[config.name]
-    own, dsyn_solutions = _subset(stage, bench)
+    own, dsyn = _subset(stage, bench)
     sampled = _sampled_problems(stage, bench) if _is_cross_fit(stage) else own
-    traces = bench.read("samples", "traces.jsonl", Trace)
-    credits = bench.read("advantages", "credits.jsonl", Credit)
-    entry = SOURCES[source.name]
-    solutions = entry.solutions(
-        dsyn_solutions, traces, bench.read("advantages", "reached.jsonl", Solution), credits
-    )
-    if entry.only:
-        data, asked = domain_of(stage), {p.problem_id: p for p in sampled}
-        is_sound = [not any(data.step_errors(s.text, asked[s.problem_id])) for s in solutions]
-        solutions = matched(solutions, is_sound, only=entry.only)
+    written = _written(stage, bench, dsyn, sampled)
+    solutions = SOURCES[source.name].solutions(written)
     if source.include_teacher and source.name != "teacher":
-        solutions = [*dsyn_solutions, *solutions]
+        solutions = [*dsyn, *solutions]
     problems = {p.problem_id: p for p in [*own, *sampled]}.values()
-    material = _material(stage, problems, solutions, traces=traces, credits=credits, config=config, source=source)
+    material = _material(
+        stage, problems, solutions, traces=written.traces, credits=written.credits,
+        dials=config, max_solutions_per_problem=source.max_solutions_per_problem,
+    )
     rows = method.rows(material)
     if not rows:
         raise ValueError(
             f"{stage.key}: source={source.name} method={config.name} at n_problems={stage.identity['n_problems']} "
             f"made no training {'pair' if method.is_preference else 'row'} out of {len(solutions)} solutions, "
-            f"{len(traces)} traces and {len(material.credits)} mistakes with q_values; draw more solutions "
+            f"{len(written.traces)} traces and {len(written.credits)} mistakes with q_values; draw more solutions "
             "(sampling.n_samples) or take a source whose solutions share a prefix with the mistakes (source=self)"
         )
     loss = partial(dpo_loss, beta=config.beta) if method.is_preference else sft_loss
@@ -223,32 +222,40 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
         policy, prompts, n_samples=evaluation["n_samples"], temperature=temperature, has_entropy=True,
         **shared, **limits,
     )
-    cost = sampling_cost(policy, prompts, greedy) + sampling_cost(policy, prompts, drawn)
-    greedy = [c[0] for c in greedy]
-    outcomes = pd.DataFrame({
-        "problem_id": [p.problem_id for p in problems],
-        "is_correct": [c.is_finished and data.is_correct(c.text, p) for p, c in zip(problems, greedy, strict=True)],
-        "n_correct_sampled": [
-            sum(c.is_finished and data.is_correct(c.text, p) for c in completions)
-            for p, completions in zip(problems, drawn, strict=True)
-        ],
-        "n_sampled": evaluation["n_samples"],
-        "solution": [c.text for c in greedy],
-    })
+    outcomes = _outcomes(data, problems, greedy, drawn)
     outcomes.to_parquet(bench.out / "outcomes.parquet", index=False)
     facts: dict[str, Any] = {
         "n_test": len(problems),
-        "n_correct": int(outcomes.is_correct.sum()),
-        "n_correct_sampled": int(outcomes.n_correct_sampled.sum()),
-        "n_sampled": int(outcomes.n_sampled.sum()),
+        **{name: int(outcomes[column].sum()) for name, column in COUNTED.items()},
         "temperature": temperature,
         "entropy": mean_entropy(drawn),
     }
-    if hasattr(data, "step_errors"):  # a procedural domain can say what is wrong with a step
-        errors = [data.step_errors(c.text, p) for p, c in zip(problems, greedy, strict=True)]
+    if isinstance(data, ProceduralDomain):
+        errors = [data.step_errors(text, p) for p, text in zip(problems, outcomes.solution, strict=True)]
         facts["diagnosis"] = dict(Counter(kind for e in errors for kind in {k for step in e for k in step}))
     bench.tracker.summary(facts)
-    return Built(facts, cost)
+    return Built(facts, sampling_cost(policy, prompts, greedy) + sampling_cost(policy, prompts, drawn))
+
+
+COUNTED = {"n_correct": "is_correct", "n_correct_sampled": "n_correct_sampled", "n_sampled": "n_sampled"}
+
+
+def _outcomes(
+    data: Domain, problems: Sequence[Problem], greedy: Sequence[Sequence[Completion]],
+    drawn: Sequence[Sequence[Completion]],
+) -> pd.DataFrame:
+    """A row a problem: whether the greedy solution is right, how many of the sampled ones are, and the greedy text."""
+
+    def n_correct(problem: Problem, completions: Sequence[Completion]) -> int:
+        return sum(c.is_finished and data.is_correct(c.text, problem) for c in completions)
+
+    return pd.DataFrame({
+        "problem_id": [p.problem_id for p in problems],
+        "is_correct": [n_correct(p, one) == 1 for p, one in zip(problems, greedy, strict=True)],
+        "n_correct_sampled": [n_correct(p, several) for p, several in zip(problems, drawn, strict=True)],
+        "n_sampled": [len(several) for several in drawn],
+        "solution": [one[0].text for one in greedy],
+    })
 
 
 BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {
@@ -289,16 +296,28 @@ def _is_cross_fit(stage: Stage) -> bool:
     return sampled is not None and sampled.identity["sampling"]["is_cross_fit"]
 
 
+def _written(stage: Stage, bench: Bench, dsyn: Sequence[Solution], sampled: Sequence[Problem]) -> Written:
+    """What the stage's parents hold; nothing in place of those it has not."""
+    data, asked = domain_of(stage), {p.problem_id: p for p in sampled}
+
+    def is_sound(solution: Solution) -> bool:
+        assert isinstance(data, ProceduralDomain)
+        return not any(data.step_errors(solution.text, asked[solution.problem_id]))
+
+    return Written(
+        dsyn, bench.read("samples", "traces.jsonl", Trace), bench.read("advantages", "reached.jsonl", Solution),
+        bench.read("advantages", "credits.jsonl", Credit), is_sound if isinstance(data, ProceduralDomain) else None,
+    )
+
+
 def _material(
     stage: Stage, problems: Iterable[Problem], solutions: Sequence[Solution], *, traces: Sequence[Trace] = (),
-    credits: Sequence[Credit] = (), config: MethodConfig | None = None, source: SourceConfig | None = None,
+    credits: Sequence[Credit] = (), dials: Dials | None = None, max_solutions_per_problem: int = 1,
 ) -> Material:
-    data, config = domain_of(stage), config or MethodConfig()
-    dials = {f.name: getattr(config, f.name) for f in fields(Choices) if hasattr(config, f.name)}
-    cap = (source or SourceConfig()).max_solutions_per_problem
+    data = domain_of(stage)
     return Material(
         prompts={p.problem_id: data.prompt(p) for p in problems}, solutions=solutions, traces=traces, credits=credits,
-        steps=data.steps, choices=Choices(max_solutions_per_problem=cap, **dials),
+        steps=data.steps, dials=dials or Dials(), max_solutions_per_problem=max_solutions_per_problem,
         rng=np.random.default_rng(seed_of(stage)),
     )
 

@@ -28,6 +28,7 @@ from sweep.fields import (
     whole,
 )
 from sweep.methods import METHODS
+from sweep.methods.dials import Dials
 from sweep.sources import SOURCES
 
 SPLITS = ("test", "validation")
@@ -108,19 +109,11 @@ class SourceConfig:
 
 
 @dataclass
-class MethodConfig:
-    """The algorithm of the last training stage. Fields that a method does not read are ignored by it."""
+class MethodConfig(Dials):
+    """The algorithm of the last training stage, its optimiser and its dials."""
 
     name: str = choice(*METHODS, default=MISSING)
     optim: OptimConfig = field(default_factory=OptimConfig)
-    beta: float = real(above=0, default=0.1)  # DPO's inverse temperature
-    max_pairs_per_problem: int = whole(1, default=4)
-    pit_rule: str = choice("first_lowest", "first_below", "lowest_advantage", default="first_lowest")
-    pit_threshold: float = real(0, 1, default=0.0)  # first_below: the first step with q_value <= this
-    no_pit: str = choice("skip", "last_step", default="skip")  # a wrong solution with no pit: skip it, or charge that
-    chosen_rule: str = choice("random", "shortest", default="random")  # which correct continuation
-    chosen_span: str = choice("step", "completion", default="step")  # how much of the correct continuation
-    rejected_span: str = choice("step", "completion", default="step")  # how much of the wrong solution
 
 
 @dataclass

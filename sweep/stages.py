@@ -24,7 +24,7 @@ from sweep import pretrained
 from sweep.artifacts import Stage
 from sweep.bench import open_domain
 from sweep.config import Exp
-from sweep.data import Domain
+from sweep.data import Domain, ProceduralDomain
 from sweep.methods import METHODS
 from sweep.sources import SOURCES
 
@@ -61,7 +61,13 @@ def base(exp: Exp) -> Stage:
     if exp.model["kind"] != "from_scratch":
         model, places = pretrained.named(exp.model)
         return replace(_stage("base", {"model": model}, {}, exp), places=places)
-    unread = {name: value for name, value in exp.dataset.items() if name in _opened(exp).not_in_documents}
+    domain = _opened(exp)
+    if not isinstance(domain, ProceduralDomain):
+        raise ValueError(
+            f"model.kind=from_scratch pretrains on a procedural domain, but dataset={exp.dataset['name']} is natural "
+            "text; choose a pretrained model, e.g. model=deepseek_math_7b"
+        )
+    unread = {name: value for name, value in exp.dataset.items() if name in domain.not_in_documents}
     data = {name: value for name, value in _data(exp).items() if name not in unread}
     return replace(_stage("base", {"model": exp.model, "dataset": data}, {}, exp), places=unread)
 
@@ -91,14 +97,14 @@ def advantages(exp: Exp) -> Stage:
 @once
 def train(exp: Exp) -> Stage:
     """Only the stages this arm's source and method need are parents: the rest is never built for it."""
-    method = METHODS[exp.method.name]
-    if SOURCES[exp.source.name].only and not hasattr(_opened(exp), "step_errors"):
+    method, source = METHODS[exp.method.name], SOURCES[exp.source.name]
+    if source.is_step_judged and not isinstance(_opened(exp), ProceduralDomain):
         raise ValueError(
             f"source={exp.source.name} tells sound steps from spurious ones, which dataset={exp.dataset['name']} "
             "cannot judge; choose a procedural domain (dataset=skills) or another source"
         )
     parents = {method.start: base(exp) if method.start == "base" else sft(exp), "dsyn": dsyn(exp)}
-    needs = {method.needs, SOURCES[exp.source.name].needs}
+    needs = {method.needs, source.needs}
     if needs != {"none"}:
         parents["samples"] = samples(exp)
     if "advantages" in needs:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.data import domain
+from sweep.data import ProceduralDomain, domain
 from sweep.data.gsm8k import Gsm8k, final_answer, normalised_number
 from sweep.data.records import Problem
 
@@ -226,12 +226,9 @@ def test_what_cannot_be_read_or_held_out_is_refused(tmp_path: Path) -> None:
         opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=-1)
 
 
-def test_there_is_no_curriculum_and_no_unknown_split(tmp_path: Path) -> None:
+def test_it_is_no_procedural_domain_and_has_no_unknown_split(tmp_path: Path) -> None:
     data = opened(tmp_path, ROWS[:3], ROWS[3:5])
-    assert data.curriculum == ()
-    assert data.vocabulary is None
-    with pytest.raises(ValueError, match="natural text has no curriculum"):
-        data.pretraining_documents(None, np.random.default_rng(0))  # type: ignore[arg-type]
+    assert not isinstance(data, ProceduralDomain)
     with pytest.raises(ValueError, match="no split 'dev'"):
         data.problems("dev")
 

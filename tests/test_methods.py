@@ -11,7 +11,8 @@ import pytest
 
 from sweep.data.records import Credit, Pair, Row, Solution, Trace
 from sweep.methods import METHODS
-from sweep.methods.material import Choices, Material
+from sweep.methods.dials import Dials
+from sweep.methods.material import Material
 
 RIGHT = "a 1 ; b 2 ; ans C1"
 OTHER = "a 1 ; c 3 ; ans C1"  # another way from the same first step
@@ -20,19 +21,17 @@ MISTAKE = Credit("p0", WRONG, False, pass_rate=0.5, q_values=[0.6, 0.0])
 
 
 def material(
-    *solutions: str, traces: tuple[Trace, ...] = (), credits: tuple[Credit, ...] = (), seed: int = 0, **choices: Any
+    *solutions: str, traces: tuple[Trace, ...] = (), credits: tuple[Credit, ...] = (), seed: int = 0,
+    max_solutions_per_problem: int = 4, **dials: Any,
 ) -> Material:
-    dials = {
-        "max_solutions_per_problem": 4, "max_pairs_per_problem": 4, "pit_rule": "first_lowest", "pit_threshold": 0.0,
-        "no_pit": "skip", "chosen_rule": "random", "chosen_span": "step", "rejected_span": "step",
-    }  # fmt: skip
     return Material(
         prompts={"p0": "Q0 | ", "p1": "Q1 | "},
         solutions=[Solution("p0", text) for text in solutions],
         traces=traces,
         credits=credits,
         steps=lambda text: re.findall(r"[^;]*;\s*|[^;]+\Z", text),
-        choices=Choices(**{**dials, **choices}),
+        dials=Dials(**dials),
+        max_solutions_per_problem=max_solutions_per_problem,
         rng=np.random.default_rng(seed),
     )
 

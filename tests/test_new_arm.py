@@ -16,7 +16,8 @@ METHOD = '''
 """DPO on the shortest wrong solution of each problem."""
 from sweep.data.records import Pair
 from sweep.methods.dpo import good_and_wrong, whole_pair
-from sweep.methods.material import WHOLE, Material, Method
+from sweep.methods.dials import WHOLE
+from sweep.methods.material import Material, Method
 
 
 def pairs(material: Material) -> list[Pair]:

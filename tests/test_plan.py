@@ -1,14 +1,17 @@
 """From grid points to unique stages: counts worked by hand, and what each field of the configuration moves."""
 
+import json
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from tiny_sweep import GRID, Sweep, planned
 
 from sweep.artifacts import Cost, Manifest, Store
+from sweep.commands.words import plan_of
 from sweep.config import MethodConfig, OptimConfig
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
 
@@ -225,3 +228,27 @@ def test_planning_writes_nothing(sweep: Sweep) -> None:
     store = Store(sweep.store.root / "nowhere")
     assert state(planned(*GRID), store).built == {}
     assert not store.root.exists()
+
+
+# a data set of natural text
+
+
+@pytest.fixture
+def natural(tmp_path: Path) -> tuple[str, ...]:
+    """The words that plan on a GSM8K of two problems a file."""
+    for name in ("train", "test"):
+        rows = [{"question": f"{name} {i}?", "answer": f"So {i}.\n#### {i}"} for i in range(2)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = [f"dataset.{name}_path={tmp_path / name}.jsonl" for name in ("train", "test")]
+    return ("dataset=gsm8k", *files, "dataset.n_validation=0", "n_problems=2")
+
+
+def test_natural_text_pretrains_no_base(natural: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="pretrains on a procedural domain, but dataset=gsm8k is natural text"):
+        plan_of(natural)
+
+
+def test_steps_of_natural_text_are_not_told_sound_from_spurious(natural: tuple[str, ...]) -> None:
+    model = ("model=deepseek_math_7b", "model.revision=abc", "arm=rft_sound")
+    with pytest.raises(ValueError, match="tells sound steps from spurious ones, which dataset=gsm8k"):
+        plan_of((*natural, *model))

@@ -3,6 +3,7 @@
 from sweep.data.records import Credit, Solution, Trace
 from sweep.sources import SOURCES
 from sweep.sources.soundness import matched
+from sweep.sources.written import Written
 
 DSYN = [Solution("p0", "a ; ans 1"), Solution("p1", "b ; ans 2")]
 TRACES = [
@@ -16,11 +17,11 @@ REACHED = [Solution("p0", "x ; ans 1"), Solution("p0", "w ; ans 1")]
 
 
 def test_the_teacher_is_dsyn_whatever_the_policy_sampled() -> None:
-    assert SOURCES["teacher"].solutions(DSYN, TRACES, REACHED, []) == DSYN
+    assert SOURCES["teacher"].solutions(Written(DSYN, TRACES, REACHED, [])) == DSYN
 
 
 def test_self_keeps_distinct_correct_traces_then_new_ends_of_rollouts() -> None:
-    assert SOURCES["self"].solutions(DSYN, TRACES, REACHED, []) == [
+    assert SOURCES["self"].solutions(Written(DSYN, TRACES, REACHED, [])) == [
         Solution("p0", "x ; ans 1"),
         Solution("p1", "x ; ans 1"),
         Solution("p0", "w ; ans 1"),
@@ -28,11 +29,11 @@ def test_self_keeps_distinct_correct_traces_then_new_ends_of_rollouts() -> None:
 
 
 def test_self_without_a_correct_trace_is_empty() -> None:
-    assert SOURCES["self"].solutions(DSYN, TRACES[2:4], [], []) == []
+    assert SOURCES["self"].solutions(Written(DSYN, TRACES[2:4], [], [])) == []
 
 
 def test_unverified_keeps_distinct_finished_traces_right_or_wrong() -> None:
-    assert SOURCES["self_unverified"].solutions(DSYN, TRACES, REACHED, []) == [
+    assert SOURCES["self_unverified"].solutions(Written(DSYN, TRACES, REACHED, [])) == [
         Solution("p0", "x ; ans 1"),
         Solution("p0", "y ; ans 3"),
         Solution("p1", "x ; ans 1"),
@@ -46,13 +47,13 @@ def test_the_filter_keeps_right_and_wrong_traces_whose_worst_step_is_in_the_uppe
         Credit("p1", "nearly", False, 0.2, [0.2, 0.0]),  # -.2, though the answer is wrong
         Credit("p1", "lucky", True, 0.8, [0.2, 1.0]),  # -.6, though the answer is right
     ]
-    kept = SOURCES["self_filtered"].solutions(DSYN, TRACES, REACHED, credits)
+    kept = SOURCES["self_filtered"].solutions(Written(DSYN, TRACES, REACHED, credits))
     assert kept == [Solution("p0", "good"), Solution("p1", "nearly")]  # the median is -.35
 
 
 def test_the_filter_leaves_out_problems_that_nothing_solved() -> None:
     hopeless = Credit("p0", "no way", False, 0.0, [0.0, 0.0])  # advantages of 0 at every step, the best there could be
-    assert SOURCES["self_filtered"].solutions(DSYN, TRACES, REACHED, [hopeless]) == []
+    assert SOURCES["self_filtered"].solutions(Written(DSYN, TRACES, REACHED, [hopeless])) == []
 
 
 def test_sound_and_spurious_solutions_of_the_same_problems_equally_many() -> None:
@@ -64,9 +65,9 @@ def test_sound_and_spurious_solutions_of_the_same_problems_equally_many() -> Non
     assert [s.text for s in spurious] == ["x1", "x2"]
 
 
-def test_what_each_source_needs_and_which_may_hold_up_a_wrong_answer() -> None:
+def test_what_each_source_needs() -> None:
     assert {name: source.needs for name, source in SOURCES.items()} == {
         "teacher": "none", "self": "samples", "self_unverified": "samples", "self_filtered": "advantages",
         "self_sound": "samples", "self_spurious": "samples",
     }  # fmt: skip
-    assert [name for name, source in SOURCES.items() if not source.is_verified] == ["self_unverified", "self_filtered"]
+    assert [name for name, source in SOURCES.items() if source.is_step_judged] == ["self_sound", "self_spurious"]

@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from sweep.data.gsm8k import steps_of
 from sweep.data.records import Credit, Pair, Row, Solution
-from sweep.methods.material import Choices, Material
+from sweep.methods.dials import Dials
+from sweep.methods.material import Material
 from sweep.methods.step_dpo import pairs
 from sweep.models import Policy, encode_continuation, encode_prefix
 from sweep.models.policy import SPECIAL_TOKENS, decode_continuations, encode_continuations
@@ -100,11 +101,10 @@ def test_a_prefix_and_what_follows_it_have_the_tokens_of_the_text(words: str) ->
 def test_both_sides_of_a_step_pair_have_the_tokens_of_their_solutions() -> None:
     good, wrong = "Ada has 3. She buys 4 more. So 7.\n#### 7", "Ada has 3. She buys 5 more. So 8.\n#### 8"
     other = "Ada has 3.5 pens. So 4.\n#### 4"  # shares letters with the wrong one, and no step
-    choices = Choices(4, 4, "first_lowest", 0.0, "skip", "random", "step", "step")
     material = Material(
         prompts={"p": "Question: Why?\nAnswer:\n"}, solutions=[Solution("p", other), Solution("p", good)], traces=(),
         credits=[Credit("p", wrong, False, 0.5, [0.5, 0.0])], steps=lambda text: steps_of(text, "sentence"),
-        choices=choices, rng=np.random.default_rng(0),
+        dials=Dials(), max_solutions_per_problem=4, rng=np.random.default_rng(0),
     )  # fmt: skip
     (pair,) = pairs(material)
     assert (pair.prefix, pair.chosen, pair.rejected) == (

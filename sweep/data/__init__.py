@@ -8,63 +8,17 @@ another; and nothing but the final answer decides whether a solution is correct.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any
 
-import numpy as np
-
+from sweep.data.domain import Domain, ProceduralDomain, Split
 from sweep.data.gsm8k import Gsm8kDials, open_gsm8k
 from sweep.data.records import Pair, Problem, Row, Solution, Trace
-from sweep.data.skills.curriculum import Phase
 from sweep.data.skills.domain import SkillsDials, open_skills
 
-__all__ = ["DIALS", "DOMAINS", "Domain", "Pair", "Problem", "Row", "Solution", "Split", "Trace", "domain"]
-
-Split = Literal["train", "validation", "test"]
-
-
-class Domain(Protocol):
-    """What the stages ask of a data set. Texts join exactly: prompt + "".join(steps)."""
-
-    @property
-    def revision(self) -> str:
-        """Content hash of the files it read, or the version of its generator: part of every stage key."""
-
-    @property
-    def vocabulary(self) -> list[str] | None:
-        """All words of a procedural domain; None where the policy brings its own tokenizer."""
-
-    @property
-    def curriculum(self) -> tuple[Phase, ...]:
-        """Phases in which a base is pretrained; empty where a pretrained base is loaded."""
-
-    @property
-    def not_in_documents(self) -> frozenset[str]:
-        """Dials that `pretraining_documents` do not depend on: a base is the same for all their values."""
-
-    def n_problems(self, split: Split) -> int:
-        """How many problems the split has."""
-
-    def problems(self, split: Split, n_problems: int | None = None) -> list[Problem]:
-        """The first `n_problems` of the split, or all of them; ValueError beyond what it has."""
-
-    def prompt(self, problem: Problem) -> str:
-        """The rendered problem; a solution starts where it ends."""
-
-    def steps(self, text: str) -> list[str]:
-        """Segments of a solution whose concatenation is `text`; the final answer is in the last."""
-
-    def final_answer(self, text: str) -> str | None:
-        """The normalised final answer, None where there is none."""
-
-    def is_correct(self, text: str, problem: Problem) -> bool:
-        """The verifier: final answer against reference answer, nothing else."""
-
-    def teacher_solution(self, problem: Problem, rng: np.random.Generator) -> str | None:
-        """One attempt of the teacher, right or wrong; None where it has none."""
-
-    def pretraining_documents(self, phase: Phase, rng: np.random.Generator) -> list[tuple[str, str]]:
-        """(prompt, solution) texts of one phase of `curriculum`."""
-
+__all__ = [
+    "DIALS", "DOMAINS", "Domain", "Pair", "Problem", "ProceduralDomain", "Row",
+    "Solution", "Split", "Trace", "domain",
+]
 
 DOMAINS = {"skills": open_skills, "gsm8k": open_gsm8k}
 DIALS = {"skills": SkillsDials, "gsm8k": Gsm8kDials}  # the typed node of each, name aside

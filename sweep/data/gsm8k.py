@@ -20,7 +20,6 @@ import numpy as np
 
 from sweep.data.jsonl import objects
 from sweep.data.records import Problem
-from sweep.data.skills.curriculum import Phase
 from sweep.data.splits import SPLITS, checked_disjoint, first_problems
 from sweep.fields import choice, text, typed, whole
 
@@ -115,10 +114,6 @@ def content_hash(question: str) -> str:
 class Gsm8k:
     """Train, validation and test problems of two JSONL files."""
 
-    vocabulary = None
-    curriculum: tuple[Phase, ...] = ()
-    not_in_documents: frozenset[str] = frozenset()
-
     def __init__(self, config: Gsm8kDials) -> None:
         self.config = config
         train, test = _file_bytes(config.train_path), _file_bytes(config.test_path)
@@ -154,9 +149,6 @@ class Gsm8k:
     def teacher_solution(self, problem: Problem, rng: np.random.Generator) -> str:
         """The file's reference solution; it is always the same one, so `rng` is not drawn from."""
         return self._solutions[problem.problem_id]
-
-    def pretraining_documents(self, phase: Phase, rng: np.random.Generator) -> list[tuple[str, str]]:
-        raise ValueError("dataset gsm8k: natural text has no curriculum; take a pretrained base")
 
     def _of(self, split: str) -> list[Problem]:
         if split not in self._problems:

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from sweep.data.records import Row
-from sweep.methods.material import STEP, Material, Method
+from sweep.methods.dials import STEP
+from sweep.methods.material import Material, Method
 from sweep.methods.step_dpo import pairs
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from rapidfuzz.distance import Levenshtein
 
 from sweep.data.records import Pair
+from sweep.methods.dials import WHOLE
 from sweep.methods.dpo import good_and_wrong, whole_pair
-from sweep.methods.material import WHOLE, Material, Method
+from sweep.methods.material import Material, Method
 
 
 def pairs(material: Material) -> list[Pair]:
@@ -25,7 +26,7 @@ def pairs(material: Material) -> list[Pair]:
             for (distance, i), text in zip(farthest, rejected, strict=True)
         ]
         made.sort(key=lambda pair: -pair[0])
-        out += [pair for _, pair in made[: material.choices.max_pairs_per_problem]]
+        out += [pair for _, pair in made[: material.dials.max_pairs_per_problem]]
     return out
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sweep.data.records import Pair
-from sweep.methods.material import WHOLE, Material, Method
+from sweep.methods.dials import WHOLE
+from sweep.methods.material import Material, Method
 
 if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch
     from torch import Tensor
@@ -23,7 +24,7 @@ def pairs(material: Material) -> list[Pair]:
     out: list[Pair] = []
     for problem_id, good, wrong in good_and_wrong(material):
         right = material.draw(good, len(good))
-        rejected = material.draw(wrong, material.choices.max_pairs_per_problem)
+        rejected = material.draw(wrong, material.dials.max_pairs_per_problem)
         out += [whole_pair(material, problem_id, right[i % len(right)], text) for i, text in enumerate(rejected)]
     return out
 

@@ -10,20 +10,7 @@ from typing import Literal
 import numpy as np
 
 from sweep.data.records import Credit, Pair, Row, Solution, Trace
-
-
-@dataclass(frozen=True)
-class Choices:
-    """The dials of conf/method/, which the paper leaves open."""
-
-    max_solutions_per_problem: int
-    max_pairs_per_problem: int
-    pit_rule: str
-    pit_threshold: float
-    no_pit: str
-    chosen_rule: str
-    chosen_span: str
-    rejected_span: str
+from sweep.methods.dials import Dials
 
 
 @dataclass(frozen=True)
@@ -36,7 +23,8 @@ class Material:
     traces: Sequence[Trace]
     credits: Sequence[Credit]
     steps: Callable[[str], list[str]]
-    choices: Choices
+    dials: Dials
+    max_solutions_per_problem: int
     rng: np.random.Generator
 
     @cached_property
@@ -67,14 +55,10 @@ class Method:
     """rows: what is trained on; start: the weights it starts from; needs: the stage that its mistakes
     come from (none: solutions alone; samples: wrong traces; advantages: wrong traces with q_values).
 
-    dials: the fields of MethodConfig that it reads beside name and optim; no other enters a stage's key."""
+    dials: those of Dials that it reads; no other enters a stage's key."""
 
     rows: Callable[[Material], list[Row] | list[Pair]]
     start: Literal["base", "sft"]
     needs: Literal["none", "samples", "advantages"]
     is_preference: bool
     dials: tuple[str, ...] = ()
-
-
-WHOLE = ("beta", "max_pairs_per_problem")
-STEP = (*WHOLE, "pit_rule", "pit_threshold", "no_pit", "chosen_rule", "chosen_span", "rejected_span")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for to
 
 def rows(material: Material) -> list[Row]:
     """Whole solutions after the bare problem, at most max_solutions_per_problem of them a problem."""
-    cap = material.choices.max_solutions_per_problem
+    cap = material.max_solutions_per_problem
     return [
         Row(material.prompts[problem_id], text, True, problem_id)
         for problem_id in sorted(material.solutions_of)

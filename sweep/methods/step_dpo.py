@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from sweep.data.credit import pit
 from sweep.data.records import Credit, Pair
-from sweep.methods.material import STEP, Choices, Material, Method
+from sweep.methods.dials import STEP, Dials
+from sweep.methods.material import Material, Method
 
 
 def pairs(material: Material) -> list[Pair]:
     """One pair a wrong trace with a pit, at most max_pairs_per_problem of them a problem."""
-    choices = material.choices
+    dials = material.dials
 
     def at_the_pit(credit: Credit) -> Pair | None:
-        i = charged_step(credit, choices)
+        i = charged_step(credit, dials)
         return None if i is None else pair_at(material, credit, i)
 
     return capped(material, at_the_pit)
 
 
-def charged_step(credit: Credit, choices: Choices) -> int | None:
-    """The pit; where there is none, what choices.no_pit says: None to skip the solution, or its last step."""
-    i = pit(credit.q_values, credit.pass_rate, choices.pit_rule, choices.pit_threshold)
-    return len(credit.q_values) - 1 if i is None and choices.no_pit == "last_step" and credit.q_values else i
+def charged_step(credit: Credit, dials: Dials) -> int | None:
+    """The pit; where there is none, what dials.no_pit says: None to skip the solution, or its last step."""
+    i = pit(credit.q_values, credit.pass_rate, dials.pit_rule, dials.pit_threshold)
+    return len(credit.q_values) - 1 if i is None and dials.no_pit == "last_step" and credit.q_values else i
 
 
 def capped(material: Material, pair_of) -> list[Pair]:
@@ -34,7 +35,7 @@ def capped(material: Material, pair_of) -> list[Pair]:
     for problem_id in sorted(material.credits_of):
         made = [pair_of(credit) for credit in material.credits_of[problem_id]]
         distinct = list(dict.fromkeys(pair for pair in made if pair is not None))
-        out += material.draw(distinct, material.choices.max_pairs_per_problem)
+        out += material.draw(distinct, material.dials.max_pairs_per_problem)
     return out
 
 
@@ -43,7 +44,7 @@ def pair_at(material: Material, credit: Credit, i: int) -> Pair | None:
 
     None where no good solution shares the prefix, or all that do take the same step.
     """
-    choices = material.choices
+    dials = material.dials
     steps = material.steps(credit.text)
     before, mistake = "".join(steps[:i]), steps[i]
     # step by step, for a text that starts alike may have no boundary there: "3" and "3.5" after "It costs "
@@ -53,12 +54,12 @@ def pair_at(material: Material, credit: Credit, i: int) -> Pair | None:
     candidates = [(step, rest) for step, rest in firsts if step.split() != mistake.split()]
     if not candidates:
         return None
-    if choices.chosen_rule == "shortest":
+    if dials.chosen_rule == "shortest":
         step, rest = min(candidates, key=lambda c: (len(c[1].split()), c[1]))
     else:
         step, rest = candidates[material.rng.integers(len(candidates))]
-    chosen = rest if choices.chosen_span == "completion" else step
-    rejected = "".join(steps[i:]) if choices.rejected_span == "completion" else mistake
+    chosen = rest if dials.chosen_span == "completion" else step
+    rejected = "".join(steps[i:]) if dials.rejected_span == "completion" else mistake
     return Pair(
         prefix=material.prompts[credit.problem_id] + before,
         chosen=chosen,

@@ -3,18 +3,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sweep.data.records import Credit, Solution, Trace
+from sweep.data.records import Solution
+from sweep.sources.written import Source, Written
 
 
-def solutions(
-    dsyn: Sequence[Solution], traces: Sequence[Trace], reached: Sequence[Solution], credits: Sequence[Credit]
-) -> list[Solution]:
+def solutions(written: Written) -> list[Solution]:
     """Distinct correct traces, then distinct correct ends of rollouts, in the order they were drawn.
 
     Two solutions of a problem are the same when their texts are, runs of whitespace aside.
     """
-    correct = [Solution(t.problem_id, t.text) for t in traces if t.is_correct]
-    return distinct([*correct, *reached])
+    correct = [Solution(t.problem_id, t.text) for t in written.traces if t.is_correct]
+    return distinct([*correct, *written.reached])
 
 
 def distinct(candidates: Sequence[Solution]) -> list[Solution]:
@@ -23,3 +22,6 @@ def distinct(candidates: Sequence[Solution]) -> list[Solution]:
     for solution in candidates:
         first.setdefault((solution.problem_id, " ".join(solution.text.split())), solution)
     return list(first.values())
+
+
+ENTRIES = {"self": Source(solutions, needs="samples")}

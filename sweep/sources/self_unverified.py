@@ -1,14 +1,14 @@
 """A control: the SFT policy's own finished solutions, right or wrong, as if all were right."""
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sweep.data.records import Credit, Solution, Trace
+from sweep.data.records import Solution
 from sweep.sources.self_generated import distinct
+from sweep.sources.written import Source, Written
 
 
-def solutions(
-    dsyn: Sequence[Solution], traces: Sequence[Trace], reached: Sequence[Solution], credits: Sequence[Credit]
-) -> list[Solution]:
+def solutions(written: Written) -> list[Solution]:
     """Distinct finished traces; the verifier's verdict is ignored."""
-    return distinct([Solution(t.problem_id, t.text) for t in traces if t.is_finished])
+    return distinct([Solution(t.problem_id, t.text) for t in written.traces if t.is_finished])
+
+
+ENTRIES = {"self_unverified": Source(solutions, needs="samples")}
