@@ -101,12 +101,14 @@ def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], 
     one.add_argument("--level", type=float, default=0.95)
     cost = "axis in place of the size, for example total_seconds; of design, what new runs are priced in"
     one.add_argument("--cost", metavar="COLUMN", help=cost)
+    ceiling = "error (or loss) at zero data for --law saturating, where no run of size 0 tells it"
+    one.add_argument("--ceiling", type=float, help=ceiling)
     one.add_argument("--unpaired", action="store_true", help="arms were tested on different problems")
     columns = one.add_argument_group("columns")
     columns.add_argument("--arm", default="arm")
     columns.add_argument("--x", default="n_problems")
     columns.add_argument("--y", help="is_correct, n_correct or error, whichever is there; of a sweep greedy or sampled")
-    columns.add_argument("--y-is", choices=("error", "accuracy"))
+    columns.add_argument("--y-is", choices=("error", "accuracy", "loss"))
     columns.add_argument("--unit", choices=("fraction", "percent"), default="fraction")
     columns.add_argument("--seed-column", default="seed")
     columns.add_argument("--problem", default="problem_id")
@@ -140,6 +142,7 @@ def options(asked: argparse.Namespace) -> Options:
         cost=asked.cost,
         of=tuple(asked.of),
         is_unpaired=asked.unpaired,
+        ceiling=asked.ceiling,
     )
 
 

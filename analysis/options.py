@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +19,7 @@ class Options:
 
     Args:
         cost: column to put on the axis in place of the size, for the compute multiplier; of a plan, the price.
+        ceiling: error (or loss) at zero synthetic data, for the saturating law; None takes the runs of size 0.
         of: arms to look at; all but the baseline where empty.
     """
 
@@ -29,10 +32,18 @@ class Options:
     cost: str | None = None
     of: tuple[str, ...] = ()
     is_unpaired: bool = False
+    ceiling: float | None = None
 
 
 def table_of(path: str | Path, options: Options) -> Table:
-    return table_at(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)
+    table = table_at(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)
+    if options.ceiling is None:
+        return table
+    top = float(table.runs["error"].max())
+    if not (math.isfinite(options.ceiling) and options.ceiling > 0):
+        said = f"a finite {table.y_name} above 0 was expected; runs reach {top:g}"
+        raise ValueError(f"--ceiling {options.ceiling:g}: {said}")
+    return dataclasses.replace(table, ceiling=options.ceiling)
 
 
 def comparison_of(path: str | Path, options: Options, *, law: str | None = None) -> Comparison:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,8 @@ def fits_text(found: Sequence[FitResult] | SharedFit | ChinchillaFit) -> str:
                 f"{found.gradient_norm:.1e}, intervals from {found.n_draws} resamples"
             )
         )
-        lines = [head, *_params_text(found.params, found.intervals)]
+        errors = found.standard_errors if isinstance(found, ChinchillaFit) else {}
+        lines = [head, *_params_text(found.params, found.intervals, errors)]
         return "\n".join([*lines, *notes_text(getattr(found, "notes", ()))])
     lines = []
     for one in found:
@@ -103,9 +105,14 @@ def fits_text(found: Sequence[FitResult] | SharedFit | ChinchillaFit) -> str:
     return "\n".join([*lines, *notes_text(sorted_notes(note for one in found for note in one.notes))])
 
 
-def _params_text(params: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]) -> list[str]:
+def _params_text(
+    params: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]],
+    standard_errors: Mapping[str, float] = MappingProxyType({}),
+) -> list[str]:
     return [
         f"  {name} = {value:.6g}"
+        + (f" (s.e. {standard_errors[name]:.3g})" if name in standard_errors else "")
         + (f"  {interval_text(*intervals[name], '{:.4g}'.format)}" if name in intervals else "")
         for name, value in params.items()
     ]

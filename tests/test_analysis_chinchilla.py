@@ -24,11 +24,11 @@ def points(n: int, noise: float = 0.0) -> np.ndarray:
 @pytest.mark.parametrize("objective", ["huber", "least_squares"])
 def test_a_law_without_noise_is_recovered_to_a_millionth(objective: str) -> None:
     found = fit_chinchilla(points(60), objective=objective)
-    assert found.params["floor"] == pytest.approx(1.8169, abs=1e-6)
-    assert found.params["a"] == pytest.approx(0.3478, abs=1e-6)
-    assert found.params["b"] == pytest.approx(0.3658, abs=1e-6)
-    assert np.exp(found.params["ln_a"]) == pytest.approx(482.01, rel=1e-6)
-    assert np.exp(found.params["ln_b"]) == pytest.approx(2085.43, rel=1e-6)
+    assert found.params["E"] == pytest.approx(1.8169, abs=1e-6)
+    assert found.params["alpha"] == pytest.approx(0.3478, abs=1e-6)
+    assert found.params["beta"] == pytest.approx(0.3658, abs=1e-6)
+    assert found.params["A"] == pytest.approx(482.01, rel=1e-6)
+    assert found.params["B"] == pytest.approx(2085.43, rel=1e-6)
     assert found.status is FitStatus.CONVERGED
     assert found.frac_at_best == 1.0
 
@@ -49,8 +49,11 @@ def test_gradients_agree_with_central_differences(objective: str) -> None:
 def test_intervals_hold_the_truth_and_the_seed_decides_them() -> None:
     data = points(80, noise=0.004)
     found = fit_chinchilla(data, objective="least_squares", n_draws=40)
-    low, high = found.intervals["a"]
+    low, high = found.intervals["alpha"]
     assert low < 0.3478 < high
+    for name in ("A", "B", "E", "alpha", "beta"):
+        low, high = found.intervals[name]
+        assert 0 < found.standard_errors[name] < high - low
     assert fit_chinchilla(data, objective="least_squares", n_draws=40).intervals == found.intervals
     assert fit_chinchilla(data, objective="least_squares", n_draws=40, seed=1).intervals != found.intervals
 

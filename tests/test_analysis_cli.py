@@ -103,7 +103,7 @@ def test_fit_of_the_two_variable_law(tmp_path: Path, capsys: pytest.CaptureFixtu
     path = tmp_path / "losses.csv"
     pd.DataFrame({"n_params": size, "n_tokens": tokens, "loss": loss}).to_csv(path, index=False)
     found = json.loads(said(capsys, "fit", str(path), "--law", "chinchilla", "--objective", "least_squares", "--json"))
-    assert found["params"]["a"] == pytest.approx(0.34, abs=1e-5)
+    assert found["params"]["alpha"] == pytest.approx(0.34, abs=1e-5)
     assert "least squares on the loss" in found["objective_name"]
 
 

@@ -29,8 +29,6 @@ from analysis.noise.draws import Draws
 from analysis.noise.seeds import count_correlation
 from analysis.worth.comparison import Comparison
 
-LAWS = ("power", "power_floor", "log_linear")
-
 
 class NoWidth(ValueError):
     """The pair's curves do not cross an error that both fits reach, so no width can be predicted."""
@@ -57,8 +55,7 @@ class Width:
             raise NoWidth(
                 f"{short[0]} has {comparison.n_sizes(short[0])} sizes, a curve needs 3: run more sizes of it first"
             )
-        law = comparison.law_of(arm, baseline)
-        self.law = law if law in LAWS else "power"
+        self.law = comparison.law_of(arm, baseline)
         self.curve = {one: comparison.fit(one, self.law).curves[:1] for one in self.pair}
         self.error = self._error(arm, baseline)
         ln_m = comparison.ln_m(arm, baseline, np.array([self.error]), self.law)[:, 0]
@@ -139,7 +136,9 @@ class Width:
         step, ln_n = 1e-5, np.log(sizes)
         error = np.clip(self.curve[arm].error_at(ln_n)[0], 1e-3, 0.999)
         rows = error + step * np.concatenate([np.eye(len(error)), -np.eye(len(error))])
-        ends = fit_curves(self.law, ln_n, rows, np.ones(len(error))).ln_size_at(np.array([self.error]))[:, 0]
+        ceiling = self.comparison.draws.table.reference_error
+        curves = fit_curves(self.law, ln_n, rows, np.ones(len(error)), ceiling=ceiling)
+        ends = curves.ln_size_at(np.array([self.error]))[:, 0]
         return (ends[: len(error)] - ends[len(error) :]) / (2 * step), error * (1 - error)
 
 

@@ -1,4 +1,4 @@
-"""The two-variable law: loss = E + A / N^a + B / D^b, N parameters and D tokens.
+"""The two-variable law: loss = E + A / N^alpha + B / D^beta, N parameters and D tokens (arXiv:2203.15556, Eq. 2).
 
 N and D are divided by their geometric means, so that the two reducible terms are losses at a reference point. For
 given exponents the rest is linear and non-negative (variable projection over a grid); the best starts are finished
@@ -25,6 +25,7 @@ from analysis.notes import Note, note
 Objective = Literal["huber", "least_squares"]
 _EXPONENTS = np.geomspace(0.02, 2.5, 36)
 N_POLISHED = 12
+ESTIMATED = ("A", "B", "E", "alpha", "beta", "reducible_n_at_ref", "reducible_d_at_ref")
 MAX_DRAWS = 200  # each is a refit of five parameters
 
 
@@ -33,8 +34,9 @@ class ChinchillaFit:
     """The law's parameters and what the optimiser can vouch for.
 
     Args:
-        params: floor E, a, b, and the reducible losses of N and D at (n_params_ref, n_tokens_ref); A and B are
-            given without an error, since their distribution is log-normal-like.
+        params: A, B, E, alpha, beta, and the reducible losses of N and D at (n_params_ref, n_tokens_ref).
+        standard_errors: of each but the reference point, over resampled points; empty without draws. Those of A and B
+            are of a skewed distribution: their interval says more.
         intervals: name -> (low, high); empty without draws.
         objective: mean loss of the objective, in units in which a residual at delta (huber) counts one half.
         frac_at_best: share of the polished starts that ended within 1e-6 of the best objective.
@@ -42,6 +44,7 @@ class ChinchillaFit:
     """
 
     params: Mapping[str, float]
+    standard_errors: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
     level: float
     status: FitStatus
@@ -100,15 +103,18 @@ def fit_chinchilla(
     u, v = np.log(points[:, 0]), np.log(points[:, 1])
     problem = _Problem(u - u.mean(), v - v.mean(), points[:, 2], objective, delta)
     refs = float(u.mean()), float(v.mean())
+    rng = np.random.default_rng(seed)
     ends = [problem.polish(start) for start in problem.starts()]
     values = np.array([problem.value(end) for end in ends])
     best = ends[int(values.argmin())]
     tolerance = 1e-6 * values.min() + 1e-13
     rivals = _rivals(values, 10 * tolerance)
     bounds = tuple(name for name, value in zip(("E=0", "A=0", "B=0"), np.exp(best[:3]), strict=True) if value < 1e-8)
+    drawn = _drawn(problem, best, refs, n_draws, rng)
     return ChinchillaFit(
         params=_params(best, *refs),
-        intervals=_intervals(problem, best, refs, n_draws, np.random.default_rng(seed), level) if n_draws else {},
+        standard_errors={name: float(np.std(values, ddof=1)) for name, values in drawn.items()},
+        intervals={name: interval(values, level) for name, values in drawn.items()},
         level=level,
         status=FitStatus.MULTIMODAL if rivals else FitStatus.AT_BOUND if bounds else FitStatus.CONVERGED,
         objective_name=f"Huber on ln loss, delta {delta:g}" if objective == "huber" else "least squares on the loss",
@@ -138,37 +144,31 @@ def _rivals(values: np.ndarray, apart: float) -> tuple[float, ...]:
     return tuple(sorted({round(float(x), 12) for x in near}))
 
 
-def _intervals(
-    problem: _Problem,
-    best: np.ndarray,
-    refs: tuple[float, float],
-    n_draws: int,
-    rng: np.random.Generator,
-    level: float,
-) -> dict[str, tuple[float, float]]:
-    """Limits of the parameters over fits to resampled points, each polished from the best fit."""
+def _drawn(
+    problem: _Problem, best: np.ndarray, refs: tuple[float, float], n_draws: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Name -> (n_draws,) parameters of fits to resampled points, polished from the best fit; empty without draws."""
     drawn = []
     for _ in range(n_draws):
         rows = rng.integers(0, len(problem.loss), len(problem.loss))
         again = _Problem(problem.u[rows], problem.v[rows], problem.loss[rows], problem.objective, problem.delta)
         drawn.append(_params(again.polish(best), *refs))
-    names = ("floor", "a", "b", "reducible_n_at_ref", "reducible_d_at_ref")
-    return {name: interval(np.array([one[name] for one in drawn]), level) for name in names}
+    return {name: np.array([one[name] for one in drawn]) for name in ESTIMATED} if drawn else {}
 
 
 def _params(theta: np.ndarray, u_ref: float, v_ref: float) -> dict[str, float]:
     floor, part_n, part_d = np.exp(theta[:3])
-    a, b = theta[3:]
+    alpha, beta = theta[3:]
     return {
-        "floor": float(floor),
-        "a": float(a),
-        "b": float(b),
+        "A": float(np.exp(theta[1] + alpha * u_ref)),
+        "B": float(np.exp(theta[2] + beta * v_ref)),
+        "E": float(floor),
+        "alpha": float(alpha),
+        "beta": float(beta),
         "reducible_n_at_ref": float(part_n),
         "reducible_d_at_ref": float(part_d),
         "n_params_ref": float(np.exp(u_ref)),
         "n_tokens_ref": float(np.exp(v_ref)),
-        "ln_a": float(theta[1] + a * u_ref),
-        "ln_b": float(theta[2] + b * v_ref),
     }
 
 

@@ -7,7 +7,8 @@ error of replicate r in cell c, p[c] their mean and u[r, c] = (y[r, c] - p[c]) /
 
     logit p*[c] = logit p[c] + s sum_r g[r] u[r, c] / sqrt(R (R - 1)),  g[r] normal, s^2 = (R - 1) / chi^2_{R - 1}
 
-so every contrast of cells has Student's t interval on R - 1 degrees of freedom, and all contrasts the same draws.
+(of a loss: ln, and u in units of p), so every contrast of cells has Student's t interval on R - 1 degrees of freedom,
+and all contrasts the same draws.
 """
 
 from __future__ import annotations
@@ -31,10 +32,21 @@ class Replicates:
     Args:
         names: (n_replicates,) as in the table.
         errors: (n_replicates, n_cells), nan where a replicate has no run in the cell.
+        is_loss: errors are losses, which have no upper end.
     """
 
     names: tuple[object, ...]
     errors: np.ndarray
+    is_loss: bool = False
+
+    @property
+    def unit(self) -> np.ndarray:
+        """(n_cells,) p (1 - p) held off 0, of a loss p: what noise is measured in."""
+        p = np.nanmean(self.errors, axis=0)
+        if self.is_loss:
+            return p
+        held = np.clip(p, 1e-4 / np.maximum(self.n_of_cell, 1), 1 - 1e-4 / np.maximum(self.n_of_cell, 1))
+        return held * (1 - held)
 
     @property
     def n_of_cell(self) -> np.ndarray:
@@ -44,12 +56,11 @@ class Replicates:
     @property
     def deviations(self) -> np.ndarray:
         """(n_replicates, n_cells) u, 0 where there is no run."""
-        p = np.nanmean(self.errors, axis=0)
-        return np.nan_to_num((self.errors - p) / unit_of(p, self.n_of_cell))
+        return np.nan_to_num((self.errors - np.nanmean(self.errors, axis=0)) / self.unit)
 
     def covariance(self) -> np.ndarray:
         """(n_cells, n_cells) of the cell means, in units of error."""
-        scaled = self._scaled() * unit_of(np.nanmean(self.errors, axis=0), self.n_of_cell)
+        scaled = self._scaled() * self.unit
         return scaled.T @ scaled
 
     def draw(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -58,19 +69,14 @@ class Replicates:
         p = np.nanmean(self.errors, axis=0)
         scale = np.sqrt((n - 1) / rng.chisquare(n - 1, size=(n_draws, 1)))
         drawn = scale * rng.standard_normal((n_draws, n)) @ self._scaled()
+        if self.is_loss:
+            return p * np.exp(drawn)
         edge = 1e-6
         return expit(logit(np.clip(p, edge, 1 - edge)) + drawn)
 
     def _scaled(self) -> np.ndarray:
         n = self.n_of_cell
         return self.deviations / np.sqrt(n * (n - 1))
-
-
-def unit_of(p: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """p (1 - p), held off 0 for a cell without an error."""
-    edge = 1e-4 / np.maximum(n, 1)
-    held = np.clip(p, edge, 1 - edge)
-    return held * (1 - held)
 
 
 def replicates_of(table: Table) -> Replicates:
@@ -86,7 +92,8 @@ def replicates_of(table: Table) -> Replicates:
     np.add.at(sums, places, table.runs["error"].to_numpy(float))
     np.add.at(counts, places, 1)
     with np.errstate(invalid="ignore"):
-        found = Replicates(names, np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
+        errors = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    found = Replicates(names, errors, table.is_loss)
     alone = [f"{c.arm} at {c.size:g}" for c, n in zip(table.cells.itertuples(), found.n_of_cell, strict=True) if n < 2]
     if alone:
         raise ValueError(

@@ -198,6 +198,8 @@ def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
 
 
 def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
+    if columns.y_is == "loss":
+        raise ValueError(f"{path}: losses are read a run, not a problem; drop the column {columns.problem!r}")
     arm_codes, arms = codes(data[columns.arm])
     size_codes, sizes = codes(data[columns.x])
     seed_codes, seeds = np.zeros(len(data), dtype=np.int32), [0]
@@ -274,6 +276,10 @@ def _as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> n
         values = column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64()).to_numpy()
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: {y} holds text where 0/1, true/false or a number was expected ({error})") from error
+    if columns.y_is == "loss":
+        if columns.unit == "percent":
+            raise ValueError(f"{path}: {y} is a loss (--y-is loss), which has no percent; drop --unit")
+        return values.astype(float)
     values = values / 100.0 if columns.unit == "percent" else values.astype(float)
     y_is = columns.y_is or {
         "is_correct": "accuracy",
@@ -283,7 +289,8 @@ def _as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> n
     }.get(y)
     if y_is is None:
         raise ValueError(
-            f"{path}: does {y!r} grow with right or with wrong answers? say --y-is accuracy or --y-is error"
+            f"{path}: does {y!r} grow with right or with wrong answers? say --y-is accuracy or --y-is error; "
+            "of a loss, --y-is loss"
         )
     return 1.0 - values if y_is == "accuracy" else values
 
@@ -291,6 +298,8 @@ def _as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> n
 def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
     frame = data.to_pandas()
     is_counts = y == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
+    if is_counts and columns.y_is == "loss":
+        raise ValueError(f"{path}: {y} counts solutions and is no loss; name the loss's column with --y")
     if is_counts and columns.n_test not in frame:
         raise ValueError(
             f"{path}: {y} needs a column {columns.n_test!r} with the number of test problems; name yours with --n-test"
@@ -331,6 +340,7 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
             f"arm: {found}), so not all on the same; evaluate every run on one test set, or say --unpaired if the arms "
             "had test sets of their own"
         )
-    return table_from_runs(
-        runs, "counts" if is_counts else "errors", x_name=columns.x, path=path, is_unpaired=is_unpaired
-    )
+    is_loss = columns.y_is == "loss"
+    known = {"x_name": columns.x, "path": path, "is_unpaired": is_unpaired, "is_loss": is_loss}
+    y_name = "loss" if is_loss else "error"
+    return table_from_runs(runs, "counts" if is_counts else "errors", y_name=y_name, **known)

@@ -29,7 +29,8 @@ class Columns:
 
     Args:
         y: column of the outcome; None takes is_correct, n_correct or error, whichever is there.
-        y_is: whether y grows with right or with wrong answers; None where the name says it.
+        y_is: whether y grows with right or with wrong answers, or is a loss, which may exceed 1; None where the name
+            says it.
         unit: fraction in [0, 1], or percent; never guessed.
         stderr: column with the standard error of y, for tables of errors.
         filters: column -> wanted value; rows with another value are not read.
@@ -40,7 +41,7 @@ class Columns:
     seed: str = "seed"
     replicate: str = "replicate"
     y: str | None = None
-    y_is: Literal["error", "accuracy"] | None = None
+    y_is: Literal["error", "accuracy", "loss"] | None = None
     unit: Literal["fraction", "percent"] = "fraction"
     problem: str = "problem_id"
     n_test: str = "n_test"
@@ -69,6 +70,8 @@ class Table:
         runs: columns arm, size (what a cell is), x (the axis of the fit), seed, error, and where known
             replicate (what was drawn anew as a whole, domain and base too), n_test, stderr and the cost columns.
         blocks: outcomes by problem; empty for counts and errors.
+        is_loss: `error` is a loss, positive and without an upper end.
+        ceiling: error at zero synthetic data as given by hand; None takes that of the runs of size 0.
         is_unpaired: arms were tested on different problems, so that nothing cancels between them.
     """
 
@@ -79,6 +82,8 @@ class Table:
     y_name: str = "error"
     path: str = ""
     is_unpaired: bool = False
+    is_loss: bool = False
+    ceiling: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
 
@@ -118,7 +123,9 @@ class Table:
 
     @cached_property
     def reference_error(self) -> float | None:
-        """Mean error at zero synthetic data (the model before any arm), where it was measured."""
+        """Error at zero synthetic data (the model before any arm): as given, else its mean where it was measured."""
+        if self.ceiling is not None:
+            return self.ceiling
         at_zero = self.cells.loc[self.cells["size"] == 0, "error"]
         return float(at_zero.mean()) if len(at_zero) else None
 
@@ -162,7 +169,7 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
         ValueError: duplicate runs, values that are not numbers, errors outside [0, 1], all errors zero.
     """
     path = str(rest.get("path", "table"))
-    _check_numbers(runs, path)
+    _check_numbers(runs, path, is_loss=bool(rest.get("is_loss")))
     if "replicate" in runs and runs["replicate"].nunique() < 2:
         runs = runs.drop(columns="replicate")
     unit = [name for name in ("replicate", "seed") if name in runs]
@@ -185,7 +192,7 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
     return Table(kind=kind, runs=runs.iloc[order].reset_index(drop=True), blocks=tuple(sorted_blocks), **rest)
 
 
-def _check_numbers(runs: pd.DataFrame, path: str) -> None:
+def _check_numbers(runs: pd.DataFrame, path: str, *, is_loss: bool) -> None:
     if runs.empty:
         raise ValueError(f"{path}: no rows to read; a table needs arm, size, seed and an outcome, one row a run")
     for name in ("x", "error"):
@@ -203,10 +210,12 @@ def _check_numbers(runs: pd.DataFrame, path: str) -> None:
             "tokens or seconds and start at 0"
         )
     error = runs["error"].to_numpy(float)
-    if error.min() < 0 or error.max() > 1:
+    if is_loss and error.min() <= 0:
+        raise ValueError(f"{path}: losses run from {error.min():g}; a law is fitted to values above 0")
+    if not is_loss and (error.min() < 0 or error.max() > 1):
         raise ValueError(
             f"{path}: errors run from {error.min():g} to {error.max():g}, a fraction in [0, 1] was "
-            "expected; if these are percentages say --unit percent, if they are accuracies say "
+            "expected; if these are losses say --y-is loss, if percentages --unit percent, if accuracies "
             "--y-is accuracy"
         )
     if np.all(error == 0):

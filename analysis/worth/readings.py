@@ -251,8 +251,10 @@ def _curve_notes(
 
 def at_error(comparison: Comparison, arm: str, baseline: str, error: float) -> Multiplier:
     """The multiplier at a chosen error, in (0, 1)."""
-    if not 0 < error < 1:
-        raise ValueError(f"error {error:g}: a fraction above 0 and below 1 was expected, for example 0.25")
+    table = comparison.draws.table
+    if not 0 < error < (np.inf if table.is_loss else 1):
+        what = "a loss above 0" if table.is_loss else "a fraction above 0 and below 1"
+        raise ValueError(f"{table.y_name} {error:g}: {what} was expected, for example {_example(comparison)}")
     comparison.refuse_few(baseline)
     comparison.refuse_few(arm)
     law = comparison.law_of(arm, baseline)
@@ -263,6 +265,10 @@ def at_error(comparison: Comparison, arm: str, baseline: str, error: float) -> M
         forms[one] = exp(difference(needed, used))
     sizes = _sizes(comparison, arm, baseline, law, at)
     return reading(comparison, arm, baseline, law, sizes, error, None, forms)
+
+
+def _example(comparison: Comparison) -> str:
+    return f"{float(np.median(comparison.draws.observed)):.3g}"
 
 
 def _sizes(comparison: Comparison, arm: str, baseline: str, law: str, errors: np.ndarray) -> Sizes:
