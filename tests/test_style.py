@@ -21,6 +21,7 @@ LONGER_FOR_A_REASON = {  # file:function -> why its parts are not functions of t
     "sweep/build.py:build_base": ORDER,
     "sweep/build.py:build_evaluate": ORDER,
     "sweep/models/policy.py:new_policy": MEANING,
+    "sweep/results.py:collect": MEANING,
     "sweep/models/sampler.py:_decode": "one decoding loop and its cache",
     "sweep/models/sampler.py:sample": MEANING,
     "sweep/models/trainer.py:_start": "what a training run is made of, a field a line",
