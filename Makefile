@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYDRA_FULL_ERROR ?= 0
 
-.PHONY: reproduce map test test-slurm slurm-demo bench smoke clean help
+.PHONY: reproduce map test test-slurm slurm-demo bench smoke lock clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -42,6 +42,21 @@ test-slurm: $(VENV)/.dev  ## every fault on a real one-machine SLURM (root; a qu
 bench: $(VENV)/.dev  ## the measurements behind the README's speed and memory figures
 	$(PY) -m tests.benchmarks
 
+LOCKING := outputs/.locking
+FROZEN := $(LOCKING)/bin/python -m pip freeze --all --exclude pip --exclude torch --exclude rl-on-incorrect
+HASHED := $(LOCKING)/bin/uv pip compile - --no-deps --universal --generate-hashes --no-annotate --no-header --no-emit-index-url -q
+# what torch brings along for a GPU is of its build, like torch itself
+lock:  ## remake both locks: the newest versions that pyproject.toml allows, with hashes
+	rm -rf $(LOCKING) && $(PYTHON) -m venv $(LOCKING)
+	$(LOCKING)/bin/python -m pip install -q torch==2.13.0
+	$(LOCKING)/bin/python -m pip install -q . && $(FROZEN) | grep -vE '^(triton|nvidia|cuda)' > $(LOCKING)/run.txt
+	$(LOCKING)/bin/python -m pip install -q '.[dev]' && $(FROZEN) | grep -vE '^(triton|nvidia|cuda)' | \
+	  grep -vxFf $(LOCKING)/run.txt > $(LOCKING)/dev.txt
+	$(LOCKING)/bin/python -m pip install -q uv
+	for kind in run dev; do name=requirements$$([ $$kind = dev ] && echo -dev).lock; \
+	  { grep '^#' $$name; $(HASHED) < $(LOCKING)/$$kind.txt; } > $(LOCKING)/new && mv $(LOCKING)/new $$name || exit 1; done
+	rm -rf $(LOCKING)
+
 clean:  ## remove the environment; experiments under outputs/ are kept
 	rm -rf $(VENV)
 
@@ -57,12 +72,12 @@ $(VENV)/bin/python:
 # torch goes first and by exact version: whatever depends on it then keeps the build that is there
 $(VENV)/.run: $(VENV)/bin/python requirements.lock pyproject.toml
 	$(PY) -m pip install -q torch==2.13.0
-	$(PY) -m pip install -q -r requirements.lock
+	$(PY) -m pip install -q --require-hashes -r requirements.lock
 	$(PY) -m pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
-	$(PY) -m pip install -q -r requirements-dev.lock
+	$(PY) -m pip install -q --require-hashes -r requirements-dev.lock
 	@# the report is looked at in a real browser where one can be had; without it that one test is skipped
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	  apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || echo "no chromium: its test is skipped"
