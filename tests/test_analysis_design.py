@@ -51,11 +51,16 @@ def test_a_plan_reaches_its_target_and_names_the_new_cells() -> None:
 
 def test_more_test_problems_cost_no_runs() -> None:
     found = runs_for(compared(outcomes(LAWS, n_problems=300, seed_sd=0.0)), "RFT", "SFT", width=1.2)
-    tests = [
-        one for one in found.options if one.what.endswith("test problems") and "," not in one.what.replace(",0", "")
-    ]
-    assert all(one.overrides == () and one.n_new_runs == 0 for one in found.options if one.n_new_runs == 0)
-    assert tests or found.options
+    tests = {one.what: one for one in found.options if one.design == replace_tests(found.now, one.design.n_test)}
+    assert set(tests) == {"600 test problems", "1,200 test problems"}
+    assert all(one.n_new_runs == 0 and one.overrides == () for one in tests.values())
+    both = next(one for one in found.options if one.what == "1 more size, 600 test problems")
+    assert both.n_new_runs == 6  # 2 arms x 3 seeds at the new size, and nothing for the test problems
+    assert both.overrides == ("arm=sft,rft n_problems=16384 seed=0,1,2",)
+
+
+def replace_tests(design: Design, n_test: float) -> Design:
+    return dataclasses.replace(design, n_test=n_test)
 
 
 def test_the_predicted_width_is_the_simulated_one() -> None:

@@ -226,6 +226,13 @@ def test_parallel_curves_are_pooled_and_crossing_ones_are_not() -> None:
     assert not crossing.is_constant and crossing.delta_b == pytest.approx(0.1, abs=1e-5)
 
 
+@pytest.mark.parametrize(("more", "factor", "is_constant"), [(0.011, 1.237, True), (0.0123, 1.262, False)])
+def test_a_multiplier_that_varies_by_a_quarter_is_no_constant(more: float, factor: float, is_constant: bool) -> None:
+    table = exact({"SFT": SFT, "RFT": power(2**-0.15, 0.15 + more)})
+    found = shape_of(compared(table, law="power"), "RFT", "SFT")
+    assert found.factor_high == pytest.approx(factor, abs=2e-3) and found.is_constant == is_constant
+
+
 def test_noise_alone_does_not_prove_parallelism() -> None:
     noisy = shape_of(compared(outcomes({"SFT": SFT, "RFT": TWICE}, n_problems=200, seed_sd=0.02)), "RFT", "SFT")
     assert not noisy.is_constant

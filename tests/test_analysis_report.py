@@ -17,6 +17,7 @@ from analysis_tables import write_sweep
 from simulated_tables import power
 
 from analysis.claims import verdicts
+from analysis.held_out import Score
 from analysis.noise.draws import draws
 from analysis.options import Options
 from analysis.report.write import write_figures, write_report
@@ -227,7 +228,8 @@ def test_a_size_that_contradicts_makes_it_undecided() -> None:
 
 @pytest.mark.parametrize(
     "low, high, ruling",
-    [(-0.05, -0.01, "held"), (0.01, 0.03, "not held"), (-0.008, 0.009, "not held"), (-0.03, 0.01, "undecided")],
+    [(-0.05, -0.01, "held"), (0.01, 0.03, "not held"), (-0.0099, 0.0099, "not held"), (-0.0101, 0.0, "undecided"),
+     (-0.001, 0.0101, "undecided"), (-0.03, 0.01, "undecided")],
 )
 def test_one_arm_beats_another_by_the_declared_rule(low: float, high: float, ruling: str) -> None:
     gap = verdicts.Difference("a", "b", (128.0,), (low + high) / 2, low, high, ((0.0, low, high),))
@@ -245,12 +247,17 @@ def test_which_arm_is_better_is_open_where_it_depends_on_the_size() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "ruling"),
-    [(-0.009, 0.02, "held"), (-0.009, -0.001, "held"), (-0.03, -0.011, "not held"), (-0.03, 0.01, "undecided")],
+    [(-0.0099, 0.02, "held"), (-0.0099, -0.001, "held"), (-0.0101, -0.001, "not held"), (-0.0101, 0.01, "undecided")],
 )
 def test_more_of_something_flattens_where_it_surely_gains_no_point(low: float, high: float, ruling: str) -> None:
     gap = verdicts.Difference("a", "b", (128.0,), (low + high) / 2, low, high, ((0.0, low, high),))
     assert verdicts.flattens(gap) == ruling
     assert verdicts.flattens(None) == "not tested"
+
+
+@pytest.mark.parametrize(("p_value", "is_refuted"), [(0.0099, True), (0.0101, False)])
+def test_a_law_is_refuted_by_held_out_errors_that_one_table_in_a_hundred_has(p_value: float, is_refuted: bool) -> None:
+    assert Score("power", 2, 10, 3.0, 0.1, 1.0, p_value, 0.1).is_refuted == is_refuted
 
 
 def test_known_truths_get_their_verdicts(table: Path) -> None:

@@ -5,7 +5,9 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +22,7 @@ from omegaconf import DictConfig, open_dict
 from tiny_sweep import Sweep, tiny
 
 from sweep.__main__ import main
+from sweep.heartbeat import Heartbeat, path_of, write
 from sweep.results import read_table
 
 ROOT = Path(__file__).parents[1]
@@ -96,6 +99,34 @@ def test_status_counts_complete_runs(sweep_copy: Sweep, said: Callable[..., Said
     told = json.loads(out)
     assert code == 0
     assert (told["runs"], told["complete"], told["stages"], told["built"], told["to_build"]) == (12, 11, 31, 30, 1)
+
+
+def test_status_tells_a_stage_that_runs_from_one_that_failed_one_that_was_killed_and_one_never_tried(
+    sweep_copy: Sweep, said: Callable[..., Said]
+) -> None:
+    store = sweep_copy.store
+    running, failed, killed, stopped, untried = [run.evaluate.key for run in sweep_copy.plan.runs[:5]]
+    now = time.time()
+    for key in (running, failed, killed, stopped, untried):
+        store.set_aside(key)
+    beat = Heartbeat("", "h1", "ann", 7, "", now - 900, "evaluate: prefix 8 of 40", now - 720, now)
+    ends = {running: ("", ""), failed: ("failed", "ValueError: no"), killed: ("", ""), stopped: ("stopped", "asked")}
+    for key, (outcome, error) in ends.items():
+        write(path_of(store.root, key), replace(beat, key=key, outcome=outcome, error=error))
+    with store.lease(running):
+        _, out, _ = said("status", "-m", *sweep_copy.words)
+        told = json.loads(said("status", "-m", "--json", *sweep_copy.words)[1])
+    lines = {word: [line for line in out.splitlines() if key in line] for word, key in
+             (("running", running), ("failed", failed), ("killed", killed), ("stopped", stopped), ("untried", untried))}
+    assert f"being built: {running}" in lines["running"][0] and f"process {os.getpid()}" in lines["running"][0]
+    assert ", evaluate: prefix 8 of 40, no progress for 12 min" in lines["running"][0]
+    assert f"  failed: {failed}" in lines["failed"][0] and lines["failed"][0].endswith("of 40: ValueError: no")
+    assert f"  killed: {killed}" in lines["killed"][0] and "last seen 0 min ago" in lines["killed"][0]
+    assert f"  stopped: {stopped}" in lines["stopped"][0]
+    assert lines["untried"] == []
+    assert (list(told["running"]), told["failed"], told["killed"], told["stopped"]) == (
+        [running], [failed], [killed], [stopped],
+    )  # fmt: skip
 
 
 def test_an_axis_of_the_command_line_replaces_the_experiments(said: Callable[..., Said], tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_settings_are_compared_on_validation_alone(sweep_copy: Sweep) -> None:
 def part(table: Table, of: pd.Series) -> Table:
     runs = table.runs[of].reset_index(drop=True)
     outcomes = table.outcomes[table.outcomes.run.isin(runs.run)].reset_index(drop=True)
-    return Table(runs, outcomes, {**table.provenance, "commands": [f"of {len(runs)} runs"]})
+    return Table(runs, outcomes, {**table.provenance, "commands": [f"sizes {sorted(set(runs.n_problems))}"]})
 
 
 def test_the_parts_of_a_sweep_make_the_whole_again_and_what_both_hold_is_kept_once(
@@ -282,7 +282,7 @@ def test_the_parts_of_a_sweep_make_the_whole_again_and_what_both_hold_is_kept_on
     pairs = [(whole.runs, table.runs, ["run"]), (whole.outcomes, table.outcomes, ["run", "problem_id"])]
     for found, expected, by in pairs:
         pd.testing.assert_frame_equal(*(one.sort_values(by, ignore_index=True) for one in (found, expected)))
-    assert whole.provenance["commands"] == ["of 7 runs", "of 7 runs"][:1]
+    assert whole.provenance["commands"] == ["sizes [0, 8]", "sizes [0, 16]"]
 
 
 def test_parts_with_the_same_cell_or_other_test_problems_are_refused(table: Table) -> None:
