@@ -212,13 +212,17 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
     parse = cache(parsed)
 
     @cache
+    def is_group(key: str) -> bool:
+        return bool(loader.get_group_options(key))
+
+    @cache
     def is_value(line: str) -> bool:
         override = parse(line)
         if override.type != OverrideType.CHANGE or "/" in override.key_or_group:
             return False
         if isinstance(override.value(), dict):
             return False  # merged into what is there, so another leaf's would be left behind
-        return not loader.get_group_options(override.key_or_group)
+        return not is_group(override.key_or_group)
 
     def accepted_files(files: Sequence[str]) -> list[str]:
         return [f"~{parse(line).key_or_group}" if _is_unset(loader, parse(line)) else line for line in files]

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def gc_command(line: Line, composed: Composed, conf: Path) -> int:
     roots, problems = _composed_roots(names, options.keep, overrides, composed)
     roots.append(_root_of(plan, "", "the command line's grid"))
     # exclusive: a sweep that starts meanwhile waits, and then sees what is left
-    with leases.held(sharing.real_folder(store.root, FOLDER) / "lock") if options.delete else nullcontext():
+    with _alone(store) if options.delete and store.built() else nullcontext():
         recorded, unread = _recorded_roots(store)
         _check_names(options.without, {UNRECORDED, *names, *(name for root in recorded for name in root.names)})
         problems = {name: why for name, why in {**problems, **unread}.items() if name not in options.without}
@@ -81,6 +81,10 @@ def gc_command(line: Line, composed: Composed, conf: Path) -> int:
     if found.removable and not options.delete:
         print("this was a dry run; --delete removes what is listed as unreached")
     return 0
+
+
+def _alone(store: Store) -> AbstractContextManager[object]:
+    return leases.held(sharing.real_folder(store.root, FOLDER) / "lock")
 
 
 def _composed_roots(
