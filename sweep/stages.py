@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 from sweep import pretrained
@@ -158,7 +158,22 @@ def _point(exp: Exp) -> dict[str, int]:
 
 
 def _bound(exp: Exp) -> dict[str, int]:
+    n_prompt, longest = _longest_prompt(json.dumps(exp.dataset, sort_keys=True)), exp.model.get("max_length")
+    if n_prompt and longest and n_prompt + exp.max_solution_tokens > longest:
+        raise ValueError(
+            f"max_solution_tokens={exp.max_solution_tokens} behind a prompt of {n_prompt} tokens is more than "
+            f"model.max_length={longest}; lower the one or raise the other"
+        )
     return {"max_solution_tokens": exp.max_solution_tokens}
+
+
+@cache
+def _longest_prompt(dataset: str) -> int:
+    """Tokens of the longest test prompt with the beginning-of-sequence token; 0 where a word is not a token."""
+    data = open_domain(dataset)
+    if data.vocabulary is None:
+        return 0
+    return 1 + max((len(data.prompt(problem).split()) for problem in data.problems("test")), default=0)
 
 
 @once

@@ -196,7 +196,8 @@ def test_the_names_that_models_read_are_those_a_configuration_may_give() -> None
     ("word", "told"),
     [
         ("dataset.n_skills=3", "dataset: chain_length=2 and n_head=4 must not exceed n_skills=3"),
-        ("dataset.n_train=4000", "train asks for 4000 problems and only"),
+        ("max_solution_tokens=28", "=28 behind a prompt of 5 tokens is more than model.max_length=32"),
+        ("dataset.n_train=4000", "ask for more than the 224 different problems of n_values=4"),
         ("n_problems=???", "Missing mandatory value: n_problems"),
     ],
 )
