@@ -187,7 +187,7 @@ def test_one_value_has_one_spelling(name: str, spellings: tuple[Any, ...], one: 
 
 
 def test_the_names_that_models_read_are_those_a_configuration_may_give() -> None:
-    from sweep.models.policy import DTYPES as KNOWN
+    from sweep.models.folder import DTYPES as KNOWN
 
     assert set(KNOWN) == set(DTYPES)
 
