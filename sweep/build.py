@@ -29,7 +29,7 @@ from sweep.sources import SOURCES
 from sweep.sources.written import Written
 
 if TYPE_CHECKING:  # the verbs that build nothing must not wait for torch
-    from sweep.models import Completion, Policy
+    from sweep.models import Completion, Loss, Policy
 
 
 
@@ -132,11 +132,9 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
 
 
 def build_advantages(stage: Stage, bench: Bench) -> Built:
-    """q_values of the traces' steps by rollouts of pi_sft, all traces one step deeper at a time.
+    """q_values of the traces' steps by rollouts of pi_sft.
 
-    A prefix that several traces share is rolled out once. The last step closes the solution, so its
-    q_value is the verifier's verdict and needs no rollout. Successful rollouts are kept: they are the
-    correct solutions that share a prefix with a mistake.
+    Successful rollouts are kept: they are the correct solutions that share a prefix with a mistake.
     """
     from sweep.models import sample
 
@@ -323,7 +321,7 @@ def _material(
 
 
 def _train(
-    stage: Stage, bench: Bench, start: str, rows: Sequence[Row] | Sequence[Pair], loss: Callable, optim: OptimConfig
+    stage: Stage, bench: Bench, start: str, rows: Sequence[Row] | Sequence[Pair], loss: Loss, optim: OptimConfig
 ) -> Built:
     """n_updates is a function of n_problems alone, so arms with more or fewer rows still get equal updates."""
     from sweep.models import Optim, save_policy, train

@@ -46,15 +46,12 @@ def offer_arms() -> None:
         ConfigStore.instance().store(group="arm", name=arm.word, package="_global_", node=_node(arm))
 
 
-def _node(arm: Arm) -> dict[str, Any]:
+def _node(arm: Arm) -> DictConfig:
     settings = {**arm.settings, **({"evaluation.is_entropy_matched": True} if arm.is_entropy_matched else {})}
-    node = OmegaConf.create()
+    node = OmegaConf.create({"defaults": [{"override /source": arm.source}, {"override /method": arm.method}]})
     for name, value in settings.items():
         OmegaConf.update(node, name, value)
-    return {
-        "defaults": [{"override /source": arm.source}, {"override /method": arm.method}],
-        **OmegaConf.to_container(node),
-    }
+    return node
 
 
 def accepted(loader: ConfigLoader, words: Sequence[str]) -> list[str]:

@@ -10,16 +10,13 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for top in ("sweep", "analysis") for path in (ROOT / top).rglob("*.py"))
 LONGEST = 40
 MEANING = "its docstring says what callers must know; the code below it is short"
-ORDER = "the order of the paper's procedure, which a reader follows from line to line"
 ONE_BY_ONE = "one refusal after another, each with its own message"
 LONGER_FOR_A_REASON = {  # file:function -> why its parts are not functions of their own
+    "analysis/laws/chinchilla.py:fit_chinchilla": "what is known of a fit, a field a line",
     "analysis/laws/fit.py:fit_result": "what is known of a fit, a field a line",
     "analysis/tables/read.py:_arrow": "the columns that are read, a name a line",
     "analysis/tables/read.py:_from_rows": ONE_BY_ONE,
     "analysis/worth/readings.py:reading": "what is known of a multiplier, a field a line",
-    "sweep/build.py:build_advantages": ORDER,
-    "sweep/build.py:build_base": ORDER,
-    "sweep/build.py:build_evaluate": ORDER,
     "sweep/models/policy.py:new_policy": MEANING,
     "sweep/results.py:collect": MEANING,
     "sweep/models/sampler.py:_decode": "one decoding loop and its cache",

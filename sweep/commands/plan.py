@@ -41,7 +41,7 @@ def show_plan(line: Line) -> int:
 
 
 def _print_news(the_plan: Plan, todo: Sequence[str], known: Sequence[Manifest]) -> None:
-    reasons = Counter()
+    reasons: Counter[tuple[str, str]] = Counter()
     for key in todo:
         stage = the_plan.stages[key]
         lines = [line for line in news(stage, known) if not line.startswith("parent ")]

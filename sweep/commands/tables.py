@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sweep.artifacts import Store
+from sweep.artifacts import Stage, Store
 from sweep.commands.words import CONF, Line, exec_of, plan_of, usage
-from sweep.config import Exec
+from sweep.config import Exec, Exp
 from sweep.launchers.code import git
 from sweep.plan import Plan
 from sweep.results import check_out, collect, comparison, merged, read_table, write_table
@@ -25,7 +25,8 @@ def collect_table(line: Line) -> int:
         raise ValueError(f"--from {kind}: expected --from wandb ENTITY/PROJECT")
     if options.out:
         check_out(Path(options.out))
-    the_plan, exec, runs = None, Exec(sweep_name=project.split("/")[-1]), []
+    the_plan, exec = None, Exec(sweep_name=project.split("/")[-1])
+    runs: list[tuple[Exp | None, Stage]] = []
     if kind == "store" or overrides:
         the_plan, exec = plan_of(overrides, line.files)
         runs = [(run.leaf.exp, run.evaluate) for run in the_plan.runs]

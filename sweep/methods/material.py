@@ -5,12 +5,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from sweep.data.records import Credit, Pair, Row, Solution, Trace
 from sweep.methods.dials import Dials
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Material:
                 out[credit.problem_id].append(credit)
         return out
 
-    def draw(self, items: Sequence, n: int) -> list:
+    def draw(self, items: Sequence[T], n: int) -> list[T]:
         """n of the items without replacement, in random order; all of them when there are fewer."""
         order = self.rng.permutation(len(items))[:n]
         return [items[i] for i in order]

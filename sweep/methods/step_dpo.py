@@ -6,6 +6,10 @@ that of dpo.py.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+
 from sweep.data.credit import pit
 from sweep.data.records import Credit, Pair
 from sweep.methods.dials import STEP, Dials
@@ -25,11 +29,11 @@ def pairs(material: Material) -> list[Pair]:
 
 def charged_step(credit: Credit, dials: Dials) -> int | None:
     """The pit; where there is none, what dials.no_pit says: None to skip the solution, or its last step."""
-    i = pit(credit.q_values, credit.pass_rate, dials.pit_rule, dials.pit_threshold)
+    i = pit(np.array(credit.q_values), credit.pass_rate, dials.pit_rule, dials.pit_threshold)
     return len(credit.q_values) - 1 if i is None and dials.no_pit == "last_step" and credit.q_values else i
 
 
-def capped(material: Material, pair_of) -> list[Pair]:
+def capped(material: Material, pair_of: Callable[[Credit], Pair | None]) -> list[Pair]:
     """The pairs that pair_of makes of the credits, each once, capped a problem in random order."""
     out: list[Pair] = []
     for problem_id in sorted(material.credits_of):
