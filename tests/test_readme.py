@@ -60,6 +60,22 @@ def test_the_multipliers_it_states_are_those_of_record() -> None:
         assert f"{value:.2f}x [{low:.2f}, {high:.2f}]" in README
 
 
+def test_the_study_page_states_the_table_of_record() -> None:
+    page = (ROOT / "docs/study.md").read_text(encoding="utf-8")
+    with (ROOT / "analysis/results/study/multipliers_greedy.csv").open(encoding="utf-8") as stream:
+        rows = {row["arm"]: row for row in csv.DictReader(stream)}
+    said = dict(re.findall(r"^\| ([^|]+?) \| (\S+x \[[^]]+\]) \|", page, flags=re.MULTILINE))
+    arms = {"RFT (self-generated positives)": "RFT", "control: RFT on sound steps alone": "RFT, sound steps",
+            "DPO on distant pairs": "DPO, distant pairs", "control: RFT without the verifier": "RFT without verifier",
+            "control: pairs at a random step": "random-step DPO",
+            "control: SFT, equally many updates": "SFT, more updates"}  # fmt: skip
+    assert len(said) == 10
+    for name, text in said.items():
+        row = rows[arms.get(name, name.removeprefix("control: "))]
+        value, low, high = (float(row[column]) for column in ("multiplier", "ci_low", "ci_high"))
+        assert text == f"{value:.2f}x [{low:.2f}, {high:.2f}]", name
+
+
 def test_the_files_the_readme_names_are_there() -> None:
     named = re.findall(r"`((?:sweep|conf|analysis|slurm|tests)/[\w./]*)`", README)
     assert named
