@@ -21,6 +21,7 @@ def test_advantages_telescope_to_the_last_q_value_minus_the_pass_rate() -> None:
         ([], 0.5, r"non-empty vector, one entry a step; found shape \(0,\)"),
         ([[0.5]], 0.5, r"found shape \(1, 1\)"),
         ([0.5, 1.5], 0.5, r"must lie in \[0, 1\]; found \[0.5, 1.5\], 0.5"),
+        ([0.5], 1.1, r"must lie in \[0, 1\]; found \[0.5\], 1.1"),
         ([0.5], -0.1, r"must lie in \[0, 1\]; found \[0.5\], -0.1"),
         ([float("nan")], 0.5, r"must lie in \[0, 1\]; found \[nan\]"),
     ],
@@ -28,6 +29,11 @@ def test_advantages_telescope_to_the_last_q_value_minus_the_pass_rate() -> None:
 def test_advantages_refuse_what_is_no_probability(q_values: list, pass_rate: float, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         advantages(np.array(q_values), pass_rate)
+
+
+def test_a_step_that_always_or_never_helps_is_a_probability_still() -> None:
+    assert advantages(np.array([1.0, 0.0]), pass_rate=0.0).tolist() == [1.0, -1.0]
+    assert advantages(np.array([1.0]), pass_rate=1.0).tolist() == [0.0]
 
 
 def test_the_first_of_several_lowest_steps_is_the_pit() -> None:
