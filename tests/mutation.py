@@ -33,7 +33,8 @@ def mutants(source: str) -> Iterator[tuple[int, str, str]]:
         before = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt) else ""
         if (change := _change(node)) is not None:
             change()
-            yield node.lineno, f"{before} -> {ast.unparse(node)}", ast.unparse(ast.fix_missing_locations(tree))
+            what = f"{before} -> {ast.unparse(node)}"
+            yield getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(tree))
 
 
 def _change(node: ast.AST) -> Callable[[], None] | None:
@@ -46,7 +47,8 @@ def _change(node: ast.AST) -> Callable[[], None] | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
         return lambda: setattr(node, "value", not node.value)
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return lambda: setattr(node, "value", node.value + 1)
+        more = node.value + 1
+        return lambda: setattr(node, "value", more)
     if isinstance(node, ast.If | ast.IfExp | ast.While):
         return lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
     if isinstance(node, ast.Return) and node.value is not None:
