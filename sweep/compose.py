@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from typing import Any
@@ -199,14 +199,8 @@ def _values(override: Override) -> list[str]:
     return [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_POINTS + 1)]
 
 
-def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]) -> list[Leaf]:
-    """The composed, resolved and checked leaf of each override list.
-
-    Raises:
-        ValueError: a composition error, an unknown key or group, or a value that the schema refuses;
-            the message names the grid point.
-    """
-    parse = cache(parsed)
+def _value_words(loader: ConfigLoader) -> Callable[[str], bool]:
+    """Whether a word sets a plain value, which needs no file to be read again; each word is looked at once."""
 
     @cache
     def is_group(key: str) -> bool:
@@ -214,12 +208,24 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
 
     @cache
     def is_value(line: str) -> bool:
-        override = parse(line)
+        override = parsed(line)
         if override.type != OverrideType.CHANGE or "/" in override.key_or_group:
             return False
         if isinstance(override.value(), dict):
             return False  # merged into what is there, so another leaf's would be left behind
         return not is_group(override.key_or_group)
+
+    return is_value
+
+
+def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Sequence[str]]) -> list[Leaf]:
+    """The composed, resolved and checked leaf of each override list.
+
+    Raises:
+        ValueError: a composition error, an unknown key or group, or a value that the schema refuses;
+            the message names the grid point.
+    """
+    parse, is_value = cache(parsed), _value_words(loader)
 
     def accepted_files(files: Sequence[str]) -> list[str]:
         return [f"~{parse(line).key_or_group}" if _is_unset(loader, parse(line)) else line for line in files]

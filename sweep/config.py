@@ -211,6 +211,7 @@ class Exp:
     max_solution_tokens: int = whole(1, default=MISSING)  # of every sampled solution, its end of sequence included
     n_problems: int = whole(1, default=MISSING)
     seed: int = seed_number(default=0)
+    replicate: int = seed_number(default=0)  # decides nothing by itself: the seeds of domain, base and run follow it
 
 
 @dataclass

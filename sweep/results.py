@@ -43,6 +43,7 @@ def collect(
     store: Store,
     *,
     by: str | None = None,
+    replicates: Mapping[str, int] | None = None,
     is_mixed_code_allowed: bool = False,
 ) -> Table:
     """The table of finished runs.
@@ -52,6 +53,8 @@ def collect(
             grid was composed: the table's config is then what its stages know of it.
         by: a setting (source.max_solutions_per_problem); an arm that was run with several values of it becomes as
             many arms, named by the value.
+        replicates: which replicate each run belongs to, by its key; None where no grid was composed. Problems are the
+            same within a replicate: another one has its own.
     Raises:
         ValueError: a run is not built, two rows are the same (arm, n_problems, seed), the runs were made
             by different code, they were not tested on the same problems, or a run's counts are not those of its
@@ -67,6 +70,8 @@ def collect(
     manifests = {key: manifest for key, manifest in found.items() if manifest is not None}
     rows = [_run_row(exp, stage, manifests[stage.key], store) for exp, stage in runs]
     table = pd.DataFrame(rows)
+    if replicates is not None:
+        table.insert(table.columns.get_loc("seed"), "replicate", table.run.map(replicates))
     if by:
         table["arm"] = _split_by(by, table)
     _refuse_duplicates(table)
@@ -76,10 +81,19 @@ def collect(
     check_counts(table, outcomes)
     made = [manifest.provenance for manifest in manifests.values()]
     # dated by the last evaluation, so that collecting the same runs again gives the same table
-    record: dict[str, Any] = {"versions": made[0]["versions"], "created": max(m["ended"] for m in made)}
+    record: dict[str, Any] = {
+        "versions": made[0]["versions"], "created": max(m["ended"] for m in made),
+        "first_run": min(m["started"] for m in made), "commits": sorted({_commit(m) for m in made}),
+    }  # fmt: skip
     if unhashed := [key for key, manifest in manifests.items() if not manifest.record]:
         record["unhashed_records"] = sorted(unhashed)  # made before manifests had hashes: an edit would not be seen
     return Table(table, outcomes, record)
+
+
+def _commit(provenance: Mapping[str, Any]) -> str:
+    """The commit that ran, as its manifest tells; what git could not tell is said."""
+    state = provenance.get("git") or {}
+    return f"{state.get('commit') or 'unknown'}{' with changes' if state.get('is_dirty') else ''}"
 
 
 def merged(tables: Sequence[Table], *, is_mixed_code_allowed: bool = False) -> Table:
@@ -99,14 +113,20 @@ def merged(tables: Sequence[Table], *, is_mixed_code_allowed: bool = False) -> T
     outcomes = pd.concat([table.outcomes for table in tables], ignore_index=True)
     outcomes = outcomes.drop_duplicates(["run", "problem_id"], ignore_index=True)
     ids = {run: frozenset(rows) for run, rows in outcomes.groupby("run").problem_id}
-    first = next(iter(ids))
+    of = dict(zip(runs.run, runs.replicate if "replicate" in runs else [0] * len(runs), strict=True))
+    first: dict[Any, str] = {}
     for run, tested in ids.items():
-        if tested != ids[first]:
-            _refuse_other_problems(run, first, tested ^ ids[first])
+        other = first.setdefault(of[run], run)
+        if tested != ids[other]:
+            _refuse_other_problems(run, other, tested ^ ids[other])
     check_counts(runs, outcomes)
     created = max(table.provenance["created"] for table in tables)
+    dated = [table.provenance["first_run"] for table in tables if "first_run" in table.provenance]
+    more = {"first_run": min(dated)} if len(dated) == len(tables) else {}
+    commits = sorted({commit for table in tables for commit in table.provenance.get("commits", ())})
     commands = list(dict.fromkeys(line for table in tables for line in table.provenance.get("commands", ())))
-    return Table(runs, outcomes, {**tables[0].provenance, "created": created, "commands": commands})
+    more |= {"created": created, "commands": commands, "commits": commits}
+    return Table(runs, outcomes, {**tables[0].provenance, **more})
 
 
 def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.DataFrame:
@@ -197,7 +217,12 @@ def _split_by(setting: str, table: pd.DataFrame) -> pd.Series:
 
 
 def _refuse_duplicates(table: pd.DataFrame) -> None:
-    point = ["arm", "n_problems", "seed", "split"]
+    if "replicate" in table and table.replicate.isna().any():
+        raise ValueError(
+            f"runs {_names(table.run[table.replicate.isna()])} do not say their replicate and others do; collect all "
+            "of them with this version"
+        )
+    point = ["arm", "n_problems", *(["replicate"] if "replicate" in table else []), "seed", "split"]
     for cell, rows in table.groupby(point):
         if len(rows) > 1:
             first, second = (flat(json.loads(text)) for text in rows.config[:2])
@@ -243,17 +268,19 @@ def check_counts(runs: pd.DataFrame, outcomes: pd.DataFrame) -> None:
 
 
 def _outcomes(table: pd.DataFrame, store: Store) -> pd.DataFrame:
-    frames, tested = [], None
-    columns = ["run", "arm", "source", "method", "n_problems", "seed"]
+    frames: list[pd.DataFrame] = []
+    tested: dict[Any, tuple[str, set[str]]] = {}  # by replicate
+    unit = ["replicate"] if "replicate" in table else []
+    columns = ["run", "arm", "source", "method", "n_problems", *unit, "seed"]
     for row in table[columns].itertuples(index=False):
         outcomes = pd.read_parquet(BytesIO(store.read(row.run, "outcomes.parquet"))).drop(columns="solution")
         ids = set(outcomes.problem_id)
         if len(ids) != len(outcomes):
             twice = outcomes.problem_id[outcomes.problem_id.duplicated()]
             raise ValueError(f"{row.run}: has two outcomes for {_names(twice)}; build it again")
-        if tested is not None and ids != tested[1]:
-            _refuse_other_problems(row.run, tested[0], ids ^ tested[1])
-        tested = tested or (row.run, ids)
+        other, known = tested.setdefault(getattr(row, "replicate", 0), (row.run, ids))
+        if ids != known:
+            _refuse_other_problems(row.run, other, ids ^ known)
         frames.append(outcomes.assign(**row._asdict())[columns + list(outcomes.columns)])
     return pd.concat(frames, ignore_index=True)
 
@@ -261,7 +288,7 @@ def _outcomes(table: pd.DataFrame, store: Store) -> pd.DataFrame:
 def _refuse_other_problems(run: str, other: str, problem_ids: Iterable[str]) -> None:
     raise ValueError(
         f"{run} was tested on other problems than {other}, e.g. {_names(sorted(problem_ids))}; "
-        "all runs of a table need the same test problems"
+        "all runs of a table, or of one replicate in it, need the same test problems"
     )
 
 

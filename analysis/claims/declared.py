@@ -21,7 +21,7 @@ class Declared:
     """The rules' file and the two dates.
 
     Args:
-        sha256: of analysis/claims/rules.py as it judged.
+        sha256: of analysis/claims/rules.py as it judged, and of which arms it sets against which.
         committed: date of its last commit; None outside a checkout, or where it differs from what is committed.
         first_run: start of the earliest stage in the table's provenance; None in a table that does not say.
     """
@@ -59,7 +59,8 @@ def rules_dated(provenance: Mapping[str, Any], path: Path = RULES) -> Declared:
     """
     first = provenance.get("first_run")
     begun = datetime.fromisoformat(first) if first else None
-    return Declared(hashlib.sha256(path.read_bytes()).hexdigest(), _committed(path), begun)
+    pairs = repr((rules.WORTH, tuple(rules.PAIRS), rules.MORE_POSITIVES)).encode()
+    return Declared(hashlib.sha256(path.read_bytes() + pairs).hexdigest(), _committed(path), begun)
 
 
 def _committed(path: Path) -> datetime | None:

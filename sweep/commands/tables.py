@@ -27,10 +27,13 @@ def collect_table(line: Line) -> int:
         check_out(Path(options.out))
     the_plan, exec = None, Exec(sweep_name=project.split("/")[-1])
     runs: list[tuple[Exp | None, Stage]] = []
+    replicates: dict[str, int] | None = None
     if kind == "store" or overrides:
         the_plan, exec = plan_of(overrides, line.files)
         runs = [(run.leaf.exp, run.evaluate) for run in the_plan.runs]
         runs += [(None, stage) for _, stage in the_plan.base_evaluations]
+        replicates = {run.evaluate.key: run.leaf.exp.replicate for run in the_plan.runs}
+        replicates |= {stage.key: exp.replicate for exp, stage in the_plan.base_evaluations}
     folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
     check_out(folder)
     with TemporaryDirectory() as scratch:
@@ -38,7 +41,9 @@ def collect_table(line: Line) -> int:
         if kind == "wandb":
             stages = fetch(project, store, [stage.key for _, stage in runs] or None, _progress)
             runs = runs or [(None, stage) for stage in stages]
-        table = collect(runs, store, by=options.by, is_mixed_code_allowed=options.allow_mixed_code)
+        table = collect(
+            runs, store, by=options.by, replicates=replicates, is_mixed_code_allowed=options.allow_mixed_code
+        )
     if unhashed := table.provenance.get("unhashed_records"):
         print(
             f"note: {len(unhashed)} of {len(table.runs)} runs are of before manifests had hashes, so an edited count "
