@@ -2,9 +2,10 @@
 
     python tests/benchmarks/bench_analysis_coverage.py [--replications 1000] [--others 300] [--draws 199] [--only NAME]
 
-A row a setting: coverage and median width in ln m of the interval at the middle of the overlap under the law that
-`auto` takes (where the truth saturates, under the saturating law), and how often that has a floor; in the first
-`others` replications also under the plain power law, of the shared-shape value, and of the two-way delta interval.
+A row a setting: coverage and median width in ln m of the reported interval at the middle of the overlap, which blends
+local regression with the law that `auto` takes (where the truth saturates, the saturating law), and how often that has
+a floor; in the first `others` replications also under the plain power law, of the shared-shape value, and of the
+two-way delta interval.
 199 draws give the nominal level exactly, as 1,999 would.
 """
 
@@ -19,6 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
 
 from analysis.worth.readings import headline
 
@@ -28,7 +31,7 @@ from simulated_tables import power, saturating, simulated_table
 
 from analysis.intervals import interval
 from analysis.noise.draws import draws
-from analysis.tables.table import Table
+from analysis.tables.table import Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.delta import delta_interval
 from analysis.worth.readings import Multiplier
@@ -62,6 +65,10 @@ class Setting:
     sizes: np.ndarray = field(default_factory=lambda: SIZES)
     arm_sizes: np.ndarray | None = None
     n_half: float | None = None
+    bend: str = ""  # "broken" or "wiggle": a curve that is none of the laws
+    n_replicates: int = 0  # with it: everything drawn anew, `seed_sd` is then the arm's own noise in units of p (1 - p)
+    growth: float = 0.0  # the arm's own noise grows as n to this power
+    bad_run: float | None = None  # error of one run of the arm, at its middle size
 
 
 SETTINGS: dict[str, Setting] = {
@@ -141,8 +148,51 @@ SETTINGS |= {
 }
 
 
+SETTINGS |= {
+    "broken power law": Setting(4000, 3, 0.15, 2, 0.004, bend="broken"),
+    "wiggle of 4 %": Setting(4000, 3, 0.15, 2, 0.004, bend="wiggle"),
+    "errors near 1": Setting(2000, 5, 0.01, 2, 0.002, start=0.97),
+    "8 replicates": Setting(2000, 1, 0.3, 2, 0.03, n_replicates=8),
+    "8 replicates, noise that grows": Setting(2000, 1, 0.3, 2, 0.02, n_replicates=8, growth=0.5),
+    "8 replicates, one bad run": Setting(2000, 1, 0.3, 2, 0.03, n_replicates=8, bad_run=0.9),
+    "4 replicates": Setting(2000, 1, 0.3, 2, 0.03, n_replicates=4),
+}
+
+
+def replicated_table(setting: Setting, base: Callable, arm: Callable, rng: np.random.Generator) -> Table:
+    """Counts in replicates: luck of the whole replicate, sd .3 in logits, and noise of the arm's own runs."""
+    rows, sizes = [], setting.sizes
+    for replicate in range(setting.n_replicates):
+        luck = rng.normal(0, 0.3)
+        for name, curve in (("SFT", base), ("arm", arm)):
+            for n in sizes:
+                own = rng.normal(0, setting.seed_sd * (n / sizes[0]) ** setting.growth) if name == "arm" else 0.0
+                error = float(expit(logit(curve(n)) + luck + own))
+                if setting.bad_run and (replicate, name, n) == (0, "arm", sizes[len(sizes) // 2]):
+                    error = setting.bad_run
+                wrong = rng.binomial(setting.n_problems, error) / setting.n_problems
+                rows.append((replicate, name, n, n, 0, wrong, setting.n_problems))
+    columns = ["replicate", "arm", "size", "x", "seed", "error", "n_test"]
+    return table_from_runs(pd.DataFrame(rows, columns=columns), "counts", path="simulated")
+
+
+def bent(setting: Setting) -> Callable:
+    """A falling curve that is none of the laws."""
+
+    def curve(n: float | np.ndarray) -> np.ndarray:
+        n = np.asarray(n, dtype=float)
+        if setting.bend == "broken":
+            return setting.start * (n / 512) ** -0.1 * (1 + (n / 4096) ** 1.5) ** -0.2
+        return setting.start * (n / 512) ** -setting.b * (1 + 0.04 * np.sin(2.5 * np.log(n)))
+
+    return curve
+
+
 def truth(setting: Setting) -> tuple[Callable, Callable, Callable[[float], float]]:
     """Baseline's law, arm's law and ln m(e)."""
+    if setting.bend:
+        curve, ln_worth = bent(setting), float(np.log(setting.m))
+        return curve, lambda n: curve(setting.m * np.asarray(n)), lambda e: ln_worth
     n_0, arm_b = setting.sizes[0], setting.arm_b or setting.b
     arm_floor = setting.floor if setting.arm_floor is None else setting.arm_floor
     if setting.n_half:
@@ -168,7 +218,29 @@ def replication(
 ) -> tuple[dict[str, tuple[float, float, float]], bool]:
     """Name -> (low, high, truth) in ln m of every interval under test, and whether auto fitted the floor."""
     base, arm, ln_m = truth(setting)
-    table = simulated_table(
+    table = _table(setting, base, arm, seed)
+    drawn = draws(Table("counts", table.runs) if setting.is_counts else table, n_draws, seed)
+    auto, plain = (Comparison(drawn, law=law) for law in ("saturating" if setting.n_half else "auto", "power"))
+    has_floor = auto.law_of("arm", "SFT") != "power"
+    out = {"auto": _interval(headline(auto, "arm", "SFT"), ln_m)}
+    if not has_others or setting.bend or setting.n_replicates:
+        return out, has_floor
+    m = headline(plain, "arm", "SFT")
+    out["plain"] = _interval(m, ln_m)
+    if m.kind == "interior":
+        fast = delta_interval(plain, "arm", "SFT", at_error=m.at_error)
+        out["delta, plain"] = (np.log(fast.low), np.log(fast.high), ln_m(m.at_error))
+    if setting.arm_b is None and not setting.n_half:
+        for law in ("power_shared", "power_floor_shared") if setting.floor else ("power_shared",):
+            distance, slope = pooled_draws(plain, "arm", "SFT", law)
+            out[law] = (*interval((distance / slope)[1:], 0.95), float(np.log(setting.m)))
+    return out, has_floor
+
+
+def _table(setting: Setting, base: Callable, arm: Callable, seed: int) -> Table:
+    if setting.n_replicates:
+        return replicated_table(setting, base, arm, np.random.default_rng(seed))
+    return simulated_table(
         {"SFT": base, "arm": arm},
         {"SFT": setting.sizes, "arm": setting.sizes if setting.arm_sizes is None else setting.arm_sizes},
         n_seeds=setting.n_seeds,
@@ -182,22 +254,6 @@ def replication(
         is_relative=setting.is_relative,
         base_error=setting.start if setting.n_half else None,
     )
-    drawn = draws(Table("counts", table.runs) if setting.is_counts else table, n_draws, seed)
-    auto, plain = (Comparison(drawn, law=law) for law in ("saturating" if setting.n_half else "auto", "power"))
-    has_floor = auto.law_of("arm", "SFT") != "power"
-    out = {"auto": _interval(headline(auto, "arm", "SFT"), ln_m)}
-    if not has_others:
-        return out, has_floor
-    m = headline(plain, "arm", "SFT")
-    out["plain"] = _interval(m, ln_m)
-    if m.kind == "interior":
-        fast = delta_interval(plain, "arm", "SFT", at_error=m.at_error)
-        out["delta, plain"] = (np.log(fast.low), np.log(fast.high), ln_m(m.at_error))
-    if setting.arm_b is None and not setting.n_half:
-        for law in ("power_shared", "power_floor_shared") if setting.floor else ("power_shared",):
-            distance, slope = pooled_draws(plain, "arm", "SFT", law)
-            out[law] = (*interval((distance / slope)[1:], 0.95), float(np.log(setting.m)))
-    return out, has_floor
 
 
 def _interval(m: Multiplier, ln_m: Callable[[float], float]) -> tuple[float, float, float]:
