@@ -453,3 +453,14 @@ def test_a_true_law_is_read_together_with_the_curve_that_assumes_none() -> None:
 def test_residuals_of_a_true_law_have_p_values_that_are_uniform() -> None:
     found = [compared(outcomes({"SFT": SFT}, seed=k), 600).misfit("SFT", "power") for k in range(40)]
     assert 0.35 < np.mean(found) < 0.75 and np.mean(np.array(found) < 0.05) <= 0.1
+
+
+def test_noise_of_cell_means_is_the_scatter_about_a_law_that_fits() -> None:
+    """Twice the data above a floor of .2, noise of half a percent: about the plain power law the scatter is ten times as
+    large, and the interval with it."""
+    rng, sizes = np.random.default_rng(3), 2.0 ** np.arange(9, 18)
+    laws = {"SFT": power(5.0, 0.4, 0.2), "RFT": power(5.0 * 2**-0.4, 0.4, 0.2)}
+    rows = [(arm, n, n, 0, law(n) * (1 + rng.normal(0, 0.005))) for arm, law in laws.items() for n in sizes]
+    runs = pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error"])
+    m = headline(compared(table_from_runs(runs, "errors", path="made"), 1000), "RFT", "SFT")
+    assert m.ci_low < 2 < m.ci_high and m.ci_high / m.ci_low < 1.5

@@ -18,13 +18,13 @@ import numpy as np
 from scipy import stats
 
 from analysis.noise.replicates import replicate_notes, replicates_of
+from analysis.noise.scatter import Scatter, least_scatter, scatter_about
 from analysis.noise.seeds import (
     SeedNoise,
     bernoulli_unit,
     cell_means_by_problem,
     count_correlation,
     n_outcomes,
-    residuals,
     seed_noise,
 )
 from analysis.notes import Note, note
@@ -226,7 +226,10 @@ def cell_weights(table: Table, phi: float) -> np.ndarray:
             weights = 1.0 / (unit / n_all[cells] + phi * unit**2 / n_seeds[cells])
             out[cells] = weights / weights.mean()
             if len(cells) > 2:
-                p = table.cells["error"].to_numpy(float)[cells] - residuals(table, cells, out[cells])[0]
+                p = (
+                    table.cells["error"].to_numpy(float)[cells]
+                    - scatter_about("power", table, cells, out[cells]).residuals
+                )
     return out
 
 
@@ -239,13 +242,13 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
             f"{table.path}: no arm has 3 sizes, so errors without counts leave nothing to judge the noise by; give "
             "outcomes, counts or --stderr"
         )
-    by_arm = {arm: residuals(table, cells, weights[cells]) for arm, cells in curves.items()}
-    n_free = sum(len(cells) - 2 for cells in curves.values())
+    by_arm = {arm: least_scatter(table, cells, weights[cells]) for arm, cells in curves.items()}
+    n_free = sum(found.n_free for found in by_arm.values())
     known = np.zeros(len(p))
     if "stderr" in table.cells:
         known = (table.cells["stderr"] / np.sqrt(table.cells["n_seeds"])).to_numpy(float)
     top = sum(
-        float(np.square(by_arm[arm][0]).sum() - np.square(known[cells]).sum() * (len(cells) - 2) / len(cells))
+        float(np.square(by_arm[arm].residuals).sum() - np.square(known[cells]).sum() * by_arm[arm].n_free / len(cells))
         for arm, cells in curves.items()
     )
     spread = np.sqrt(max(top, 0.0) / n_free)
@@ -272,7 +275,7 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
 
 
 def _scatter(
-    of_curve: tuple[np.ndarray, np.ndarray] | None,
+    of_curve: Scatter | None,
     known: np.ndarray,
     spread: float,
     n_free: int,
@@ -282,7 +285,7 @@ def _scatter(
     """(n_draws, n_cells) noise of one arm's cell means.
 
     Args:
-        of_curve: residuals and leverages of its curve; None where it has too few sizes for one.
+        of_curve: the scatter about its curve; None where it has too few sizes for one.
         known: (n_cells,) the given standard errors; zeros where none was given.
         spread: what the residuals of all curves show beyond them, on n_free degrees of freedom.
     """
@@ -291,6 +294,5 @@ def _scatter(
     if known.any():
         return rng.standard_normal(shape) * np.sqrt(known**2 + spread**2)
     if of_curve is not None:
-        residual, leverage = of_curve
-        return rng.choice(WEBB, size=shape) * residual / (1 - leverage) * factor
+        return rng.choice(WEBB, size=shape) * of_curve.residuals / (1 - of_curve.leverages) * factor
     return rng.standard_normal(shape) * spread * factor

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.laws.projection import best_slopes, project
 from analysis.noise.pairing import Pairing, pairings
+from analysis.noise.scatter import least_scatter
 from analysis.notes import Note, note
 from analysis.tables.table import Block, Table
 
@@ -209,27 +209,16 @@ def within_seed_variance(table: Table) -> np.ndarray:
 
 
 def _lack_of_fit(table: Table, unit: np.ndarray) -> tuple[float, float]:
-    """phi from the residuals of each arm's power law, less the test noise; (0, inf) with too few sizes."""
+    """phi from the residuals of each arm's law, less the test noise; (0, inf) with too few sizes."""
     top, bottom = 0.0, 0
     n_all = n_outcomes(table)
     for arm in table.arms:
         cells = table.cells_of(arm)
         if len(cells) < 4:
             continue
-        residual, n_free = residuals(table, cells, np.ones(len(cells)))[0], len(cells) - 2
+        found = least_scatter(table, cells, np.ones(len(cells)))
+        residual, n_free = found.residuals, found.n_free
         noise = unit[cells] / n_all[cells]
         top += float(((residual**2 - noise * n_free / len(cells)) / unit[cells] ** 2).sum())
         bottom += n_free
     return (max(0.0, top / bottom), float(bottom)) if bottom else (0.0, np.inf)
-
-
-def residuals(table: Table, cells: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals and leverages (n_cells,) of one arm's power law."""
-    z = np.log(table.cells["x"].to_numpy(float)[cells])
-    z, y, one = z - z.mean(), table.cells["error"].to_numpy(float)[cells][None], np.ones((len(cells), 1))
-    b = best_slopes(z, y, weights, one, has_floor=False, n_grid=200)
-    fit = project(b, z, y, weights, one, has_floor=False)
-    g = np.exp(-b[0] * z)
-    jacobian = np.stack([g, -fit.excess[0, 0] * z * g], axis=1) * np.sqrt(weights)[:, None]
-    leverage = np.square(np.linalg.qr(jacobian)[0]).sum(axis=1)
-    return y[0] - fit.excess[0, 0] * g, np.minimum(leverage, 0.98)
