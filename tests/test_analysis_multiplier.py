@@ -456,8 +456,8 @@ def test_residuals_of_a_true_law_have_p_values_that_are_uniform() -> None:
 
 
 def test_noise_of_cell_means_is_the_scatter_about_a_law_that_fits() -> None:
-    """Twice the data above a floor of .2, noise of half a percent: about the plain power law the scatter is ten times as
-    large, and the interval with it."""
+    """Twice the data above a floor of .2, noise of half a percent; about the plain power law the scatter is ten times
+    as large, and the interval with it."""
     rng, sizes = np.random.default_rng(3), 2.0 ** np.arange(9, 18)
     laws = {"SFT": power(5.0, 0.4, 0.2), "RFT": power(5.0 * 2**-0.4, 0.4, 0.2)}
     rows = [(arm, n, n, 0, law(n) * (1 + rng.normal(0, 0.005))) for arm, law in laws.items() for n in sizes]
