@@ -238,11 +238,15 @@ class ForkLauncher(Launcher):
         folders = {"job_dir_key": "hydra.sweep.dir", "job_subdir_key": "hydra.sweep.subdir"}
         reader, writer = multiprocessing.Pipe(duplex=False)
         if (child := os.fork()) == 0:
-            done = run_job(self.task, config, hydra_context=self.context, configure_logging=False, **folders)
-            writer.send_bytes(cloudpickle.dumps(done))
-            os._exit(0)
+            try:
+                done = run_job(self.task, config, hydra_context=self.context, configure_logging=False, **folders)
+                writer.send_bytes(cloudpickle.dumps(done))
+            finally:
+                os._exit(0)
+        writer.close()
+        done = cloudpickle.loads(reader.recv_bytes())  # before the wait: a result may be larger than the pipe
         os.waitpid(child, 0)
-        return cloudpickle.loads(reader.recv_bytes())
+        return done
 
 
 @pytest.fixture
