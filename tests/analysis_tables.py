@@ -8,11 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from simulated_tables import Law, simulated_table
+from simulated_tables import Law, power, simulated_table
 
 from analysis.tables.table import Block, Table, table_from_runs
 
 SIZES = 2.0 ** np.arange(7, 14)
+
+
+def _worth(m: float) -> Law:
+    return power(2.2 * m**-0.3, 0.3, 0.05)
+
+
+FALLING = {
+    "SFT": _worth(1),
+    "RFT": _worth(2),
+    "DPO": _worth(4),
+    "per-step DPO": _worth(8),
+    "SFT, more updates": _worth(1.1),
+    "chosen steps only": _worth(2.1),
+    "random-step DPO": _worth(5),
+    "RFT without verifier": _worth(0.8),
+}
 
 
 def outcomes(
