@@ -1,17 +1,24 @@
-"""python -m tests.mutation MODULE TESTFILE...: which changes of a module no test notices. Not part of the suite.
+"""python -m tests.mutation [--sample N] MODULE TESTS...: which changes of a module no test notices. Not of the suite.
 
 One change at a time (a comparison turned, + and - swapped, a constant one more, a condition negated, a result left
-out) is written to a copy of the tree, and the tests are run there until the first fails.
+out) is written to a copy of the tree, and the tests are run there until the first fails. Large libraries are loaded
+once: each run is a fork.
 """
 from __future__ import annotations
 
+import argparse
 import ast
+import importlib
+import multiprocessing
+import os
+import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -22,6 +29,8 @@ SWAPPED: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
 }  # fmt: skip
 COPIED = ("sweep", "analysis", "tests", "conf", "slurm", "pyproject.toml", "README.md", "Makefile")
+LIBRARIES = ("pandas", "scipy.optimize", "scipy.stats", "torch", "hydra")
+LONGEST_SECONDS = 600
 
 
 def mutants(source: str) -> Iterator[tuple[int, str, str]]:
@@ -57,33 +66,61 @@ def _change(node: ast.AST) -> Callable[[], None] | None:
 
 
 def is_noticed(folder: Path, tests: list[str]) -> bool:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    try:
-        return subprocess.run(command, cwd=folder, capture_output=True, timeout=600, check=False).returncode != 0
-    except subprocess.TimeoutExpired:  # a loop without an end
-        return True
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(folder, tests))
+    process.start()
+    process.join(LONGEST_SECONDS)
+    if process.is_alive():  # a loop without an end
+        process.kill()
+        process.join()
+    return process.exitcode != 0
 
 
-def main(module: str, tests: list[str]) -> int:
-    """Print every mutant that no test notices, and the figure; 1 where there is one."""
+def _run(folder: Path, tests: list[str]) -> None:
+    """In a process of its own, which ends with pytest's exit code."""
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    os.chdir(folder)
+    sys.dont_write_bytecode = True  # two changes within a second have one date
+    sys.path = [str(folder), *(path for path in sys.path if Path(path or ".").resolve() != ROOT)]
+    for name in [name for name in sys.modules if name.split(".")[0] in COPIED]:
+        del sys.modules[name]
+    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])))
+
+
+def main(module: str, tests: list[str], sample: int | None = None) -> int:
+    """Print every mutant that no test notices, and the figure; 1 where there is one.
+
+    Args:
+        sample: how many of the mutants are tried, the same ones each time; all where None.
+    """
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    source_text = (ROOT / module).read_text(encoding="utf-8")
+    every = list(mutants(source_text))
+    if sample is not None and sample < len(every):
+        every = [every[place] for place in sorted(random.Random(0).sample(range(len(every)), sample))]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name in COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-        source_text = (ROOT / module).read_text(encoding="utf-8")
         if is_noticed(folder, tests):
             raise SystemExit(f"{' '.join(tests)} fail before any change")
-        found, survivors = 0, 0
-        for line, what, text in mutants(source_text):
-            found += 1
+        survivors = 0
+        for line, what, text in every:
             (folder / module).write_text(text, encoding="utf-8")
             if not is_noticed(folder, tests):
                 survivors += 1
                 print(f"{module}:{line}: not noticed: {what}", flush=True)
-        print(f"{module}: {found - survivors} of {found} changes noticed by {' '.join(tests)}")
+        print(f"{module}: {len(every) - survivors} of {len(every)} changes noticed by {' '.join(tests)}", flush=True)
     return 1 if survivors else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("module")
+    parser.add_argument("tests", nargs="+", help="files or names of tests, as pytest takes them")
+    parser.add_argument("--sample", type=int, help="how many changes are tried, drawn with a fixed seed")
+    asked = parser.parse_args()
+    sys.exit(main(asked.module, asked.tests, asked.sample))
