@@ -25,7 +25,6 @@ from analysis.worth.comparison import Comparison
 from analysis.worth.readings import headline
 from analysis.worth.words import multiplier_text
 
-
 FLAT = {"SFT": power(0.5, 0.0), "RFT": power(0.45, -0.02), "DPO": power(0.3, 0.0), "per-step DPO": power(0.25, 0.03)}
 QUICK = Options(n_draws=200)
 
