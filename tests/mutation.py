@@ -4,6 +4,7 @@ One change at a time (a comparison turned, + and - swapped, a constant one more,
 out) is written to a copy of the tree, and the tests are run there until the first fails. Large libraries are loaded
 once: each run is a fork.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -81,6 +82,7 @@ def _run(folder: Path, tests: list[str]) -> None:
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     os.chdir(folder)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # to load them takes longer than most tests
     sys.dont_write_bytecode = True  # two changes within a second have one date
     sys.path = [str(folder), *(path for path in sys.path if Path(path or ".").resolve() != ROOT)]
     for name in [name for name in sys.modules if name.split(".")[0] in COPIED]:
