@@ -335,7 +335,7 @@ def reason(error: BaseException | None) -> str:
             text += nearest(missing[1], missing[2].split())
         said.append(text)
         parent = getattr(error, "parent_node", None)
-        if isinstance(error, AttributeError | KeyError) and OmegaConf.is_dict(parent):
+        if isinstance(error, AttributeError | KeyError) and isinstance(parent, DictConfig):
             key, valid = str(getattr(error, "key", "")), sorted({*map(str, parent)})
             said.append(f"valid keys there: {', '.join(valid)}{nearest(key, valid)}")
         error = error.__cause__

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sweep import stages
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
-from sweep.config import Exp, Leaf, flat
+from sweep.config import Leaf, flat
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Plan:
     runs: tuple[Run, ...]
     stages: Mapping[str, Stage]
     n_unshared: int  # stages that would be built if no run, and no base model's evaluation, shared any
-    base_evaluations: tuple[tuple[Exp, Stage], ...] = field(default=())
+    base_evaluations: tuple[Stage, ...] = ()
 
     def children(self) -> dict[str, list[str]]:
         """key to the keys of the stages that need it."""
@@ -63,7 +63,9 @@ def plan(leaves: Sequence[Leaf]) -> Plan:
     if not leaves:
         raise ValueError("the multirun has no grid point: check the swept values, e.g. n_problems=256,512")
     unique: dict[str, Stage] = {}
-    runs, bases, n_unshared = [], {}, 0
+    runs: list[Run] = []
+    bases: dict[str, Stage] = {}
+    n_unshared = 0
     first: dict[str, Leaf] = {}
     for leaf in leaves:
         end = stages.evaluate(leaf.exp)
@@ -77,7 +79,7 @@ def plan(leaves: Sequence[Leaf]) -> Plan:
         runs.append(Run(leaf, end))
         for target in [end] if base_end.key in bases else [end, base_end]:
             n_unshared += 1 + sum(1 for _ in target.ancestors())
-        bases.setdefault(base_end.key, (leaf.exp, base_end))
+        bases.setdefault(base_end.key, base_end)
         for target in (end, base_end):
             for stage in [*target.ancestors(), target]:
                 unique.setdefault(stage.key, stage)
@@ -114,7 +116,7 @@ def needed(plan: Plan, built: Iterable[str]) -> list[str]:
     """
     done = set(built)
     todo: set[str] = set()
-    stack = [run.evaluate for run in plan.runs] + [stage for _, stage in plan.base_evaluations]
+    stack = [run.evaluate for run in plan.runs] + list(plan.base_evaluations)
     while stack:
         stage = stack.pop()
         if stage.key not in done and stage.key not in todo:

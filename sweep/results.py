@@ -112,7 +112,7 @@ def merged(tables: Sequence[Table], *, is_mixed_code_allowed: bool = False) -> T
         _refuse_mixed(runs)
     outcomes = pd.concat([table.outcomes for table in tables], ignore_index=True)
     outcomes = outcomes.drop_duplicates(["run", "problem_id"], ignore_index=True)
-    ids = {run: frozenset(rows) for run, rows in outcomes.groupby("run").problem_id}
+    ids = {str(run): frozenset(rows) for run, rows in outcomes.groupby("run").problem_id}
     of = dict(zip(runs.run, runs.replicate if "replicate" in runs else [0] * len(runs), strict=True))
     first: dict[Any, str] = {}
     for run, tested in ids.items():
@@ -256,13 +256,15 @@ def check_counts(runs: pd.DataFrame, outcomes: pd.DataFrame) -> None:
     counted = per_run[["is_correct", "n_correct_sampled", "n_sampled"]].sum()
     counted = counted.rename(columns={"is_correct": "n_correct"})
     counted["n_test"] = per_run.size()
-    for row in runs[["run", *counted.columns]].itertuples(index=False):
+    by_run = counted.to_dict("index")
+    for row in runs[["run", *counted.columns]].to_dict("records"):
+        run, of_run = row["run"], by_run.get(row["run"])
         for name in counted.columns:
-            said, is_there = int(getattr(row, name)), row.run in counted.index
-            if not is_there or said != int(counted.loc[row.run, name]):
-                has = f"has {int(counted.loc[row.run, name])}" if is_there else "are missing"
+            said = int(row[name])
+            if of_run is None or said != int(of_run[name]):
+                has = "are missing" if of_run is None else f"has {int(of_run[name])}"
                 raise ValueError(
-                    f"{row.run}: its record says {name}={said}, and what it did problem by problem (outcomes) {has}; "
+                    f"{run}: its record says {name}={said}, and what it did problem by problem (outcomes) {has}; "
                     "one of the two was changed: build the run again, or collect the table anew"
                 )
 
@@ -272,16 +274,17 @@ def _outcomes(table: pd.DataFrame, store: Store) -> pd.DataFrame:
     tested: dict[Any, tuple[str, set[str]]] = {}  # by replicate
     unit = ["replicate"] if "replicate" in table else []
     columns = ["run", "arm", "source", "method", "n_problems", *unit, "seed"]
-    for row in table[columns].itertuples(index=False):
-        outcomes = pd.read_parquet(BytesIO(store.read(row.run, "outcomes.parquet"))).drop(columns="solution")
+    for row in table[columns].to_dict("records"):
+        run = str(row["run"])
+        outcomes = pd.read_parquet(BytesIO(store.read(run, "outcomes.parquet"))).drop(columns="solution")
         ids = set(outcomes.problem_id)
         if len(ids) != len(outcomes):
             twice = outcomes.problem_id[outcomes.problem_id.duplicated()]
-            raise ValueError(f"{row.run}: has two outcomes for {_names(twice)}; build it again")
-        other, known = tested.setdefault(getattr(row, "replicate", 0), (row.run, ids))
+            raise ValueError(f"{run}: has two outcomes for {_names(twice)}; build it again")
+        other, known = tested.setdefault(row.get("replicate", 0), (run, ids))
         if ids != known:
-            _refuse_other_problems(row.run, other, ids ^ known)
-        frames.append(outcomes.assign(**row._asdict())[columns + list(outcomes.columns)])
+            _refuse_other_problems(run, other, ids ^ known)
+        frames.append(outcomes.assign(**{name: row[name] for name in columns})[columns + list(outcomes.columns)])
     return pd.concat(frames, ignore_index=True)
 
 

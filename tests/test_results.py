@@ -18,7 +18,7 @@ from sweep.results import Table, check_out, collect, comparison, merged, read_ta
 
 def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:
     runs: list[tuple[Exp | None, Stage]] = [(run.leaf.exp, run.evaluate) for run in sweep.plan.runs]
-    return [*runs, *((None, stage) for _, stage in sweep.plan.base_evaluations)]
+    return [*runs, *((None, stage) for stage in sweep.plan.base_evaluations)]
 
 
 def rewritten(sweep: Sweep, key: str, **changes: Any) -> None:

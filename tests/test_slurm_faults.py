@@ -90,7 +90,7 @@ class Trial:
 
     def table(self, store: Store) -> Table:
         runs: list = [(run.leaf.exp, run.evaluate) for run in self.plan.runs]
-        return collect([*runs, *((None, stage) for _, stage in self.plan.base_evaluations)], store)
+        return collect([*runs, *((None, stage) for stage in self.plan.base_evaluations)], store)
 
     def assert_as_undisturbed(self) -> None:
         """Complete; weights, outcomes and the table, but for seconds, are those of an undisturbed sweep bit for bit."""

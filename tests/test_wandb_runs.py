@@ -127,7 +127,7 @@ def from_wandb(tracked: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture) ->
 
 def from_store(sweep: Sweep) -> Table:
     runs = [(run.leaf.exp, run.evaluate) for run in sweep.plan.runs]
-    return collect([*runs, *((None, stage) for _, stage in sweep.plan.base_evaluations)], sweep.store)
+    return collect([*runs, *((None, stage) for stage in sweep.plan.base_evaluations)], sweep.store)
 
 
 def test_a_grids_table_from_wandb_is_the_one_from_the_store(tracked: Sweep, uploaded, from_wandb) -> None:
@@ -172,7 +172,7 @@ def test_an_evaluation_has_its_error_and_what_charts_group_by_under_flat_names(
 
 
 def test_the_base_models_evaluation_is_an_arm_of_its_own(offline: list[ApiRun], tracked: Sweep) -> None:
-    key = tracked.plan.base_evaluations[0][1].key
+    key = tracked.plan.base_evaluations[0].key
     (shown,) = [one for one in offline if one.id == key]
     assert (shown.config["arm"], shown.config["n_problems"]) == ("base", 0)
 
@@ -226,7 +226,7 @@ def test_the_server_is_asked_for_evaluations_alone_and_for_those_of_the_grid(
     from_wandb()
     from_wandb("-m", *tracked.words[:-1], "n_problems=8")
     keys = [run.evaluate.key for run in tracked.plan.runs if run.leaf.exp.n_problems == 8]
-    base = tracked.plan.base_evaluations[0][1].key
+    base = tracked.plan.base_evaluations[0].key
     assert asked == [
         {"jobType": "evaluate"}, {"$and": [{"jobType": "evaluate"}, {"name": {"$in": sorted([*keys, base])}}]},
     ]

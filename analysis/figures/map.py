@@ -20,7 +20,8 @@ LEVELS = (1.0, 2.0, 8.0)
 def readable(points: pd.DataFrame, *, with_share: bool = False) -> pd.DataFrame:
     """The points of a map that a figure can show: those with a value or a bound, and `with_share` also the share of
     flaws, which is unknown where the baseline was not run at the point's size."""
-    shown = points["bound"].isin(["=", ">=", "<="]) & np.isfinite(points["multiplier"]) & (points["multiplier"] > 0)
+    multiplier = points["multiplier"]
+    shown: pd.Series[bool] = points["bound"].isin(["=", ">=", "<="]) & np.isfinite(multiplier) & (multiplier > 0)
     return points[shown & points["share"].notna()] if with_share else points[shown]
 
 

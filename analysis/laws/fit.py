@@ -151,7 +151,7 @@ def fit_result(
 ) -> FitResult:
     """What can be said of the law on one arm, from its curves (1 + n_draws; the fit to `observed` first)."""
     first = curves[:1]
-    share, is_multimodal, gradient = _diagnosis(law, ln_n, observed, weights, first, ceiling)
+    share, is_multimodal, gradient = _diagnosis(law, ln_n, observed, weights, first)
     fitted = first.error_at(ln_n)[0]
     bounds = _bounds_hit(law, first)
     status = _status(first, is_multimodal, bounds)
@@ -190,7 +190,8 @@ def _status(first: Curves, is_multimodal: bool, bounds: tuple[str, ...]) -> FitS
 
 def stacked(first: Curves, rest: Curves) -> Curves:
     """Curves of the observed means and of the draws as one."""
-    midpoint = None if first.midpoint is None else np.concatenate([first.midpoint, rest.midpoint])
+    is_saturating = first.midpoint is not None
+    midpoint = np.concatenate([first.saturation()[0], rest.saturation()[0]]) if is_saturating else None
     return Curves(
         first.name,
         first.ln_n_ref,
@@ -203,7 +204,7 @@ def stacked(first: Curves, rest: Curves) -> Curves:
 
 
 def _diagnosis(
-    law: str, ln_n: np.ndarray, y: np.ndarray, w: np.ndarray, best: Curves, ceiling: float | None
+    law: str, ln_n: np.ndarray, y: np.ndarray, w: np.ndarray, best: Curves
 ) -> tuple[float, bool, float]:
     """Share of starts in the best basin, whether a rival optimum exists, and the scaled gradient norm."""
     residual = y - best.error_at(ln_n)[0]
@@ -211,7 +212,7 @@ def _diagnosis(
     if law in ("log_linear", "log_log"):
         return 1.0, False, 0.0
     if law == "saturating":
-        return *saturating.basins(ln_n - ln_n.mean(), y, w, ceiling), float(gradient)
+        return *saturating.basins(ln_n - ln_n.mean(), y, w, best.saturation()[1]), float(gradient)
     grid = slope_grid(N_STARTS, has_floor=FORMS[law].has_floor)
     one, z = np.ones((len(ln_n), 1)), ln_n - ln_n.mean()
     values = scan(grid, z, y, w, one, has_floor=FORMS[law].has_floor)
@@ -248,7 +249,7 @@ def _bounds_hit(law: str, curve: Curves) -> tuple[str, ...]:
 def _named(law: str, curves: Curves, level: float) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     columns = {"b": curves.slope}
     if law == "saturating":
-        columns["n_half"] = np.exp(curves.ln_n_ref + curves.midpoint)
+        columns["n_half"] = np.exp(curves.ln_n_ref + curves.saturation()[0])
     else:
         columns["excess_at_ref" if FORMS[law].has_floor else "error_at_ref"] = curves.excess
     if FORMS[law].has_floor:

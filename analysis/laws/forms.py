@@ -88,6 +88,11 @@ class Curves:
     midpoint: np.ndarray | None = None
     ceiling: float | None = None
 
+    def saturation(self) -> tuple[np.ndarray, float]:
+        """t, (n_draws,), and C: of the saturating law alone."""
+        assert self.midpoint is not None and self.ceiling is not None, self.name
+        return self.midpoint, self.ceiling
+
     def error_at(self, ln_n: np.ndarray) -> np.ndarray:
         """(n_draws, n_sizes) error at ln n, (n_sizes,) or (n_draws, n_sizes)."""
         z = np.atleast_1d(ln_n) - self.ln_n_ref
@@ -95,7 +100,8 @@ class Curves:
         if self.name == "log_linear":
             return excess - slope * z
         if self.name == "saturating":
-            return floor + (self.ceiling - floor) / (1.0 + np.exp(slope * (z - self.midpoint[:, None])))
+            midpoint, ceiling = self.saturation()
+            return floor + (ceiling - floor) / (1.0 + np.exp(slope * (z - midpoint[:, None])))
         return floor + excess * np.exp(-slope * z)
 
     def ln_size_at(self, errors: np.ndarray) -> np.ndarray:
@@ -110,9 +116,10 @@ class Curves:
             if self.name == "log_linear":
                 z = (excess - e) / slope
             elif self.name == "saturating":
-                share = (e - floor) / (self.ceiling - e)
-                z = self.midpoint[:, None] - np.log(np.where(share > 0, share, np.nan)) / slope
-                z = np.where(e >= self.ceiling, -np.inf, z)
+                midpoint, ceiling = self.saturation()
+                share = (e - floor) / (ceiling - e)
+                z = midpoint[:, None] - np.log(np.where(share > 0, share, np.nan)) / slope
+                z = np.where(e >= ceiling, -np.inf, z)
             else:
                 ratio = (e - floor) / excess
                 z = -np.log(np.where(ratio > 0, ratio, np.nan)) / slope
@@ -131,9 +138,10 @@ class Curves:
         if self.name == "log_linear":
             return np.stack([np.ones_like(z * slope), -z * np.ones_like(slope)], axis=-1)
         if self.name == "saturating":
-            d = z - self.midpoint[:, None]
+            midpoint, ceiling = self.saturation()
+            d = z - midpoint[:, None]
             share = 1.0 / (1.0 + np.exp(slope * d))
-            bend = (self.ceiling - self.floor[:, None]) * share * (1.0 - share)
+            bend = (ceiling - self.floor[:, None]) * share * (1.0 - share)
             return np.stack([1.0 - share, slope * bend, -d * bend], axis=-1)
         g = np.exp(-slope * z)
         parts = [g, -excess * z * g]

@@ -8,6 +8,7 @@ draws of a bootstrap go through together: 4,000 curves cost a tenth of a second.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +116,9 @@ def scan(
     return project(grid, z, np.repeat(y[None], len(grid), axis=0), w, arm, has_floor=has_floor).objective
 
 
-def _root(low: np.ndarray, high: np.ndarray, start: np.ndarray, derivative) -> np.ndarray:
+def _root(
+    low: np.ndarray, high: np.ndarray, start: np.ndarray, derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
     """Root of the derivative in each bracket by safeguarded secants (Illinois); without a sign change an end."""
     everything = np.arange(len(low))
     f_low, f_high = derivative(low, everything), derivative(high, everything)

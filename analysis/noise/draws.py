@@ -140,7 +140,8 @@ def _problem_draws(
     One multinomial weight vector a draw and block serves all its runs: what the runs share cancels in contrasts.
     """
     n_cells = len(table.cells)
-    errors, variance, notes = np.empty((n_draws, n_cells)), np.empty(n_cells), ()
+    errors, variance = np.empty((n_draws, n_cells)), np.empty(n_cells)
+    notes: tuple[Note, ...] = ()
     for block in table.blocks:
         cells, means = cell_means_by_problem(table, block)
         n_problems = means.shape[1]
@@ -259,7 +260,7 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
     text = (
         f"errors without counts or outcomes: the scatter of {n_free} spare cells about the curves stands for all noise"
     )
-    notes = (note("cell_means_only", text),)
+    notes: tuple[Note, ...] = (note("cell_means_only", text),)
     if (table.cells["n_seeds"] == 1).all():
         notes += (note("one_seed", "one training run a cell: the interval is conditional on these runs"),)
     return Draws(

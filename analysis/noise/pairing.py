@@ -105,7 +105,7 @@ Runs = Mapping[tuple[str, float, int], int]  # (arm, size, seed) -> run
 
 def _pairing(table: Table, unit: np.ndarray, runs: Runs) -> Pairing | None:
     arms = sorted({arm for arm, _, _ in runs})
-    sizes, seeds = (sorted({key[at] for key in runs}) for at in (1, 2))
+    sizes, seeds = sorted({size for _, size, _ in runs}), sorted({seed for _, _, seed in runs})
     block, n_sizes, df = table.blocks[0], len(sizes), len(seeds) - 1
     row_of = {int(run): row for row, run in enumerate(block.rows)}
     n_problems = block.errors.shape[1]

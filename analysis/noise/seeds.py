@@ -131,7 +131,7 @@ def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[f
     n_pairs = float((sizes * (sizes - 1) / 2).sum())
     if n_pairs == 0 or total <= 0:
         return 0.0, np.inf, ()
-    notes = ()
+    notes: tuple[Note, ...] = ()
     if df < FEW_CLUSTERS:
         text = (
             f"{n_clusters} seeds in all: whether runs of one seed move together (nested data sets, a shared start) can "

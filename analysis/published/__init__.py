@@ -80,7 +80,8 @@ def yuan() -> pd.DataFrame:
     sft = sft.assign(arm="SFT", n=sft["n_train"])
     rft = long[long["method"] != "sft"]
     rft = rft.assign(arm=rft["method"].str.replace("rft_", "RFT "), n=N_GSM8K_PROBLEMS)
-    return pd.concat([sft, rft])[["model", "arm", "n", "accuracy"]].reset_index(drop=True)
+    both: pd.DataFrame = pd.concat([sft, rft])[["model", "arm", "n", "accuracy"]]
+    return both.reset_index(drop=True)
 
 
 def xwin() -> pd.DataFrame:
@@ -136,9 +137,10 @@ def implications(n_draws: int = 2000) -> Implications:
         exponents.append(exponent(synthetic, n_test, "Xwin synthetic", f"{dataset} with all", n_draws))
         comparison = Comparison(draws(counts_table(small, n_test, "Xwin"), n_draws))
         real.append((str(dataset), headline(comparison, "real", "synthetic")))
-    for (base, dataset), rows in skywork().groupby(["base", "dataset"], sort=False):
+    for (base, tested_on), rows in skywork().groupby(["base", "dataset"], sort=False):
         if len(rows) >= 3:
-            exponents.append(exponent(rows, N_TEST[dataset], "Skywork", f"{base} {dataset}", n_draws))
+            column = f"{base} {tested_on}"
+            exponents.append(exponent(rows, N_TEST[str(tested_on)], "Skywork", column, n_draws))
     return Implications(tuple(exponents), tuple(rft), tuple(real))
 
 

@@ -48,7 +48,7 @@ def blocks(
         ValueError: a (run, problem) stands twice; runs of one arm, or of two arms unless asked, differ.
     """
     n_runs, n_problems = len(runs), len(problems)
-    matrix = np.full(n_runs * n_problems, np.nan, dtype=np.float32)
+    matrix: np.ndarray = np.full(n_runs * n_problems, np.nan, dtype=np.float32)
     flat = run_of_row.astype(np.int64) * n_problems + problem_of_row
     matrix[flat] = wrong
     is_known = ~np.isnan(matrix)

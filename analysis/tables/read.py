@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,8 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     runs = wanted.assign(size=size, x=size, error=1.0 - wanted[n_correct] / wanted[n_all])
     unit = ["replicate", "seed"] if "replicate" in runs else ["seed"]
     runs = runs[["run", "arm", "size", "x", *unit, "error", "n_test", *_costs(runs.columns)]]
-    known = {"x_name": "n_problems", "y_name": f"{y} error", "path": str(path), "provenance": found.provenance}
+    known: dict[str, Any] = {"x_name": "n_problems", "y_name": f"{y} error"}
+    known |= {"path": str(path), "provenance": found.provenance}
     if "replicate" in runs and runs["replicate"].nunique() > 1:  # each has its own test problems: counts are enough
         return table_from_runs(runs.drop(columns="run"), "counts", **known)
     outcomes = pa.Table.from_pandas(found.outcomes, preserve_index=False)
@@ -341,6 +343,6 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
             "had test sets of their own"
         )
     is_loss = columns.y_is == "loss"
-    known = {"x_name": columns.x, "path": path, "is_unpaired": is_unpaired, "is_loss": is_loss}
+    known: dict[str, Any] = {"x_name": columns.x, "path": path, "is_unpaired": is_unpaired, "is_loss": is_loss}
     y_name = "loss" if is_loss else "error"
     return table_from_runs(runs, "counts" if is_counts else "errors", y_name=y_name, **known)

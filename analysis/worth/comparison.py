@@ -67,7 +67,7 @@ class Comparison:
 
     def sizes(self, arm: str) -> list[float]:
         """The arm's sizes on the axis of the fit, from the smallest up."""
-        return self.draws.table.cells["x"].to_numpy(float)[self.draws.table.cells_of(arm)].tolist()
+        return [float(x) for x in self.draws.table.cells["x"].to_numpy(float)[self.draws.table.cells_of(arm)]]
 
     def n_sizes(self, arm: str) -> int:
         return len(self.draws.table.cells_of(arm))
@@ -159,19 +159,22 @@ class Comparison:
         free = self.isotonic(arm) if is_run else self._local(arm)
         return free if is_refuted else Blend(self.curves(arm, law), free)
 
-    def _curves(self, arm: str, law: str) -> Curves | Isotonic:
+    def _curves(self, arm: str, law: str) -> Curves:
         """(1 + n_draws) curves of the arm."""
-        if law == "isotonic":
-            return self.isotonic(arm)
         self.refuse_few(arm)
         drawn = self.arm_errors(arm)[1:]
         rest = fit_curves(law, self.ln_n(arm), drawn, self._weights(arm), ceiling=self._ceiling())
         return stacked(self.point(arm, law), rest)
 
-    def _point(self, arm: str, law: str) -> Curves | Isotonic:
-        """The curve of the observed means alone."""
-        if law == "isotonic":
-            return isotonic_curves(self.ln_n(arm), self.arm_errors(arm)[:1], self._weights(arm))
+    def form_at(self, arm: str, name: str) -> Curves | Isotonic:
+        """The curve of the observed means alone, by one of `laws`."""
+        return self._isotonic_point(arm) if name == "isotonic" else self.point(arm, name)
+
+    def _isotonic_point(self, arm: str) -> Isotonic:
+        return isotonic_curves(self.ln_n(arm), self.arm_errors(arm)[:1], self._weights(arm))
+
+    def _point(self, arm: str, law: str) -> Curves:
+        """The law's curve of the observed means alone."""
         observed = self.arm_errors(arm)[:1]
         return fit_curves(law, self.ln_n(arm), observed, self._weights(arm), ceiling=self._ceiling(), n_grid=N_STARTS)
 
@@ -194,7 +197,7 @@ class Comparison:
 
     def observed_range(self, arm: str) -> tuple[float, float]:
         """Least and largest observed error of the arm, made monotone."""
-        errors = self.point(arm, "isotonic").errors[0]
+        errors = self._isotonic_point(arm).errors[0]
         return float(errors[-1]), float(errors[0])
 
     def overlap(self, arm: str, baseline: str) -> tuple[float, float] | None:

@@ -261,8 +261,8 @@ def at_error(comparison: Comparison, arm: str, baseline: str, error: float) -> M
     at = np.array([error])
     forms = {}
     for one in comparison.laws(arm, baseline):
-        needed, used = (comparison.point(which, one).ln_size_at(at)[0, 0] for which in (baseline, arm))
-        forms[one] = exp(difference(needed, used))
+        needed, used = (comparison.form_at(which, one).ln_size_at(at)[:1, 0] for which in (baseline, arm))
+        forms[one] = exp(float(difference(needed, used)[0]))
     sizes = _sizes(comparison, arm, baseline, law, at)
     return reading(comparison, arm, baseline, law, sizes, error, None, forms)
 
@@ -295,10 +295,10 @@ def at_size(comparison: Comparison, arm: str, baseline: str, size: float) -> Mul
     elif comparison.n_sizes(arm) >= 3:
         errors = comparison.curves(arm, law).error_at(np.array([ln_n]))
     else:
-        sizes = ", ".join(f"{n:g}" for n in comparison.sizes(arm))
-        raise ValueError(f"{arm} was run at {sizes} and has no curve; {size:g} is none of these sizes")
+        told = ", ".join(f"{n:g}" for n in comparison.sizes(arm))
+        raise ValueError(f"{arm} was run at {told} and has no curve; {size:g} is none of these sizes")
     forms = {
-        one: exp(comparison.point(baseline, one).ln_size_at(errors[:1])[0, 0] - ln_n)
+        one: exp(comparison.form_at(baseline, one).ln_size_at(errors[:1])[0, 0] - ln_n)
         for one in comparison.laws(baseline)
     }
     is_refuted, own = comparison.is_refuted(law, baseline), np.full(len(errors), ln_n)

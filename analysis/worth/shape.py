@@ -130,7 +130,7 @@ def shape_of(comparison: Comparison, arm: str, baseline: str) -> Shape:
     pooled_law = "power_floor_shared" if law == "power_floor" else "power_shared"
     distance, slope = pooled_draws(comparison, arm, baseline, pooled_law)
     ln_m = _ratio(distance, slope)
-    low, high = limits_of(ln_m[1:], comparison.level)
+    pooled, pooled_low, pooled_high = _exp(np.array([ln_m[0], *limits_of(ln_m[1:], comparison.level)]))
     return Shape(
         arm=arm,
         baseline=baseline,
@@ -144,8 +144,8 @@ def shape_of(comparison: Comparison, arm: str, baseline: str) -> Shape:
         factor_high=factor_high,
         is_constant=factor_high < FACTOR,
         pooled_law=pooled_law,
-        pooled=float(_exp(ln_m[0])),
-        pooled_ci=(float(_exp(low)), float(_exp(high))),
+        pooled=float(pooled),
+        pooled_ci=(float(pooled_low), float(pooled_high)),
         fieller=fieller(distance, slope, comparison.level, comparison.draws.seeds.df),
     )
 

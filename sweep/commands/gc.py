@@ -138,7 +138,7 @@ def _check_names(without: Sequence[str], known: set[str]) -> None:
 def sorted_out(store: Store, roots: Sequence[Root], recorded: Sequence[Root], without: Sequence[str]) -> Found:
     """What may be removed, and why everything else that no grid reaches stays."""
     is_released = [bool(root.names & set(without)) and not root.is_running for root in (*roots, *recorded)]
-    kept, released = set(_in_use(store, recorded)), set()
+    kept, released = set(_in_use(store, recorded)), set[str]()
     for root, is_out in zip((*roots, *recorded), is_released, strict=True):
         (released if is_out else kept).update(root.parents)
     artifacts, left = survey(store)

@@ -15,6 +15,7 @@ from sweep.config import Exec, Exp
 from sweep.launchers.code import git
 from sweep.plan import Plan
 from sweep.results import check_out, collect, comparison, merged, read_table, write_table
+from sweep.stages import evaluate_base
 from sweep.tracking.wandb_runs import fetch
 
 
@@ -31,9 +32,9 @@ def collect_table(line: Line) -> int:
     if kind == "store" or overrides:
         the_plan, exec = plan_of(overrides, line.files)
         runs = [(run.leaf.exp, run.evaluate) for run in the_plan.runs]
-        runs += [(None, stage) for _, stage in the_plan.base_evaluations]
-        replicates = {run.evaluate.key: run.leaf.exp.replicate for run in the_plan.runs}
-        replicates |= {stage.key: exp.replicate for exp, stage in the_plan.base_evaluations}
+        runs += [(None, stage) for stage in the_plan.base_evaluations]
+        of_run = [(run.leaf.exp.replicate, (run.evaluate, evaluate_base(run.leaf.exp))) for run in the_plan.runs]
+        replicates = {stage.key: replicate for replicate, ends in of_run for stage in ends}
     folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
     check_out(folder)
     with TemporaryDirectory() as scratch:
@@ -74,7 +75,7 @@ def merge_tables(line: Line) -> int:
 def compare_runs(line: Line) -> int:
     the_plan, exec = plan_of(line.overrides, line.files)
     table = comparison([(run.leaf.overrides, run.evaluate) for run in the_plan.runs], Store(exec.store))
-    swept = [c for c in table if table[c].nunique() > 1 and not c.startswith("n_correct")]
+    swept = [c for c in map(str, table) if table[c].nunique() > 1 and not c.startswith("n_correct")]
     shown = table[[*swept, "n_test", "n_correct", "n_correct_sampled", "n_sampled"]]
     if line.options.json:
         print(json.dumps(shown.to_dict("records")))

@@ -7,7 +7,7 @@ another; and nothing but the final answer decides whether a solution is correct.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweep.data.domain import Domain, ProceduralDomain, Split
@@ -20,7 +20,7 @@ __all__ = [
     "Solution", "Split", "Trace", "domain",
 ]
 
-DOMAINS = {"skills": open_skills, "gsm8k": open_gsm8k}
+DOMAINS: dict[str, Callable[[Mapping[str, Any]], Domain]] = {"skills": open_skills, "gsm8k": open_gsm8k}
 DIALS = {"skills": SkillsDials, "gsm8k": Gsm8kDials}  # the typed node of each, name aside
 
 

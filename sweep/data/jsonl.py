@@ -103,7 +103,8 @@ def record_of(kind: type[R], values: Mapping[str, Any], where: str) -> R:
     Raises:
         ValueError: an unknown or missing field, or a value that is not of the field's type.
     """
-    hints = _types(kind)
+    plain: type = kind  # mypy takes a type[R] for no Hashable
+    hints = _types(plain)
     unknown, missing = sorted(set(values) - set(hints)), [name for name in hints if name not in values]
     if unknown or missing:
         raise ValueError(

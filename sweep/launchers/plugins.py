@@ -129,7 +129,7 @@ def register() -> None:
         namespace = ModuleType("hydra_plugins")
         namespace.__path__ = []
         sys.modules["hydra_plugins"] = namespace
-    namespace.sweep = sys.modules["hydra_plugins.sweep"] = sys.modules[__name__]
+    vars(namespace)["sweep"] = sys.modules["hydra_plugins.sweep"] = sys.modules[__name__]
     for plugin in (PlanSweeper, LocalLauncher, SlurmLauncher):
         plugin.__module__ = "hydra_plugins.sweep"
         Plugins.instance().register(plugin)

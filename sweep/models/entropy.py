@@ -12,7 +12,7 @@ from sweep.models.sampler import Completion
 TEMPERATURES = (0.05, 2.0)  # between which a temperature is looked for
 
 
-def temperature_of(entropy: float, draw: Callable[..., list]) -> float:
+def temperature_of(entropy: float, draw: Callable[..., list[list[Completion]]]) -> float:
     """The temperature at which solutions have this mean entropy, to 1 %; no answer is looked at.
 
     Raises:

@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from sweep.models.policy import Policy
+from sweep.models.policy import Policy, embedding
 
 transformers_logging.disable_progress_bar()  # many short stages write to one log
 
@@ -110,10 +110,11 @@ def _opened(
                 f"its config.json {asks} ({key}), expected a model type that transformers {PLAIN[key]}"
             )
     tokenizer = AutoTokenizer.from_pretrained(folder_or_name, revision=revision, trust_remote_code=False)
-    model, loading = AutoModelForCausalLM.from_pretrained(
+    opened: Any = AutoModelForCausalLM.from_pretrained(  # annotated as a model, and a pair with output_loading_info
         folder_or_name, revision=revision, trust_remote_code=False, dtype=dtype, use_safetensors=True,
         output_loading_info=True,
     )
+    model, loading = opened
     return tokenizer, model, loading
 
 
@@ -168,10 +169,10 @@ def _check_complete(model: PreTrainedModel, loading: dict[str, Any], where: str)
         "not converted": loading.get("error_msgs"),
     }
     told = [f"{_some(map(str, names))} {what}" for what, names in found.items() if names]
-    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    outputs = model.get_output_embeddings()
     if outputs is None:
         told.append("no output layer (LM head) at all")
-    elif model.config.get_text_config().tie_word_embeddings and inputs.weight is not outputs.weight:
+    elif model.config.get_text_config().tie_word_embeddings and embedding(model) is not outputs.weight:
         told.append("an output layer of its own where config.json ties it to the embedding")
     if told:
         raise ValueError(
@@ -187,7 +188,7 @@ def _check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
             f"without which no solution ends; found {type(tokenizer).__name__} and "
             f"{tokenizer.eos_token}; choose another model"
         )
-    n_rows = model.get_input_embeddings().weight.shape[0]
+    n_rows = len(embedding(model))
     beyond = sorted(word for word, i in tokenizer.get_vocab().items() if i >= n_rows)
     if beyond:
         raise ValueError(

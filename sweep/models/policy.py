@@ -35,7 +35,8 @@ class Policy:
     @property
     def max_length(self) -> int:
         """Most tokens, prefix and continuation together, that the model has positions for."""
-        return self.model.config.max_position_embeddings
+        n_positions: int = self.model.config.max_position_embeddings
+        return n_positions
 
     @property
     def flops_per_token(self) -> int:
@@ -43,12 +44,13 @@ class Policy:
         lookup not; attention's own share, small for short texts, is not counted (arXiv:2001.08361, section 2.1)."""
         model = self.model
         n_parameters = sum(p.numel() for p in model.parameters())
-        is_tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-        return 2 * (n_parameters - (0 if is_tied else model.get_input_embeddings().weight.numel()))
+        is_tied = embedding(model) is model.get_output_embeddings().weight
+        return 2 * (n_parameters - (0 if is_tied else embedding(model).numel()))
 
     @property
     def eos_id(self) -> int:
-        return self.tokenizer.eos_token_id
+        eos_id: int = self.tokenizer.eos_token_id
+        return eos_id
 
     @property
     def pad_id(self) -> int:
@@ -72,9 +74,16 @@ class Policy:
     def barred_ids(self) -> list[int]:
         """Never sampled, because no text reads back to them: special tokens but the end of sequence, and rows of the
         embedding beyond the tokenizer's words."""
-        n_rows = self.model.get_input_embeddings().weight.shape[0]
+        n_rows = len(embedding(self.model))
         unnamed = range(max(self.tokenizer.get_vocab().values()) + 1, n_rows)
         return sorted({*self.special_ids, *unnamed} - set(self.eos_ids))
+
+
+def embedding(model: PreTrainedModel) -> torch.Tensor:
+    """(n_rows, hidden_size): a row a token that can be read."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor), type(weight)
+    return weight
 
 
 def new_policy(
@@ -242,7 +251,8 @@ def _check_words(policy: Policy, texts: Sequence[str], encoded: Sequence[Sequenc
 def _start_ids(policy: Policy) -> list[int]:
     """What the model's template puts before a text; what it puts behind one, an end of sequence, is left out."""
     encoded = policy.tokenizer.backend_tokenizer.encode(LETTER, add_special_tokens=True)
-    return encoded.ids[: encoded.special_tokens_mask.index(0)]
+    start: list[int] = encoded.ids[: encoded.special_tokens_mask.index(0)]
+    return start
 
 
 def _letter_id(policy: Policy) -> int | None:

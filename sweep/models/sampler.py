@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,14 +110,14 @@ def sample(
         for number, chunk in enumerate(chunks):
             counts = [n_rows[ids] for ids in chunk]
 
-            def draw(chunk: list[tuple[int, ...]] = chunk, counts: list[int] = counts) -> list[tuple]:
+            def draw(chunk: list[tuple[int, ...]] = chunk, counts: list[int] = counts) -> list[tuple[Any, ...]]:
                 return [astuple(completion) for completion in _complete(policy, chunk, counts, settings)]
 
             rows = progress.rows(number, len(chunks), (settings, chunk, counts), draw)
             completions = (Completion(*row) for row in rows)
-            for ids in chunk:
-                drawn = [next(completions) for _ in range(n_rows[ids])]
-                for n, i in enumerate(places[ids]):
+            for prefix in chunk:
+                drawn = [next(completions) for _ in range(n_rows[prefix])]
+                for n, i in enumerate(places[prefix]):
                     start = n * n_samples
                     results[i] = drawn * n_samples if temperature == 0 else drawn[start : start + n_samples]
             if report is not None:

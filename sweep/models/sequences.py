@@ -44,13 +44,14 @@ def encode_rows(policy: Policy, rows: Sequence[Row] | Sequence[Pair]) -> list[It
         found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "nothing"
         raise ValueError(f"expected rows that are all Row or all Pair, and at least one; found {found}")
     prefixes = encode_prefixes(policy, [row.prefix for row in rows])
-    if kinds == {Row}:
-        sides = [_continuations(policy, [(row.continuation, row.is_final) for row in rows])]
-    else:
+    pairs = [row for row in rows if isinstance(row, Pair)]
+    if pairs:
         sides = [
-            _continuations(policy, [(row.chosen, row.is_chosen_final) for row in rows]),
-            _continuations(policy, [(row.rejected, row.is_rejected_final) for row in rows]),
+            _continuations(policy, [(pair.chosen, pair.is_chosen_final) for pair in pairs]),
+            _continuations(policy, [(pair.rejected, pair.is_rejected_final) for pair in pairs]),
         ]
+    else:
+        sides = [_continuations(policy, [(row.continuation, row.is_final) for row in rows if isinstance(row, Row)])]
     items = []
     for row, prefix, *continuations in zip(rows, prefixes, *sides, strict=True):
         for continuation in continuations:

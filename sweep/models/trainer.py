@@ -103,8 +103,8 @@ def train(
         if metrics is not None and run.accelerator.is_main_process:
             log(run.n_updates, metrics)
         is_stopped = not is_last and should_stop is not None and _any_process(run, should_stop())
-        is_due = checkpoint_dir is not None and (is_stopped or time.monotonic() - saved > checkpoint_every_s)
-        if is_due:
+        is_due = is_stopped or time.monotonic() - saved > checkpoint_every_s
+        if checkpoint_dir is not None and is_due:
             _save(run, checkpoint_dir)
             saved = time.monotonic()
         if is_stopped:

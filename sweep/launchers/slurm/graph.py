@@ -67,7 +67,8 @@ def arrays(
             many = tuple(p.array for p in parents if p.array not in lonely)
             single = tuple(p for p in parents if p.array in lonely)
             indices = {p.index for p in parents if p.array not in lonely}
-            layout, index = (kind, many, single), next(iter(indices), None)
+            layout: tuple[object, ...] = (kind, many, single)
+            index = next(iter(indices), None)
             if len(indices) > 1:  # laid out differently: wait for each job by its own id
                 many, single = (), tuple(parents)
                 layout, index = (kind, stage.key), 0

@@ -212,7 +212,7 @@ def accounted(job_ids: Iterable[str]) -> dict[str, tuple[str, str, str]]:
         if "accounting storage is disabled" in str(error):
             return {}
         raise
-    out = {}
+    out: dict[str, tuple[str, str, str]] = {}
     for line in lines:
         job, state, code, node = line.split("|")
         out |= dict.fromkeys(_elements(job), (state.split()[0], code, node))

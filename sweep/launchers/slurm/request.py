@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sweep.artifacts import Manifest
 from sweep.config import Exec
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.settings import CONTROL, SIGNAL_DELAY_S, SITE, SUBMITIT
@@ -19,7 +20,9 @@ SHARED_FILESYSTEMS = (
 )
 
 
-def stages_per_job(options: Mapping[str, Any], plan: Plan, todo: Iterable[str], known: list) -> dict[str, int]:
+def stages_per_job(
+    options: Mapping[str, Any], plan: Plan, todo: Iterable[str], known: Sequence[Manifest]
+) -> dict[str, int]:
     """How many stages of each kind one job holds: a number, or as many as fill minutes_per_job."""
     by_kind, todo = options["stages"], list(todo)
     is_timed = any("minutes_per_job" in own for own in (options, *by_kind.values()))

@@ -98,7 +98,8 @@ def _limit(submission: Submission, graph: Sequence[Array]) -> Room | None:
 
 def _submit(submission: Submission, graph: Sequence[Array], after: str | None, has_next_wave: bool) -> int:
     """One sbatch an array, on record before and after; all or nothing stays in the queue. How many sbatch calls."""
-    first, job_ids = len(submission.arrays()), {}
+    first = len(submission.arrays())
+    job_ids: dict[int, str] = {}
     with queue.outside_jobs():
         try:
             for array in graph:

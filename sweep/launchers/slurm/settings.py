@@ -70,12 +70,13 @@ def site_settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: expected the site settings, there is no such file; see slurm/site.yaml")
     try:
-        settings = yaml.safe_load(path.read_text())
+        read = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected YAML: {' '.join(str(error).split())}; see slurm/site.yaml") from error
-    found = sorted(settings) if isinstance(settings, dict) else settings
+    found = sorted(read) if isinstance(read, dict) else read
     if found != sorted(SITE_KEYS):
         raise ValueError(f"{path}: expected the keys {sorted(SITE_KEYS)}, found {found}; see slurm/site.yaml")
+    settings: dict[str, Any] = read
     if settings["wandb"] not in ("offline", "online", "disabled"):
         raise ValueError(f"{path}: wandb={settings['wandb']!r}, expected offline, online or disabled")
     settings["scratch"] = text(f"{path}: scratch", settings["scratch"])
@@ -96,7 +97,9 @@ def plain_options(options: Mapping[str, Any], exec: Exec, environ: Mapping[str, 
     Raises:
         ValueError: a setting that is unknown, of a wrong type, outside its range, or that no script can hold.
     """
-    out = {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in options.items()}
+    out: dict[str, Any] = {
+        k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in options.items()
+    }
     path = Path(text("hydra.launcher.site", out["site"]))
     out["site"] = site_settings(path if path.is_absolute() else REPOSITORY / path)
     text("exec.sweep_name", exec.sweep_name)

@@ -88,7 +88,8 @@ class Submission:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        return json.loads((self.folder / "submission.json").read_text())
+        found: dict[str, Any] = json.loads((self.folder / "submission.json").read_text())
+        return found
 
     @property
     def store(self) -> Store:
@@ -119,7 +120,7 @@ class Submission:
 
     def plan(self) -> Plan:
         """The plan without its leaves: what is to be built, and from what."""
-        targets = tuple((None, self.stages[key]) for key in self.settings["targets"])
+        targets = tuple(self.stages[key] for key in self.settings["targets"])
         return Plan((), self.stages, 0, targets)
 
     def arrays(self) -> list[Submitted]:
@@ -185,7 +186,7 @@ def create(
         }
         for key, stage in plan.stages.items()
     }
-    targets = [run.evaluate.key for run in plan.runs] + [stage.key for _, stage in plan.base_evaluations]
+    targets = [run.evaluate.key for run in plan.runs] + [stage.key for stage in plan.base_evaluations]
     settings = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"), "user": me(),
         "host": socket.gethostname(), "command": command, "cwd": os.getcwd(), "n_runs": len(plan.runs),
@@ -223,7 +224,7 @@ def places(found: Iterable[Submission], live: Mapping[str, tuple[str, str]]) -> 
         for array in submission.arrays():
             for index, keys in array.elements.items():
                 state, reason = live.get(f"{array.job_id}_{index}", ("", ""))
-                if state and reason != "DependencyNeverSatisfied":
+                if array.job_id is not None and state and reason != "DependencyNeverSatisfied":
                     out.update(dict.fromkeys(keys, Place(array.job_id, index)))
     return out
 
