@@ -135,7 +135,7 @@ def _runs(path: str | Path) -> pd.DataFrame:
 
 def _settings(runs: pd.DataFrame) -> Settings:
     """Arm to its settings as dotted names, those of the grid left out."""
-    from sweep.config import flat
+    from sweep.results import flat
 
     return {
         str(arm): {name: value for name, value in flat(json.loads(text)).items() if name not in POINTS}

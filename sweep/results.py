@@ -22,7 +22,8 @@ import pandas as pd
 
 from sweep.arms import BASE_ARM, usual_name
 from sweep.artifacts import Manifest, Stage, Store, write_atomically
-from sweep.config import Exp, flat
+from sweep.config import Exp
+from sweep.config import flat as flat  # how the config column of a table is read
 
 TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
 EVALUATED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "temperature", "entropy")

@@ -171,7 +171,7 @@ def _bound(exp: Exp) -> dict[str, int]:
 def _longest_prompt(dataset: str) -> int:
     """Tokens of the longest test prompt with the beginning-of-sequence token; 0 where a word is not a token."""
     data = open_domain(dataset)
-    if data.vocabulary is None:
+    if not isinstance(data, ProceduralDomain):
         return 0
     return 1 + max((len(data.prompt(problem).split()) for problem in data.problems("test")), default=0)
 
