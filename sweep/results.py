@@ -72,7 +72,7 @@ def collect(
     rows = [_run_row(exp, stage, manifests[stage.key], store) for exp, stage in runs]
     table = pd.DataFrame(rows)
     if replicates is not None:
-        table.insert(table.columns.get_loc("seed"), "replicate", table.run.map(replicates))
+        table.insert(list(table.columns).index("seed"), "replicate", table.run.map(replicates))
     if by:
         table["arm"] = _split_by(by, table)
     _refuse_duplicates(table)

@@ -248,6 +248,11 @@ def test_natural_text_pretrains_no_base(natural: tuple[str, ...]) -> None:
         plan_of(natural)
 
 
+def test_a_model_of_a_hub_is_trained_on_natural_text(natural: tuple[str, ...]) -> None:
+    the_plan, _ = plan_of((*natural, "model=deepseek_math_7b", f"model.revision={'a' * 40}", "arm=rft"))
+    assert [run.evaluate.identity["dataset"]["name"] for run in the_plan.runs] == ["gsm8k"]
+
+
 def test_steps_of_natural_text_are_not_told_sound_from_spurious(natural: tuple[str, ...]) -> None:
     model = ("model=deepseek_math_7b", "model.revision=abc", "arm=rft_sound")
     with pytest.raises(ValueError, match="tells sound steps from spurious ones, which dataset=gsm8k"):
