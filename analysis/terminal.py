@@ -19,6 +19,7 @@ from analysis.laws.chinchilla import ChinchillaFit
 from analysis.laws.fit import FitResult
 from analysis.laws.forms import Curves
 from analysis.notes import Note, sorted_notes
+from analysis.worth.by_unit import ByUnit
 from analysis.worth.words import (
     KINDS,
     beyond_text,
@@ -57,8 +58,16 @@ def plain(value: Any) -> Any:
 
 def result_object(one: Result) -> dict[str, Any]:
     """The multiplier's fields at the top, with shape, curve and the fast interval beside them."""
-    rest = {name: plain(getattr(one, name)) for name in ("shape", "curve", "delta")}
+    rest = {name: plain(getattr(one, name)) for name in ("shape", "curve", "delta", "by_unit")}
     return {**plain(one.multiplier), **rest}
+
+
+def _by_unit_text(found: ByUnit) -> str:
+    n = len(found.values)
+    if found.mean is None or found.low is None or found.high is None:
+        beyond = sum(value == np.inf for value in found.values), sum(value == 0 for value in found.values)
+        return f"over {n} {found.unit}s: {beyond[0]} beyond the baseline's best error, {beyond[1]} short of its first"
+    return f"over {n} {found.unit}s (t): {times(found.mean)} {interval_text(found.low, found.high, times)}"
 
 
 def results_text(results: Sequence[Result]) -> str:
@@ -74,6 +83,8 @@ def results_text(results: Sequence[Result]) -> str:
             lines.append(f"  laws: {spread}")
         if one.delta:
             lines.append(f"  fast (two-way delta): {interval_text(one.delta.low, one.delta.high, times)}")
+        if one.by_unit:
+            lines.append(f"  {_by_unit_text(one.by_unit)}")
         if one.shape:
             lines.append("  " + shape_text(one.shape))
         lines.append(f"  {m.level:.0%} interval: {m.method}; fit {m.status}; no solution in {m.frac_censored:.1%}")

@@ -79,21 +79,26 @@ class Replicates:
         return self.deviations / np.sqrt(n * (n - 1))
 
 
+def units_of(table: Table, unit: str) -> Replicates:
+    """Mean errors by the values of a column of the runs, "replicate" or "seed"."""
+    names = tuple(sorted(set(table.runs[unit])))
+    row = {name: k for k, name in enumerate(names)}
+    sums, counts = np.zeros((2, len(names), len(table.cells)))
+    places = (table.runs[unit].map(row).to_numpy(), table.cell_of_run)
+    np.add.at(sums, places, table.runs["error"].to_numpy(float))
+    np.add.at(counts, places, 1)
+    with np.errstate(invalid="ignore"):
+        errors = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return Replicates(names, errors, table.is_loss)
+
+
 def replicates_of(table: Table) -> Replicates:
     """The table's mean errors by replicate.
 
     Raises:
         ValueError: a cell was run in one replicate alone, so that nothing tells of its noise.
     """
-    names = tuple(sorted(set(table.runs["replicate"])))
-    row = {name: k for k, name in enumerate(names)}
-    sums, counts = np.zeros((2, len(names), len(table.cells)))
-    places = (table.runs["replicate"].map(row).to_numpy(), table.cell_of_run)
-    np.add.at(sums, places, table.runs["error"].to_numpy(float))
-    np.add.at(counts, places, 1)
-    with np.errstate(invalid="ignore"):
-        errors = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    found = Replicates(names, errors, table.is_loss)
+    found = units_of(table, "replicate")
     alone = [f"{c.arm} at {c.size:g}" for c, n in zip(table.cells.itertuples(), found.n_of_cell, strict=True) if n < 2]
     if alone:
         raise ValueError(

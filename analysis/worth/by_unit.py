@@ -1,0 +1,54 @@
+"""The multiplier of each replicate (or seed) by itself, and Student's interval over them.
+
+A check that uses no draws and pools nothing: each unit's own errors, its own baseline curve by interpolation. Where a
+unit has no value, because its arm is better than its baseline ever was or worse than at the smallest size, there is no
+interval, and how many units lie beyond is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis.laws.isotonic import isotonic_curves
+from analysis.noise.replicates import units_of
+from analysis.worth.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class ByUnit:
+    """m at one of the arm's sizes, unit by unit.
+
+    Args:
+        unit: "replicate" or "seed".
+        values: m of each unit; inf where its arm is better than its baseline at every size, 0 where worse.
+        mean, low, high: geometric mean and Student's limits; None unless every unit has a value.
+    """
+
+    unit: str
+    size: float
+    values: tuple[float, ...]
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+def by_unit(comparison: Comparison, arm: str, baseline: str, size: float) -> ByUnit | None:
+    """m of each unit at a size of the arm that was run; None where a unit lacks a cell, or there is one unit alone."""
+    table = comparison.draws.table
+    unit = "replicate" if table.n_replicates else "seed"
+    ln_n, place = comparison.ln_n(arm), np.flatnonzero(np.abs(comparison.ln_n(arm) - np.log(size)) < 1e-6)
+    errors = units_of(table, unit).errors
+    own, theirs = errors[:, table.cells_of(arm)[place]], errors[:, table.cells_of(baseline)]
+    if not len(place) or len(errors) < 2 or np.isnan(own).any() or np.isnan(theirs).any():
+        return None
+    curves = isotonic_curves(comparison.ln_n(baseline), theirs, np.ones(theirs.shape[1]))
+    ln_m = curves.ln_size_at(own)[:, 0] - ln_n[place[0]]
+    values = tuple(float(one) for one in np.exp(ln_m))
+    if not np.isfinite(ln_m).all():
+        return ByUnit(unit, size, values, None, None, None)
+    half = stats.t.ppf((1 + comparison.level) / 2, len(ln_m) - 1) * stats.sem(ln_m)
+    mean = float(ln_m.mean())
+    return ByUnit(unit, size, values, *(float(np.exp(one)) for one in (mean, mean - half, mean + half)))
