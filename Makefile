@@ -35,6 +35,7 @@ slurm-demo: $(VENV)/.run  ## the smoke sweep on a real SLURM on this machine (ro
 
 test: $(VENV)/.dev  ## the test suite
 	$(PY) -m ruff check .
+	$(PY) -m mypy
 	$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not slurm"
 	$(PY) -m pytest -m "slurm and not slow"  # one after the other: they share a cluster
 
