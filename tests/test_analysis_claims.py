@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analysis_tables import FALLING, write_sweep
+from analysis_tables import FALLING, SIZES, exact, write_sweep
+from simulated_tables import power
 
-from analysis.claims import verdicts
+from analysis.claims import rules, verdicts
 from analysis.held_out import Score
 from analysis.noise.draws import draws
 from analysis.tables.read import table_at
+from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier
 from analysis.worth.words import count, multiplier_text, times
@@ -146,3 +148,52 @@ def test_numbers_as_a_reader_sees_them() -> None:
         "5.6e+13",
         "0.25",
     ]
+
+
+def ruled(table: Table, **more: str) -> dict[str, verdicts.Verdict]:
+    return {one.claim: one for one in verdicts.verdicts_of(Comparison(draws(table, 199), law="power"), **more)}
+
+
+def test_worth_at_its_exact_limits() -> None:
+    bad = [reading("=", 1.0, 0.5, 1.9)]
+    assert verdicts.worth(reading("=", 1.7, 1.5, 2.0), 2) == "held"  # an upper limit of 2 reaches 2
+    assert verdicts.worth(reading("=", 1.7, 1.0, 2.5), 2) == "undecided"  # a lower limit of 1 does not exclude 1
+    assert verdicts.worth(reading("=", 1.7, 1.5, 2.5), 2, [reading("=", 1.5, 1.2, 2.0)]) == "held"
+    assert verdicts.worth(reading("=", 1.7, 1.5, 2.5), 2, bad) == "undecided"
+    assert verdicts.worth(reading("=", 1.5, 1.2, 1.9), 2, [reading("=", 2.5, 2.0, 3.0)]) == "undecided"
+    assert verdicts.worth(reading("=", 1.5, 1.2, 1.9), 2, [reading("=", 2.5, 1.9, 3.0)]) == "not held"
+
+
+def test_worth_more_than_1_at_its_exact_limits() -> None:
+    assert verdicts.worth_more(reading("=", 1.5, 1.0, 2.0)) == "undecided"
+    assert verdicts.worth_more(reading("=", 0.5, 0.2, 1.0)) == "undecided"
+    assert verdicts.worth_more(reading("=", 1.5, 1.1, 2.0), [reading("=", 0.9, 0.8, 1.0)]) == "held"
+    assert verdicts.worth_more(reading("=", 0.5, 0.2, 0.9), [reading("=", 1.2, 1.0, 1.5)]) == "not held"
+    assert verdicts.worth_more(reading("?", np.nan, 0.0, np.inf)) == "undecided"
+
+
+def test_a_difference_at_its_exact_limits() -> None:
+    def gap(low: float, high: float, *surely: tuple[float, float]) -> verdicts.Difference:
+        return verdicts.Difference("a", "b", (64.0,), (low + high) / 2, low, high, ((0, low, high),), surely)
+
+    assert verdicts.better(gap(-0.02, 0.0)) == "undecided"  # the interval touches 0
+    assert verdicts.better(gap(0.0, 0.02)) == "undecided"
+    assert verdicts.better(gap(-0.01, 0.01)) == "not held"  # just a point either way
+    assert verdicts.better(gap(-0.05, -0.01, (0.0, 0.1))) == "held"
+    assert verdicts.better(gap(0.01, 0.05, (-0.1, 0.0))) == "not held"
+    assert verdicts.better(None) == "not tested"
+    assert verdicts.flattens(gap(-0.01, 0.02)) == "undecided"
+    assert verdicts.flattens(gap(-0.02, 0.0)) == "undecided"
+
+
+def test_the_claims_of_worth_are_those_of_the_paper() -> None:
+    assert rules.WORTH == (("RFT", 2), ("per-step DPO", 8))
+
+
+def test_a_law_that_is_refuted_is_not_held_even_where_its_exponent_may_be_0() -> None:
+    # up and down again: no power law, and as high at the end as at the start
+    bump = dict(zip(SIZES, 0.5 - 0.01 * np.arange(-3, 4) ** 2, strict=True))
+    found = ruled(exact({"SFT": bump.__getitem__, "RFT": power(0.3, 0.1)}))
+    one = found["SFT's error falls as a power of n_problems"]
+    assert one.ruling == one.corrected == "not held"
+    assert "residuals exceed the noise" in one.evidence

@@ -207,7 +207,7 @@ def _falls_as_a_power(comparison: Comparison, baseline: str) -> Verdict:
         score = validate(comparison.draws, ["power"], of=[baseline]).scores[0]
         is_bad |= score.is_refuted
         scatter += f"; {_held_out_text(score)}"
-    ruling: Ruling = "not held" if high <= 0 or (is_bad and low > 0) else "held" if low > 0 else "undecided"
+    ruling: Ruling = "not held" if high <= 0 or is_bad else "held" if low > 0 else "undecided"
     evidence = f"b = {fit.params['b']:.3f} {interval_text(low, high, '{:.3f}'.format)}; {scatter}"
     return Verdict(claim, ruling, evidence, corrected=ruling)
 
