@@ -23,7 +23,7 @@ from analysis.laws.fit import FitResult, fit_shared
 from analysis.laws.forms import FORMS, form
 from analysis.options import Options, comparison_of
 from analysis.worth import readings
-from analysis.worth.by_unit import ByUnit, by_unit
+from analysis.worth.by_unit import ByUnit, each_unit
 from analysis.worth.comparison import Comparison
 from analysis.worth.delta import DeltaInterval, delta_interval
 from analysis.worth.readings import Multiplier
@@ -162,7 +162,7 @@ def result(
         shape_of(comparison, arm, baseline) if has_curves else None,
         multiplier_curve(comparison, arm, baseline) if has_curves else None,
         fast,
-        by_unit(comparison, arm, baseline, m.at_size) if m.at_size is not None else None,
+        each_unit(comparison, arm, baseline, m.at_size) if m.at_size is not None else None,
     )
 
 

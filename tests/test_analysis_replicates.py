@@ -11,7 +11,7 @@ from scipy import stats
 from analysis.noise.draws import draws
 from analysis.tables.read import table_at as read
 from analysis.tables.table import Table, table_from_runs
-from analysis.worth.by_unit import by_unit
+from analysis.worth.by_unit import each_unit
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import at_size, at_sizes, headline
 
@@ -137,17 +137,17 @@ def test_each_replicate_by_itself_and_students_interval_over_them() -> None:
         for n in sizes
     ]  # fmt: skip
     table = table_from_runs(pd.DataFrame(rows, columns=["replicate", "arm", "size", "x", "seed", "error"]), "errors")
-    found = by_unit(Comparison(draws(table, 200)), "DPO", "SFT", 128)
+    found = each_unit(Comparison(draws(table, 200)), "DPO", "SFT", 128)
     assert found is not None and found.unit == "replicate"
     assert found.values == pytest.approx((2, 2, 5, 5))
     half = stats.t.ppf(0.975, 3) * np.log(2.5) / 2 / np.sqrt(3)  # of ln m: two at ln 2, two at ln 5
     middle = (np.log(2) + np.log(5)) / 2
     assert np.log([found.mean, found.low, found.high]) == pytest.approx(middle + half * np.array([0, -1, 1]))
-    beyond = by_unit(Comparison(draws(table, 200)), "DPO", "SFT", 300)  # 5 x 300 is more than the baseline was given
+    beyond = each_unit(Comparison(draws(table, 200)), "DPO", "SFT", 300)  # 5 x 300 is more than the baseline was given
     assert beyond is not None and beyond.mean is None and beyond.values == pytest.approx((2, 2, np.inf, np.inf))
 
 
 def test_seeds_are_the_units_where_there_are_no_replicates() -> None:
     frame = runs().runs.assign(seed=lambda each: each["replicate"]).drop(columns="replicate")
-    found = by_unit(Comparison(draws(table_from_runs(frame, "errors"), 200)), "DPO", "SFT", 256)
+    found = each_unit(Comparison(draws(table_from_runs(frame, "errors"), 200)), "DPO", "SFT", 256)
     assert found is not None and found.unit == "seed" and len(found.values) == 8

@@ -35,7 +35,7 @@ class ByUnit:
     high: float | None
 
 
-def by_unit(comparison: Comparison, arm: str, baseline: str, size: float) -> ByUnit | None:
+def each_unit(comparison: Comparison, arm: str, baseline: str, size: float) -> ByUnit | None:
     """m of each unit at a size of the arm that was run; None where a unit lacks a cell, or there is one unit alone."""
     table = comparison.draws.table
     unit = "replicate" if table.n_replicates else "seed"
