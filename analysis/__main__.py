@@ -187,9 +187,7 @@ def _report(asked: argparse.Namespace) -> str:
     if asked.command == "figures":
         written = write_figures(asked.table, asked.out, options(asked), map_path=asked.map)
     else:
-        written = write_report(
-            asked.table, asked.out, options(asked), map_path=asked.map, record_path=asked.record
-        )
+        written = write_report(asked.table, asked.out, options(asked), map_path=asked.map, record_path=asked.record)
     return terminal.as_json({"written": [str(path) for path in written]}) if asked.json else str(written[0])
 
 

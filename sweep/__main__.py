@@ -17,6 +17,7 @@ Hydra is the front: -m sweeps, `a=1,2` is an axis, `experiment=NAME` a grid from
 `hydra/launcher=slurm` another launcher. Every verb takes what Hydra takes: overrides (`+`, `~`, quotes), --config-dir
 and --config-name; `--cfg job` and `--info` are Hydra's own. Options and overrides may stand in any order.
 """
+
 from __future__ import annotations
 
 from sweep import interruption

@@ -3,6 +3,7 @@
 What `arm=` of a command line offers, what a table calls a run, and what figures and verdicts do with it are all read
 from here.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping

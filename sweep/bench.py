@@ -3,6 +3,7 @@
 Its parents' artifacts, the domain its slice of Exp names, its stream of randomness, where checkpoints lie, and
 what the work cost.
 """
+
 from __future__ import annotations
 
 import json

@@ -5,6 +5,7 @@ the files are read once a combination of config groups (source, method, arm, ...
 (n_problems, seed, ...) are then set on the result in the order given, as Hydra itself applies them. A
 test holds the outcome against Hydra's.
 """
+
 from __future__ import annotations
 
 import itertools
@@ -35,8 +36,12 @@ NODES = tuple(f.name for f in fields(Leaf) if f.name not in ("overrides", "exp")
 
 MOST_POINTS = 100_000
 UNOBEYED: dict[str, tuple[Any, ...]] = {  # settings of Hydra that a sweep cannot obey: the values that ask for nothing
-    "output_subdir": (".hydra",), "sweep.subdir": ("${hydra.job.num}",), "job.chdir": (False, None),
-    "job.env_set": ({},), "job.env_copy": ([],), "callbacks": ({},),
+    "output_subdir": (".hydra",),
+    "sweep.subdir": ("${hydra.job.num}",),
+    "job.chdir": (False, None),
+    "job.env_set": ({},),
+    "job.env_copy": ([],),
+    "callbacks": ({},),
 }
 
 
@@ -263,8 +268,9 @@ def check_one_place(grid_points: Sequence[Leaf]) -> None:
             theirs = asdict(getattr(point, node))
             for name, value in asdict(getattr(first, node)).items():
                 if theirs[name] != value:
-                    mine, other = (" ".join(sorted({*a.overrides} - {*b.overrides}))
-                                   for a, b in ((first, point), (point, first)))
+                    mine, other = (
+                        " ".join(sorted({*a.overrides} - {*b.overrides})) for a, b in ((first, point), (point, first))
+                    )
                     raise ValueError(
                         f"{node}.{name} differs between grid points: {value} ({mine}) and {theirs[name]} ({other}); a "
                         f"sweep has one {node}: give {node}.{name}=VALUE, or run them one after the other"
@@ -315,8 +321,11 @@ def resolved(config: DictConfig, known: Mapping[str, Any] | None = None) -> dict
         raise ValueError(f"unknown key {', '.join(unknown)}; the valid ones are {', '.join(VALID)}")
     known = known or {}
     return {
-        name: known[name] if name in known
-        else OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node := config[name]) else node
+        name: known[name]
+        if name in known
+        else OmegaConf.to_container(node, resolve=True)
+        if OmegaConf.is_config(node := config[name])
+        else node
         for name in NODES
     }
 

@@ -4,6 +4,7 @@ A leaf (one grid point of a multirun) is an `Exp` and an `Exec`. Exp is identity
 a number, and nothing else. Exec is resources: where and with what the work runs. Only Exp enters a
 stage's key.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -267,7 +268,8 @@ def leaf(config: Mapping[str, Any], overrides: tuple[str, ...] = ()) -> Leaf:
     exp = typed(Exp, {f.name: config[f.name] for f in fields(Exp)})
     exp = replace(
         exp,
-        dataset=_of_kind("dataset", "name", DIALS, exp.dataset), model=_of_kind("model", "kind", MODELS, exp.model),
+        dataset=_of_kind("dataset", "name", DIALS, exp.dataset),
+        model=_of_kind("model", "kind", MODELS, exp.model),
     )
     _check(exp)
     tracking = typed(TrackingConfig, config["tracking"], "tracking")

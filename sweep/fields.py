@@ -7,6 +7,7 @@
 The annotation gives the type (int, float, bool, str, a tuple of them, another node, `| None`), the function the valid
 values. One value has one spelling: `1000` and `1000.0` are the same float, `-0.0` is `0.0`.
 """
+
 from __future__ import annotations
 
 import difflib
@@ -53,18 +54,34 @@ def seed_number(**default: Any) -> Any:
 
 
 def real(
-    least: float | None = None, most: float | None = None, *, above: float | None = None, below: float | None = None,
-    is_whole_an_int: bool = False, **default: Any,
+    least: float | None = None,
+    most: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    is_whole_an_int: bool = False,
+    **default: Any,
 ) -> Any:
     """A finite number in [least, most]; `above` and `below` leave the limit itself out."""
-    limits = [f"{word} {limit:g}" for word, limit in
-              (("of at least", least), ("above", above), ("at most", most), ("below", below)) if limit is not None]
-    told = f"a number in [{least:g}, {most:g}]" if least is not None and most is not None else (
-        " ".join(["a finite number", " and ".join(limits)]).strip())
+    limits = [
+        f"{word} {limit:g}"
+        for word, limit in (("of at least", least), ("above", above), ("at most", most), ("below", below))
+        if limit is not None
+    ]
+    told = (
+        f"a number in [{least:g}, {most:g}]"
+        if least is not None and most is not None
+        else (" ".join(["a finite number", " and ".join(limits)]).strip())
+    )
 
     def holds(x: float) -> bool:
-        return (math.isfinite(x) and (least is None or x >= least) and (most is None or x <= most)
-                and (above is None or x > above) and (below is None or x < below))
+        return (
+            math.isfinite(x)
+            and (least is None or x >= least)
+            and (most is None or x <= most)
+            and (above is None or x > above)
+            and (below is None or x < below)
+        )
 
     return _field(Valid(told, holds, is_whole_an_int), default)
 
@@ -196,9 +213,11 @@ def _int(value: Any) -> int | None:
 
 
 def _float(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str) or (isinstance(value, str) and (
-        not value.isascii() or "_" in value
-    )):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | str)
+        or (isinstance(value, str) and (not value.isascii() or "_" in value))
+    ):
         return None
     try:
         return float(value) + 0.0  # -0.0 + 0.0 is 0.0

@@ -1,9 +1,10 @@
 """Every grid that was ever run in a store: what of it is not there to be collected as garbage.
 
-    <store>/.grids/<hash>.json        name, command, date, and every stage's key with its parents' keys
-    <store>/.grids/<hash>.lease       held by each sweep of that grid while it runs
-    <store>/.grids/lock               shared while a grid is noted, exclusive while `gc --delete` removes
+<store>/.grids/<hash>.json        name, command, date, and every stage's key with its parents' keys
+<store>/.grids/<hash>.lease       held by each sweep of that grid while it runs
+<store>/.grids/lock               shared while a grid is noted, exclusive while `gc --delete` removes
 """
+
 from __future__ import annotations
 
 import hashlib

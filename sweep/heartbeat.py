@@ -5,6 +5,7 @@
 The file of a stage that was built is removed. That of one that failed or was asked to stop says so; that of one
 whose process was killed says nothing of an end, and nobody holds the stage's lease any more.
 """
+
 from __future__ import annotations
 
 import getpass

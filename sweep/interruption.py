@@ -5,6 +5,7 @@ Those that follow at once are the same wish and change nothing; one that comes l
 the process there and then. A signal that is ignored when the command starts (nohup, a background job of a script)
 stays ignored.
 """
+
 from __future__ import annotations
 
 import os

@@ -8,6 +8,7 @@ On NFS, Linux turns flock into byte-range locks that the server keeps, so all no
 `nolock` or `local_lock`). Where a file system has no locks at all, work is done without: publication is safe without
 a lease, a stage may be built twice, and nothing that looks dead is removed.
 """
+
 from __future__ import annotations
 
 import errno

@@ -4,6 +4,7 @@ One function, `manifest_of`, decides whether a folder is an artifact. Whoever re
 the name is `<kind>-<16 hex digits>`, the manifest can be read, the name is the hash of the manifest's kind, version,
 identity and parents, and each group of its fields has the sha256 it was published with.
 """
+
 from __future__ import annotations
 
 import hashlib

@@ -1,4 +1,5 @@
 """Whether a folder that will be written at the end of a long work can be written: asked before the work."""
+
 from __future__ import annotations
 
 from contextlib import suppress

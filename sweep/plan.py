@@ -2,6 +2,7 @@
 
 Pure: it reads no file but what its `store` argument is asked for, and starts nothing.
 """
+
 from __future__ import annotations
 
 from collections import Counter
@@ -147,7 +148,8 @@ def news(stage: Stage, known: Sequence[Manifest]) -> list[str]:
         roles = {f"parent {role}": key for role, key in manifest.parents.items()}
         lines += [
             f"{role}: {'another' if role in roles and role in parents else 'absent -> needed'}"
-            if role in parents else f"{role}: no longer needed"
+            if role in parents
+            else f"{role}: no longer needed"
             for role in sorted({*parents, *roles})
             if roles.get(role) != parents.get(role)
         ]

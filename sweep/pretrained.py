@@ -3,6 +3,7 @@
 A folder is named by what its files hold, so that other weights in the same place are another model, and the same
 weights in another place are not. A model of a hub is named by its name and a full commit, which never moves.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -16,8 +17,18 @@ from sweep.artifacts import Stage, file_sha256
 
 # what transformers reads of a folder: weights, configuration, tokenizer
 FILES = (
-    "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json",
-    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "*.model", "*.tiktoken",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
 )
 COMMIT = re.compile(r"[0-9a-f]{40}")
 

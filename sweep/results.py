@@ -7,6 +7,7 @@
 A run is named by the key of its evaluation. Rows come from manifests alone: nothing is read from a
 log, a folder name or a tracker.
 """
+
 from __future__ import annotations
 
 import json

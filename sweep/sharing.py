@@ -1,4 +1,5 @@
 """Several users, one folder: modes by the umask, no link followed, owners asked, a refusal told in one paragraph."""
+
 from __future__ import annotations
 
 import grp

@@ -12,6 +12,7 @@ One function a stage says what it depends on, from the run's Exp to a Stage (kin
 parents); `build.py` builds them, in the same order. A VERSION is bumped by hand when a change of code changes what a
 stage means.
 """
+
 from __future__ import annotations
 
 import json

@@ -180,9 +180,16 @@ PROJECT = {"id": "p", "name": "p", "entity": {"id": "e", "name": "me"}}
 
 def _graphql(cloud: Cloud, name: str, v: dict[str, Any]) -> dict[str, Any]:
     if name == "Viewer":
-        return {"viewer": {
-            "id": "u", "entity": "me", "username": "me", "email": "me@home", "flags": "{}", "teams": {"edges": []},
-        }}
+        return {
+            "viewer": {
+                "id": "u",
+                "entity": "me",
+                "username": "me",
+                "email": "me@home",
+                "flags": "{}",
+                "teams": {"edges": []},
+            }
+        }
     if name == "UpsertBucket":
         is_new = v["name"] not in cloud.runs
         run = cloud.runs.setdefault(v["name"], Run(v["name"]))
@@ -197,8 +204,13 @@ def _graphql(cloud: Cloud, name: str, v: dict[str, Any]) -> dict[str, Any]:
         return {"createRunFiles": {"runID": v["run"], "uploadHeaders": [], "files": files}}
     if name == "CreateArtifact":
         sequence = {"id": "s", "latestArtifact": None}
-        made = {"id": f"a{time.time_ns()}", "digest": v["input"]["digest"], "state": "COMMITTED", "aliases": [],
-                "artifactSequence": sequence}
+        made = {
+            "id": f"a{time.time_ns()}",
+            "digest": v["input"]["digest"],
+            "state": "COMMITTED",
+            "aliases": [],
+            "artifactSequence": sequence,
+        }
         return {"createArtifact": {"artifact": made}}
     if name == "ServerFeaturesQuery":
         return {"serverInfo": {"features": []}}
@@ -210,8 +222,19 @@ def _graphql(cloud: Cloud, name: str, v: dict[str, Any]) -> dict[str, Any]:
 def _bucket(run: Run) -> dict[str, Any]:
     last = json.dumps(run.rows()[-1]) if run.history else None
     return {
-        "id": f"id-{run.name}", "name": run.name, "displayName": run.name, "description": None, "sweepName": None,
-        "project": PROJECT, "config": json.dumps(run.config), "historyLineCount": len(run.history),
-        "eventsLineCount": 0, "logLineCount": 0, "historyTail": json.dumps([last] if last else []),
-        "eventsTail": "[]", "summaryMetrics": json.dumps(run.summary), "tags": [], "wandbConfig": json.dumps({"t": 1}),
+        "id": f"id-{run.name}",
+        "name": run.name,
+        "displayName": run.name,
+        "description": None,
+        "sweepName": None,
+        "project": PROJECT,
+        "config": json.dumps(run.config),
+        "historyLineCount": len(run.history),
+        "eventsLineCount": 0,
+        "logLineCount": 0,
+        "historyTail": json.dumps([last] if last else []),
+        "eventsTail": "[]",
+        "summaryMetrics": json.dumps(run.summary),
+        "tags": [],
+        "wandbConfig": json.dumps({"t": 1}),
     }

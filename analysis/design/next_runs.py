@@ -17,6 +17,8 @@ from analysis.worth.comparison import Comparison
 
 POWER = 0.80
 MAX_SEEDS = 32
+
+
 @dataclass(frozen=True)
 class Option:
     """A larger design, what its interval would be, and what the new runs cost.

@@ -55,6 +55,8 @@ RC: Any = {
     "lines.markersize": 4.5,
     "legend.frameon": False,
 }
+
+
 def ink(colour: str) -> tuple[float, float, float]:
     """The colour, dark enough for text on white."""
     rgb = np.array(to_rgb(colour))
@@ -97,7 +99,6 @@ def save(figure: Figure, stem: Path) -> list[Path]:
             figure.savefig(path, dpi=220, metadata=metadata, bbox_inches="tight", pad_inches=0.04)
             paths.append(path)
     return paths
-
 
 
 def points(axes: Axes, x: ArrayLike, y: ArrayLike, arm_look: tuple[str, str, bool], label: str) -> None:

@@ -203,9 +203,7 @@ def stacked(first: Curves, rest: Curves) -> Curves:
     )
 
 
-def _diagnosis(
-    law: str, ln_n: np.ndarray, y: np.ndarray, w: np.ndarray, best: Curves
-) -> tuple[float, bool, float]:
+def _diagnosis(law: str, ln_n: np.ndarray, y: np.ndarray, w: np.ndarray, best: Curves) -> tuple[float, bool, float]:
     """Share of starts in the best basin, whether a rival optimum exists, and the scaled gradient norm."""
     residual = y - best.error_at(ln_n)[0]
     gradient = np.linalg.norm((best.gradient(ln_n)[0] * (w * residual)[:, None]).sum(axis=0)) / np.square(y).sum()

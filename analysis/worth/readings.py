@@ -225,9 +225,7 @@ def _notes(
     return sorted_notes(notes)
 
 
-def _curve_notes(
-    comparison: Comparison, arm: str, baseline: str, law: str, is_arm_inverted: bool
-) -> tuple[Note, ...]:
+def _curve_notes(comparison: Comparison, arm: str, baseline: str, law: str, is_arm_inverted: bool) -> tuple[Note, ...]:
     """What is to be known of the two fitted curves, wherever they are read."""
     notes = [*comparison.fit(baseline, law).notes]
     if comparison.n_sizes(arm) >= 3:

@@ -3,6 +3,7 @@
 Only what is an artifact (sweep/manifest.py) is ever removed. Kept is what any grid reaches that was run in this store,
 an experiment of conf/ or a --keep describes; what is being built, queued or read; and what is of no recorded grid.
 """
+
 from __future__ import annotations
 
 import shlex

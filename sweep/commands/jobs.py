@@ -1,4 +1,5 @@
 """`python -m sweep cancel` and `retry`: the jobs of a SLURM submission."""
+
 from __future__ import annotations
 
 from sweep.commands.words import Line, store_and_name

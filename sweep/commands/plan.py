@@ -1,4 +1,5 @@
 """`python -m sweep plan`: what a grid needs, what of it is new and why, and how long it will take."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,5 @@
 """`python -m sweep [-m]`: build what a grid needs."""
+
 from __future__ import annotations
 
 import sys
@@ -54,8 +55,11 @@ def _hydras_words(line: Line) -> list[str]:
     with composer(line.files) as instance:
         overrides = accepted(instance.config_loader, line.overrides)
     given = vars(line.options)
-    flags = [f"--{name.replace('_', '-')}" for name in ("multirun", "run", "resolve", "shell_completion", "hydra_help")
-             if given[name]]
+    flags = [
+        f"--{name.replace('_', '-')}"
+        for name in ("multirun", "run", "resolve", "shell_completion", "hydra_help")
+        if given[name]
+    ]
     for name in ("cfg", "package", "info"):
         flags += [f"--{name}", given[name]] if given[name] else []
     return [*flags, *(["--config-dir", line.files.further] if line.files.further else []), *overrides]

@@ -1,4 +1,5 @@
 """`python -m sweep sync`: what W&B lacks of the runs that were kept on this machine."""
+
 from __future__ import annotations
 
 from sweep.artifacts import Store

@@ -1,4 +1,5 @@
 """`python -m sweep collect`, `merge` and `compare`: finished runs as a table."""
+
 from __future__ import annotations
 
 import json

@@ -3,6 +3,7 @@
 Hydra's own parser is the parser of all verbs, with our options beside its own; options, verb and overrides may stand
 in any order. `plan_of` composes the overrides as `run -m` would.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -113,7 +114,8 @@ def line_of(words: Sequence[str], verbs: Sequence[str]) -> Line:
     if verb in rest:
         rest.remove(verb)
     files = Files(
-        os.path.abspath(options.config_path) if options.config_path else CONF, options.config_name or "config",
+        os.path.abspath(options.config_path) if options.config_path else CONF,
+        options.config_name or "config",
         os.path.abspath(options.config_dir) if options.config_dir else None,
     )
     if files.further and not os.path.isdir(files.further):

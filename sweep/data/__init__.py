@@ -16,8 +16,17 @@ from sweep.data.records import Pair, Problem, Row, Solution, Trace
 from sweep.data.skills.domain import SkillsDials, open_skills
 
 __all__ = [
-    "DIALS", "DOMAINS", "Domain", "Pair", "Problem", "ProceduralDomain", "Row",
-    "Solution", "Split", "Trace", "domain",
+    "DIALS",
+    "DOMAINS",
+    "Domain",
+    "Pair",
+    "Problem",
+    "ProceduralDomain",
+    "Row",
+    "Solution",
+    "Split",
+    "Trace",
+    "domain",
 ]
 
 DOMAINS: dict[str, Callable[[Mapping[str, Any]], Domain]] = {"skills": open_skills, "gsm8k": open_gsm8k}

@@ -1,4 +1,5 @@
 """Per-step credit: which step of a wrong solution lost it (paper, section 5 and Eq. 3)."""
+
 from __future__ import annotations
 
 import numpy as np

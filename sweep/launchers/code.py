@@ -1,4 +1,5 @@
 """Which code runs: the fingerprint of the files that decide numbers, the commit they came from, the packages beside."""
+
 from __future__ import annotations
 
 import hashlib
@@ -131,8 +132,14 @@ def _git(root: Path, *words: str, stdin: str = "") -> str:
     command = ["git", "-C", str(root), "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *words]
     try:
         done = subprocess.run(
-            command, input=stdin, env=environment | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}, capture_output=True,
-            encoding="utf-8", errors="surrogateescape", timeout=60, check=False,
+            command,
+            input=stdin,
+            env=environment | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=60,
+            check=False,
         )
     except FileNotFoundError as error:
         raise GitRefuses("git is not installed") from error

@@ -1,4 +1,5 @@
 """What a person sees of a plan that runs on this machine: a line a finished stage, and how long the rest takes."""
+
 from __future__ import annotations
 
 import os

@@ -5,6 +5,7 @@ Hydra admits plugins by a class path that starts with `hydra_plugins.`; the clas
 such a path by `register`: this module is made known as `hydra_plugins.sweep`, and nothing has to be
 installed for Hydra to find it.
 """
+
 from __future__ import annotations
 
 import importlib

@@ -1,4 +1,5 @@
 """How far a stage under construction has come: its heartbeat, and the last line of its curves."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,5 @@
 """What a tracker shows of a stage: the words that charts group by, and of an evaluation its rates and outcomes."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,4 +1,5 @@
 """What of a plan is to be built, for every launcher: what its unfinished runs need and nothing corrupted forbids."""
+
 from __future__ import annotations
 
 import sys

@@ -6,6 +6,7 @@ to a file that the driver holds, so that a worker that cannot start can tell why
     driver to worker    a Work, then one stage after another; the end of the pipe is the end of the work
     worker to driver    ready, then for each stage: building (once it holds the lease), built or failed
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -123,7 +124,11 @@ def hired(work: Work) -> Worker:
     threads = dict.fromkeys(THREAD_VARIABLES, str(work.exec.n_threads))
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, env={**os.environ, **threads},
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=printed,
+            env={**os.environ, **threads},
             pass_fds=[theirs.fileno()],
         )
     except OSError:

@@ -4,6 +4,7 @@ A method turns its material into training rows (likelihood) or pairs (preference
 which stages it needs stand in its file's ENTRIES, by the name that `method=` calls it. A new method is one file here,
 its YAML in conf/method/, its arm in sweep/arms.py and its tests.
 """
+
 from __future__ import annotations
 
 from importlib import import_module

@@ -1,4 +1,5 @@
 """A control for the negatives: likelihood of the chosen steps of per-step DPO's pairs, and no more."""
+
 from __future__ import annotations
 
 from sweep.data.records import Row

@@ -1,4 +1,5 @@
 """The dials of conf/method/: what the paper leaves open in how rows and pairs are made."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

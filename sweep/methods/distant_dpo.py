@@ -4,6 +4,7 @@ The paper's middle case (Fig. 5c) between arbitrary pairs and per-step DPO, afte
 who found that pairs of small edit distance are where DPO lowers the likelihood of what it should prefer.
 The loss is that of dpo.py.
 """
+
 from __future__ import annotations
 
 from rapidfuzz.distance import Levenshtein

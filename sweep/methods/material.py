@@ -1,4 +1,5 @@
 """What every method is given, one view of solutions and mistakes whatever stage they came from; and what it states."""
+
 from __future__ import annotations
 
 from collections import defaultdict

@@ -3,6 +3,7 @@
 The step is drawn from those up to the pit, since no rollout beyond it succeeded and so no correct
 solution is known to share a longer prefix.
 """
+
 from __future__ import annotations
 
 from sweep.data.records import Credit, Pair

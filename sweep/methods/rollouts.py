@@ -1,4 +1,5 @@
 """q_values by rollouts: which traces are given credit, and how their steps' values are estimated (paper, section 5)."""
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -25,13 +26,17 @@ def to_charge(
     out = []
     for problem_id in sorted(distinct):
         candidates = list(distinct[problem_id].values())
-        out += [candidates[i] for i in rng.permutation(len(candidates))[: max_traces_per_problem]]
+        out += [candidates[i] for i in rng.permutation(len(candidates))[:max_traces_per_problem]]
     return out
 
 
 def estimated(
-    charged: Sequence[Trace], steps: Sequence[Sequence[str]],
-    roll_out: Callable[[Sequence[Prefix], int], Sequence[Sequence[str]]], *, n_rollouts: int, is_stopped_at_pit: bool,
+    charged: Sequence[Trace],
+    steps: Sequence[Sequence[str]],
+    roll_out: Callable[[Sequence[Prefix], int], Sequence[Sequence[str]]],
+    *,
+    n_rollouts: int,
+    is_stopped_at_pit: bool,
 ) -> tuple[list[list[float]], list[Solution]]:
     """q_values of the traces' steps, all traces one step deeper at a time, and the solutions that rollouts reached.
 

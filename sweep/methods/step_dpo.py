@@ -4,6 +4,7 @@ Pairs follow Theorem 6.1: the prefix is the policy's own wrong solution up to th
 rejected is the pit, chosen is how a correct solution with the very same prefix goes on. The loss is
 that of dpo.py.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,5 @@
 """The entropy of sampled solutions, and the temperature that gives a wanted one."""
+
 from __future__ import annotations
 
 import math
@@ -18,6 +19,7 @@ def temperature_of(entropy: float, draw: Callable[..., list[list[Completion]]]) 
     Raises:
         ValueError: none between the bounds has it.
     """
+
     def excess(log_temperature: float) -> float:
         return mean_entropy(draw(n_samples=1, temperature=math.exp(log_temperature), has_entropy=True)) - entropy
 

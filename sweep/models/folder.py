@@ -32,7 +32,14 @@ FLOATING = ("F64", "F32", "BF16", "F16")  # what a safetensors file may hold: an
 BUILT_ELSEWHERE = "Build the artifact again, or name a model whose weights are whole"
 # what transformers raises for a folder that it cannot make sense of
 UNREADABLE = (
-    OSError, SafetensorError, StrictDataclassError, LookupError, ValueError, TypeError, AttributeError, RuntimeError,
+    OSError,
+    SafetensorError,
+    StrictDataclassError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
     ImportError,
 )
 
@@ -106,12 +113,14 @@ def _opened(
     for key in ("auto_map", "quantization_config"):
         if config.get(key):
             asks = "asks for code of its own" if key == "auto_map" else "describes quantised weights"
-            raise ValueError(
-                f"its config.json {asks} ({key}), expected a model type that transformers {PLAIN[key]}"
-            )
+            raise ValueError(f"its config.json {asks} ({key}), expected a model type that transformers {PLAIN[key]}")
     tokenizer = AutoTokenizer.from_pretrained(folder_or_name, revision=revision, trust_remote_code=False)
     opened: Any = AutoModelForCausalLM.from_pretrained(  # annotated as a model, and a pair with output_loading_info
-        folder_or_name, revision=revision, trust_remote_code=False, dtype=dtype, use_safetensors=True,
+        folder_or_name,
+        revision=revision,
+        trust_remote_code=False,
+        dtype=dtype,
+        use_safetensors=True,
         output_loading_info=True,
     )
     model, loading = opened
@@ -131,9 +140,7 @@ def _check_files(folder: Path) -> None:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
-        found = (
-            f"only {', '.join(pickles)}, a pickle, which can run code when it is opened" if pickles else "none"
-        )
+        found = f"only {', '.join(pickles)}, a pickle, which can run code when it is opened" if pickles else "none"
         raise ValueError(
             f"{folder}: expected weights in safetensors and found {found}; convert them with "
             "`model.save_pretrained(folder)`, or build the artifact again"

@@ -66,9 +66,7 @@ def adamw(model: PreTrainedModel, optim: Optim) -> torch.optim.AdamW:
     embeddings = {id(layer.weight) for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
     groups: dict[str, list[torch.nn.Parameter]] = {"embeddings": [], "matrices": [], "vectors": []}
     for parameter in model.parameters():
-        kind = (
-            "embeddings" if id(parameter) in embeddings else "matrices" if parameter.ndim > 1 else "vectors"
-        )
+        kind = "embeddings" if id(parameter) in embeddings else "matrices" if parameter.ndim > 1 else "vectors"
         groups[kind].append(parameter)
     return torch.optim.AdamW(
         [
@@ -97,10 +95,7 @@ def set_lr(optimizer: torch.optim.Optimizer, optim: Optim, update: int) -> float
 def batch_indices(n_rows: int, batch_size: int, seed: int, update: int) -> list[int]:
     """Rows of an update: batch_size consecutive places in an endless run of shuffled epochs."""
     start = update * batch_size
-    return [
-        int(_epoch(n_rows, seed, place // n_rows)[place % n_rows])
-        for place in range(start, start + batch_size)
-    ]
+    return [int(_epoch(n_rows, seed, place // n_rows)[place % n_rows]) for place in range(start, start + batch_size)]
 
 
 @lru_cache(maxsize=4)

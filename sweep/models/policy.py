@@ -189,9 +189,7 @@ def encode_prefixes(policy: Policy, texts: Sequence[str]) -> list[list[int]]:
 def encode_continuations(policy: Policy, texts: Sequence[str], are_final: Sequence[bool]) -> list[list[int]]:
     """`encode_continuation` of many texts at once; the same refusals."""
     encoded = _token_ids(policy, texts, is_start=False, goes_on=[not is_final for is_final in are_final])
-    return [
-        [*ids, policy.eos_id] if is_final else ids for ids, is_final in zip(encoded, are_final, strict=True)
-    ]
+    return [[*ids, policy.eos_id] if is_final else ids for ids, is_final in zip(encoded, are_final, strict=True)]
 
 
 def decode_continuations(policy: Policy, continuations: Sequence[Sequence[int]]) -> list[str]:
@@ -203,9 +201,7 @@ def decode_continuations(policy: Policy, continuations: Sequence[Sequence[int]])
     return [text[n_before:] for text in texts]
 
 
-def _token_ids(
-    policy: Policy, texts: Sequence[str], *, is_start: bool, goes_on: Sequence[bool]
-) -> list[list[int]]:
+def _token_ids(policy: Policy, texts: Sequence[str], *, is_start: bool, goes_on: Sequence[bool]) -> list[list[int]]:
     """Each text's tokens as they stand in the whole: behind other text unless is_start, before more if it goes on."""
     if not texts:
         return []
@@ -234,9 +230,7 @@ def _check_words(policy: Policy, texts: Sequence[str], encoded: Sequence[Sequenc
         if not found:
             continue
         if unk_id in found and unk_id not in policy.eos_ids:
-            unknown = [
-                word for word in text.split() if policy.tokenizer.convert_tokens_to_ids(word) == unk_id
-            ]
+            unknown = [word for word in text.split() if policy.tokenizer.convert_tokens_to_ids(word) == unk_id]
             raise ValueError(
                 f"the text {text[:80]!r} has words that the tokenizer does not know: {unknown[:5]}; add them to the "
                 "domain's vocabulary and pretrain the base again, or take the text out"

@@ -125,9 +125,7 @@ def sample(
     return results
 
 
-def _check_arguments(
-    n_samples: int, temperature: float, top_p: float, max_new_tokens: int, max_rows: int
-) -> None:
+def _check_arguments(n_samples: int, temperature: float, top_p: float, max_new_tokens: int, max_rows: int) -> None:
     wrong = {
         f"n_samples={n_samples}": n_samples < 1,
         f"temperature={temperature}": not 0 <= temperature < float("inf"),
@@ -195,14 +193,10 @@ def _uniforms(settings: _Settings, ids: tuple[int, ...], n_rows: int) -> np.ndar
 def _prefill(policy: Policy, chunk: list[tuple[int, ...]]) -> tuple[Cache, Tensor, Tensor | None]:
     """Cache and next-token logits (n_prefixes, n_vocabulary); and, for mixed lengths, the left padding's mask."""
     width = max(len(ids) for ids in chunk)
-    input_ids = torch.tensor(
-        [[policy.pad_id] * (width - len(ids)) + list(ids) for ids in chunk], device=policy.device
-    )
+    input_ids = torch.tensor([[policy.pad_id] * (width - len(ids)) + list(ids) for ids in chunk], device=policy.device)
     mask = None
     if any(len(ids) < width for ids in chunk):
-        mask = torch.tensor(
-            [[0] * (width - len(ids)) + [1] * len(ids) for ids in chunk], device=policy.device
-        )
+        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in chunk], device=policy.device)
     output = policy.model(
         input_ids,
         attention_mask=mask,

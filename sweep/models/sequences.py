@@ -118,9 +118,7 @@ class TokenLogps(nn.Module):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        scaled = [
-            n for n in ("final_logit_softcapping", "logit_scale", "logits_scaling") if _is_set(model, n)
-        ]
+        scaled = [n for n in ("final_logit_softcapping", "logit_scale", "logits_scaling") if _is_set(model, n)]
         if scaled:
             raise ValueError(
                 f"{type(model).__name__} changes its logits after the output layer ({', '.join(scaled)}), which "
@@ -159,9 +157,7 @@ def micro_batches(lengths: Sequence[int], max_tokens: int, multiple_of: int = 1)
         largest = max(range(len(groups)), key=lambda g: len(groups[g]))
         group = groups[largest]
         if len(group) == 1:
-            raise ValueError(
-                f"{len(lengths)} items cannot be shared by {multiple_of} processes; use a larger batch"
-            )
+            raise ValueError(f"{len(lengths)} items cannot be shared by {multiple_of} processes; use a larger batch")
         groups[largest : largest + 1] = [group[: len(group) // 2], group[len(group) // 2 :]]
     return groups
 
@@ -194,9 +190,7 @@ def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int) -> Tensor:
     return sums
 
 
-def continuation_logps(
-    policy: Policy, rows: Sequence[Row], *, max_tokens: int = 16384
-) -> list[tuple[float, int]]:
+def continuation_logps(policy: Policy, rows: Sequence[Row], *, max_tokens: int = 16384) -> list[tuple[float, int]]:
     """(logp_sum, n_tokens) of each row's continuation given its prefix, EOS included where final."""
     items = encode_rows(policy, rows)
     sums = logp_sums(policy, items, max_tokens)[:, 0].tolist()

@@ -4,6 +4,7 @@ Every source is a function of what was written for the problems so far. What sta
 ENTRIES, by the name that `source=` calls it. A new source is one file here, its YAML in conf/source/, its arm in
 sweep/arms.py and its tests.
 """
+
 from __future__ import annotations
 
 from importlib import import_module

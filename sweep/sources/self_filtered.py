@@ -1,4 +1,5 @@
 """Advantage-filtered RFT: the SFT policy's own traces, right or wrong, whose every step helps (paper, Fig. 11)."""
+
 from __future__ import annotations
 
 from itertools import pairwise

@@ -1,4 +1,5 @@
 """The SFT policy's own solutions that the verifier accepts: RFT's positives (paper, section 3)."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

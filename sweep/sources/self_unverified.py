@@ -1,4 +1,5 @@
 """A control: the SFT policy's own finished solutions, right or wrong, as if all were right."""
+
 from __future__ import annotations
 
 from sweep.data.records import Solution

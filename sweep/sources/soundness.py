@@ -1,4 +1,5 @@
 """Verified solutions sorted by their steps, which the verifier never looks at: what a spurious step costs RFT."""
+
 from __future__ import annotations
 
 from collections import defaultdict

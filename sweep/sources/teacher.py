@@ -1,4 +1,5 @@
 """The teacher's verified solutions: D_syn as it is."""
+
 from __future__ import annotations
 
 from sweep.data.records import Solution

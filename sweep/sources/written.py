@@ -1,4 +1,5 @@
 """What a source is given, and what it states of itself."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

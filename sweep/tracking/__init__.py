@@ -9,6 +9,7 @@ A stage that is stopped and resumed goes on in the same folder, from its last ch
 is logged again, and the later line holds. A view is filled from this file, each update once. Another machine may build
 the same stage in that folder, so a finished artifact takes a copy.
 """
+
 from __future__ import annotations
 
 import json
@@ -33,8 +34,15 @@ class Tracker:
     """Writes one stage's metrics; a context manager, so that the view is closed whatever happens."""
 
     def __init__(
-        self, folder: Path, stage: Stage, config: TrackingConfig, group: str, *, name: str | None = None,
-        flat: Mapping[str, Any] | None = None, should_stop: Callable[[], bool] | None = None,
+        self,
+        folder: Path,
+        stage: Stage,
+        config: TrackingConfig,
+        group: str,
+        *,
+        name: str | None = None,
+        flat: Mapping[str, Any] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> None:
         self.path = folder / METRICS
         self._run = described(stage, group, name or stage.key, flat or {})
@@ -96,7 +104,10 @@ class Tracker:
         self._facts.update(flat)
 
     def conclude(
-        self, facts: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Sequence[Any]],
+        self,
+        facts: Mapping[str, Any],
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
         files: Mapping[str, bytes],
     ) -> None:
         """What the view alone is told of a stage that is built: rates, a table, files; metrics.jsonl has none of it."""

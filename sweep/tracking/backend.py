@@ -4,6 +4,7 @@ metrics.jsonl is the record of a stage and a tracker a view of it. A backend is 
 is given curve points over our own axis `update`, and at the end what describes the finished stage. One that is not live
 is started when the stage is over and is given the whole curve then, so that a kill finds nothing half written.
 """
+
 from __future__ import annotations
 
 import importlib

@@ -2,6 +2,7 @@
 
 A run is written when its stage is over, and takes the place of what an earlier try of the stage left.
 """
+
 from __future__ import annotations
 
 import threading
@@ -36,8 +37,14 @@ class TrackioRun:
                 earlier.delete()
         config = {**run.config, "key": run.key, "kind": run.kind, "tags": list(run.tags), "inputs": dict(run.inputs)}
         self._run = trackio.init(
-            project=self._project, name=name, group=run.group, config=config, resume="never", embed=False,
-            auto_log_gpu=False, auto_log_cpu=False,
+            project=self._project,
+            name=name,
+            group=run.group,
+            config=config,
+            resume="never",
+            embed=False,
+            auto_log_gpu=False,
+            auto_log_cpu=False,
         )
         return 0
 

@@ -4,6 +4,7 @@ Offline, a run is written when its stage is over, whole. Online, it is live; a s
 what the server lacks. Curves are drawn over `update`: W&B's own step starts again at 0 with an offline run. What W&B
 would collect by itself (host, command line, requirements, console, code, usage statistics) is switched off.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -90,15 +91,33 @@ class WandbRun:
 
         mine = os.environ.get("WANDB_TAGS", "")
         return wandb.init(
-            project=self._config.project, entity=self._config.entity, id=run.key, name=run.name,
-            group=os.environ.get("WANDB_RUN_GROUP") or run.group, job_type=run.kind,
-            tags=[*dict.fromkeys([*run.tags, *filter(None, mine.split(","))])], config=dict(run.config),
+            project=self._config.project,
+            entity=self._config.entity,
+            id=run.key,
+            name=run.name,
+            group=os.environ.get("WANDB_RUN_GROUP") or run.group,
+            job_type=run.kind,
+            tags=[*dict.fromkeys([*run.tags, *filter(None, mine.split(","))])],
+            config=dict(run.config),
             # an offline run is whole: what is on the server of an earlier try is asked for when it is sent
-            resume="allow" if self.is_live else None, mode="online" if self.is_live else "offline", dir=str(folder),
+            resume="allow" if self.is_live else None,
+            mode="online" if self.is_live else "offline",
+            dir=str(folder),
             settings=wandb.Settings(
-                silent=True, console="off", host="", program=run.kind, save_code=False, disable_code=True,
-                disable_git=True, x_disable_meta=True, x_disable_stats=True, x_disable_machine_info=True,
-                x_save_requirements=False, reinit="create_new", finish_timeout=wait_s(), finish_timeout_raises=True,
+                silent=True,
+                console="off",
+                host="",
+                program=run.kind,
+                save_code=False,
+                disable_code=True,
+                disable_git=True,
+                x_disable_meta=True,
+                x_disable_stats=True,
+                x_disable_machine_info=True,
+                x_save_requirements=False,
+                reinit="create_new",
+                finish_timeout=wait_s(),
+                finish_timeout_raises=True,
                 init_timeout=wait_s(),
             ),
         )
@@ -129,8 +148,12 @@ class WandbRun:
 def _table(content: bytes, outcome: Outcome) -> dict[str, Any]:
     """What W&B's pages show as a table: a file of the run, where wandb.Table also leaves one outside its folder."""
     return {
-        "_type": "table-file", "path": TABLE, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content),
-        "ncols": len(outcome.columns), "nrows": len(outcome.rows),
+        "_type": "table-file",
+        "path": TABLE,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size": len(content),
+        "ncols": len(outcome.columns),
+        "nrows": len(outcome.rows),
     }
 
 

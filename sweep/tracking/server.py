@@ -5,6 +5,7 @@ vain later, for a server that went away, makes the file that GAVE_UP names: no o
 W&B's own variables hold (WANDB_MODE, WANDB_DISABLED, WANDB_PROJECT, WANDB_ENTITY, WANDB_BASE_URL, WANDB_API_KEY); what
 the configuration says explicitly goes before them.
 """
+
 from __future__ import annotations
 
 import json
@@ -28,8 +29,14 @@ WAIT_S = 10.0  # for W&B's server, and for the end of an upload; WANDB_INIT_TIME
 GAVE_UP = "SWEEP_TRACKER_GAVE_UP"  # variable: a file whose presence means that W&B does not answer
 PREFERRED = "preferred"  # mode of a worker: online as the driver found it, offline if that fails later
 PROJECT = "rl-on-incorrect"
-MODES = {"online": "online", "run": "online", "shared": "online", "offline": "offline", "dryrun": "offline",
-         "disabled": "disabled"}
+MODES = {
+    "online": "online",
+    "run": "online",
+    "shared": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "disabled",
+}
 ROWS = (
     "query RunResumeStatus($project: String, $entity: String, $name: String!) { model(name: $project, entityName: "
     "$entity) { bucket(name: $name, missingOk: true) { historyLineCount } } }"
@@ -218,8 +225,11 @@ def _answer(query: str, variables: dict[str, str | None], seconds: float) -> req
     import requests
 
     return requests.post(
-        f"{base_url()}/graphql", data=json.dumps({"query": query, "variables": variables}),
-        headers={"Content-Type": "application/json"}, auth=("api", _key() or ""), timeout=seconds,
+        f"{base_url()}/graphql",
+        data=json.dumps({"query": query, "variables": variables}),
+        headers={"Content-Type": "application/json"},
+        auth=("api", _key() or ""),
+        timeout=seconds,
     )
 
 

@@ -5,6 +5,7 @@
 
 The server is asked first how far it is with a run, so sending again, or after one that broke off, repeats nothing.
 """
+
 from __future__ import annotations
 
 import fcntl

@@ -6,6 +6,7 @@ Two files beside the curves of an evaluation's W&B run are all that the table ne
 W&B's own config and summary are for its charts. They do not tell 1.0 from 1, and a stage is named by the hash of the
 exact text, so what is read back is verified: a manifest by its key, the outcomes by their sha256.
 """
+
 from __future__ import annotations
 
 import json
@@ -29,9 +30,15 @@ def files_of(
     """What W&B is to keep of an evaluation that is about to be published."""
     outcomes = folder / OUTCOMES
     own = Manifest(
-        stage.key, stage.kind, stage.version, dict(stage.identity),
+        stage.key,
+        stage.kind,
+        stage.version,
+        dict(stage.identity),
         {role: parent.key for role, parent in stage.parents.items()},
-        {OUTCOMES: {"n_bytes": outcomes.stat().st_size, "sha256": file_sha256(outcomes)}}, facts, cost, provenance,
+        {OUTCOMES: {"n_bytes": outcomes.stat().st_size, "sha256": file_sha256(outcomes)}},
+        facts,
+        cost,
+        provenance,
     )
     upstream = [store.manifest(ancestor.key) for ancestor in stage.ancestors()]
     lineage = [replace(manifest, files={}).sealed() for manifest in upstream if manifest is not None]

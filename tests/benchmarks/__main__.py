@@ -3,6 +3,7 @@
 Timings are benchmarks, not tests: each script prints its figures with the load of the machine, and says
 what it is compared with. Coverage of the intervals (1,000 replications) takes long and is named last.
 """
+
 from __future__ import annotations
 
 import os

@@ -4,6 +4,7 @@ python tests/benchmarks/bench_store.py            target: plan and status at mos
 The artifacts are published by the store itself, with outcomes of 200 problems and a weight file of 1 MB that nobody
 may read. Wall-clock time of the whole process, start-up included; the best of three rounds, and its processor time.
 """
+
 from __future__ import annotations
 
 import os

@@ -4,6 +4,7 @@
 
 Runs the experiment in a fresh store, then once more when all is built.
 """
+
 from __future__ import annotations
 
 import json

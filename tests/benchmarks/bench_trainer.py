@@ -27,9 +27,7 @@ def main() -> None:
         Pair(row.prefix, row.continuation, other.continuation, True, True, row.problem_id)
         for row, other in zip(rows, rows[1:] + rows[:1], strict=True)
     ]
-    length = len(encode_prefix(policy, rows[0].prefix)) + len(
-        encode_continuation(policy, rows[0].continuation, True)
-    )
+    length = len(encode_prefix(policy, rows[0].prefix)) + len(encode_continuation(policy, rows[0].continuation, True))
     quiet = {"seed": 0, "log": lambda update, metrics: None}
     for name, data, loss, options, n_sequences in (
         ("rows", rows, sft_loss, {}, 1),

@@ -70,9 +70,7 @@ class SkillsDials:
                 f"teacher_order={self.teacher_order} needs is_order_free=true; where the order is not free it is given"
             )
         if self.answer_classes is not None and self.answer_classes > self.n_values:
-            raise ValueError(
-                f"answer_classes={self.answer_classes} must be null or from 2 to n_values={self.n_values}"
-            )
+            raise ValueError(f"answer_classes={self.answer_classes} must be null or from 2 to n_values={self.n_values}")
 
 
 class Skills:
@@ -101,7 +99,11 @@ class Skills:
         self._problems = self._drawn_splits()
         for phase in self.curriculum:  # drawn from when the base is built; a mixture that never ends is refused now
             chains(
-                self.world, phase, 16, n_head=config.n_head, chain_length=config.chain_length,
+                self.world,
+                phase,
+                16,
+                n_head=config.n_head,
+                chain_length=config.chain_length,
                 rng=np.random.default_rng(config.domain_seed),
             )
 
@@ -145,9 +147,7 @@ class Skills:
             functions = rng.permutation(functions)
         elif self.config.teacher_order == "reversed":
             functions = functions[::-1]
-        skip = np.where(
-            self.world.is_hard[functions], self.config.teacher_skip_hard, self.config.teacher_skip_easy
-        )
+        skip = np.where(self.world.is_hard[functions], self.config.teacher_skip_hard, self.config.teacher_skip_easy)
         is_omitted = rng.random(len(functions)) < skip
         return solution_text(self.world, value, functions, self.world.shifts[functions], is_omitted)
 

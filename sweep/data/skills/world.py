@@ -84,9 +84,7 @@ def _spread_choice(n_skills: int, n_chosen: int, rng: np.random.Generator) -> np
     return is_chosen
 
 
-def distinct_draws(
-    weights: np.ndarray, n_rows: int, n_drawn: int, rng: np.random.Generator, dials: str
-) -> np.ndarray:
+def distinct_draws(weights: np.ndarray, n_rows: int, n_drawn: int, rng: np.random.Generator, dials: str) -> np.ndarray:
     """(n_rows, n_drawn) indices drawn by `weights`, each row redrawn until its indices are distinct.
 
     Args:
@@ -123,9 +121,7 @@ def prompt_text(value: int, functions: np.ndarray) -> str:
     return " ".join([str(value), *(f"f{f}" for f in functions)])
 
 
-def solution_text(
-    world: World, value: int, functions: np.ndarray, shifts: np.ndarray, is_omitted: np.ndarray
-) -> str:
+def solution_text(world: World, value: int, functions: np.ndarray, shifts: np.ndarray, is_omitted: np.ndarray) -> str:
     """Apply `functions` one after the other with `shifts`, leaving out the steps of the omitted ones."""
     words: list[str] = []
     chain = zip(functions.tolist(), shifts.tolist(), is_omitted.tolist(), strict=True)

@@ -4,6 +4,7 @@
 the arrays it waits for. Stages take the index of their parents; where the parents disagree, a stage becomes
 an array of its own with an edge to each. A job is a pack: one stage, or several small ones of one kind.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -9,6 +9,7 @@ How a job ends, and what SLURM makes of it:
                                  at most max_restarts times
     TERM                    143  scancel or requeue: a checkpoint is written, SLURM decides what comes next
 """
+
 from __future__ import annotations
 
 import faulthandler
@@ -153,9 +154,15 @@ class Job:
     def _note(self, stage: Stage, began: float, outcome: str, error: str) -> None:
         try:
             self.submission.note_attempt(
-                self.job, time=round(began, 3), seconds=round(time.time() - began, 3), key=stage.key, outcome=outcome,
-                exit_code=EXIT_CODES.get(outcome, 0), error=error,
-                host=os.environ.get("SLURMD_NODENAME", socket.gethostname()), restart=self.n_restarts,
+                self.job,
+                time=round(began, 3),
+                seconds=round(time.time() - began, 3),
+                key=stage.key,
+                outcome=outcome,
+                exit_code=EXIT_CODES.get(outcome, 0),
+                error=error,
+                host=os.environ.get("SLURMD_NODENAME", socket.gethostname()),
+                restart=self.n_restarts,
                 **({"packages": self.changed} if self.changed else {}),
             )
         except OSError as problem:  # a full disk must not turn a built stage into a failed one

@@ -3,6 +3,7 @@
 Looked at are the limits of the user, of the account and of those above it, and of the QOS of account and partition.
 A site may hide some of them; sbatch then refuses, and what was submitted before is cancelled.
 """
+
 from __future__ import annotations
 
 import os
@@ -86,8 +87,10 @@ def room(requests: Iterable[tuple[str | None, str | None, str | None]]) -> Room 
     except SlurmError:  # without accounting there are no limits
         return None
     rules = Rules(
-        [Association(*row) for row in associations], [Qos(*row) for row in qos],
-        dict(re.findall(r"PartitionName=(\S+).*?QoS=(\S+)", shown)), [Queued(*row) for row in queued],
+        [Association(*row) for row in associations],
+        [Qos(*row) for row in qos],
+        dict(re.findall(r"PartitionName=(\S+).*?QoS=(\S+)", shown)),
+        [Queued(*row) for row in queued],
     )
     partition = next(iter(re.findall(r"PartitionName=(\S+).*? Default=YES", shown)), "")
     distinct = {(a or account, q, p or partition) for a, q, p in requests}
@@ -114,7 +117,8 @@ def limits(rules: Rules, user: str, account: str, qos: str | None, partitions: S
     for one in rules.qos:
         if one.name in in_use:
             held = [
-                job for job in rules.queued
+                job
+                for job in rules.queued
                 if one.name in (job.qos, *(rules.partition_qos.get(p) for p in job.partition.split(",")))
             ]
             own, ours = [j for j in held if j.user == user], [j for j in held if j.account == account]

@@ -1,4 +1,5 @@
 """Whose files these are: what is run as one user is written by nobody else, whatever the umask of a shared store."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """Questions to SLURM, and requests: each one command, each failure one paragraph. Nothing is cached."""
+
 from __future__ import annotations
 
 import os
@@ -52,8 +53,10 @@ class Node:
         wanted = set(re.findall(r"[\w.-]+", constraint))
         has_features = bool(wanted & self.features) if "|" in constraint else wanted <= self.features
         return (
-            request.get("cpus_per_task", 1) <= self.n_cpus and request.get("mem_gb", 0) * 1024 <= self.memory_mb
-            and gpus <= self.n_gpus and has_features
+            request.get("cpus_per_task", 1) <= self.n_cpus
+            and request.get("mem_gb", 0) * 1024 <= self.memory_mb
+            and gpus <= self.n_gpus
+            and has_features
         )
 
 
@@ -146,9 +149,13 @@ def _node(line: str) -> Node:
     row = _fields(line)
     gpus = re.findall(r"gpu(?::[\w.-]+)*?:(\d+)", row.get("Gres", ""))
     return Node(
-        name=row["NodeName"], host=row.get("NodeHostName", row["NodeName"]), state=row["State"],
+        name=row["NodeName"],
+        host=row.get("NodeHostName", row["NodeName"]),
+        state=row["State"],
         reason="".join(re.findall(r" Reason=(.*?)(?: \[[^\]]*\])?\s*$", line)),
-        n_cpus=int(row.get("CPUTot", 0)), memory_mb=int(row.get("RealMemory", 0)), n_gpus=sum(map(int, gpus)),
+        n_cpus=int(row.get("CPUTot", 0)),
+        memory_mb=int(row.get("RealMemory", 0)),
+        n_gpus=sum(map(int, gpus)),
         features=frozenset(row.get("AvailableFeatures", "").split(",")),
         partitions=frozenset(row.get("Partitions", "").split(",")),
     )

@@ -1,4 +1,5 @@
 """Why a job waits, in words, and what to do about it: SLURM's reason codes (squeue(1), JOB REASON CODES)."""
+
 from __future__ import annotations
 
 import re

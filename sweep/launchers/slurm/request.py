@@ -1,4 +1,5 @@
 """What is asked of SLURM for each kind of stage: launcher settings over site settings, checked before any sbatch."""
+
 from __future__ import annotations
 
 import json
@@ -15,8 +16,27 @@ from sweep.plan import Plan, estimate
 
 STARTS_S = 120  # a job's imports on a slow file system
 SHARED_FILESYSTEMS = (
-    "nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "9p", "afs", "pvfs2", "panfs", "wekafs",
-    "virtiofs", "glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.juicefs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse",
+    "nfs",
+    "nfs4",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "smb3",
+    "9p",
+    "afs",
+    "pvfs2",
+    "panfs",
+    "wekafs",
+    "virtiofs",
+    "glusterfs",
+    "fuse.glusterfs",
+    "fuse.sshfs",
+    "fuse.juicefs",
+    "fuse.ceph",
+    "fuse.s3fs",
+    "fuse.gcsfuse",
 )
 
 
@@ -62,7 +82,8 @@ def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None, n_stage
         chosen.pop("gpus_per_node", None)
     needs_gpu = "gpus_per_node" in chosen or any(name.startswith("gpus") or name == "gres" for name in chosen)
     filled = {
-        "account": site["account"], "qos": site["qos"],
+        "account": site["account"],
+        "qos": site["qos"],
         "partition": site["gpu_partition"] if needs_gpu else site["cpu_partition"],
         "constraint": site["constraint"] if needs_gpu else None,
     }

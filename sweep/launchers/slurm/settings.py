@@ -3,6 +3,7 @@
 What is refused here is refused before SLURM is asked anything, with the name of the setting. Every text that passes
 stands on one line of a job's script and is read back by sbatch and by bash as it was given.
 """
+
 from __future__ import annotations
 
 import os
@@ -22,39 +23,115 @@ from sweep.launchers.slurm import queue
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SITE_KEYS = (
-    "scratch", "min_scratch_gb", "weights", "wandb", "account", "qos", "constraint", "cpu_partition", "gpu_partition",
+    "scratch",
+    "min_scratch_gb",
+    "weights",
+    "wandb",
+    "account",
+    "qos",
+    "constraint",
+    "cpu_partition",
+    "gpu_partition",
     "setup",
 )
 CONTROL = (
-    "site", "wait", "max_restarts", "array_parallelism", "stages_per_job", "minutes_per_job", "stages", "dependency",
+    "site",
+    "wait",
+    "max_restarts",
+    "array_parallelism",
+    "stages_per_job",
+    "minutes_per_job",
+    "stages",
+    "dependency",
 )
 CONTROL_BY_KIND = ("stages_per_job", "minutes_per_job")
 TEXTS = (
-    "partition", "account", "qos", "constraint", "exclude", "nodelist", "gres", "mail_type", "mail_user", "wckey",
-    "mem_per_gpu", "mem_per_cpu",
+    "partition",
+    "account",
+    "qos",
+    "constraint",
+    "exclude",
+    "nodelist",
+    "gres",
+    "mail_type",
+    "mail_user",
+    "wckey",
+    "mem_per_gpu",
+    "mem_per_cpu",
 )
 LEAST = {  # whole numbers, each with its smallest value
-    "timeout_min": 1, "cpus_per_task": 1, "gpus_per_node": 0, "signal_delay_s": 0, "nodes": 1, "tasks_per_node": 1,
-    "cpus_per_gpu": 1, "gpus_per_task": 1, "max_restarts": 0, "array_parallelism": 1, "stages_per_job": 1,
+    "timeout_min": 1,
+    "cpus_per_task": 1,
+    "gpus_per_node": 0,
+    "signal_delay_s": 0,
+    "nodes": 1,
+    "tasks_per_node": 1,
+    "cpus_per_gpu": 1,
+    "gpus_per_task": 1,
+    "max_restarts": 0,
+    "array_parallelism": 1,
+    "stages_per_job": 1,
 }
-MAY_BE_NULL = ("cpus_per_task", "gpus_per_node", "nodes", "tasks_per_node", "cpus_per_gpu", "gpus_per_task",
-               "array_parallelism")
+MAY_BE_NULL = (
+    "cpus_per_task",
+    "gpus_per_node",
+    "nodes",
+    "tasks_per_node",
+    "cpus_per_gpu",
+    "gpus_per_task",
+    "array_parallelism",
+)
 SIZES = ("mem_gb", "minutes_per_job")  # numbers above 0
 LINES = ("setup", "teardown", "srun_args")
 SUBMITIT = (  # Submitit's names for what it turns into sbatch options itself
-    *TEXTS, *LINES, "timeout_min", "cpus_per_task", "mem_gb", "gpus_per_node", "signal_delay_s", "nodes",
-    "tasks_per_node", "cpus_per_gpu", "gpus_per_task", "exclusive", "additional_parameters",
+    *TEXTS,
+    *LINES,
+    "timeout_min",
+    "cpus_per_task",
+    "mem_gb",
+    "gpus_per_node",
+    "signal_delay_s",
+    "nodes",
+    "tasks_per_node",
+    "cpus_per_gpu",
+    "gpus_per_task",
+    "exclusive",
+    "additional_parameters",
 )
 SITE = "site"  # the value of a setting that is left to the site file; null leaves it to SLURM
 MANAGED = (  # sbatch options that are the launcher's business
-    "array", "kill_on_invalid_dep", "output", "error", "job_name", "comment", "wrap", "parsable", "signal", "requeue",
-    "no_requeue", "export", "export_file", "chdir", "wait", "clusters", "open_mode", "test_only",
-    "help", "usage", "version", "quiet", "verbose",
+    "array",
+    "kill_on_invalid_dep",
+    "output",
+    "error",
+    "job_name",
+    "comment",
+    "wrap",
+    "parsable",
+    "signal",
+    "requeue",
+    "no_requeue",
+    "export",
+    "export_file",
+    "chdir",
+    "wait",
+    "clusters",
+    "open_mode",
+    "test_only",
+    "help",
+    "usage",
+    "version",
+    "quiet",
+    "verbose",
 )
 OTHER_NAMES = {"time": "timeout_min", "mem": "mem_gb", "ntasks_per_node": "tasks_per_node"}  # sbatch's for Submitit's
 RANKS = ("nodes", "tasks_per_node", "ntasks", "ntasks_per_core", "ntasks_per_socket", "ntasks_per_gpu")
 ENVIRONMENT = {  # SBATCH_* that is not called as its option is
-    "timelimit": "time", "mem_per_node": "mem", "array_inx": "array", "req_switch": "switches", "debug": "verbose",
+    "timelimit": "time",
+    "mem_per_node": "mem",
+    "array_inx": "array",
+    "req_switch": "switches",
+    "debug": "verbose",
 }
 DEPENDENCY = re.compile(r"singleton|after\w*:\d+(_\d+)?([+:]\d+(_\d+)?)*(,after\w*:\d+(_\d+)?([+:]\d+(_\d+)?)*)*")
 SIGNAL_DELAY_S = 90  # Submitit's
@@ -274,7 +351,8 @@ def _check_names(where: str, own: Mapping[str, Any], known: set[str], passed_on:
         raise ValueError(f"{where}.additional_parameters must hold sbatch options by name, found {extra!r}")
     of_ours = OTHER_NAMES | {name: name for name in SUBMITIT}
     for place, names, valid, elsewhere in [
-        (where, own, known, OTHER_NAMES), (f"{where}.additional_parameters", extra, passed_on, of_ours),
+        (where, own, known, OTHER_NAMES),
+        (f"{where}.additional_parameters", extra, passed_on, of_ours),
     ]:
         other = {name: elsewhere[n] for name in names if (n := str(name).replace("-", "_")) in elsewhere}
         if other:

@@ -1,4 +1,5 @@
 """The code at submission: jobs that wait for days run the sources as they were, not as the checkout became."""
+
 from __future__ import annotations
 
 import hashlib

@@ -4,6 +4,7 @@ A stage is built when its manifest is there. What is built is not submitted, wha
 builds is waited for, and everything else goes to sbatch as aligned arrays (graph.py). Jobs behind a failed
 one are cancelled by SLURM (--kill-on-invalid-dep), so a failure costs its own chain.
 """
+
 from __future__ import annotations
 
 import re

@@ -1,4 +1,5 @@
 """Looking at a sweep in the queue, which changes nothing, and cancelling it."""
+
 from __future__ import annotations
 
 import sys
@@ -75,7 +76,11 @@ def look(store: Store, keys: Iterable[str], missing: Iterable[str]) -> Seen:
 
 
 def _job_state(
-    submission: Submission, number: int, job: str, row: Mapping[str, Any], live: Mapping[str, tuple[str, str]] | None,
+    submission: Submission,
+    number: int,
+    job: str,
+    row: Mapping[str, Any],
+    live: Mapping[str, tuple[str, str]] | None,
     ended: Mapping[str, tuple[str, str, str]],
 ) -> JobState:
     output = tuple(submission.output(number, job))

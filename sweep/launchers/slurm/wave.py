@@ -1,7 +1,8 @@
 """What the small job runs that submits the next wave, when a limit on queued jobs kept some back.
 
-    python -m sweep.launchers.slurm.wave SUBMISSION
+python -m sweep.launchers.slurm.wave SUBMISSION
 """
+
 from __future__ import annotations
 
 import signal
