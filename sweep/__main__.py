@@ -87,7 +87,9 @@ def _command(verb: str) -> Callable[[Line], int]:
     return command
 
 
-GROUPS = ("experiment", "arm", "source", "method", "dataset", "model", "variant", "tracking", "hydra/launcher")
+GROUPS = (
+    "experiment", "arm", "source", "method", "dataset", "model", "evaluation", "variant", "tracking", "hydra/launcher"
+)
 VERBS = {  # imported when asked for: `plan` does not wait for what reads tables or talks to SLURM
     "run": "sweep.commands.run:run_grid",
     "plan": "sweep.commands.plan:show_plan",

@@ -53,7 +53,8 @@ class Store:
     """The folder that holds all artifacts; safe to share between processes, machines and users.
 
     Raises:
-        ValueError: the folder has no name: an unset variable of a shell would make a store of the working directory.
+        ValueError: the folder has no name: an unset variable of a shell would make a store of the working directory;
+            or it is a file.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -66,6 +67,8 @@ class Store:
             self.root = Path(root).expanduser().absolute()
         except RuntimeError as error:
             raise ValueError(f"exec.store={root}: {error}; give the folder without ~") from error
+        if os.path.isfile(self.root):  # a folder that may not be looked into is none, and is told of where it is used
+            raise ValueError(f"exec.store={root} is a file, expected a folder; choose another with exec.store=FOLDER")
         self._verified: dict[str, int] = {}
         self._read: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
         self._builds: dict[Path, Lease] = {}

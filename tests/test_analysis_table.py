@@ -39,6 +39,19 @@ def per_run(frame: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(n_correct="sum", n_test="size")
 
 
+def test_counts_and_errors_that_differ_are_named_and_the_one_to_read_is_asked_for(
+    frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    counts = per_run(frame)
+    rounded = counts.assign(error=(1 - counts["n_correct"] / counts["n_test"]).round(2))
+    assert table_at(saved(rounded, tmp_path / "rounded.csv")).kind == "counts"
+    halved = saved(rounded.assign(error=rounded["error"] / 2), tmp_path / "halved.csv")
+    with pytest.raises(ValueError, match=r"halved.csv: n_correct and error differ in 16 of 16 rows; row 0 has .* --y"):
+        table_at(halved)
+    assert table_at(halved, Columns(y="n_correct")).kind == "counts"
+    assert table_at(halved, Columns(y="error")).kind == "errors"
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_outcomes_counts_and_errors_are_the_same_table(frame: pd.DataFrame, suffix: str, tmp_path: Path) -> None:
     counts = per_run(frame)

@@ -404,6 +404,8 @@ def test_every_verb_finds_a_configuration_of_the_users_own(
         ("plan variant=sure_shortcutt", "(did you mean sure_shortcut?)"),
         ("merge a b --out file/table", "file is no folder; give another place with --out"),
         ("collect --out file/table", "file is no folder; give another place with --out"),
+        ("plan exec.store=file", "exec.store=file is a file, expected a folder"),
+        ("status exec.store=file", "exec.store=file is a file, expected a folder"),
         ("-m hydra.sweep.dir=file/runs", "hydra.sweep.dir=file/runs must be a folder this user can write to"),
     ],
 )
@@ -420,7 +422,8 @@ def test_a_line_that_is_not_understood_names_the_word_and_what_is_like_it(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("help", "variant: another_base"), ("--help", "hydra/launcher: "), ("-h", "Config groups"),
+        ("help", "variant: another_base"), ("help", "evaluation: test, validation"),
+        ("--help", "hydra/launcher: "), ("-h", "Config groups"),
         ("logs --help", "usage: python -m sweep logs KEY"), ("plan -h", "usage: python -m sweep plan [--json]"),
         ("help collect", "one table of the grid's finished runs"), ("retry --help", "retry [SUBMISSION]"),
     ],

@@ -297,6 +297,22 @@ def _as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> n
     return 1.0 - values if y_is == "accuracy" else values
 
 
+def _check_same_error(counted: pd.Series, said: pd.Series, path: str) -> None:
+    """Refuses a table whose column of errors says another thing than its counts; rounding to two decimals is no other.
+
+    Raises:
+        ValueError: they differ in a row.
+    """
+    far = ~((counted - said).abs() <= 0.0051)  # half of the last of two decimals; a missing error is one that differs
+    if far.any():
+        row = int(np.argmax(far))
+        raise ValueError(
+            f"{path}: n_correct and error differ in {int(far.sum())} of {len(far)} rows; row {row} has an error of "
+            f"{counted.iloc[row]:.4g} by its counts and says {said.iloc[row]:.4g}; name the one to read with --y "
+            "n_correct or --y error"
+        )
+
+
 def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
     frame = data.to_pandas()
     is_counts = y == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
@@ -326,6 +342,8 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
                 f"row {int(np.argmax(bad))} has {y}={frame[y][bad].iloc[0]} of {n_test[bad].iloc[0]:g}"
             )
         share = frame[y] / n_test
+        if columns.y is None and "error" in frame:
+            _check_same_error(1.0 - share, _numbers(frame["error"], "error", path), path)
         runs = runs.assign(n_test=n_test, error=share if columns.y_is == "error" else 1.0 - share)
     else:
         runs = runs.assign(error=_as_error(data[y], y, columns, path))
