@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from tiny_sweep import GRID, Sweep, planned
+from tiny_sweep import GRID, planned
 
-from sweep.artifacts import Cost, Manifest, Store
+from sweep.artifacts import Cost, Manifest, Stage, Store
 from sweep.commands.words import plan_of
 from sweep.config import MethodConfig, OptimConfig
 from sweep.plan import Plan, estimate, needed, news, plan, state, summary
@@ -35,25 +36,40 @@ def manifest(stage_of: Plan, key: str, seconds: float = 1.0) -> Manifest:
     return Manifest(key, stage.kind, stage.version, dict(stage.identity), parents, {}, {}, Cost(seconds=seconds), {})
 
 
+def filled(store: Store, stages: Iterable[Stage]) -> Store:
+    """The store with a file of five bytes as the artifact of each stage."""
+    for stage in stages:
+        folder = store.start(stage.key)
+        (folder / "data.txt").write_text("12345")
+        store.publish(stage, folder, {}, Cost(), {})
+    return store
+
+
+@pytest.fixture
+def grid() -> Plan:
+    """Six arms at two sizes; nothing of it is built."""
+    return planned(*GRID)
+
+
 # sharing
 
 
-def test_stages_that_arms_have_in_common_are_planned_once(sweep: Sweep) -> None:
+def test_stages_that_arms_have_in_common_are_planned_once(grid: Plan) -> None:
     # base and dsyn once; at each of 2 sizes one sft, samples and advantages, 5 trains and 6 evaluations; the base's own
-    assert Counter(stage.kind for stage in sweep.plan.stages.values()) == {
+    assert Counter(stage.kind for stage in grid.stages.values()) == {
         "base": 1, "dsyn": 1, "sft": 2, "samples": 2, "advantages": 2, "train": 10, "evaluate": 13,
     }  # fmt: skip
 
 
-def test_the_summary_counts_what_would_be_built_without_sharing(sweep: Sweep) -> None:
-    told = summary(sweep.plan, {})
+def test_the_summary_counts_what_would_be_built_without_sharing(grid: Plan) -> None:
+    told = summary(grid, {})
     # chains of sft 4, sft_more 5, rft 6, dpo 6, step_dpo 7 and chosen_sft 7 stages at 2 sizes; the base's own 2
     assert (told["runs"], told["stages"], told["stages_unshared"], told["cached"]) == (12, 31, 72, 0)
 
 
-def test_every_parent_comes_before_its_children(sweep: Sweep) -> None:
-    order = {key: place for place, key in enumerate(sweep.plan.stages)}
-    for key, stage in sweep.plan.stages.items():
+def test_every_parent_comes_before_its_children(grid: Plan) -> None:
+    order = {key: place for place, key in enumerate(grid.stages)}
+    for key, stage in grid.stages.items():
         assert all(order[parent.key] < order[key] for parent in stage.parents.values())
 
 
@@ -149,67 +165,130 @@ def test_a_grid_point_given_twice_is_refused_with_both_overrides() -> None:
 # what is still to do
 
 
-def test_a_finished_plan_needs_nothing(sweep: Sweep) -> None:
-    assert needed(sweep.plan, state(sweep.plan, sweep.store).built) == []
+def test_a_finished_plan_needs_nothing(grid: Plan, tmp_path: Path) -> None:
+    found = state(grid, filled(Store(tmp_path), grid.stages.values()))
+    assert found.corrupted == {}
+    assert needed(grid, found.built) == []
+    assert summary(grid, found.built)["cached"] == 31
 
 
-def test_a_missing_evaluation_needs_itself_and_a_missing_train_its_evaluation_too(sweep: Sweep) -> None:
-    end = sweep.plan.runs[-1].evaluate
+def test_the_base_models_own_evaluation_is_built_with_the_runs(grid: Plan) -> None:
+    (base_end,) = grid.base_evaluations
+    assert needed(grid, set(grid.stages) - {base_end.key}) == [base_end.key]
+
+
+def test_children_and_parents_are_the_two_directions_of_one_graph() -> None:
+    the_plan = planned("arm=sft")
+    base, dsyn, sft, end, base_end = (the_plan.stages[key] for key in the_plan.stages)
+    assert [s.kind for s in (base, dsyn, sft, end, base_end)] == ["base", "dsyn", "sft", "evaluate", "evaluate"]
+    assert the_plan.children()[sft.key] == [end.key]
+    assert the_plan.children()[end.key] == []
+    assert the_plan.parents()[base.key] == ()
+    assert set(the_plan.parents()[sft.key]) == {base.key, dsyn.key}
+
+
+def test_a_missing_evaluation_needs_itself_and_a_missing_train_its_evaluation_too(grid: Plan) -> None:
+    end = grid.runs[-1].evaluate
     train = end.parents["policy"]
-    assert needed(sweep.plan, set(sweep.plan.stages) - {end.key}) == [end.key]
-    assert needed(sweep.plan, set(sweep.plan.stages) - {end.key, train.key}) == [train.key, end.key]
+    assert needed(grid, set(grid.stages) - {end.key}) == [end.key]
+    assert needed(grid, set(grid.stages) - {end.key, train.key}) == [train.key, end.key]
 
 
-def test_a_missing_parent_whose_children_are_built_is_not_built_again(sweep: Sweep) -> None:
-    samples = keys(sweep.plan, "samples")
-    assert needed(sweep.plan, set(sweep.plan.stages) - samples) == []
+def test_a_missing_parent_whose_children_are_built_is_not_built_again(grid: Plan) -> None:
+    samples = keys(grid, "samples")
+    assert needed(grid, set(grid.stages) - samples) == []
 
 
-def test_descendants_are_all_that_cannot_be_built_without_a_stage(sweep: Sweep) -> None:
-    first = next(key for key in sweep.plan.stages if key in keys(sweep.plan, "advantages"))
-    lost = Counter(sweep.plan.stages[key].kind for key in sweep.plan.descendants(first))
+def test_descendants_are_all_that_cannot_be_built_without_a_stage(grid: Plan) -> None:
+    first = next(key for key in grid.stages if key in keys(grid, "advantages"))
+    lost = Counter(grid.stages[key].kind for key in grid.descendants(first))
     assert lost == {"train": 2, "evaluate": 2}  # per-step DPO and its chosen steps at this size
 
 
-def test_a_corrupted_artifact_is_reported_apart_and_counts_as_missing(sweep_copy: Sweep) -> None:
-    key = sweep_copy.plan.runs[0].evaluate.key
-    (sweep_copy.store.folder(key) / "outcomes.parquet").write_bytes(b"")
-    found = state(sweep_copy.plan, sweep_copy.store)
+def test_a_corrupted_artifact_is_reported_apart_and_counts_as_missing(grid: Plan, tmp_path: Path) -> None:
+    store, key = filled(Store(tmp_path), grid.stages.values()), grid.runs[0].evaluate.key
+    (store.folder(key) / "data.txt").write_bytes(b"")
+    found = state(grid, store)
     assert list(found.corrupted) == [key]
     assert len(found.built) == 30
-    assert needed(sweep_copy.plan, found.built) == [key]
+    assert needed(grid, found.built) == [key]
 
 
 # what is new, and how long it will take
 
 
-def test_news_name_the_field_that_made_a_stage_new(sweep: Sweep) -> None:
-    known = [sweep.store.manifest(key) for key in sweep.plan.stages]
+def test_news_name_the_field_that_made_a_stage_new(grid: Plan) -> None:
+    known = [manifest(grid, key) for key in grid.stages]
     changed = planned("arm=sft", "sft.lr=0.25")
     stage = changed.stages[next(iter(keys(changed, "sft")))]
     assert news(stage, known) == ["optim.lr: 0.0005 -> 0.25"]
 
 
-def test_news_tell_another_parent_apart_from_a_changed_field(sweep: Sweep) -> None:
-    known = [sweep.store.manifest(key) for key in sweep.plan.stages]
+def test_news_tell_another_parent_apart_from_a_changed_field(grid: Plan) -> None:
+    known = [manifest(grid, key) for key in grid.stages]
     changed = planned("arm=dpo", "sft.lr=0.25")
     stage = changed.stages[next(iter(keys(changed, "samples")))]
     assert news(stage, known) == ["parent sft: another"]
 
 
-def test_the_first_of_its_kind_has_no_news(sweep: Sweep) -> None:
-    assert news(next(iter(sweep.plan.stages.values())), []) == []
+def news_of(stage: Stage, *known: Stage) -> list[str]:
+    roles = [{role: parent.key for role, parent in one.parents.items()} for one in known]
+    return news(stage, [
+        Manifest(one.key, one.kind, one.version, dict(one.identity), parents, {}, {}, Cost(), {})
+        for one, parents in zip(known, roles, strict=True)
+    ])  # fmt: skip
 
 
-def test_time_is_estimated_from_the_same_kind_scaled_by_problems(sweep: Sweep) -> None:
+def test_news_tell_a_parent_and_a_field_that_came_or_went() -> None:
+    before = Stage("train", 1, {"old": 1}, {"base": Stage("base", 1, {})})
+    after = Stage("train", 2, {"new": 1}, {"sft": Stage("sft", 1, {})})
+    assert news_of(after, before) == [
+        "new: absent -> 1", "old: 1 -> absent", "version: 1 -> 2",
+        "parent base: no longer needed", "parent sft: absent -> needed",
+    ]  # fmt: skip
+
+
+def test_news_are_the_difference_from_the_nearest_of_the_same_kind_that_is_not_the_stage_itself() -> None:
+    stage, near, far = (Stage("sft", 1, {"a": 0, "b": b, "c": c}) for b, c in ((0, 0), (1, 0), (2, 2)))
+    as_near = Stage("sft", 1, {"a": 0, "b": 3, "c": 0})
+    for known in ((near, far), (far, near), (near, as_near), (stage, near, Stage("train", 1, {"a": 0}))):
+        assert news_of(stage, *known) == ["b: 1 -> 0"]
+    assert news_of(stage, Stage("train", 1, {"a": 0, "b": 0})) == news_of(stage, stage) == []
+
+
+def test_the_first_of_its_kind_has_no_news(grid: Plan) -> None:
+    assert news(next(iter(grid.stages.values())), []) == []
+
+
+def test_time_is_estimated_from_the_same_kind_scaled_by_problems(grid: Plan) -> None:
     small, large = (next(iter(keys(planned(f"n_problems={n}"), "sft"))) for n in (8, 16))
-    known = [manifest(sweep.plan, small, seconds=4.0)]
-    assert estimate(sweep.plan, [large], known) == {large: 8.0}
+    known = [manifest(grid, small, seconds=4.0)]
+    assert estimate(grid, [large], known) == {large: 8.0}
 
 
-def test_there_is_no_estimate_where_no_stage_of_the_kind_was_built(sweep: Sweep) -> None:
-    key = next(iter(keys(sweep.plan, "base")))
-    assert estimate(sweep.plan, [key], []) == {key: None}
+def test_an_estimate_is_the_mean_of_the_same_method_and_of_the_kind_where_the_method_is_new() -> None:
+    train = {name: Stage("train", 1, {"method": {"name": name}, "n_problems": n})
+             for name, n in (("dpo", 2), ("sft", 2), ("step_dpo", 4))}  # fmt: skip
+    base = Stage("base", 1, {})
+    known = [
+        Manifest(f"{kind}-{n}", kind, 1, identity, {}, {}, {}, Cost(seconds=seconds), {})
+        for n, (kind, identity, seconds) in enumerate([
+            ("train", {"method": {"name": "dpo"}, "n_problems": 1}, 3.0),
+            ("train", {"method": {"name": "dpo"}, "n_problems": 2}, 10.0),
+            ("train", {"method": {"name": "sft"}, "n_problems": 1}, 1.0),
+            ("base", {}, 7.0),
+        ])
+    ]  # fmt: skip
+    the_plan = Plan((), {stage.key: stage for stage in (*train.values(), base)}, 0)
+    # DPO: (3 + 5) / 2 seconds a problem, 2 problems; per-step DPO: (3 + 5 + 1) / 3, 4 problems
+    assert estimate(the_plan, the_plan.stages, known) == {
+        train["dpo"].key: 8.0, train["sft"].key: 2.0, train["step_dpo"].key: 12.0, base.key: 7.0,
+    }  # fmt: skip
+
+
+def test_there_is_no_estimate_where_no_stage_of_the_kind_was_built(grid: Plan) -> None:
+    key = next(iter(keys(grid, "base")))
+    assert estimate(grid, [key], []) == {key: None}
 
 
 # purity
@@ -224,8 +303,8 @@ def test_planning_imports_no_torch_and_no_transformers() -> None:
     assert done.stdout.splitlines()[-1] == "set()"
 
 
-def test_planning_writes_nothing(sweep: Sweep) -> None:
-    store = Store(sweep.store.root / "nowhere")
+def test_planning_writes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "nowhere")
     assert state(planned(*GRID), store).built == {}
     assert not store.root.exists()
 
