@@ -131,3 +131,13 @@ def test_a_place_that_cannot_be_written_is_said_before_any_work(
     for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
         assert main([command, str(missing), "--out", str(out)]) == 2
         assert f"error: --out {out}: nothing can be written there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name, said", [("D\nPO", "which does not show"), ("  ", "is blank"), ("a\u202eb", "does not show")]
+)
+def test_a_name_that_would_not_show_is_refused(name: str, said: str, tmp_path: Path) -> None:
+    frame = counts().replace({"arm": {"DPO": name}})
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=said):
+        table_at(tmp_path / "t.parquet")

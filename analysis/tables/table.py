@@ -9,6 +9,7 @@ Three kinds, and what the data permit decides the interval (noise/draws.py):
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ import pandas as pd
 from analysis.notes import Note
 
 Kind = Literal["outcomes", "counts", "errors"]
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control and format characters, halves of pairs, line separators
 COSTS = ("seconds", "flops", "n_updates", "n_trained_tokens", "n_sampled_tokens")
 
 
@@ -170,6 +172,7 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
     """
     path = str(rest.get("path", "table"))
     _check_numbers(runs, path, is_loss=bool(rest.get("is_loss")))
+    _check_names(runs, path)
     if "replicate" in runs and runs["replicate"].nunique() < 2:
         runs = runs.drop(columns="replicate")
     unit = [name for name in ("replicate", "seed") if name in runs]
@@ -190,6 +193,15 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
         inside = np.argsort(rank[block.rows], kind="stable")
         sorted_blocks.append(Block(rank[block.rows][inside], block.errors[inside]))
     return Table(kind=kind, runs=runs.iloc[order].reset_index(drop=True), blocks=tuple(sorted_blocks), **rest)
+
+
+def _check_names(runs: pd.DataFrame, path: str) -> None:
+    """Any text is an arm's name that shows on one line and is not blank."""
+    for name in dict.fromkeys(runs["arm"].astype(str)):
+        hidden = [letter for letter in name if unicodedata.category(letter) in HIDDEN]
+        if not name.strip() or hidden:
+            what = f"holds {hidden[0]!r}, which does not show" if hidden else "is blank"
+            raise ValueError(f"{path}: the arm's name {name!r} {what}; rename it in the file")
 
 
 def _check_numbers(runs: pd.DataFrame, path: str, *, is_loss: bool) -> None:
