@@ -1,0 +1,237 @@
+"""A multiplier from draws written down by hand: kind, bound, limits, and what is said beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from analysis_tables import SIZES, exact
+from simulated_tables import power
+
+from analysis.noise.draws import draws
+from analysis.tables.table import table_from_runs
+from analysis.worth.comparison import Comparison
+from analysis.worth.readings import (
+    Multiplier,
+    Sizes,
+    at_error,
+    at_size,
+    at_sizes,
+    distance,
+    headline,
+    kind_of,
+    reading,
+    sides,
+    where,
+)
+
+SFT, TWICE = power(1.0, 0.15), power(2**-0.15, 0.15)
+Z = np.arange(-99, 100) / 100  # 199 draws: the limits at 95 % are the fifth from the ends, -0.95 and 0.95
+
+
+@pytest.fixture(scope="module")
+def pair() -> Comparison:
+    """An arm worth twice the data, both at 128 to 8,192 problems."""
+    return Comparison(draws(exact({"SFT": SFT, "RFT": TWICE}), 199), law="power")
+
+
+def codes(m: Multiplier) -> set[str]:
+    return {one.code for one in m.notes}
+
+
+def read(
+    pair: Comparison,
+    n_0: float,
+    n_1: float,
+    z: np.ndarray = Z,
+    *,
+    size: float | None = None,
+    error: float | None = None,
+    forms: dict[str, float] | None = None,
+    is_refuted: bool = False,
+) -> Multiplier:
+    """As if n_0 of the baseline's problems had the error that n_1 of the arm's have, and draws of ln n_0 moved by z."""
+    needed, used = np.log(n_0) + np.r_[0.0, z], np.full(len(z) + 1, np.log(n_1))
+    sizes = Sizes(needed, used, needed, used, is_refuted)
+    return reading(pair, "RFT", "SFT", "power", sizes, float(SFT(1024)) if error is None else error, size, forms or {})
+
+
+def test_an_error_lies_inside_where_rounding_alone_takes_it_out() -> None:
+    assert [where(e, 0.2, 0.5) for e in (0.1, 0.2, 0.2 * (1 - 1e-13), 0.35, 0.5, 0.5 * (1 + 1e-13), 0.6)] == [
+        "below", "inside", "inside", "inside", "inside", "inside", "above",
+    ]  # fmt: skip
+    assert (where(0.2 * (1 - 1e-11), 0.2, 0.5), where(0.5 * (1 + 1e-11), 0.2, 0.5)) == ("below", "above")
+
+
+def test_only_sizes_that_were_run_carry_a_bound() -> None:
+    ln_n = np.array([1.0, 2.0, 5.0])
+    assert sides("below", ln_n) == (-np.inf, 5.0)
+    assert sides("above", ln_n) == (1.0, np.inf)
+    assert sides("inside", ln_n) == (-np.inf, np.inf)
+    assert [distance(x, ln_n) for x in (-1.0, 1.0, 3.0, 5.0, 5.5, np.inf)] == [2.0, 0.0, 0.0, 0.0, 0.5, np.inf]
+
+
+@pytest.mark.parametrize(
+    ("where_0", "where_1", "bound", "without"),
+    [
+        ("below", "inside", ">=", "censored_hi"),  # the baseline needs more than was run
+        ("inside", "above", ">=", "censored_hi"),  # the arm needs less than was run
+        ("below", "above", ">=", "censored_hi"),
+        ("inside", "below", "<=", "censored_lo"),
+        ("above", "inside", "<=", "censored_lo"),
+        ("above", "below", "<=", "censored_lo"),
+        ("below", "below", "?", "undefined"),
+        ("above", "above", "?", "undefined"),
+    ],
+)
+def test_where_both_arms_reach_an_error_decides_the_kind(where_0: str, where_1: str, bound: str, without: str) -> None:
+    assert kind_of(where_0, where_1, 1.0) == ("extrapolated", bound)
+    assert kind_of(where_0, where_1, np.inf) == (without, bound)
+    assert kind_of("inside", "inside", 1.0) == ("interior", "=")
+    assert kind_of("inside", "inside", np.nan) == ("undefined", "?")
+
+
+def test_an_inner_reading_is_the_ratio_of_sizes_with_the_limits_of_its_draws(pair: Comparison) -> None:
+    m = read(pair, 1024, 512, forms={"power": 2.0, "isotonic": 5.0})
+    assert (m.kind, m.bound, m.form, m.status) == ("interior", "=", "law and local", "converged")
+    assert (m.multiplier, m.ci_low, m.ci_high) == pytest.approx((2.0, 2 * np.exp(-0.95), 2 * np.exp(0.95)))
+    assert (m.frac_censored, m.extrapolation, m.extrapolated_value, m.extrapolated_ci) == (0, 0, None, None)
+    assert m.form_spread == (2.0, 5.0) and m.at_size is None and m.level == 0.95
+    assert not codes(m) & {"open_limit", "form_uncertainty", "extrapolated", "both_unreached", "read_without_law"}
+    alone = read(pair, 1024, 512, is_refuted=True)
+    assert alone.form == "local" and "read_without_law" in codes(alone)
+
+
+def test_a_limit_beyond_every_ratio_of_sizes_that_were_run_is_open(pair: Comparison) -> None:
+    # 8,192 of one arm against 128 of the other is the largest ratio, 64
+    edge = read(pair, 8192, 128, 0 * Z)
+    assert (edge.ci_low, edge.ci_high) == pytest.approx((64, 64)) and "open_limit" not in codes(edge)
+    edge = read(pair, 128, 8192, 0 * Z)
+    assert (edge.ci_low, edge.ci_high) == pytest.approx((1 / 64, 1 / 64)) and "open_limit" not in codes(edge)
+    # ln 1.9 beyond it is less than one
+    above, below = read(pair, 1.9 * 8192, 128, 0 * Z), read(pair, 128, 1.9 * 8192, 0 * Z)
+    assert (above.ci_low, above.ci_high) == (pytest.approx(1.9 * 64), np.inf) and "open_limit" in codes(above)
+    assert (below.ci_low, below.ci_high) == (0.0, pytest.approx(1 / 64 / 1.9)) and "open_limit" in codes(below)
+    wide = read(pair, 1024, 512, 10 * Z)
+    assert (wide.ci_low, wide.ci_high) == (0.0, np.inf)
+
+
+def test_at_a_size_the_ratios_are_those_to_this_size(pair: Comparison) -> None:
+    # of 512 problems: 8,192 are 16 times as many, 128 a quarter
+    found = [read(pair, n_0, 512, 0 * Z, size=512) for n_0 in (8192, 8200, 128, 127)]
+    assert [m.ci_high for m in found] == [pytest.approx(16), np.inf, pytest.approx(1 / 4), pytest.approx(127 / 512)]
+    assert [m.ci_low for m in found] == [pytest.approx(16), pytest.approx(8200 / 512), pytest.approx(1 / 4), 0.0]
+
+
+@pytest.mark.parametrize(("n_without", "is_said"), [(0, False), (4, False), (5, True)])
+def test_draws_without_a_solution_are_counted_and_said_above_one_tail(
+    pair: Comparison, n_without: int, is_said: bool
+) -> None:
+    z = np.r_[Z[: len(Z) - n_without] / 10, np.full(n_without, np.inf)]
+    m = read(pair, 1024, 512, z)
+    assert m.frac_censored == pytest.approx(n_without / 199)
+    assert ("censored" in codes(m)) == is_said == np.isinf(m.ci_high)
+
+
+def test_an_error_that_the_baseline_did_not_reach_is_a_bound_beside_the_laws_value(pair: Comparison) -> None:
+    m = read(pair, 12000, 6000, error=float(SFT(12000)))
+    # 8,192 of the baseline were run, the arm needs 6,000
+    assert (m.kind, m.bound, m.form) == ("extrapolated", ">=", "law")
+    assert (m.multiplier, m.ci_low, m.ci_high) == (
+        pytest.approx(8192 / 6000), pytest.approx(2 * np.exp(-0.95)), np.inf,
+    )  # fmt: skip
+    assert m.extrapolated_value == pytest.approx(2)
+    assert m.extrapolated_ci == pytest.approx((2 * np.exp(-0.95), 2 * np.exp(0.95)))
+    assert m.extrapolation == pytest.approx(np.log(12000 / 8192))
+    assert "extrapolated" in codes(m) and "open_limit" not in codes(m)
+
+
+def test_an_error_that_only_the_baseline_has_above_the_arm_is_a_lower_bound(pair: Comparison) -> None:
+    m = read(pair, 180, 90, error=float(SFT(180)))  # the arm was run from 128 on
+    assert (m.bound, m.multiplier) == (">=", pytest.approx(180 / 128))
+    assert m.extrapolation == pytest.approx(np.log(128 / 90))
+    both = read(pair, 40000, 20000, 0 * Z, error=float(SFT(40000)))
+    assert (both.bound, both.ci_low, both.ci_high) == ("?", 0.0, np.inf) and np.isnan(both.multiplier)
+    assert both.extrapolation == pytest.approx(np.log(40000 / 8192) + np.log(20000 / 8192))
+    assert "both_unreached" in codes(both)
+
+
+@pytest.mark.parametrize(
+    ("forms", "spread", "is_said"),
+    [
+        ({"a": 2.0, "b": 5.0}, (2.0, 5.0), False),  # ln 2.5 = 0.92, half the width is 0.95
+        ({"a": 2.0, "b": 5.3}, (2.0, 5.3), True),  # ln 2.65 = 0.97
+        ({"a": 0.5, "b": 0.0, "c": np.inf, "d": np.nan}, (0.5, 0.5), False),
+    ],
+)
+def test_laws_that_differ_by_more_than_half_the_interval_are_said_to(
+    pair: Comparison, forms: dict[str, float], spread: tuple[float, float], is_said: bool
+) -> None:
+    m = read(pair, 1024, 512, forms=forms)
+    assert m.form_spread == spread and ("form_uncertainty" in codes(m)) == is_said
+
+
+def test_no_forms_have_no_spread_and_an_open_limit_no_width(pair: Comparison) -> None:
+    assert np.isnan(read(pair, 1024, 512).form_spread).all()
+    assert "form_uncertainty" not in codes(read(pair, 1024, 512, 10 * Z, forms={"a": 1.0, "b": 50.0}))
+    outside = read(pair, 12000, 6000, 0 * Z, error=float(SFT(12000)), forms={"a": 1.0, "b": 50.0})
+    assert "form_uncertainty" not in codes(outside)
+
+
+def test_errors_that_no_model_has_are_refused(pair: Comparison) -> None:
+    for error in (0.0, 1.0, -0.1):
+        with pytest.raises(
+            ValueError, match=f"error {error:g}: a fraction above 0 and below 1 was expected, for example"
+        ):
+            at_error(pair, "RFT", "SFT", error)
+    for size in (0.0, np.inf):
+        with pytest.raises(ValueError, match=f"size {size:g}: a number above 0 was expected"):
+            at_size(pair, "RFT", "SFT", size)
+    assert at_error(pair, "RFT", "SFT", 0.999).bound == "?"
+
+
+def test_every_way_of_reading_an_exact_pair_gives_two(pair: Comparison) -> None:
+    m = at_error(pair, "RFT", "SFT", float(SFT(1024)))
+    assert m.multiplier == pytest.approx(2, rel=1e-4) and m.at_size is None
+    assert m.form_values["power"] == pytest.approx(2, rel=1e-4) and m.form_values["isotonic"] == pytest.approx(2)
+    found = at_sizes(pair, "RFT", "SFT")
+    assert [one.at_size for one in found] == SIZES.tolist()
+    assert [one.multiplier for one in found[:-1]] == pytest.approx([2.0] * 6, rel=1e-4)
+    # 8,192 of the arm's do what 16,384 of the baseline would
+    assert (found[-1].bound, found[-1].multiplier) == (">=", pytest.approx(1.0, abs=1e-4))
+    assert found[0].form_values["power"] == pytest.approx(2, rel=1e-4)
+    between = at_size(pair, "RFT", "SFT", 700)
+    assert between.at_error == pytest.approx(float(TWICE(700)), rel=1e-4)
+    assert between.multiplier == pytest.approx(2, rel=1e-2)
+
+
+def test_the_headline_is_read_at_the_geometric_middle_of_what_both_reach(pair: Comparison) -> None:
+    # both reach from SFT(128) down to SFT(8192): the middle is SFT(sqrt(256 * 8192)); the arm starts at SFT(256)
+    m = headline(pair, "RFT", "SFT")
+    assert m.at_error == pytest.approx(float(SFT(np.sqrt(256 * 8192))), rel=1e-4)
+    assert "no_overlap" not in codes(m)
+
+
+def test_an_arm_far_below_is_worth_the_strongest_bound_that_its_interval_supports() -> None:
+    far = Comparison(draws(exact({"SFT": power(0.9, 0.05), "far": power(0.3, 0.1)}), 199), law="power")
+    low, high = headline(far, "far", "SFT"), headline(far, "SFT", "far")
+    assert (low.bound, low.multiplier, low.at_size) == (">=", pytest.approx(64), 128)
+    assert (high.bound, high.multiplier, high.at_size) == ("<=", pytest.approx(1 / 64), 8192)
+    text = next(one.text for one in low.notes if one.code == "no_overlap")
+    # 0.3 * 8192^-0.1 = 0.122, 0.3 * 128^-0.1 = 0.185; 0.9 * 8192^-0.05 = 0.574, 0.9 * 128^-0.05 = 0.706
+    assert text == (
+        "far (errors 0.122 to 0.185) and SFT (0.574 to 0.706) share no range of error wider than the noise: "
+        "read at 128, a bound"
+    )
+
+
+def test_an_arm_of_few_sizes_is_read_where_the_baseline_has_its_error_too() -> None:
+    table = exact({"SFT": SFT, "RFT": TWICE})
+    runs = table.runs[(table.runs["arm"] == "SFT") | table.runs["size"].isin([256.0, 8192.0])].reset_index(drop=True)
+    short = Comparison(draws(table_from_runs(runs, "counts", path="short"), 199), law="power")
+    m = headline(short, "RFT", "SFT")
+    # its 8,192 problems would be worth 16,384, which were not run
+    assert (m.at_size, m.kind, m.status) == (256, "interior", "converged")
+    note = next(one.text for one in m.notes if one.code == "short_arm")
+    assert note == "RFT has 2 sizes: read point by point, no curve of its own"
+    with pytest.raises(ValueError, match="RFT was run at 256, 8192 and has no curve; 512 is none of these sizes"):
+        at_size(short, "RFT", "SFT", 512)
