@@ -88,7 +88,16 @@ def _command(verb: str) -> Callable[[Line], int]:
 
 
 GROUPS = (
-    "experiment", "arm", "source", "method", "dataset", "model", "evaluation", "variant", "tracking", "hydra/launcher"
+    "experiment",
+    "arm",
+    "source",
+    "method",
+    "dataset",
+    "model",
+    "evaluation",
+    "variant",
+    "tracking",
+    "hydra/launcher",
 )
 VERBS = {  # imported when asked for: `plan` does not wait for what reads tables or talks to SLURM
     "run": "sweep.commands.run:run_grid",

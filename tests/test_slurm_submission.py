@@ -18,8 +18,10 @@ from submitit.slurm.slurm import _make_sbatch_string
 from test_slurm_settings import settings
 from tiny_sweep import planned
 
+from sweep.__main__ import VERBS
 from sweep.artifacts import Store
 from sweep.commands.jobs import retry_command
+from sweep.commands.words import line_of
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.slurm import ownership
 from sweep.launchers.slurm.ownership import check_ours, name_of, ours_alone, permissions
@@ -100,6 +102,10 @@ def test_what_others_can_write_is_refused(tmp_path: Path, checkout: Path) -> Non
         submission.check_is_ours()
 
 
+def retry(words: list[str]) -> int:
+    return retry_command(line_of(["retry", *words], list(VERBS)))
+
+
 def test_retry_without_a_name_takes_ones_own_and_refuses_anothers(
     tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,9 +114,9 @@ def test_retry_without_a_name_takes_ones_own_and_refuses_anothers(
     mine = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(ValueError, match=f"no SLURM submission of yours: the latest are {theirs.folder.name} of "):
-        retry_command([f"exec.store={store.root}"])
+        retry([f"exec.store={store.root}"])
     with pytest.raises(ValueError, match=f"belongs to {name_of(mine)}: its setup lines and its code would be run as 1"):
-        retry_command([theirs.folder.name, f"exec.store={store.root}"])
+        retry([theirs.folder.name, f"exec.store={store.root}"])
     assert pick(store, theirs.folder.name) == theirs and theirs.owner == name_of(mine)
     monkeypatch.setattr(os, "getuid", lambda: mine)
     assert pick(store, None) == theirs
@@ -131,9 +137,9 @@ def test_two_users_of_one_store_do_not_run_each_others(tmp_path: Path) -> None:
     as_other = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
     subprocess.run([*as_other, "bash", "-c", plant], check=True)
     with pytest.raises(ValueError, match=r"no SLURM submission of yours: the latest are 99999999-planted of 12345"):
-        retry_command([f"exec.store={root}"])
+        retry([f"exec.store={root}"])
     with pytest.raises(ValueError, match="99999999-planted belongs to 12345"):
-        retry_command(["99999999-planted", f"exec.store={root}"])
+        retry(["99999999-planted", f"exec.store={root}"])
 
 
 def test_a_submission_that_cannot_be_read_is_named(tmp_path: Path, checkout: Path, monkeypatch: Any) -> None:
