@@ -16,7 +16,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,17 +34,21 @@ LIBRARIES = ("pandas", "scipy.optimize", "scipy.stats", "torch", "hydra")
 LONGEST_SECONDS = 600
 
 
-def mutants(source: str) -> Iterator[tuple[int, str, str]]:
-    """(line, what was changed, the changed source) of every mutant."""
-    n_nodes = sum(1 for _ in ast.walk(ast.parse(source)))
-    for place in range(n_nodes):
-        tree = ast.parse(source)
-        node = next(node for number, node in enumerate(ast.walk(tree)) if number == place)
-        before = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt) else ""
-        if (change := _change(node)) is not None:
-            change()
-            what = f"{before} -> {ast.unparse(node)}"
-            yield getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(tree))
+def places(source: str) -> list[int]:
+    """Which of the nodes, in the order of ast.walk, can be changed."""
+    return [place for place, node in enumerate(ast.walk(ast.parse(source))) if _change(node) is not None]
+
+
+def mutant(source: str, place: int) -> tuple[int, str, str]:
+    """(line, what was changed, the changed source) of the mutant at one node."""
+    tree = ast.parse(source)
+    node = next(node for number, node in enumerate(ast.walk(tree)) if number == place)
+    before = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt) else ""
+    change = _change(node)
+    assert change is not None
+    change()
+    what = f"{before} -> {ast.unparse(node)}"
+    return getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(tree))
 
 
 def _change(node: ast.AST) -> Callable[[], None] | None:
@@ -61,7 +65,7 @@ def _change(node: ast.AST) -> Callable[[], None] | None:
         return lambda: setattr(node, "value", more)
     if isinstance(node, ast.If | ast.IfExp | ast.While):
         return lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
-    if isinstance(node, ast.Return) and node.value is not None:
+    if isinstance(node, ast.Return) and node.value is not None and ast.unparse(node.value) != "None":
         return lambda: setattr(node, "value", ast.Constant(None))
     return None
 
@@ -99,7 +103,7 @@ def main(module: str, tests: list[str], sample: int | None = None) -> int:
     for name in LIBRARIES:
         importlib.import_module(name)
     source_text = (ROOT / module).read_text(encoding="utf-8")
-    every = list(mutants(source_text))
+    every = places(source_text)
     if sample is not None and sample < len(every):
         every = [every[place] for place in sorted(random.Random(0).sample(range(len(every)), sample))]
     with tempfile.TemporaryDirectory() as scratch:
@@ -110,7 +114,7 @@ def main(module: str, tests: list[str], sample: int | None = None) -> int:
         if is_noticed(folder, tests):
             raise SystemExit(f"{' '.join(tests)} fail before any change")
         survivors = 0
-        for line, what, text in every:
+        for line, what, text in (mutant(source_text, place) for place in every):
             (folder / module).write_text(text, encoding="utf-8")
             if not is_noticed(folder, tests):
                 survivors += 1
