@@ -71,6 +71,12 @@ def test_ancestors_come_once_each_and_before_those_that_need_them() -> None:
     assert list(end.ancestors()) == [PARENT, left, right]
 
 
+def test_costs_add_up_and_work_that_a_stage_does_not_do_costs_nothing() -> None:
+    both = Cost(1, 2, 3, 4.0, 5.0) + Cost(n_updates=10, flops=40.0)
+    assert both == Cost(11, 2, 3, 44.0, 5.0)
+    assert Cost() == Cost(0, 0, 0, 0.0, 0.0)
+
+
 # publication
 
 
