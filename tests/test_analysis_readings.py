@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from analysis_tables import SIZES, exact
-from simulated_tables import power
+from simulated_tables import power, saturating
 
 from analysis.noise.draws import draws
 from analysis.tables.table import table_from_runs
@@ -59,6 +61,7 @@ def test_an_error_lies_inside_where_rounding_alone_takes_it_out() -> None:
     assert [where(e, 0.2, 0.5) for e in (0.1, 0.2, 0.2 * (1 - 1e-13), 0.35, 0.5, 0.5 * (1 + 1e-13), 0.6)] == [
         "below", "inside", "inside", "inside", "inside", "inside", "above",
     ]  # fmt: skip
+    assert where(0.2 * (1 - 1e-12), 0.2, 0.5) == where(0.5 * (1 + 1e-12), 0.2, 0.5) == "inside"
     assert (where(0.2 * (1 - 1e-11), 0.2, 0.5), where(0.5 * (1 + 1e-11), 0.2, 0.5)) == ("below", "above")
 
 
@@ -235,3 +238,96 @@ def test_an_arm_of_few_sizes_is_read_where_the_baseline_has_its_error_too() -> N
     assert note == "RFT has 2 sizes: read point by point, no curve of its own"
     with pytest.raises(ValueError, match="RFT was run at 256, 8192 and has no curve; 512 is none of these sizes"):
         at_size(short, "RFT", "SFT", 512)
+
+
+# what a comparison knows of its arms
+
+
+def test_a_level_is_a_share_from_a_half_to_below_1(pair: Comparison) -> None:
+    assert Comparison(pair.draws, level=0.5).level == 0.5
+    for level in (0.49, 1.0):
+        with pytest.raises(ValueError, match=f"level={level}: a share from 0.5 to below 1"):
+            Comparison(pair.draws, level=level)
+    other = pair.at_level(0.9)
+    assert (other.level, pair.level, other.draws is pair.draws) == (0.9, 0.95, True)
+
+
+def test_the_laws_of_arms_are_those_that_the_shortest_has_the_sizes_for(pair: Comparison) -> None:
+    assert pair.laws("SFT", "RFT") == ("power", "power_floor", "log_linear", "isotonic")
+    short = Comparison(draws(exact({"SFT": SFT}, SIZES[:3]), 199))
+    assert short.laws("SFT") == ("power", "log_linear", "isotonic")
+    table = dataclasses.replace(exact({"SFT": SFT}), ceiling=0.9)
+    assert "saturating" in Comparison(draws(table, 199)).laws("SFT")
+
+
+def test_arms_overlap_where_both_have_errors_and_the_span_is_wider_than_the_noise() -> None:
+    comparison = Comparison(draws(exact({"SFT": SFT, "RFT": TWICE, "far": power(0.1, 0.1)}), 199))
+    assert comparison.observed_range("SFT") == pytest.approx((float(SFT(8192)), float(SFT(128))))
+    assert comparison.overlap("RFT", "SFT") == pytest.approx((float(SFT(8192)), float(SFT(256))))
+    assert comparison.overlap("far", "SFT") is None
+    # errors of all cells moved together by +- 0.05 in ln e: two standard deviations are 0.1; ln 1/0.92 and ln 1/0.88
+    noisy = dataclasses.replace(comparison.draws, errors=comparison.draws.observed * np.exp([[0.05], [-0.05]] * 100))
+    for span, is_wide in ((0.08, False), (0.12, True)):
+        errors = comparison.draws.table.runs.assign(
+            error=0.4 - 0.4 * span * (comparison.draws.table.runs["size"] > 5000)
+        )
+        table = dataclasses.replace(comparison.draws.table, runs=errors)
+        cells = table.cells["error"].to_numpy(float)
+        moved = dataclasses.replace(noisy, table=table, errors=cells * np.exp([[0.05], [-0.05]] * 100))
+        assert (Comparison(moved).overlap("RFT", "SFT") is not None) == is_wide
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2])
+def test_residuals_refute_a_law_that_the_errors_do_not_follow(n_seeds: int) -> None:
+    laws = {"SFT": SFT, "bent": power(3.0, 0.4, 0.1)}
+    comparison = Comparison(draws(exact(laws, n_seeds=n_seeds), 199))
+    assert comparison.misfit("SFT", "power") > 0.5
+    # one run a cell is judged by chi-square, more by 199 tables, none of which fits as badly
+    assert comparison.misfit("bent", "power") == pytest.approx(0 if n_seeds == 1 else 1 / 200, abs=1e-9)
+    assert comparison.misfit("bent", "power_floor") > 0.5
+    assert comparison.is_refuted("power", "bent") and comparison.is_refuted("power", "SFT", "bent")
+    assert not comparison.is_refuted("power", "SFT")
+
+
+def test_a_law_of_as_many_parameters_as_sizes_is_never_refuted() -> None:
+    three = Comparison(draws(exact({"bent": power(3.0, 0.4, 0.1)}, SIZES[:3]), 199))
+    assert three.misfit("bent", "power_floor") == 1.0
+    assert three.misfit("bent", "power") < 0.01 and three.is_refuted("power", "bent")
+
+
+def test_a_reading_without_a_law_interpolates_what_was_run(pair: Comparison) -> None:
+    errors = np.array([float(SFT(512))])
+    run = pair.reader("SFT", "power", is_refuted=True, is_run=True)
+    assert run is pair.isotonic("SFT") and np.exp(run.ln_size_at(errors)[0, 0]) == pytest.approx(512)
+    assert pair.reader("SFT", "power", is_refuted=True, is_run=False).name == "local"
+    assert pair.reader("SFT", "power", is_refuted=False, is_run=True).law is pair.curves("SFT", "power")
+
+
+def test_auto_takes_a_floor_where_five_sizes_and_little_noise_can_show_one() -> None:
+    sharp = Comparison(draws(exact({"SFT": SFT, "RFT": TWICE}), 199))
+    assert sharp.law_of("RFT", "SFT") == sharp.law_of("SFT", "SFT") == "power_floor"
+    assert not sharp.is_floor_left_out("RFT", "SFT")
+    few = Comparison(draws(exact({"SFT": SFT, "RFT": TWICE}, SIZES[:4]), 199))
+    assert few.law_of("RFT", "SFT") == "power" and not few.is_floor_left_out("RFT", "SFT")
+    five = Comparison(draws(exact({"SFT": SFT, "RFT": TWICE}, SIZES[:5]), 199))
+    assert five.law_of("RFT", "SFT") == "power_floor"
+    assert Comparison(sharp.draws, law="log_linear").law_of("RFT", "SFT") == "log_linear"
+    assert not Comparison(sharp.draws, law="power").is_floor_left_out("RFT", "SFT")
+    loud = sharp.draws.observed * np.exp(np.random.default_rng(0).normal(0, 0.5, (199, 14)))
+    noisy = Comparison(dataclasses.replace(sharp.draws, errors=loud))
+    assert noisy.law_of("RFT", "SFT") == "power" and noisy.is_floor_left_out("RFT", "SFT")
+
+
+def test_two_sizes_are_no_curve_and_three_are(pair: Comparison) -> None:
+    Comparison(draws(exact({"SFT": SFT}, SIZES[:3]), 199)).refuse_few("SFT")
+    with pytest.raises(ValueError, match="exact: SFT has runs at n_problems=128, 256 alone, a curve needs 3 sizes"):
+        Comparison(draws(exact({"SFT": SFT}, SIZES[:2]), 199)).refuse_few("SFT")
+
+
+def test_the_error_at_zero_data_is_the_ceiling_of_a_law_that_saturates() -> None:
+    laws = {"SFT": saturating(0.9, 1000, 0.8), "RFT": saturating(0.9, 500, 0.8)}
+    comparison = Comparison(draws(dataclasses.replace(exact(laws), ceiling=0.9), 199), law="saturating")
+    assert comparison.ln_m("RFT", "SFT", np.array([0.45, 0.3]), "saturating")[0] == pytest.approx(
+        np.log([2, 2]), abs=1e-4
+    )
+    assert headline(comparison, "RFT", "SFT").multiplier == pytest.approx(2, rel=0.01)
