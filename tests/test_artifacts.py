@@ -6,7 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,20 @@ def test_costs_add_up_and_work_that_a_stage_does_not_do_costs_nothing() -> None:
     both = Cost(1, 2, 3, 4.0, 5.0) + Cost(n_updates=10, flops=40.0)
     assert both == Cost(11, 2, 3, 44.0, 5.0)
     assert Cost() == Cost(0, 0, 0, 0.0, 0.0)
+
+
+def test_what_a_stage_is_and_what_its_artifact_holds_are_not_changed_afterwards(store: Store) -> None:
+    manifest = published(store)
+    for record, name in (
+        (PARENT, "version"), (manifest, "key"), (manifest.cost, "seconds"), (store.open(PARENT.key), "path"),
+    ):  # fmt: skip
+        with pytest.raises(FrozenInstanceError, match=f"cannot assign to field '{name}'"):
+            setattr(record, name, None)
+
+
+def test_logs_and_checkpoints_lie_beside_the_artifacts_under_their_key(store: Store) -> None:
+    assert store.log_path(NOT_BUILT) == store.root / ".logs" / f"{NOT_BUILT}.log"
+    assert store.checkpoint_dir(NOT_BUILT) == store.root / ".checkpoints" / NOT_BUILT
 
 
 # publication
@@ -180,14 +194,15 @@ def test_two_processes_without_a_common_lock_leave_one_whole_artifact(sweep: Swe
 def test_a_builder_that_another_machine_overtook_takes_the_others_artifact(
     sweep: Sweep, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, first = BUILDERS["dsyn"], []
+    real = BUILDERS["dsyn"]
+    first: list[Manifest | None] = []
     key = next(k for k, s in sweep.plan.stages.items() if s.kind == "dsyn")
 
     def overtaken(of: Stage, bench: Bench) -> Built:
         if not first:  # the other machine, which sees no lease of ours, does all of it while we build
             first.append(None)
             exec = Exec(store=str(store.root))
-            first[0] = _build(of, store, exec, TrackingConfig(name="jsonl"), None, lambda unit, n_done, n: None)
+            first[0] = _build(of, store, exec, TrackingConfig(name="jsonl"), None, lambda unit, n_done, n: None, {})
         return real(of, bench)
 
     monkeypatch.setitem(BUILDERS, "dsyn", overtaken)
