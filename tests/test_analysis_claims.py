@@ -19,7 +19,8 @@ from analysis.tables.read import table_at
 from analysis.tables.table import Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier
-from analysis.worth.words import count, multiplier_text, times
+from analysis.worth.shape import Fieller, Shape
+from analysis.worth.words import beyond_text, count, multiplier_text, shape_text, times
 
 
 def reading(bound: str, value: float, low: float, high: float) -> Multiplier:
@@ -348,3 +349,54 @@ def test_known_truths_get_their_verdicts(tmp_path: Path) -> None:
     assert found["SFT beats the base model"] == "held"
     assert found["Negatives beat SFT with equally many updates"] == "held"
     assert found["The verifier matters (RFT)"] == "held"
+
+
+def test_a_bound_a_thousandth_from_its_limit_needs_none() -> None:
+    assert multiplier_text(reading(">=", 1000.0, 999.0, np.inf)) == "≥ 1,000×"
+    assert multiplier_text(reading(">=", 1000.0, 998.0, np.inf)) == "≥ 1,000× [from 998×]"
+    assert multiplier_text(reading("<=", 1.0, 0.0, 1.001)) == "≤ 1×"
+    assert multiplier_text(reading("<=", 1.0, 0.0, 1.002)) == "≤ 1× [up to 1.00×]"
+    assert multiplier_text(reading("=", 2.0, 1.0, 4.0), with_interval=False) == "2.00×"
+    assert multiplier_text(reading("=", np.nan, 0.0, np.inf)) == "undefined"
+
+
+def test_numbers_at_the_edges_of_their_kinds() -> None:
+    edges = (np.nan, 1e6, 1e-3, 0.1, 0.0999, 1.0, 9.99, 10.0, 100.0, np.inf)
+    assert [times(x) for x in edges] == [
+        "n/a", "1,000,000×", "0.001×", "0.1×", "0.1×", "1.00×", "9.99×", "10.0×", "100×", "∞",
+    ]  # fmt: skip
+    assert [times(x) for x in (0.1234, 0.01234)] == ["0.123×", "0.012×"]
+    assert [count(x) for x in (1e6, 1e9, 1e12, 10.0, 10.4, 3.0, 2.55, 9e5)] == [
+        "1M", "1B", "1e+12", "10", "10", "3", "2.55", "900,000",
+    ]  # fmt: skip
+
+
+def test_what_a_law_says_beyond_the_sizes_run_is_told_up_to_a_distance_of_3() -> None:
+    bound = dataclasses.replace(
+        reading(">=", 16.0, 16.0, np.inf), extrapolated_value=24.0, extrapolation=0.69, extrapolated_ci=(12.0, 48.0)
+    )
+    assert beyond_text(bound) == "the law, extended by 0.7 in ln n, says 24.0× [12.0×, 48.0×]"
+    assert beyond_text(dataclasses.replace(bound, extrapolated_ci=None)).endswith("says 24.0×")
+    assert beyond_text(dataclasses.replace(bound, extrapolation=3.0)).startswith("the law, extended by 3.0")
+    far = "the law would have to be extended by 3.1 in ln n, too far for a value"
+    assert beyond_text(dataclasses.replace(bound, extrapolation=3.1)) == far
+    assert beyond_text(dataclasses.replace(bound, extrapolated_value=None)) == ""
+    assert beyond_text(dataclasses.replace(bound, kind="censored_hi")) == ""
+
+
+def test_whether_one_number_stands_for_the_curve_in_a_sentence() -> None:
+    one = Shape("RFT", "SFT", "power", 0.95, 0.01, (-0.02, 0.04), None, None, 1.1, 1.2, True, "power_shared", 2.0,
+                (1.5, 2.5), Fieller(1.4, 2.6, "interval"))  # fmt: skip
+    gap = "exponents differ by +0.010 [-0.020, +0.040]"
+    assert shape_text(one) == (
+        f"m(e) is constant within a factor 1.20 (90 %): pooled 2.00× [1.50×, 2.50×], Fieller [1.40×, 2.60×]; {gap}"
+    )
+    everything = dataclasses.replace(one, fieller=Fieller(0.0, np.inf, "everything"))
+    assert "Fieller everything (the exponent is not clearly above 0); " in shape_text(everything)
+    varies = dataclasses.replace(one, is_constant=False, factor_high=1.5)
+    told = f"m(e) is not shown to be constant (it may change by 1.50× over the overlap); {gap}"
+    assert shape_text(varies) == told
+    assert "change by ∞" in shape_text(dataclasses.replace(varies, factor_high=np.inf))
+    assert "change by 1.50×" in shape_text(dataclasses.replace(varies, factor=np.nan))
+    nowhere = dataclasses.replace(varies, factor=np.nan, factor_high=np.inf)
+    assert shape_text(nowhere) == f"m(e) has no overlap to be judged over; {gap}"

@@ -331,3 +331,23 @@ def test_the_error_at_zero_data_is_the_ceiling_of_a_law_that_saturates() -> None
         np.log([2, 2]), abs=1e-4
     )
     assert headline(comparison, "RFT", "SFT").multiplier == pytest.approx(2, rel=0.01)
+
+
+def test_an_arm_that_does_not_fall_is_said_to_where_its_own_curve_is_read() -> None:
+    rising = Comparison(draws(exact({"SFT": SFT, "RFT": power(0.25, -0.05)}), 199), law="power")
+    assert "not_falling" in codes(at_error(rising, "RFT", "SFT", 0.36))
+    assert "not_falling" not in codes(at_size(rising, "RFT", "SFT", 512))
+    assert "baseline_flat" in codes(at_error(rising, "SFT", "RFT", 0.36))
+    assert "baseline_flat" not in codes(at_error(rising, "RFT", "SFT", 0.36))
+
+
+@pytest.mark.parametrize(("scale", "law"), [(0.12, "power_floor"), (0.13, "power")])
+def test_a_floor_matters_that_moves_ln_m_by_a_quarter_of_its_standard_error(
+    pair: Comparison, scale: float, law: str
+) -> None:
+    # seven doublings have a mean square of 4 ln(2)^2 about their middle: half the slope 0.15 of it is 0.144. All errors
+    # of the arm times e^(scale z) move ln m by scale z / 0.15; 68 % of these z lie within 0.69; 0.144 is a quarter of
+    # 0.576, and so of the standard error where scale is 0.125
+    cells = pair.draws.table.cells
+    errors = pair.draws.observed * np.exp(scale * Z[:, None] * (cells["arm"] == "RFT").to_numpy())
+    assert Comparison(dataclasses.replace(pair.draws, errors=errors)).law_of("RFT", "SFT") == law
