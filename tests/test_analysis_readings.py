@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from analysis_tables import SIZES, exact
+from analysis_tables import SIZES, exact, outcomes
 from simulated_tables import power, saturating
 
 from analysis.noise.draws import draws
@@ -339,6 +339,10 @@ def test_an_arm_that_does_not_fall_is_said_to_where_its_own_curve_is_read() -> N
     assert "not_falling" not in codes(at_size(rising, "RFT", "SFT", 512))
     assert "baseline_flat" in codes(at_error(rising, "SFT", "RFT", 0.36))
     assert "baseline_flat" not in codes(at_error(rising, "RFT", "SFT", 0.36))
+    table = outcomes({"SFT": power(0.4, 0.0), "RFT": power(0.3, 0.1)}, n_problems=200)
+    noisy = Comparison(draws(table, 199), law="power")
+    low, high = noisy.fit("SFT", "power").intervals["b"]
+    assert low < 0 < high and "baseline_flat" in codes(at_error(noisy, "RFT", "SFT", 0.4))
 
 
 @pytest.mark.parametrize(("scale", "law"), [(0.12, "power_floor"), (0.13, "power")])
