@@ -400,3 +400,18 @@ def test_whether_one_number_stands_for_the_curve_in_a_sentence() -> None:
     assert "change by 1.50×" in shape_text(dataclasses.replace(varies, factor=np.nan))
     nowhere = dataclasses.replace(varies, factor=np.nan, factor_high=np.inf)
     assert shape_text(nowhere) == f"m(e) has no overlap to be judged over; {gap}"
+
+
+def test_a_size_at_which_two_arms_are_one_speaks_for_neither() -> None:
+    cells = {"per-step DPO": {64.0: (0.3, 0.1), 128.0: (0.4, 0.0)}, "DPO": {64.0: (0.5, 0.0), 128.0: (0.4, 0.0)}}
+    found = {one.claim: one for one in verdicts.verdicts_of(by_hand(cells))}
+    assert found[BEATEN["DPO"]].evidence.endswith("at 1 of them the interval of the size alone lies below 0")
+
+
+def test_a_size_speaks_against_a_worth_at_a_level_corrected_for_the_number_of_sizes() -> None:
+    sft, twice = power(1.0, 0.15), power(2**-0.15, 0.15)
+    # at 128 the arm is worth 150 of the baseline's problems, with limits that reach 256 in the last draw of 199 alone
+    cells = {"SFT": {n: (float(sft(n)), 0.01) for n in SIZES}, "RFT": {n: (float(twice(n)), 0.5) for n in SIZES[1:]}}
+    cells["RFT"][128.0] = (float(sft(150)), 0.41)
+    found = {one.claim: one for one in verdicts.verdicts_of(by_hand(cells))}
+    assert "lies below" not in found["RFT is worth 2x SFT's data"].evidence
