@@ -91,6 +91,11 @@ def test_logs_and_checkpoints_lie_beside_the_artifacts_under_their_key(store: St
     assert store.checkpoint_dir(NOT_BUILT) == store.root / ".checkpoints" / NOT_BUILT
 
 
+def test_a_setting_that_is_no_number_makes_no_key() -> None:
+    with pytest.raises(ValueError, match=r"Out of range float values are not JSON compliant"):
+        stage(identity={"lr": float("nan")}).key  # noqa: B018
+
+
 # publication
 
 
