@@ -415,3 +415,7 @@ def test_a_size_speaks_against_a_worth_at_a_level_corrected_for_the_number_of_si
     cells["RFT"][128.0] = (float(sft(150)), 0.41)
     found = {one.claim: one for one in verdicts.verdicts_of(by_hand(cells))}
     assert "lies below" not in found["RFT is worth 2x SFT's data"].evidence
+    cells["RFT"][128.0] = (float(sft(150)), 0.1)
+    found = {one.claim: one for one in verdicts.verdicts_of(by_hand(cells))}
+    assert "lies below 2x at n = 128" in found["RFT is worth 2x SFT's data"].evidence
+    assert "lies below" not in found["RFT is worth more than 1x"].evidence

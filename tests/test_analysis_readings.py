@@ -342,7 +342,9 @@ def test_an_arm_that_does_not_fall_is_said_to_where_its_own_curve_is_read() -> N
     table = outcomes({"SFT": power(0.4, 0.0), "RFT": power(0.3, 0.1)}, n_problems=200)
     noisy = Comparison(draws(table, 199), law="power")
     low, high = noisy.fit("SFT", "power").intervals["b"]
-    assert low < 0 < high and "baseline_flat" in codes(at_error(noisy, "RFT", "SFT", 0.4))
+    m = at_error(noisy, "RFT", "SFT", 0.4)
+    assert low < 0 < high
+    assert f"interval from {low:.3f})" in next(one.text for one in m.notes if one.code == "baseline_flat")
 
 
 @pytest.mark.parametrize(("scale", "law"), [(0.12, "power_floor"), (0.13, "power")])
