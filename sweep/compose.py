@@ -74,6 +74,7 @@ def accepted(loader: ConfigLoader, words: Sequence[str]) -> list[str]:
                 f"{override.input_line}: unknown key {key}{nearest(key, [*VALID, *groups])}; the valid ones are "
                 f"{', '.join(VALID)}; the groups are {', '.join(groups)}"
             )
+        _refuse_no_names(loader, override)
     given = {override.key_or_group for override in overrides if not _is_unset(loader, override)}
     if "arm" in given and (both := given & {"source", "method"}):
         raise ValueError(
@@ -81,6 +82,17 @@ def accepted(loader: ConfigLoader, words: Sequence[str]) -> list[str]:
             "give either arm, or source and method"
         )
     return [f"~{o.key_or_group}" if _is_unset(loader, o) else o.input_line or "" for o in overrides]
+
+
+def _refuse_no_names(loader: ConfigLoader, override: Override) -> None:
+    """A config group's value is the name of a file in it, or a list of names."""
+    if override.is_sweep_override() or not isinstance(value := override.value(), list):
+        return
+    if loader.get_group_options(override.key_or_group) and not all(isinstance(one, str) for one in value):
+        raise ValueError(
+            f"{override.input_line}: {override.key_or_group} is a config group, whose value is a name; "
+            f"one of {', '.join(loader.get_group_options(override.key_or_group))} was expected"
+        )
 
 
 def _is_unset(loader: ConfigLoader, override: Override) -> bool:
@@ -174,12 +186,26 @@ def _products(master: DictConfig, given: list[Override]) -> list[list[str]]:
     is_arm_given = any(o.key_or_group == "arm" and not o.is_delete() for o in given)
     replaced = ({"arm"} if taken & {"source", "method"} else set()) | ({"source", "method"} if is_arm_given else set())
     replaced |= {o.key_or_group for o in given if o.is_delete()}
-    params = {key: value for key, value in (master.hydra.sweeper.params or {}).items() if key not in replaced}
-    also = [dict(more) for more in master.hydra.sweeper.get("also") or [] if not (taken | replaced) & set(more)]
+    params = {key: value for key, value in _axes(master, "params").items() if key not in replaced}
+    also = [dict(more) for more in _products_of(master) if not (taken | replaced) & set(more)]
     out = _product(params, given)
     for more in also:  # a point of an earlier product is the same run; repeats within one product are refused later
         out += [point for point in _product({**params, **more}, given) if point not in out]
     return out
+
+
+def _axes(master: DictConfig, name: str) -> Mapping[str, Any]:
+    axes = master.hydra.sweeper.get(name) or {}
+    if axes and not OmegaConf.is_dict(axes):
+        raise ValueError(f"hydra.sweeper.{name}={axes}: axes were expected, such as {{n_problems: '64,128'}}")
+    return axes
+
+
+def _products_of(master: DictConfig) -> Sequence[Mapping[str, Any]]:
+    also = master.hydra.sweeper.get("also") or []
+    if also and not (OmegaConf.is_list(also) and all(OmegaConf.is_dict(more) for more in also)):
+        raise ValueError(f"hydra.sweeper.also={also}: a list of axes was expected, such as [{{arm: sft}}]")
+    return also
 
 
 def _product(params: Mapping[str, Any], given: list[Override]) -> list[list[str]]:

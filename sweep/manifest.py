@@ -204,7 +204,7 @@ def _check_shape(manifest: Manifest) -> None:
             raise ValueError(f"{name!r}, a file, has a wrong name, size or hash")
     found = key_of(manifest.kind, manifest.version, manifest.identity, manifest.parents)
     if not is_key(manifest.key) or manifest.key != found:
-        raise ValueError(f"its kind, version, identity and parents make it {found}, and it says {manifest.key}")
+        raise ValueError(f"its kind, version, identity and parents make it {found}, and it says {manifest.key!r}")
 
 
 def _sha256(value: Any) -> str:

@@ -186,11 +186,12 @@ def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
                 if columns.problem not in schema.names
                 else [name for name in schema.names if name in wanted],
             )
-    except (pa.ArrowInvalid, OSError) as error:
+        names = data.column_names  # decoded here: a header may be no text
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path}: not readable as a table ({error}); a .csv with a header line or a .parquet file was expected"
         ) from error
-    twice = sorted({name for name in data.column_names if data.column_names.count(name) > 1})
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{path}: column {', '.join(twice)} stands twice in the header; rename one or drop it")
     data = kept(data, columns.filters, str(path))
@@ -334,7 +335,8 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
     if columns.replicate in frame:
         runs = runs.assign(replicate=frame[columns.replicate])
     if is_counts:
-        n_test = frame[columns.n_test].astype(float)
+        n_test = _numbers(frame[columns.n_test], columns.n_test, path)
+        frame[y] = _numbers(frame[y], y, path)
         bad = (frame[y] < 0) | (frame[y] > n_test) | (n_test <= 0)
         if bad.any():
             raise ValueError(

@@ -59,8 +59,10 @@ def _typed(kind: pa.DataType, name: str, value: str, path: str) -> pa.Scalar:
     try:
         if pa.types.is_boolean(kind):
             return pa.scalar(TRUTH[value.strip().lower()])
+        if pa.types.is_integer(kind) and value.strip().lstrip("+-").isdecimal():
+            return pa.scalar(int(value)).cast(kind)
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             return pa.scalar(float(value))
         return pa.scalar(value).cast(kind)
-    except (KeyError, ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (KeyError, ValueError, OverflowError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"{path}: --where {name}={value}: the column holds {kind}, {value!r} is none") from error
