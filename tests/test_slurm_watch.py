@@ -14,8 +14,10 @@ from test_slurm_settings import settings
 from tiny_sweep import planned
 
 from sweep import heartbeat
+from sweep.__main__ import VERBS
 from sweep.artifacts import Store
 from sweep.commands.status import show_log
+from sweep.commands.words import line_of
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.slurm.graph import Array
 from sweep.launchers.slurm.job import check_gpus
@@ -73,6 +75,10 @@ def output(submission: Submission, number: int, job: str, text: str) -> Path:
     return path
 
 
+def logs(words: list[str]) -> int:
+    return show_log(line_of(["logs", *words], list(VERBS)))
+
+
 def test_why_jobs_wait_is_told_in_words(submission: Submission, slurm: Any) -> None:
     waiting = [("71_0", "PENDING", "JobHeldAdmin"), ("72_0", "PENDING", "PartitionTimeLimit")]
     slurm([("70_0", "RUNNING", "None"), *waiting], [])
@@ -91,7 +97,7 @@ def test_a_job_that_died_on_import_is_told_with_its_last_words_and_its_file(
     found = seen(submission).jobs[KEYS["base"]]
     assert (found.state, found.reason) == ("failed", "exit 1:0 on n1; ModuleNotFoundError: No module named 'torch'")
     assert f"see {path}" in next(line for line in told(submission.store, seen(submission)) if KEYS["base"] in line)
-    assert show_log([KEYS["base"], f"exec.store={submission.store.root}"]) == 0
+    assert logs([KEYS["base"], f"exec.store={submission.store.root}"]) == 0
     assert capsys.readouterr().out == f"== {path}, outside the stage\n{text}"
     assert latest_output(submission.store, KEYS["dsyn"]) == []
 
@@ -158,7 +164,7 @@ def test_logs_of_a_stage_that_trains_show_how_far_it_is(submission: Submission, 
     curves.parent.mkdir(parents=True)
     rows = [{"update": 119, "time": now, "sft/loss": 2.0}, {"update": 120, "time": now - 3, "sft/loss": 0.25}]
     curves.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"update": 12')
-    assert show_log([key, f"exec.store={store.root}"]) == 0
+    assert logs([key, f"exec.store={store.root}"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "under construction by ann on n1, job 72_0, update 120 of 400", "update 120, 3 s ago: sft/loss 0.25",
     ]  # fmt: skip
@@ -166,7 +172,7 @@ def test_logs_of_a_stage_that_trains_show_how_far_it_is(submission: Submission, 
 
 def test_a_stage_that_nobody_tried_has_no_log(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such log; the stage was not tried in this store"):
-        show_log(["sft-0000000000000000", f"exec.store={tmp_path}"])
+        logs(["sft-0000000000000000", f"exec.store={tmp_path}"])
 
 
 def test_gpus_that_torch_does_not_see_are_refused() -> None:

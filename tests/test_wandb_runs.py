@@ -15,9 +15,10 @@ import wandb
 from fake_wandb import inspected
 from tiny_sweep import Sweep, planned, tiny
 
-from sweep.__main__ import main
+from sweep.__main__ import VERBS, main
 from sweep.artifacts import Store
 from sweep.commands.tables import collect_table
+from sweep.commands.words import line_of
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.code import git
 from sweep.launchers.execute import build
@@ -125,13 +126,14 @@ def from_wandb(tracked: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture) ->
     return collected
 
 
-def from_store(sweep: Sweep) -> Table:
+def from_store(sweep: Sweep, **more: Any) -> Table:
     runs = [(run.leaf.exp, run.evaluate) for run in sweep.plan.runs]
-    return collect([*runs, *((None, stage) for stage in sweep.plan.base_evaluations)], sweep.store)
+    return collect([*runs, *((None, stage) for stage in sweep.plan.base_evaluations)], sweep.store, **more)
 
 
 def test_a_grids_table_from_wandb_is_the_one_from_the_store(tracked: Sweep, uploaded, from_wandb) -> None:
-    found, expected = from_wandb("-m", *tracked.words[:-1]), from_store(tracked)
+    keys = [*(run.evaluate.key for run in tracked.plan.runs), *(stage.key for stage in tracked.plan.base_evaluations)]
+    found, expected = from_wandb("-m", *tracked.words[:-1]), from_store(tracked, replicates=dict.fromkeys(keys, 0))
     pd.testing.assert_frame_equal(found.runs, expected.runs)
     pd.testing.assert_frame_equal(found.outcomes, expected.outcomes)
     assert found.provenance["versions"] == expected.provenance["versions"]
@@ -273,7 +275,7 @@ def test_an_empty_project_a_wrong_name_and_a_missing_project_are_refused(uploade
     with pytest.raises(ValueError, match="--from wandb nothing: expected ENTITY/PROJECT"):
         from_wandb(project="nothing")
     with pytest.raises(ValueError, match="--from mlflow: expected --from wandb ENTITY/PROJECT"):
-        collect_table(["--from", "mlflow", PROJECT])
+        collect_table(line_of(["collect", "--from", "mlflow", PROJECT], list(VERBS)))
     uploaded.clear()
     with pytest.raises(ValueError, match="has 0 evaluations in W&B and lacks any to make a table of"):
         from_wandb()
@@ -299,13 +301,13 @@ def test_what_was_changed_in_wandb_is_not_believed(uploaded, tracked: Sweep, fro
     changed = tmp_path / "manifests.json"
     changed.write_text(kept.read_text().replace('"n_problems": 8', '"n_problems": 16'))
     uploaded[key].files["manifests.json"] = changed
-    with pytest.raises(ValueError, match=rf"W&B run {key} has no whole .*make it sft-\w+, and it says sft-"):
+    with pytest.raises(ValueError, match=rf"W&B run {key} has no whole .*make it sft-\w+, and it says 'sft-"):
         from_wandb()
     elsewhere = json.loads(kept.read_text())
     one = elsewhere[0]
     one |= {"kind": "../../x", "key": key_of("../../x", one["version"], one["identity"], one["parents"])}
     changed.write_text(json.dumps(elsewhere))
-    with pytest.raises(ValueError, match=rf"W&B run {key} has no whole .*and it says \.\./\.\./x-"):
+    with pytest.raises(ValueError, match=rf"W&B run {key} has no whole .*and it says '\.\./\.\./x-"):
         from_wandb()
     changed.write_text(uploaded[tracked.plan.runs[1].evaluate.key].files["manifests.json"].read_text())
     with pytest.raises(ValueError, match=rf"W&B run {key}: its manifests.json does not tell of it"):

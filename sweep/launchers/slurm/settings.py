@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -297,6 +298,8 @@ def commands(lines: Sequence[str]) -> list[list[str]]:
 def _fault(lines: Sequence[str]) -> str:
     """What bash says of lines that it cannot parse or that are not complete; empty where they are."""
     source = "".join(f"{line}\n" for line in lines)
+    if shutil.which("bash") is None:
+        return ""  # not to be told here; what runs the lines is the node's
     quiet = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}  # no warning of its own about a locale
     done = subprocess.run(["bash", "-n"], input=source, env=quiet, capture_output=True, text=True, check=False)
     if re.search(r"(?<!\\)(\\\\)*\\\n$", source):
