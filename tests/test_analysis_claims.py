@@ -103,6 +103,17 @@ def test_which_arm_is_better_is_open_where_it_depends_on_the_size() -> None:
     assert verdicts.better(gap(-0.05, -0.01, (-0.2, -0.1), (0.01, 0.05))) == "undecided"
     assert verdicts.better(gap(-0.05, -0.01, (-0.2, -0.1), (-0.01, 0.05))) == "held"
     assert verdicts.better(gap(0.01, 0.05, (-0.2, -0.1), (0.2, 0.3))) == "undecided"
+    assert verdicts.better(gap(-0.005, 0.005, (-0.009, 0.02), (-0.02, 0.009))) == "not held"  # none is a point away
+    assert verdicts.better(gap(-0.005, 0.005, (-0.03, -0.011), (-0.005, 0.03))) == "undecided"
+    assert verdicts.better(gap(-0.005, 0.005, (-0.03, 0.0), (0.011, 0.03))) == "undecided"
+
+
+def test_more_does_not_flatten_where_one_size_surely_gains_a_point() -> None:
+    def gap(*surely: tuple[float, float]) -> verdicts.Difference:
+        return verdicts.Difference("a", "b", (64.0, 128.0), 0.0, -0.005, 0.005, ((0, -0.005, 0.005),) * 2, surely)
+
+    assert verdicts.flattens(gap((-0.05, -0.011), (0.01, 0.05))) == "undecided"
+    assert verdicts.flattens(gap((-0.05, -0.009), (0.01, 0.05))) == "held"
 
 
 @pytest.mark.parametrize(

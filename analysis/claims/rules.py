@@ -18,7 +18,8 @@ One arm better than another (mean difference of error over the sizes both were r
     held        the interval lies below 0
     not held    the interval lies above 0, or wholly inside +- 0.01: no difference worth a point of error
     undecided   otherwise; also where the difference at one size lies on the other side of 0 with its whole interval (at
-                a level corrected for the number of sizes): then which is better depends on the size
+                a level corrected for the number of sizes), or beyond +- 0.01 where the mean is inside: then which is
+                better depends on the size
 Error falls as a power of n_problems (SFT's exponent b and the fit of y = a n^-b):
     held        the interval of b lies above 0 and the law is not refuted: its residuals, against tables drawn from it,
                 are within the noise at the 5 % level, its errors at held-out sizes (held_out.py) at the 1 % level
@@ -29,7 +30,8 @@ Error falls as a power of n_problems (SFT's exponent b and the fit of y = a n^-b
 More positives a problem flatten (RFT on at most 16 against at most 4 solutions a problem, drawn from the same 32):
     held        the difference of error, 16 less 4, is surely no gain worth a point: the interval lies above -0.01
     not held    the interval lies below 0
-    undecided   otherwise
+    undecided   otherwise; also where at one size the difference is surely a gain worth a point: below -0.01 with its
+                whole interval (at a level corrected for the number of sizes)
 SFT beats the base (SFT's error less the base's, mean over SFT's sizes): the rule for one arm better than another.
 Many claims are ruled at once. Beside each ruling stands the one after Holm's correction over all claims of the table
 that an interval decides: a decision that needs more than its corrected level is then undecided.
@@ -100,14 +102,17 @@ def better(gap: Difference | None) -> Ruling:
         return "undecided" if any(low > 0 for low, _ in gap.surely) else "held"
     if gap.ci_low > 0:
         return "undecided" if any(high < 0 for _, high in gap.surely) else "not held"
-    return "not held" if max(-gap.ci_low, gap.ci_high) <= MARGIN else "undecided"
+    is_far = any(low > MARGIN or high < -MARGIN for low, high in gap.surely)
+    return "not held" if max(-gap.ci_low, gap.ci_high) <= MARGIN and not is_far else "undecided"
 
 
 def flattens(gap: Difference | None) -> Ruling:
     """Ruling on `the first arm, which has more of something, gains no point of error by it`."""
     if gap is None:
         return "not tested"
-    return "held" if gap.ci_low > -MARGIN else "not held" if gap.ci_high < 0 else "undecided"
+    if gap.ci_low > -MARGIN:
+        return "undecided" if any(high < -MARGIN for _, high in gap.surely) else "held"
+    return "not held" if gap.ci_high < 0 else "undecided"
 
 
 def holm(reaches: Sequence[int]) -> list[bool]:
