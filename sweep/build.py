@@ -19,6 +19,7 @@ from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
 from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of, training_cost
 from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
 from sweep.data import Domain, Problem, ProceduralDomain, Solution, Trace
+from sweep.data.domain import BAD_FORMAT
 from sweep.data.records import Credit, Pair, Row
 from sweep.data.skills.curriculum import Phase
 from sweep.methods import METHODS
@@ -228,11 +229,24 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
         "temperature": temperature,
         "entropy": mean_entropy(drawn),
     }
-    if isinstance(data, ProceduralDomain):
-        errors = [data.step_errors(text, p) for p, text in zip(problems, outcomes.solution, strict=True)]
-        facts["diagnosis"] = dict(Counter(kind for e in errors for kind in {k for step in e for k in step}))
+    facts |= written_form(data, problems, [one[0] for one in greedy])
     bench.tracker.summary(facts)
     return Built(facts, sampling_cost(policy, prompts, greedy) + sampling_cost(policy, prompts, drawn))
+
+
+def written_form(data: Domain, problems: Sequence[Problem], solutions: Sequence[Completion]) -> dict[str, Any]:
+    """How many solutions are malformed, which is broken rather than wrong, and what else is wrong with how many.
+
+    Malformed is a solution that did not end, whose final answer cannot be read, or in which the domain, where it can
+    tell, cannot read a step. `diagnosis` counts solutions by each kind of fault that such a domain finds in a step.
+    """
+    is_unread = [not one.is_finished or data.final_answer(one.text) is None for one in solutions]
+    if not isinstance(data, ProceduralDomain):
+        return {"n_malformed": sum(is_unread)}
+    errors = [data.step_errors(one.text, problem) for problem, one in zip(problems, solutions, strict=True)]
+    kinds = [{kind for step in steps for kind in step} for steps in errors]
+    n_malformed = sum(is_one or BAD_FORMAT in found for is_one, found in zip(is_unread, kinds, strict=True))
+    return {"n_malformed": n_malformed, "diagnosis": dict(Counter(kind for found in kinds for kind in found))}
 
 
 COUNTED = {"n_correct": "is_correct", "n_correct_sampled": "n_correct_sampled", "n_sampled": "n_sampled"}

@@ -27,7 +27,9 @@ from sweep.config import Exp
 from sweep.config import flat as flat  # how the config column of a table is read
 
 TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
+COMPARED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_malformed", "entropy")
 EVALUATED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "temperature", "entropy")
+MALFORMED = "n_malformed"  # greedy solutions; missing of an evaluation that was made before they were counted
 NOT_COUNTED = ("base", "evaluate")  # the base model is a given, as a downloaded one; evaluation is no training
 
 
@@ -71,7 +73,7 @@ def collect(
         )
     manifests = {key: manifest for key, manifest in found.items() if manifest is not None}
     rows = [_run_row(exp, stage, manifests[stage.key], store) for exp, stage in runs]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).astype({MALFORMED: "Int64"})
     if replicates is not None:
         table.insert(list(table.columns).index("seed"), "replicate", table.run.map(replicates))
     if by:
@@ -132,7 +134,7 @@ def merged(tables: Sequence[Table], *, is_mixed_code_allowed: bool = False) -> T
 
 
 def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.DataFrame:
-    """Counts of validation runs that differ in any setting: what hyper-parameters are chosen by.
+    """Counts and entropy of validation runs that differ in any setting: what hyper-parameters are chosen by.
 
     Args:
         runs: (overrides, evaluate stage) of each run.
@@ -148,7 +150,7 @@ def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.
                 "add evaluation=validation to the command that runs and compares them"
             )
         facts = _built(stage.key, store).facts
-        counts = {name: facts[name] for name in ("n_correct", "n_test", "n_correct_sampled", "n_sampled")}
+        counts = {name: facts[name] for name in COMPARED}
         rows.append({**dict(line.split("=", 1) for line in overrides), **counts})
     return pd.DataFrame(rows)
 
@@ -179,6 +181,7 @@ def _run_row(exp: Exp | None, stage: Stage, own: Manifest, store: Store) -> dict
         **point,
         "split": evaluation["split"],
         **{name: facts[name] for name in EVALUATED},
+        MALFORMED: facts.get(MALFORMED),
         **({name: 0 for name in asdict(policy.cost)} if is_base else asdict(policy.cost)),
         **total,
         "n_rows": policy.facts.get("n_rows", policy.facts.get("n_pairs", 0)),

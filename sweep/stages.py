@@ -30,7 +30,7 @@ from sweep.methods import METHODS
 from sweep.sources import SOURCES
 
 PATH = "_path"  # dataset fields so named say where files lie
-VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 1}
+VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 2}
 T = TypeVar("T")
 
 

@@ -19,7 +19,7 @@ from hydra.core.utils import JobReturn, run_job
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
-from tiny_sweep import Sweep, tiny
+from tiny_sweep import TINY, Sweep, build_all, planned, tiny
 
 from sweep.__main__ import main
 from sweep.heartbeat import Heartbeat, path_of, write
@@ -204,6 +204,17 @@ def test_compare_refuses_test_problems(sweep: Sweep, said: Callable[..., Said]) 
     code, _, err = said("compare", "-m", *sweep.words)
     assert code == 2
     assert "settings are chosen on validation problems alone; add evaluation=validation" in one_paragraph(err)
+
+
+def test_compare_shows_what_the_runs_differ_in_and_whether_a_policy_broke(
+    sweep_copy: Sweep, said: Callable[..., Said]
+) -> None:
+    words = (*TINY, f"exec.store={sweep_copy.store.root}", "arm=sft", "evaluation=validation", "n_problems=8,16")
+    build_all(planned("arm=sft", "evaluation=validation", "n_problems=8,16"), sweep_copy.store)
+    code, out, err = said("compare", "-m", *words)
+    assert (code, err) == (0, "")
+    head = "n_problems n_test n_correct n_correct_sampled n_sampled n_malformed entropy"
+    assert out.splitlines()[0].split() == head.split() and len(out.splitlines()) == 3
 
 
 def test_logs_print_what_a_stage_printed(sweep_copy: Sweep, said: Callable[..., Said]) -> None:

@@ -63,6 +63,19 @@ def test_counts_of_a_run_are_the_sums_of_its_outcomes(table: Table) -> None:
     assert (runs.n_sampled == 40).all() and (runs.n_test == 40).all()
 
 
+def test_the_table_says_how_many_greedy_solutions_were_malformed(sweep_copy: Sweep) -> None:
+    stage = sweep_copy.plan.runs[0].evaluate
+    facts = sweep_copy.store.manifest(stage.key).facts
+    assert 0 <= facts["n_malformed"] <= 40
+    rewritten(sweep_copy, stage.key, facts={**facts, "n_malformed": 7})
+    other = sweep_copy.plan.runs[1].evaluate.key  # as evaluations were that did not count them
+    before = sweep_copy.store.manifest(other).facts
+    rewritten(sweep_copy, other, facts={name: value for name, value in before.items() if name != "n_malformed"})
+    runs = collect(runs_of(sweep_copy), sweep_copy.store).runs.set_index("run")
+    assert (runs.n_malformed[stage.key], runs.entropy[stage.key]) == (7, facts["entropy"])
+    assert runs.n_malformed[other] is pd.NA
+
+
 def test_upstream_updates_are_counted_once_and_the_base_models_not(table: Table) -> None:
     # passes=2, batch_size=8: ceil(2 * 8 / 8) = 2 updates a stage at 8 problems, 4 at 16
     own = {name: int(row(table, name, 16).n_updates) for name in ("SFT", "RFT", "DPO", "per-step DPO")}
@@ -257,7 +270,10 @@ def test_settings_are_compared_on_validation_alone(sweep_copy: Sweep) -> None:
     with pytest.raises(ValueError, match=r"is not built; give the sweep command again"):
         comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store)
     build_all(other, sweep_copy.store)
-    assert comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store).n_test.tolist() == [8]
+    (found,) = comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store).to_dict("records")
+    facts = sweep_copy.store.manifest(other.runs[0].evaluate.key).facts
+    told = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_malformed", "entropy")
+    assert found == {"seed": "0", **{name: facts[name] for name in told}}
 
 
 # several tables

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from test_data_gsm8k import ROWS, opened
+from test_data_skills import skills_by_hand
 from tiny_policy import weights
 from tiny_sweep import Sweep, build_all, planned
 
@@ -16,7 +18,7 @@ from sweep.config import Exec
 from sweep.data.records import Credit, Problem, Row, Solution, Trace
 from sweep.methods.rollouts import to_charge
 from sweep.methods.sft import sft_loss
-from sweep.models import Optim, load_policy, new_policy, save_policy, temperature_of, train
+from sweep.models import Completion, Optim, load_policy, new_policy, save_policy, temperature_of, train
 from sweep.results import collect
 
 
@@ -117,6 +119,29 @@ def test_every_test_problem_has_an_outcome_and_the_counts_are_its_sums(sweep: Sw
     outcomes = pd.read_parquet(artifact.path / "outcomes.parquet")
     assert outcomes.problem_id.tolist() == [p.problem_id for p in domain_of(stage).problems("test")]
     assert artifact.manifest.facts["n_correct"] == outcomes.is_correct.sum()
+
+
+def said(text: str, *, is_finished: bool = True) -> Completion:
+    return Completion(text, 1, is_finished, None)
+
+
+def test_a_solution_that_is_cut_short_or_has_no_answer_or_a_step_that_cannot_be_read_is_malformed() -> None:
+    right = "f1 0 2 ; f2 2 0 ; f0 0 1 ; ans B"
+    solutions = [
+        said(right),
+        said(right[:-1] + "A"),  # wrong, but well-formed
+        said(right, is_finished=False),
+        said(right[: -len(" ans B")]),
+        said("f9 " + right),
+    ]
+    found = build.written_form(skills_by_hand(), [Problem("p", "0 f1 f2 f0", "B")] * 5, solutions)
+    assert found == {"n_malformed": 3, "diagnosis": {"wrong answer": 1, "bad format": 1, "easy skip": 1}}
+
+
+def test_natural_text_is_malformed_without_an_end_or_a_number_behind_the_answer_mark(tmp_path: Path) -> None:
+    data = opened(tmp_path, ROWS[:2], ROWS[2:4])
+    solutions = [said("2 + 2 = 4\n#### 4"), said("#### 5"), said("#### 4", is_finished=False), said("2 + 2 = 4")]
+    assert build.written_form(data, [data.problems("test")[0]] * 4, solutions) == {"n_malformed": 2}
 
 
 def test_a_method_without_a_single_pair_says_what_it_was_made_of(sweep: Sweep, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sweep.commands.words import CONF, Line, exec_of, plan_of, usage
 from sweep.config import Exec, Exp
 from sweep.launchers.code import git
 from sweep.plan import Plan
-from sweep.results import check_out, collect, comparison, merged, read_table, write_table
+from sweep.results import COMPARED, check_out, collect, comparison, merged, read_table, write_table
 from sweep.stages import evaluate_base
 from sweep.tracking.wandb_runs import fetch
 
@@ -76,12 +76,12 @@ def merge_tables(line: Line) -> int:
 def compare_runs(line: Line) -> int:
     the_plan, exec = plan_of(line.overrides, line.files)
     table = comparison([(run.leaf.overrides, run.evaluate) for run in the_plan.runs], Store(exec.store))
-    swept = [c for c in map(str, table) if table[c].nunique() > 1 and not c.startswith("n_correct")]
-    shown = table[[*swept, "n_test", "n_correct", "n_correct_sampled", "n_sampled"]]
+    swept = [c for c in map(str, table) if table[c].nunique() > 1 and c not in COMPARED]
+    shown = table[[*swept, *COMPARED]]
     if line.options.json:
         print(json.dumps(shown.to_dict("records")))
         return 0
-    print(shown.sort_values("n_correct", ascending=False).to_string(index=False))
+    print(shown.sort_values("n_correct", ascending=False).round({"entropy": 2}).to_string(index=False))
     return 0
 
 

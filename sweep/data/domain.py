@@ -10,6 +10,7 @@ from sweep.data.records import Problem
 from sweep.data.skills.curriculum import Phase
 
 Split = Literal["train", "validation", "test"]
+BAD_FORMAT = "bad format"  # the kind of fault that every procedural domain calls a step by that it cannot read
 
 
 class Domain(Protocol):
@@ -61,4 +62,4 @@ class ProceduralDomain(Domain, Protocol):
         """(prompt, solution) texts of one phase of `curriculum`."""
 
     def step_errors(self, text: str, problem: Problem) -> list[list[str]]:
-        """For each step of `text`, the kinds of fault in it: a diagnostic, never a reward."""
+        """For each step of `text`, the kinds of fault in it, BAD_FORMAT among them: a diagnostic, never a reward."""

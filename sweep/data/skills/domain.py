@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from sweep.data.domain import BAD_FORMAT
 from sweep.data.records import Problem
 from sweep.data.skills.curriculum import Phase, chains, documents
 from sweep.data.skills.world import SEPARATOR, World, distinct_draws, prompt_text, random_world, solution_text
@@ -182,7 +183,7 @@ class Skills:
                 if words[1] != self.world.answers[value]:
                     found.append("wrong answer")
             elif (parsed := self._parsed_step(words)) is None or parsed[0] not in waiting:
-                found.append("bad format")
+                found.append(BAD_FORMAT)
                 value = parsed[2] if parsed else value
             else:
                 function, before, after = parsed
@@ -191,7 +192,7 @@ class Skills:
                 found += self._skips(passed_over)
                 waiting = [f for f in waiting[len(passed_over) :] if f != function]
                 if before != value:
-                    found.append("bad format")
+                    found.append(BAD_FORMAT)
                 if (before + self.world.shifts[function]) % self.world.n_values != after:
                     found.append("wrong fact")
                 value = after
