@@ -11,6 +11,7 @@
     plan.py        leaves to unique stages, their keys, what is built and what is new
     artifacts.py   a stage's key, its folder and its manifest
     results.py     manifests to one table
+    looks.py       the store's record of evaluations on test problems
     arms.py        (source, method) pairs and their names
     config.py      the schema of conf/: exp (identity) apart from exec (resources)
     tracking/      metrics.jsonl, and W&B or trackio as views of it

@@ -9,6 +9,7 @@
     <store>/.logs/<key>.log           what the stage printed, kept when it fails
     <store>/.corrupted/               artifacts set aside by a requested rebuild
     <store>/.grids/<hash>.json        every grid that was ever run here (sweep/grids.py)
+    <store>/test_looks.jsonl          every evaluation on test problems (sweep/looks.py)
 
 An artifact is built in its own folder, hashed, fsynced and moved into place by one rename, so a
 reader sees all of it or none, and the second of two builders finds the place taken and drops its copy.
@@ -35,6 +36,7 @@ from sweep.manifest import MANIFEST, UNLISTED, Cost, Manifest, NoArtifact, Stage
 __all__ = ["MANIFEST", "Artifact", "CorruptArtifact", "Cost", "Manifest", "Stage", "Store"]
 
 WRITTEN = (".building", ".logs", ".checkpoints", ".grids")  # folders that a sweep writes to beside the artifacts
+LOOKS = "test_looks.jsonl"  # a file of the store that is no artifact: appended to, never removed
 
 
 class CorruptArtifact(ValueError):
@@ -104,6 +106,8 @@ class Store:
             for name in WRITTEN:
                 if not os.access(sharing.real_folder(self.root, name), os.R_OK | os.W_OK | os.X_OK):
                     raise PermissionError(13, "Permission denied", str(self.root / name))
+            if (self.root / LOOKS).exists() and not os.access(self.root / LOOKS, os.R_OK | os.W_OK):
+                raise PermissionError(13, "Permission denied", str(self.root / LOOKS))
         except PermissionError as error:
             raise ValueError(f"{self._no_store(error)}; {sharing.denied(error)}") from error
         except OSError as error:

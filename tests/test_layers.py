@@ -20,6 +20,7 @@ LAYERS = {
     "sweep.artifacts": 2,
     "sweep.grids": 2,
     "sweep.leases": 2,
+    "sweep.looks": 2,
     "sweep.manifest": 2,
     "sweep.config": 2,
     "sweep.heartbeat": 2,

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep import leases, sharing
-from sweep.artifacts import Store
+from sweep.artifacts import LOOKS, Store
 from sweep.commands.words import Line, plan_of
 from sweep.config import Exec
 from sweep.grids import FOLDER, grids, is_running
@@ -183,7 +183,8 @@ def survey(store: Store) -> tuple[dict[str, Manifest], dict[str, str]]:
     """The artifacts of a store by key, and everything else that lies there with why it is none."""
     artifacts, others = {}, {}
     for path in sorted(store.root.iterdir()) if store.root.is_dir() else ():
-        if path.name in OURS and path.is_dir() and not path.is_symlink():
+        is_ours = path.is_dir() if path.name in OURS else path.name == LOOKS and path.is_file()
+        if is_ours and not path.is_symlink():
             continue
         try:
             if path.is_symlink():

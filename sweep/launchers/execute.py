@@ -17,9 +17,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweep import leases, sharing
+from sweep import leases, looks, sharing
 from sweep.artifacts import Manifest, Stage, Store
-from sweep.bench import Bench, model_of
+from sweep.bench import Bench, domain_of, model_of
 from sweep.build import BUILDERS, TRACKED
 from sweep.config import Exec, TrackingConfig
 from sweep.heartbeat import Pulse, path_of
@@ -27,6 +27,7 @@ from sweep.launchers.code import code, git
 from sweep.launchers.local_view import label
 from sweep.launchers.shown import conclusion, flat
 from sweep.launchers.slurm.queue import this_job
+from sweep.results import point_of
 from sweep.tracking import Tracker
 
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "hydra-core", "submitit", "wandb", "pandas", "scipy")
@@ -79,6 +80,8 @@ def _build(
             done = BUILDERS[stage.kind](stage, bench)
             cost = replace(done.cost, seconds=round(time.monotonic() - clock, 3))
             made = provenance(started, exec) | dict(noticed)
+            if stage.kind == "evaluate" and stage.identity["evaluation"]["split"] == "test":
+                looks.note(store, _look(stage, made["ended"]))  # before it is published, or shown by a tracker
             if tracking.name != "jsonl":
                 tracker.conclude(*conclusion(stage, folder, done.facts, cost, made, store))
         tracker.copy_to(folder)
@@ -92,6 +95,14 @@ def _build(
         manifest = published
     shutil.rmtree(store.checkpoint_dir(stage.key), ignore_errors=True)  # and what was written since by the later copy
     return manifest
+
+
+def _look(stage: Stage, when: str) -> looks.Look:
+    problems = domain_of(stage).problems("test")
+    return looks.Look(
+        key=stage.key, problems=looks.problems_sha256(problems), n_test=len(problems), **point_of(stage),
+        policy=stage.parents["policy"].key, when=when,
+    )
 
 
 def _log(path: Path) -> int:
