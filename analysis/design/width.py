@@ -5,7 +5,7 @@ L_c the derivative of ln m by cell mean c (through the fit), p_c the fitted erro
 test problems,
     V = 1/J sum_{c,d} L_c L_d cov_cd                            problems; cov_cc = v_c (r + (1 - r)/S),
                                                                 cov_cd = r sqrt(v_c v_d), 0 between unpaired arms
-      + (phi - phi_shared)/S sum_c L_c^2 v_c^2                  runs by themselves
+      + (phi - phi_shared)/S sum_c L_c^2 v_c^2                  runs by themselves; L_c v_c times the growth of noise
       + phi_shared/S sum_arms (sum_{c of the arm} L_c v_c)^2    what the runs of a seed share: more sizes do not cure it
 or, where the two arms are paired by seed (pairing.py), L' K L / S in place of the last two, K the covariance of one
 seed's runs; r the mean correlation of two runs' outcomes on one problem, phi and phi_shared the seed variance, all
@@ -107,6 +107,8 @@ class Width:
         problems = (r * same + (1 - r) / design.n_seeds * apart) / design.n_test
         pairing = seeds.pairing_of(self.pair)
         if pairing is None:
+            sizes = [np.array(self.sizes_of(one, design)) for one in self.pair]
+            of_seeds = [one * seeds.growth.scale(n)[:, 0] for one, n in zip(of_seeds, sizes, strict=True)]
             own = sum(float(np.square(one).sum()) for one in of_seeds) * (seeds.phi - seeds.phi_shared) / design.n_seeds
             common = sum(float(one.sum()) ** 2 for one in of_seeds) * seeds.phi_shared / design.n_seeds
             unsure = own**2 / self._df(seeds.df, design, False) + common**2 / self._df(seeds.df_shared, design, True)

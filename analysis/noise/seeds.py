@@ -1,9 +1,9 @@
 """Seed variance: what runs of one cell differ by beyond the noise of their finite test set.
 
-In units of [p (1 - p)]^2, so that one number serves all cells: phi in all, of which phi_shared is common to the runs
-of one seed of one arm over all sizes. Nested data sets (the first 1,000 problems inside the first 2,000) and a shared
-starting point make runs of one seed move together; they are then one cluster, not independent runs. The shared part
-is used only where it is seen, and it only ever widens an interval.
+In units of [p (1 - p)]^2: phi in all at the middle of the sizes, from where it may grow or shrink (growth.py), of which
+phi_shared is common to the runs of one seed of one arm over all sizes. Nested data sets (the first 1,000 problems
+inside the first 2,000) and a shared starting point make runs of one seed move together; they are then one cluster, not
+independent runs. The shared part is used only where it is seen, and it only ever widens an interval.
 
 Arms of one seed have more in common than their problems; where enough of them were run with the same sizes and seeds
 their effects are drawn together (pairing.py), and what they share cancels in contrasts.
@@ -15,11 +15,12 @@ easy or hard for all of them: what is missing is the correlation of two runs' ou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
 
+from analysis.noise.growth import Growth, growth_of, none_seen
 from analysis.noise.pairing import Pairing, pairings
 from analysis.noise.scatter import least_scatter
 from analysis.notes import Note, note
@@ -33,7 +34,7 @@ FEW_CLUSTERS = 4  # degrees of freedom between seeds below which every positive 
 class SeedNoise:
     """phi, its shared part, the degrees of freedom behind each (inf: not estimated), and what to say about them.
 
-    pairings: arms that are drawn together, by their own variances; the others are independent, with phi.
+    pairings: arms that are drawn together, by their own variances; the others are independent, with phi and `growth`.
     """
 
     phi: float
@@ -42,6 +43,7 @@ class SeedNoise:
     df_shared: float
     notes: tuple[Note, ...]
     pairings: tuple[Pairing, ...] = ()
+    growth: Growth = field(default_factory=none_seen)
 
     def draw(self, table: Table, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """(n_draws, n_cells) seed noise of the cell means; phi's own uncertainty is a factor a draw."""
@@ -53,8 +55,9 @@ class SeedNoise:
         own = rng.standard_normal((n_draws, len(sizes), len(arms))) * _scale(self.df, n_draws, rng)
         common = rng.standard_normal((n_draws, 1, len(arms))) * _scale(self.df_shared, n_draws, rng)
         effects = np.sqrt(self.phi - self.phi_shared) * own + np.sqrt(self.phi_shared) * common
+        effects *= self.growth.drawn(sizes, rng.random((n_draws, 1)))
         for pairing in self.pairings:
-            effects[:, :, np.searchsorted(arms, pairing.arms)] = pairing.draw(n_draws, len(sizes), rng)
+            effects[:, :, np.searchsorted(arms, pairing.arms)] = pairing.draw(n_draws, sizes, rng)
         drawn = effects[:, size, arm]
         n_seeds = table.cells["n_seeds"].to_numpy(float)
         return drawn * trained * bernoulli_unit(table) / np.sqrt(n_seeds)
@@ -65,10 +68,11 @@ class SeedNoise:
 
     def variance(self, table: Table) -> np.ndarray:
         """(n_cells,) variance of a cell mean that seeds make beyond the noise of the test set."""
-        phi = np.full(len(table.cells), self.phi)
+        sizes = table.cells["size"].to_numpy(float)
+        phi = self.phi * np.square(self.growth.scale(sizes)[:, 0])
         for pairing in self.pairings:
-            for arm, each in zip(pairing.arms, pairing.variances, strict=True):
-                phi[(table.cells["arm"] == arm).to_numpy()] = each
+            for arm, each in zip(pairing.arms, pairing.variances(sizes).T, strict=True):
+                phi = np.where(table.cells["arm"] == arm, each, phi)
         return phi * bernoulli_unit(table) ** 2 / table.cells["n_seeds"].to_numpy(float)
 
 
@@ -91,10 +95,15 @@ def seed_noise(table: Table) -> SeedNoise:
         )
         return SeedNoise(phi, 0.0, df, np.inf, (note("one_seed", text),))
     dof = n_seeds[many] - 1
-    total = between[many] / unit[many] ** 2
-    ratio = total - within_seed_variance(table)[many] / unit[many] ** 2
+    within = within_seed_variance(table) / unit**2
+    squares = between[many] / unit[many] ** 2
+    sizes = cells["size"].to_numpy(float)
+    growth = growth_of(sizes[many], squares[:, None], within[many, None], dof.astype(float))
+    at_middle = np.square(growth.scale(sizes)[:, 0])
+    total = squares / at_middle[many]
+    ratio = total - (within / at_middle)[many]
     phi, df = max(0.0, float(np.average(ratio, weights=dof))), float(dof.sum())
-    shared, df_shared, notes = _shared(table, unit, float(np.average(total, weights=dof)), phi)
+    shared, df_shared, notes = _shared(table, unit * np.sqrt(at_middle), float(np.average(total, weights=dof)), phi)
     alone = sorted(set(cells.loc[(n_seeds == 1) & (cells["x"] > 0), "arm"]))
     if alone:
         text = f"one training run a cell in {', '.join(alone)}: seed variance is borrowed from the other arms"
@@ -102,7 +111,7 @@ def seed_noise(table: Table) -> SeedNoise:
     if df < 12:
         notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
     phi = max(phi, shared)
-    paired = pairings(table, unit) if phi > 0 else ()
+    paired = pairings(table, unit, within * unit**2) if phi > 0 else ()
     for one in paired:
         text = (
             f"runs of one seed move together over {', '.join(one.arms)}, which have the same sizes and seeds: "
@@ -110,11 +119,11 @@ def seed_noise(table: Table) -> SeedNoise:
             "cancel in contrasts"
         )
         notes += (note("paired_seeds", text),)
-    return SeedNoise(phi, shared, df, df_shared, notes, paired)
+    return SeedNoise(phi, shared, df, df_shared, notes, paired, growth)
 
 
 def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:
-    """phi_shared, its degrees of freedom and notes: from products of a seed's deviations at two sizes.
+    """phi_shared, its degrees of freedom and notes: from products of a seed's deviations at two sizes, in `unit`s.
 
     Deviations are from the cell's mean, so a product has expectation phi_shared (S - 1)/S; with independent runs its
     standard deviation is about total (S - 1)/S. An estimate below Z_SHARED of these is taken as 0, since a laxer test

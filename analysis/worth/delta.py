@@ -97,7 +97,8 @@ def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, floa
     if table.kind == "errors":
         return float(np.square(influence) @ drawn.variance), seeds.df
     n_seeds = table.cells["n_seeds"].to_numpy(float)
-    excess = np.square(influence) * seeds.phi * np.square(bernoulli_unit(table))
+    grown = seeds.growth.scale(table.cells["size"].to_numpy(float))[:, 0]
+    excess = np.square(influence * grown * bernoulli_unit(table)) * seeds.phi
     problems = (_outcome_variance if table.kind == "outcomes" else _count_variance)(table, influence)
     many = (influence != 0) & (n_seeds > 1)
     pairing = seeds.pairing_of(set(table.cells["arm"][influence != 0]))
