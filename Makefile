@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 VARIANTS := $(notdir $(basename $(wildcard conf/variant/*.yaml)))
 PY := $(VENV)/bin/python
-SUPPORT := $(filter-out tests/test_%.py,$(wildcard tests/*.py)) tests/benchmarks  # what tests share
 TEST_PROCESSES ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYDRA_FULL_ERROR ?= 0
@@ -36,7 +35,7 @@ slurm-demo: $(VENV)/.run  ## the smoke sweep on a real SLURM on this machine (ro
 
 test: $(VENV)/.dev  ## the test suite
 	$(PY) -m ruff check .
-	$(PY) -m ruff format --check sweep analysis $(SUPPORT)
+	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not slurm"
 	$(PY) -m pytest -m "slurm and not slow"  # one after the other: they share a cluster

@@ -6,7 +6,8 @@
                                                                                       python -m analysis
 
     stages.py      what each of these is and depends on: read this first
-    build.py       how each is built; bench.py: what a build may use (parents, domain, randomness, checkpoints, cost)
+    build.py       how each is built; bench.py: what a build may use (parents, domain, randomness, checkpoints, cost);
+                   training_set.py: what it samples from and is trained on
     compose.py     a command line's grid to typed leaves
     plan.py        leaves to unique stages, their keys, what is built and what is new
     artifacts.py   a stage's key, its folder and its manifest

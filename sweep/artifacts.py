@@ -14,6 +14,7 @@
 An artifact is built in its own folder, hashed, fsynced and moved into place by one rename, so a
 reader sees all of it or none, and the second of two builders finds the place taken and drops its copy.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -262,17 +263,16 @@ class Store:
         Raises:
             ValueError: a number of the manifest is not finite; nothing is published.
         """
-        files = {}
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            name = path.relative_to(folder).as_posix()
-            if name.split("/")[0] in UNLISTED:
-                continue
-            files[name] = {"n_bytes": path.stat().st_size, "sha256": file_sha256(path)}
-            _fsync(path)
         manifest = Manifest(
-            key=stage.key, kind=stage.kind, version=stage.version, identity=dict(stage.identity),
+            key=stage.key,
+            kind=stage.kind,
+            version=stage.version,
+            identity=dict(stage.identity),
             parents={role: parent.key for role, parent in stage.parents.items()},
-            files=files, facts=facts, cost=cost, provenance=provenance,
+            files=_listed(folder),
+            facts=facts,
+            cost=cost,
+            provenance=provenance,
         ).sealed()
         write_atomically(folder / MANIFEST, manifest.to_json())
         sharing.obey_umask(folder)
@@ -323,6 +323,18 @@ class Store:
             f"{self.folder(key)}: corrupted artifact: {what}; it is not used. Give the same command with "
             "exec.rebuild_corrupted=true to set it aside under .corrupted/ and build it again"
         )
+
+
+def _listed(folder: Path) -> dict[str, dict[str, Any]]:
+    """The files of a finished build as its manifest lists them, each on the disk before it is listed."""
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name.split("/")[0] in UNLISTED:
+            continue
+        files[name] = {"n_bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        _fsync(path)
+    return files
 
 
 def file_sha256(path: Path) -> str:

@@ -3,35 +3,32 @@
 A builder reads its parents' artifacts and writes its own at a bench (`bench.py`); what it computes stands in `data`,
 `sources`, `methods` and `models`.
 """
+
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from sweep import pretrained
+from sweep import pretrained, training_set
 from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
 from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of, training_cost
 from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
 from sweep.data import Domain, Problem, ProceduralDomain, Solution, Trace
 from sweep.data.domain import BAD_FORMAT
-from sweep.data.records import Credit, Pair, Row
+from sweep.data.records import Pair, Row
 from sweep.data.skills.curriculum import Phase
 from sweep.methods import METHODS
-from sweep.methods.dials import Dials
-from sweep.methods.material import Material
 from sweep.methods.rollouts import Prefix, credited, estimated, to_charge
 from sweep.sources import SOURCES
-from sweep.sources.written import Written
 
 if TYPE_CHECKING:  # the verbs that build nothing must not wait for torch
     from sweep.models import Completion, Loss, Policy
-
 
 
 def build_dsyn(stage: Stage, bench: Bench) -> Built:
@@ -77,22 +74,40 @@ def build_base(stage: Stage, bench: Bench) -> Built:
 
 
 def _pretrain(
-    policy: Policy, rows: Sequence[Row], phase: Phase, number: int, seed: int, bench: Bench, model: Mapping[str, Any],
-    *, n_before: int,
+    policy: Policy,
+    rows: Sequence[Row],
+    phase: Phase,
+    number: int,
+    seed: int,
+    bench: Bench,
+    model: Mapping[str, Any],
+    *,
+    n_before: int,
 ) -> Cost:
     """One phase: every row once."""
     from sweep.methods.sft import sft_loss
     from sweep.models import Optim, train
 
     optim = Optim(
-        lr=phase.lr, n_updates=math.ceil(len(rows) / phase.batch_size), batch_size=phase.batch_size,
-        warmup_fraction=model["warmup_fraction"], schedule=phase.schedule,
-        embedding_lr_scale=phase.embedding_lr_scale, weight_decay=model["weight_decay"],
-        max_grad_norm=model["max_grad_norm"], betas=tuple(model["betas"]),
+        lr=phase.lr,
+        n_updates=math.ceil(len(rows) / phase.batch_size),
+        batch_size=phase.batch_size,
+        warmup_fraction=model["warmup_fraction"],
+        schedule=phase.schedule,
+        embedding_lr_scale=phase.embedding_lr_scale,
+        weight_decay=model["weight_decay"],
+        max_grad_norm=model["max_grad_norm"],
+        betas=tuple(model["betas"]),
     )
     done = train(
-        policy, rows, sft_loss, optim, seed=seed, precision=model["precision"],
-        log=bench.tracker.curve(f"phase_{number}", offset=n_before), **bench.training_limits(f"phase-{number}"),
+        policy,
+        rows,
+        sft_loss,
+        optim,
+        seed=seed,
+        precision=model["precision"],
+        log=bench.tracker.curve(f"phase_{number}", offset=n_before),
+        **bench.training_limits(f"phase-{number}"),
     )
     return training_cost(done)
 
@@ -101,8 +116,8 @@ def build_sft(stage: Stage, bench: Bench) -> Built:
     """Fine-tune the base on the first n_problems of D_syn, in this seed's order."""
     from sweep.methods.sft import sft_loss
 
-    problems, solutions = _subset(stage, bench)
-    material = _material(stage, problems, solutions)
+    problems, solutions = training_set.subset(stage, bench)
+    material = training_set.material(stage, problems, solutions)
     return _train(stage, bench, "base", METHODS["sft"].rows(material), sft_loss, OptimConfig(**stage.identity["optim"]))
 
 
@@ -111,12 +126,17 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
     from sweep.models import sample
 
     data, sampling = domain_of(stage), stage.identity["sampling"]
-    problems = _sampled_problems(stage, bench)
+    problems = training_set.sampled_problems(stage, bench)
     pi_sft, prompts = bench.policy("sft"), [data.prompt(p) for p in problems]
     drawn = sample(
-        pi_sft, prompts, n_samples=sampling["n_samples"],
-        temperature=sampling["temperature"], top_p=sampling["top_p"], seed=seed_of(stage),
-        max_new_tokens=stage.identity["max_solution_tokens"], **bench.sampling_limits("samples"),
+        pi_sft,
+        prompts,
+        n_samples=sampling["n_samples"],
+        temperature=sampling["temperature"],
+        top_p=sampling["top_p"],
+        seed=seed_of(stage),
+        max_new_tokens=stage.identity["max_solution_tokens"],
+        **bench.sampling_limits("samples"),
     )
     traces = [
         Trace(p.problem_id, c.text, c.is_finished and data.is_correct(c.text, p), c.is_finished)
@@ -140,12 +160,10 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     from sweep.models import sample
 
     data, rollouts = domain_of(stage), RolloutConfig(**stage.identity["rollouts"])
-    problems = {p.problem_id: p for p in _sampled_problems(stage, bench)}
+    problems = {p.problem_id: p for p in training_set.sampled_problems(stage, bench)}
     traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
-    charged = to_charge(
-        traces, of=rollouts.of, max_traces_per_problem=rollouts.max_traces_per_problem,
-        rng=np.random.default_rng(seed_of(stage)),
-    )
+    rng = np.random.default_rng(seed_of(stage))
+    charged = to_charge(traces, of=rollouts.of, max_traces_per_problem=rollouts.max_traces_per_problem, rng=rng)
     pi_sft, cost = bench.policy("sft"), Cost()
 
     def roll_out(prefixes: Sequence[Prefix], depth: int) -> list[list[str]]:
@@ -153,19 +171,22 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
         nonlocal cost
         prompts = [data.prompt(problems[p]) + text for p, text in prefixes]
         drawn = sample(
-            pi_sft, prompts, n_samples=rollouts.n_rollouts,
-            temperature=rollouts.temperature, top_p=1.0, seed=seed_of(stage) + depth + 1,
-            max_new_tokens=stage.identity["max_solution_tokens"], **bench.sampling_limits(f"step-{depth}"),
+            pi_sft,
+            prompts,
+            n_samples=rollouts.n_rollouts,
+            temperature=rollouts.temperature,
+            top_p=1.0,
+            seed=seed_of(stage) + depth + 1,
+            max_new_tokens=stage.identity["max_solution_tokens"],
+            **bench.sampling_limits(f"step-{depth}"),
         )
         cost += sampling_cost(pi_sft, prompts, drawn)
         whole = [[text + c.text for c in of if c.is_finished] for (_, text), of in zip(prefixes, drawn, strict=True)]
-        return [
-            [w for w in ws if data.is_correct(w, problems[p])] for (p, _), ws in zip(prefixes, whole, strict=True)
-        ]
+        return [[w for w in ws if data.is_correct(w, problems[p])] for (p, _), ws in zip(prefixes, whole, strict=True)]
 
+    steps, is_stopped = [data.steps(t.text) for t in charged], rollouts.until == "pit"
     q_values, reached = estimated(
-        charged, [data.steps(t.text) for t in charged], roll_out,
-        n_rollouts=rollouts.n_rollouts, is_stopped_at_pit=rollouts.until == "pit",
+        charged, steps, roll_out, n_rollouts=rollouts.n_rollouts, is_stopped_at_pit=is_stopped
     )
     credits = credited(charged, q_values, traces)
     write_jsonl(bench.out / "credits.jsonl", credits)
@@ -180,16 +201,21 @@ def build_train(stage: Stage, bench: Bench) -> Built:
 
     config, source = MethodConfig(**stage.identity["method"]), SourceConfig(**stage.identity["source"])
     optim, method = OptimConfig(**stage.identity["method"]["optim"]), METHODS[config.name]
-    own, dsyn = _subset(stage, bench)
-    sampled = _sampled_problems(stage, bench) if _is_cross_fit(stage) else own
-    written = _written(stage, bench, dsyn, sampled)
+    own, dsyn = training_set.subset(stage, bench)
+    sampled = training_set.sampled_problems(stage, bench) if training_set.is_cross_fit(stage) else own
+    written = training_set.written(stage, bench, dsyn, sampled)
     solutions = SOURCES[source.name].solutions(written)
     if source.include_teacher and source.name != "teacher":
         solutions = [*dsyn, *solutions]
     problems = {p.problem_id: p for p in [*own, *sampled]}.values()
-    material = _material(
-        stage, problems, solutions, traces=written.traces, credits=written.credits,
-        dials=config, max_solutions_per_problem=source.max_solutions_per_problem,
+    material = training_set.material(
+        stage,
+        problems,
+        solutions,
+        traces=written.traces,
+        credits=written.credits,
+        dials=config,
+        max_solutions_per_problem=source.max_solutions_per_problem,
     )
     rows = method.rows(material)
     if not rows:
@@ -218,8 +244,13 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
     limits = bench.sampling_limits("evaluate")
     greedy = sample(policy, prompts, n_samples=1, temperature=0.0, **shared, **limits)
     drawn = sample(
-        policy, prompts, n_samples=evaluation["n_samples"], temperature=temperature, has_entropy=True,
-        **shared, **limits,
+        policy,
+        prompts,
+        n_samples=evaluation["n_samples"],
+        temperature=temperature,
+        has_entropy=True,
+        **shared,
+        **limits,
     )
     outcomes = _outcomes(data, problems, greedy, drawn)
     outcomes.to_parquet(bench.out / "outcomes.parquet", index=False)
@@ -253,7 +284,9 @@ COUNTED = {"n_correct": "is_correct", "n_correct_sampled": "n_correct_sampled", 
 
 
 def _outcomes(
-    data: Domain, problems: Sequence[Problem], greedy: Sequence[Sequence[Completion]],
+    data: Domain,
+    problems: Sequence[Problem],
+    greedy: Sequence[Sequence[Completion]],
     drawn: Sequence[Sequence[Completion]],
 ) -> pd.DataFrame:
     """A row a problem: whether the greedy solution is right, how many of the sampled ones are, and the greedy text."""
@@ -261,77 +294,27 @@ def _outcomes(
     def n_correct(problem: Problem, completions: Sequence[Completion]) -> int:
         return sum(c.is_finished and data.is_correct(c.text, problem) for c in completions)
 
-    return pd.DataFrame({
-        "problem_id": [p.problem_id for p in problems],
-        "is_correct": [n_correct(p, one) == 1 for p, one in zip(problems, greedy, strict=True)],
-        "n_correct_sampled": [n_correct(p, several) for p, several in zip(problems, drawn, strict=True)],
-        "n_sampled": [len(several) for several in drawn],
-        "solution": [one[0].text for one in greedy],
-    })
+    return pd.DataFrame(
+        {
+            "problem_id": [p.problem_id for p in problems],
+            "is_correct": [n_correct(p, one) == 1 for p, one in zip(problems, greedy, strict=True)],
+            "n_correct_sampled": [n_correct(p, several) for p, several in zip(problems, drawn, strict=True)],
+            "n_sampled": [len(several) for several in drawn],
+            "solution": [one[0].text for one in greedy],
+        }
+    )
 
 
 BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {
-    "dsyn": build_dsyn, "base": build_base, "sft": build_sft, "samples": build_samples,
-    "advantages": build_advantages, "train": build_train, "evaluate": build_evaluate,
+    "dsyn": build_dsyn,
+    "base": build_base,
+    "sft": build_sft,
+    "samples": build_samples,
+    "advantages": build_advantages,
+    "train": build_train,
+    "evaluate": build_evaluate,
 }
 TRACKED = ("base", "sft", "train", "evaluate")
-
-
-# ---------------------------------------------------------------- shared by the builders
-
-
-def _subset(stage: Stage, bench: Bench, *, n_before: int = 0) -> tuple[list[Problem], list[Solution]]:
-    """This seed's first n_problems of D_syn, or those behind the first n_before: nested in n_problems, another order
-    for another seed."""
-    folder, n = bench.parents["dsyn"].path, stage.identity["n_problems"]
-    problems = read_jsonl(folder / "problems.jsonl", Problem)
-    solutions = read_jsonl(folder / "solutions.jsonl", Solution)
-    if n_before + n > len(problems):
-        raise ValueError(
-            f"n_problems={n}{f' behind the first {n_before}' if n_before else ''} but D_syn ({folder}) has "
-            f"{len(problems)} problems with a verified solution, of "
-            f"{len(problems) + bench.parents['dsyn'].manifest.facts['n_dropped']} asked; "
-            f"choose n_problems up to {len(problems) - n_before} or a larger dataset"
-        )
-    order = np.random.default_rng(stage.identity["seed"]).permutation(len(problems))[n_before : n_before + n]
-    return [problems[i] for i in order], [solutions[i] for i in order]
-
-
-def _sampled_problems(stage: Stage, bench: Bench) -> list[Problem]:
-    """The problems that pi_sft solves by itself: those it was fine-tuned on, or as many that it was not."""
-    return _subset(stage, bench, n_before=stage.identity["n_problems"] if _is_cross_fit(stage) else 0)[0]
-
-
-def _is_cross_fit(stage: Stage) -> bool:
-    """Whether what this stage samples, or is trained on, are solutions of problems that SFT did not see."""
-    sampled = stage if stage.kind == "samples" else stage.parents.get("samples")
-    return sampled is not None and sampled.identity["sampling"]["is_cross_fit"]
-
-
-def _written(stage: Stage, bench: Bench, dsyn: Sequence[Solution], sampled: Sequence[Problem]) -> Written:
-    """What the stage's parents hold; nothing in place of those it has not."""
-    data, asked = domain_of(stage), {p.problem_id: p for p in sampled}
-
-    def is_sound(solution: Solution) -> bool:
-        assert isinstance(data, ProceduralDomain)
-        return not any(data.step_errors(solution.text, asked[solution.problem_id]))
-
-    return Written(
-        dsyn, bench.read("samples", "traces.jsonl", Trace), bench.read("advantages", "reached.jsonl", Solution),
-        bench.read("advantages", "credits.jsonl", Credit), is_sound if isinstance(data, ProceduralDomain) else None,
-    )
-
-
-def _material(
-    stage: Stage, problems: Iterable[Problem], solutions: Sequence[Solution], *, traces: Sequence[Trace] = (),
-    credits: Sequence[Credit] = (), dials: Dials | None = None, max_solutions_per_problem: int = 1,
-) -> Material:
-    data = domain_of(stage)
-    return Material(
-        prompts={p.problem_id: data.prompt(p) for p in problems}, solutions=solutions, traces=traces, credits=credits,
-        steps=data.steps, dials=dials or Dials(), max_solutions_per_problem=max_solutions_per_problem,
-        rng=np.random.default_rng(seed_of(stage)),
-    )
 
 
 def _train(
@@ -344,12 +327,25 @@ def _train(
     policy = bench.policy(start)
     is_preference = isinstance(rows[0], Pair)
     done = train(
-        policy, rows, loss,
-        Optim(lr=optim.lr, n_updates=n_updates, batch_size=optim.batch_size, warmup_fraction=optim.warmup_fraction,
-              schedule=optim.schedule, weight_decay=optim.weight_decay, max_grad_norm=optim.max_grad_norm,
-              embedding_lr_scale=optim.embedding_lr_scale, betas=tuple(bench.model["betas"])),
-        seed=seed_of(stage), reference=policy if is_preference else None, precision=bench.model["precision"],
-        log=bench.tracker.curve("train"), **bench.training_limits("train"),
+        policy,
+        rows,
+        loss,
+        Optim(
+            lr=optim.lr,
+            n_updates=n_updates,
+            batch_size=optim.batch_size,
+            warmup_fraction=optim.warmup_fraction,
+            schedule=optim.schedule,
+            weight_decay=optim.weight_decay,
+            max_grad_norm=optim.max_grad_norm,
+            embedding_lr_scale=optim.embedding_lr_scale,
+            betas=tuple(bench.model["betas"]),
+        ),
+        seed=seed_of(stage),
+        reference=policy if is_preference else None,
+        precision=bench.model["precision"],
+        log=bench.tracker.curve("train"),
+        **bench.training_limits("train"),
     )
     save_policy(policy, bench.out)
     n_problems = len({row.problem_id for row in rows})

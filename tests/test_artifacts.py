@@ -325,9 +325,7 @@ def test_a_stage_of_an_impossible_kind_has_no_key() -> None:
         ({"facts": []}, r"facts of another type"),
     ],
 )
-def test_a_manifest_with_a_field_of_another_kind_is_refused(
-    store: Store, changes: dict[str, Any], told: str
-) -> None:
+def test_a_manifest_with_a_field_of_another_kind_is_refused(store: Store, changes: dict[str, Any], told: str) -> None:
     published(store)
     edited(store, **changes)
     with pytest.raises(CorruptArtifact, match=told):

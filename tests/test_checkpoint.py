@@ -21,9 +21,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data: list[Row] | list[Pair
     with pytest.raises(Interrupted, match="after update 7 of 12"):
         trained(resumed, data, checkpoint_dir=tmp_path, should_stop=lambda: next(answers))
     fresh, logged = trained_policy(), []
-    resumed_cost = trained(
-        fresh, data, checkpoint_dir=tmp_path, log=lambda update, metrics: logged.append(update)
-    )
+    resumed_cost = trained(fresh, data, checkpoint_dir=tmp_path, log=lambda update, metrics: logged.append(update))
     assert logged == [8, 9, 10, 11, 12]
     assert torch.equal(weights(fresh), weights(straight))
     assert (resumed_cost.n_updates, resumed_cost.n_trained_tokens) == (cost.n_updates, cost.n_trained_tokens)

@@ -116,8 +116,8 @@ def test_status_tells_a_stage_that_runs_from_one_that_failed_one_that_was_killed
     with store.lease(running):
         _, out, _ = said("status", "-m", *sweep_copy.words)
         told = json.loads(said("status", "-m", "--json", *sweep_copy.words)[1])
-    lines = {word: [line for line in out.splitlines() if key in line] for word, key in
-             (("running", running), ("failed", failed), ("killed", killed), ("stopped", stopped), ("untried", untried))}
+    keys = {"running": running, "failed": failed, "killed": killed, "stopped": stopped, "untried": untried}
+    lines = {word: [line for line in out.splitlines() if key in line] for word, key in keys.items()}
     assert f"being built: {running}" in lines["running"][0] and f"process {os.getpid()}" in lines["running"][0]
     assert ", evaluate: prefix 8 of 40, no progress for 12 min" in lines["running"][0]
     assert f"  failed: {failed}" in lines["failed"][0] and lines["failed"][0].endswith("of 40: ValueError: no")
@@ -433,10 +433,14 @@ def test_a_line_that_is_not_understood_names_the_word_and_what_is_like_it(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("help", "variant: another_base"), ("help", "evaluation: test, validation"),
-        ("--help", "hydra/launcher: "), ("-h", "Config groups"),
-        ("logs --help", "usage: python -m sweep logs KEY"), ("plan -h", "usage: python -m sweep plan [--json]"),
-        ("help collect", "one table of the grid's finished runs"), ("retry --help", "retry [SUBMISSION]"),
+        ("help", "variant: another_base"),
+        ("help", "evaluation: test, validation"),
+        ("--help", "hydra/launcher: "),
+        ("-h", "Config groups"),
+        ("logs --help", "usage: python -m sweep logs KEY"),
+        ("plan -h", "usage: python -m sweep plan [--json]"),
+        ("help collect", "one table of the grid's finished runs"),
+        ("retry --help", "retry [SUBMISSION]"),
     ],
 )
 def test_help_is_everywhere(words: str, told: str, said: Callable[..., Said]) -> None:

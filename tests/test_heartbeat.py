@@ -56,9 +56,7 @@ def test_it_beats_by_itself_while_the_stage_is_silent(path: Path, monkeypatch: p
         assert later is not None and later.progressed == first.progressed
 
 
-@pytest.mark.parametrize(
-    ("error", "outcome"), [(ValueError("a\n b"), "failed"), (KeyboardInterrupt("a b"), "stopped")]
-)
+@pytest.mark.parametrize(("error", "outcome"), [(ValueError("a\n b"), "failed"), (KeyboardInterrupt("a b"), "stopped")])
 def test_a_build_that_ends_otherwise_says_how(path: Path, error: BaseException, outcome: str) -> None:
     with pytest.raises(type(error)), Pulse(path, KEY):
         raise error

@@ -84,9 +84,7 @@ def test_three_drivers_at_once_build_each_stage_once_and_end_in_one_table(
 
 
 @pytest.mark.slow
-def test_a_store_that_is_deleted_under_a_driver_is_built_anew_by_the_same_command(
-    sweep: Sweep, tmp_path: Path
-) -> None:
+def test_a_store_that_is_deleted_under_a_driver_is_built_anew_by_the_same_command(sweep: Sweep, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     driver = command(store.root, tmp_path / "runs", *GRID)
     wait_until(lambda: under_construction(store.root, "base"), 120)

@@ -30,6 +30,7 @@ LAYERS = {
     "sweep.arms": 3,
     "sweep.results": 3,
     "sweep.bench": 3,
+    "sweep.training_set": 3,
     "sweep.stages": 4,
     "sweep.build": 4,
     "sweep.plan": 4,

@@ -55,9 +55,7 @@ def trl_metrics(trainer: SFTTrainer | DPOTrainer, inputs: dict | None = None) ->
 
 def trl_dpo(policy: Policy, reference: Policy, data: list[Pair], folder: Path) -> DPOTrainer:
     columns = {"prompt": "prefix", "chosen": "chosen", "rejected": "rejected"}
-    dataset = Dataset.from_list(
-        [{name: getattr(pair, field) for name, field in columns.items()} for pair in data]
-    )
+    dataset = Dataset.from_list([{name: getattr(pair, field) for name, field in columns.items()} for pair in data])
     config = DPOConfig(str(folder), beta=0.3, per_device_train_batch_size=len(data), **TRL)
     models = [copy.deepcopy(p.model).eval() for p in (policy, reference)]
     return DPOTrainer(models[0], models[1], config, train_dataset=dataset, processing_class=policy.tokenizer)

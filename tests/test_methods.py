@@ -21,8 +21,12 @@ MISTAKE = Credit("p0", WRONG, False, pass_rate=0.5, q_values=[0.6, 0.0])
 
 
 def material(
-    *solutions: str, traces: tuple[Trace, ...] = (), credits: tuple[Credit, ...] = (), seed: int = 0,
-    max_solutions_per_problem: int = 4, **dials: Any,
+    *solutions: str,
+    traces: tuple[Trace, ...] = (),
+    credits: tuple[Credit, ...] = (),
+    seed: int = 0,
+    max_solutions_per_problem: int = 4,
+    **dials: Any,
 ) -> Material:
     return Material(
         prompts={"p0": "Q0 | ", "p1": "Q1 | "},

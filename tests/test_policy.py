@@ -124,9 +124,7 @@ def test_a_hub_model_without_a_revision_is_refused() -> None:
 
 
 def test_an_unknown_dtype_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match="dtype='int8' is not known; choose one of float32, bfloat16, float16"
-    ):
+    with pytest.raises(ValueError, match="dtype='int8' is not known; choose one of float32, bfloat16, float16"):
         load_policy(str(tmp_path), revision=None, device="cpu", dtype="int8")
 
 
@@ -137,9 +135,7 @@ def test_a_vocabulary_word_that_is_not_one_new_word_is_refused(word: str) -> Non
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"hidden_size=16 with n_heads=3: expected a multiple of 2 \* n_heads"
-    ):
+    with pytest.raises(ValueError, match=r"hidden_size=16 with n_heads=3: expected a multiple of 2 \* n_heads"):
         new_policy(WORDS, **{**SHAPE, "n_heads": 3}, seed=0)
 
 
@@ -248,9 +244,7 @@ def without_a_tensor(folder: Path) -> None:
         ),
     ],
 )
-def test_a_folder_in_shards_is_whole_by_its_index(
-    tmp_path: Path, edit: Callable[[Path], None], message: str
-) -> None:
+def test_a_folder_in_shards_is_whole_by_its_index(tmp_path: Path, edit: Callable[[Path], None], message: str) -> None:
     policy = tiny_policy()
     policy.model.save_pretrained(tmp_path, max_shard_size="3KB")
     policy.tokenizer.save_pretrained(tmp_path)
@@ -306,12 +300,8 @@ def test_an_empty_prefix_needs_a_beginning_of_sequence_token() -> None:
 def test_a_step_has_the_same_tokens_alone_as_inside_its_solution_even_in_sentencepiece() -> None:
     # as in Llama 2: a space is put before every text, and stripped when it is read back
     characters = [*SPECIAL_TOKENS, "\u2581", "<0x0A>", *"abc"]
-    backend = Tokenizer(
-        models.BPE({c: i for i, c in enumerate(characters)}, [], unk_token="<unk>", byte_fallback=True)
-    )
-    backend.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
-    )
+    backend = Tokenizer(models.BPE({c: i for i, c in enumerate(characters)}, [], unk_token="<unk>", byte_fallback=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
     backend.decoder = decoders.Sequence(
         [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )

@@ -1,4 +1,5 @@
 """Every command of the README runs, in the order it stands there."""
+
 from __future__ import annotations
 
 import csv
@@ -12,9 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-GSM8K = (
-    '{"question": "Ann has 2 apples and buys %d. How many has she?", "answer": "2 + %d = %d\\n#### %d"}\n'
-)
+GSM8K = '{"question": "Ann has 2 apples and buys %d. How many has she?", "answer": "2 + %d = %d\\n#### %d"}\n'
 
 
 def commands() -> list[str]:
@@ -47,7 +46,11 @@ def test_the_command_runs(command: str, desk: Path) -> None:
     command = command.replace("=COMMIT", f"={'0' * 40}")  # the full commit of a model that a reader pins
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", command], cwd=desk, capture_output=True, text=True, timeout=600,
+        ["bash", "-c", command],
+        cwd=desk,
+        capture_output=True,
+        text=True,
+        timeout=600,
         env={**os.environ, "PATH": path, "WANDB_MODE": "offline"},
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

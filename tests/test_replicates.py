@@ -47,9 +47,7 @@ def test_a_table_of_replicates_has_a_base_and_test_problems_for_each(tables: Pat
     assert found.provenance["first_run"] <= found.provenance["created"] and found.provenance["commits"]
     read = table_at(tables / "both")
     assert read.n_replicates == 2
-    assert read.reference_error == pytest.approx(
-        (1 - found.runs[found.runs.arm == "base"].n_correct / 40).mean()
-    )
+    assert read.reference_error == pytest.approx((1 - found.runs[found.runs.arm == "base"].n_correct / 40).mean())
 
 
 def test_replicates_collected_apart_and_merged_are_the_same_table(tables: Path) -> None:

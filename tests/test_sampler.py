@@ -48,9 +48,9 @@ def test_greedy_completions_are_those_of_generate_token_for_token(max_rows: int)
     assert len({len(encode_prefix(policy, prefix)) for prefix in PREFIXES}) == 3  # mixed lengths in one call
     for prefix, (completion,) in zip(PREFIXES, found, strict=True):
         ids = torch.tensor([encode_prefix(policy, prefix)])
-        generated = policy.model.generate(
-            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=16
-        )[0, ids.shape[1] :]
+        mask = torch.ones_like(ids)
+        whole = policy.model.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=16)
+        generated = whole[0, ids.shape[1] :]
         assert encode_continuation(policy, completion.text, completion.is_finished) == generated.tolist()
         assert completion.n_tokens == len(generated)
     assert {completion.is_finished for (completion,) in found} == {True}
@@ -68,9 +68,7 @@ def test_prefixes_that_are_done_are_reported_after_every_chunk() -> None:
 
 def test_a_completion_cut_at_the_bound_is_not_finished() -> None:
     completions = sample(trained_policy(), PREFIXES[:3], n_samples=1, temperature=0, max_new_tokens=2, seed=0)
-    assert [(c[0].is_finished, c[0].n_tokens, len(c[0].text.split())) for c in completions] == [
-        (False, 2, 2)
-    ] * 3
+    assert [(c[0].is_finished, c[0].n_tokens, len(c[0].text.split())) for c in completions] == [(False, 2, 2)] * 3
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
@@ -119,9 +117,7 @@ def test_the_samples_follow_the_models_distribution() -> None:
     for word, probability in enumerate((logits / 0.7).softmax(0).tolist()):
         text = "" if word == policy.eos_id else policy.tokenizer.convert_ids_to_tokens(word)
         frequency = sum(c.text == text for c in drawn) / n_samples
-        assert (
-            abs(frequency - probability) <= 4 * math.sqrt(probability * (1 - probability) / n_samples) + 1e-12
-        )
+        assert abs(frequency - probability) <= 4 * math.sqrt(probability * (1 - probability) / n_samples) + 1e-12
 
 
 def test_top_p_keeps_the_smallest_set_that_holds_the_probability() -> None:
@@ -134,10 +130,7 @@ def test_top_p_keeps_the_smallest_set_that_holds_the_probability() -> None:
     n_kept = int((probabilities.cumsum(0) < 0.6).sum()) + 1
     assert 1 < n_kept < len(order) - 5
     (drawn,) = sample(policy, ["1 f1 |"], n_samples=2000, temperature=1, max_new_tokens=1, seed=0, top_p=0.6)
-    kept = {
-        "" if i == policy.eos_id else policy.tokenizer.convert_ids_to_tokens(i)
-        for i in order[:n_kept].tolist()
-    }
+    kept = {"" if i == policy.eos_id else policy.tokenizer.convert_ids_to_tokens(i) for i in order[:n_kept].tolist()}
     assert {completion.text for completion in drawn} == kept
 
 
@@ -213,9 +206,7 @@ def test_an_argument_out_of_range_is_refused_by_name(argument: dict[str, float])
 
 
 def test_a_prefix_that_leaves_no_room_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"has 4 tokens, with max_new_tokens=45 more than the model's max_length=48"
-    ):
+    with pytest.raises(ValueError, match=r"has 4 tokens, with max_new_tokens=45 more than the model's max_length=48"):
         sample(tiny_policy(), ["1 f1 |"], n_samples=1, temperature=0, max_new_tokens=45, seed=0)
 
 
@@ -270,9 +261,7 @@ def test_sampling_that_was_stopped_goes_on_from_its_finished_chunks(tmp_path: Pa
     with path.open("a") as stream:
         stream.write('\n{"chunk": "torn')
     asked = []
-    again = sample(
-        policy, prefixes, **settings, checkpoint_path=path, should_stop=lambda: bool(asked.append(1))
-    )
+    again = sample(policy, prefixes, **settings, checkpoint_path=path, should_stop=lambda: bool(asked.append(1)))
     assert again == whole
     assert len(asked) == 2  # the first chunk was read, two were drawn
     other = sample(policy, prefixes, **{**settings, "seed": 4}, checkpoint_path=path)

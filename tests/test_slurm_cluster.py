@@ -108,7 +108,7 @@ def test_jobs_on_one_node_get_different_gpus(state: Path, tmp_path: Path) -> Non
 
 
 def test_a_requeued_job_starts_again_and_knows_it(state: Path, tmp_path: Path) -> None:
-    job = sbatch(tmp_path, "echo attempt ${SLURM_RESTART_COUNT:-0}; test -n \"$SLURM_RESTART_COUNT\" || sleep 60")
+    job = sbatch(tmp_path, 'echo attempt ${SLURM_RESTART_COUNT:-0}; test -n "$SLURM_RESTART_COUNT" || sleep 60')
     output = next_text(tmp_path, "attempt 0")
     sh("scontrol", "requeue", job)
     assert states(job) == {job: "COMPLETED"}

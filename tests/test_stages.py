@@ -11,7 +11,7 @@ from test_data_skills import skills_by_hand
 from tiny_policy import weights
 from tiny_sweep import Sweep, build_all, planned
 
-from sweep import build
+from sweep import build, training_set
 from sweep.artifacts import Artifact, Cost, Manifest, Stage, Store, read_jsonl, write_jsonl
 from sweep.bench import Bench, Built, domain_of, model_of
 from sweep.config import Exec
@@ -30,7 +30,7 @@ def subset(sweep: Sweep, *words: str) -> list[str]:
     """problem_ids of the training problems of one run."""
     stage = stage_of(planned("arm=sft", *words), "sft")
     bench = SimpleNamespace(parents={"dsyn": sweep.store.open(stage.parents["dsyn"].key)})
-    problems, solutions = build._subset(stage, bench)
+    problems, solutions = training_set.subset(stage, bench)
     assert [p.problem_id for p in problems] == [s.problem_id for s in solutions]
     return [p.problem_id for p in problems]
 
@@ -172,10 +172,10 @@ def bench_of(stage: Stage, parents: dict[str, Artifact], out: Path) -> Bench:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """One problem and a policy whose completions are known.
 
-        bare       -> G R ans right
-        G          -> R ans right        q = 1, 3 tokens-long steps and an end
-        G W        -> ans wrong          q = 0
-        B          -> W ans wrong        q = 0
+    bare       -> G R ans right
+    G          -> R ans right        q = 1, 3 tokens-long steps and an end
+    G W        -> ans wrong          q = 0
+    B          -> W ans wrong        q = 0
     """
     plan = planned("arm=step_dpo", "n_problems=1", "dataset.chain_length=2", "sampling.rollouts.temperature=0.001")
     advantages = stage_of(plan, "advantages")

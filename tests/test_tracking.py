@@ -282,9 +282,7 @@ def without_trackers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     versions.cache_clear()
 
 
-def test_tracking_jsonl_needs_no_tracker_to_be_installed(
-    without_trackers: None, sweep: Sweep, tmp_path: Path
-) -> None:
+def test_tracking_jsonl_needs_no_tracker_to_be_installed(without_trackers: None, sweep: Sweep, tmp_path: Path) -> None:
     plan = planned("arm=sft", "n_problems=8", "seed=7")
     stage = next(s for s in plan.stages.values() if s.kind == "sft")
     for parent in stage.parents.values():

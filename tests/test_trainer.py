@@ -62,9 +62,7 @@ def test_training_learns_the_toy_language() -> None:
     policy = trained_policy()
     trained(policy, rows(200), optim=Optim(1e-2, 200, 32))
     held_out = rows(50, seed=99)
-    drawn = sample(
-        policy, [row.prefix for row in held_out], n_samples=1, temperature=0, max_new_tokens=16, seed=0
-    )
+    drawn = sample(policy, [row.prefix for row in held_out], n_samples=1, temperature=0, max_new_tokens=16, seed=0)
     assert np.mean([c[0].text == row.continuation for c, row in zip(drawn, held_out, strict=True)]) > 0.8
 
 
@@ -114,9 +112,7 @@ def test_metrics_are_logged_about_200_times_and_after_the_last_update() -> None:
 def test_metrics_are_plain_numbers() -> None:
     logged: list[dict[str, float]] = []
     trained(trained_policy(), pairs(4, is_final=True), log=lambda update, metrics: logged.append(metrics))
-    names = (
-        "loss lr grad_norm n_trained_tokens log_ratio_margin pair_accuracy chosen_logp_sum rejected_logp_sum"
-    )
+    names = "loss lr grad_norm n_trained_tokens log_ratio_margin pair_accuracy chosen_logp_sum rejected_logp_sum"
     assert list(json.loads(json.dumps(logged[0]))) == names.split()
 
 
@@ -242,7 +238,5 @@ def test_a_setting_out_of_range_is_refused_by_name(setting: dict) -> None:
 def test_logits_that_are_changed_after_the_output_layer_are_refused() -> None:
     policy = tiny_policy()
     policy.model.config.final_logit_softcapping = 30.0
-    with pytest.raises(
-        ValueError, match=r"changes its logits after the output layer \(final_logit_softcapping\)"
-    ):
+    with pytest.raises(ValueError, match=r"changes its logits after the output layer \(final_logit_softcapping\)"):
         trained(policy, rows(2))

@@ -137,9 +137,7 @@ def one_paragraph(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.slow
-def test_with_umask_002_the_second_user_reuses_builds_and_collects(
-    sweep: Sweep, shared: Path, as_user: Run
-) -> None:
+def test_with_umask_002_the_second_user_reuses_builds_and_collects(sweep: Sweep, shared: Path, as_user: Run) -> None:
     store, end = annas(sweep, shared, 0o002), sweep.plan.runs[-1].evaluate
     shutil.rmtree(store.folder(end.key))
     grid = ["-m", "sweep", "-m", *words(sweep, store), f"hydra.sweep.dir={shared}/runs"]

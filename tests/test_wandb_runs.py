@@ -55,8 +55,14 @@ class ApiRun:
         by_kind = {kind: [r[kind] for r in records if r["type"] == kind] for kind in ("summary", "history", "artifact")}
         summary = {name: value for one in by_kind["summary"] for name, value in one["update"].items()}
         return ApiRun(
-            run["run_id"], "finished" if has_ended else "running", files, run["config"]["update"], summary,
-            by_kind["history"], by_kind["artifact"], run,
+            run["run_id"],
+            "finished" if has_ended else "running",
+            files,
+            run["config"]["update"],
+            summary,
+            by_kind["history"],
+            by_kind["artifact"],
+            run,
         )
 
     def file(self, name: str) -> ApiFile:
@@ -141,9 +147,7 @@ def test_a_grids_table_from_wandb_is_the_one_from_the_store(tracked: Sweep, uplo
 
 def test_without_a_grid_the_whole_project_is_the_table(tracked: Sweep, uploaded, from_wandb) -> None:
     found, expected = from_wandb(), from_store(tracked)
-    theirs, ours = (
-        t.runs.drop(columns="config").sort_values("run", ignore_index=True) for t in (found, expected)
-    )
+    theirs, ours = (t.runs.drop(columns="config").sort_values("run", ignore_index=True) for t in (found, expected))
     pd.testing.assert_frame_equal(theirs, ours)
     config = json.loads(found.runs.set_index("run").config[tracked.plan.runs[0].evaluate.key])
     assert config["evaluate"]["evaluation"]["split"] == "test" and config["sft"]["n_problems"] == 8
@@ -164,7 +168,11 @@ def test_an_evaluation_has_its_error_and_what_charts_group_by_under_flat_names(
     (shown,) = [one for one in offline if one.id == run.evaluate.key]
     flat = {name: shown.config[name] for name in ("arm", "n_problems", "source", "method", "seed", "split")}
     assert flat == {
-        "arm": "per-step DPO", "n_problems": run.leaf.exp.n_problems, "source": "self", "method": "step_dpo", "seed": 0,
+        "arm": "per-step DPO",
+        "n_problems": run.leaf.exp.n_problems,
+        "source": "self",
+        "method": "step_dpo",
+        "seed": 0,
         "split": "test",
     }
     assert shown.summary["test_error"] == (40 - facts["n_correct"]) / 40
@@ -211,7 +219,8 @@ def test_the_lineage_of_an_evaluation_is_its_parents_artifact_used_and_its_own_m
     (shown,) = [one for one in offline if one.id == stage.key]
     policy = stage.parents["policy"]
     assert [(a["name"], a["type"], a.get("use_after_commit", False)) for a in shown.artifacts] == [
-        (policy.key, policy.kind, True), (stage.key, "evaluate", False),
+        (policy.key, policy.kind, True),
+        (stage.key, "evaluate", False),
     ]
     assert all("local_path" not in json.dumps(a) for a in shown.artifacts)  # names alone: no weights leave the machine
 
@@ -230,7 +239,8 @@ def test_the_server_is_asked_for_evaluations_alone_and_for_those_of_the_grid(
     keys = [run.evaluate.key for run in tracked.plan.runs if run.leaf.exp.n_problems == 8]
     base = tracked.plan.base_evaluations[0].key
     assert asked == [
-        {"jobType": "evaluate"}, {"$and": [{"jobType": "evaluate"}, {"name": {"$in": sorted([*keys, base])}}]},
+        {"jobType": "evaluate"},
+        {"$and": [{"jobType": "evaluate"}, {"name": {"$in": sorted([*keys, base])}}]},
     ]
 
 
@@ -259,9 +269,7 @@ def test_a_run_that_is_not_there_is_named(uploaded, tracked: Sweep, from_wandb) 
     assert len(from_wandb().runs) == 4
 
 
-def test_an_unfinished_evaluation_is_refused_and_a_grid_without_it_is_not(
-    uploaded, tracked: Sweep, from_wandb
-) -> None:
+def test_an_unfinished_evaluation_is_refused_and_a_grid_without_it_is_not(uploaded, tracked: Sweep, from_wandb) -> None:
     late = next(run.evaluate.key for run in tracked.plan.runs if run.leaf.exp.n_problems == 16)
     uploaded[late].state = "crashed"
     with pytest.raises(ValueError, match=rf"1 of 5 evaluations are not finished: {late} \(crashed\)"):

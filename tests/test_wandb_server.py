@@ -102,8 +102,11 @@ def synced(cloud: Cloud, store: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("500", "does not answer .*: status 500"), ("drop", "does not answer .*ConnectionError"),
-        ("hang", "does not answer"), ("401", "refuses the key .*status 401"), ("403", "refuses the key .*status 403"),
+        ("500", "does not answer .*: status 500"),
+        ("drop", "does not answer .*ConnectionError"),
+        ("hang", "does not answer"),
+        ("401", "refuses the key .*status 401"),
+        ("403", "refuses the key .*status 403"),
     ],
 )
 def test_a_server_that_fails_is_named_within_the_wait_and_the_sweep_is_offline(
@@ -130,7 +133,8 @@ def test_a_server_that_drips_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_server_that_answers_is_asked_once_and_nothing_is_said(with_cloud: Cloud) -> None:
     assert server.settled(WANDB) == (
-        TrackingConfig(name="wandb", project="rl-on-incorrect", mode=server.PREFERRED), [],
+        TrackingConfig(name="wandb", project="rl-on-incorrect", mode=server.PREFERRED),
+        [],
     )
     assert with_cloud.asked == [("Viewer", {})]
 
@@ -181,8 +185,10 @@ def test_online_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize(
     ("config", "site", "expected"),
     [
-        ({}, "offline", ("wandb", "offline")), ({}, "online", ("wandb", server.PREFERRED)),
-        ({}, "disabled", ("jsonl", None)), ({"mode": "online"}, "offline", ("wandb", "online")),
+        ({}, "offline", ("wandb", "offline")),
+        ({}, "online", ("wandb", server.PREFERRED)),
+        ({}, "disabled", ("jsonl", None)),
+        ({"mode": "online"}, "offline", ("wandb", "online")),
     ],
 )
 def test_on_a_cluster_the_site_file_decides_what_nobody_else_does(
@@ -210,7 +216,12 @@ def a_sweep(sweep: Sweep, root: Path) -> tuple[list[str], Store]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("part", "how"), [("graphql", "hang"), ("UpsertBucket", "hang"), ("stream", "500")])
 def test_a_server_that_fails_costs_a_sweep_one_notice_and_no_stage_its_time(
-    part: str, how: str, with_cloud: Cloud, sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    how: str,
+    with_cloud: Cloud,
+    sweep: Sweep,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", with_cloud.url)

@@ -1,54 +1,110 @@
 """`python -m sweep status` and `logs`: what of a grid is built, and what a stage printed."""
+
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from sweep.artifacts import Store
 from sweep.commands.words import Line, exec_of, plan_of, usage
 from sweep.heartbeat import Heartbeat, minutes, path_of, read
 from sweep.launchers.local_view import label
 from sweep.launchers.progress import progress_lines
-from sweep.launchers.slurm.watch import latest_output, look, told
-from sweep.plan import needed, state
+from sweep.launchers.slurm.watch import Seen, latest_output, look, told
+from sweep.leases import Holder
+from sweep.plan import Plan, State, needed, state
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a grid stands: what of its plan is built, being built, in the queue, or was tried and is not built.
+
+    Args:
+        ended: (failed, stopped or killed; what there is to say of it) of stages that a process began and left.
+    """
+
+    plan: Plan
+    found: State
+    todo: list[str]
+    jobs: Seen
+    running: dict[str, Holder]
+    progress: dict[str, str]
+    tried: list[str]
+    ended: dict[str, tuple[str, str]]
+
+    @property
+    def n_complete(self) -> int:
+        return sum(run.evaluate.key in self.found.built for run in self.plan.runs)
 
 
 def show_status(line: Line) -> int:
-    the_plan, exec = plan_of(line.overrides, line.files)
+    plan, exec = plan_of(line.overrides, line.files)
     store = Store(exec.store)
-    found = state(the_plan, store)
-    todo = needed(the_plan, found.built)
-    n_complete = sum(run.evaluate.key in found.built for run in the_plan.runs)
-    seen = look(store, the_plan.stages, todo)
+    standing = _standing(plan, store)
+    if line.options.json:
+        print(json.dumps(_record(standing)))
+    else:
+        for text in _lines(standing, store):
+            print(text)
+    return 0
+
+
+def _standing(plan: Plan, store: Store) -> Standing:
+    found = state(plan, store)
+    todo = needed(plan, found.built)
+    seen = look(store, plan.stages, todo)
     running = {key: who for key, who in store.builders().items() if key in set(todo)}
     beats = {key: beat for key in todo if (beat := read(path_of(store.root, key))) is not None}
     rest = [key for key in todo if key not in seen.jobs and key not in running]
-    logged = [key for key in rest if store.log_path(key).exists() or key in beats]
-    ended = {key: _ended(beats[key]) for key in rest if key in beats}
-    if line.options.json:
-        print(json.dumps({
-            "runs": len(the_plan.runs), "complete": n_complete, "stages": len(the_plan.stages),
-            "built": len(found.built), "to_build": len(todo), "corrupted": sorted(found.corrupted), "tried": logged,
-            "jobs": {key: {"state": s.state, "job": s.job, "reason": s.reason} for key, s in seen.jobs.items()},
-            "built_twice": seen.twice, "other_packages": seen.packages, "not_known": list(seen.unasked),
-            "running": {key: {**asdict(who), "progress": _progress(beats.get(key))} for key, who in running.items()},
-            **{word: sorted(k for k in ended if ended[k][0] == word) for word in ("failed", "stopped", "killed")},
-        }))
-        return 0
-    print(f"{n_complete} of {len(the_plan.runs)} runs complete; {len(found.built)} stages built, {len(todo)} to build")
-    for text in told(store, seen):
-        print(text)
-    for key, who in running.items():
-        how_far = _progress(beats.get(key))
-        print(f"  being built: {key} ({label(the_plan.stages[key])}) by {who}{how_far}, log: {store.log_path(key)}")
-    for key in logged:
-        word, more = ended.get(key, ("tried and not built", ""))
+    return Standing(
+        plan,
+        found,
+        todo,
+        seen,
+        running,
+        progress={key: _progress(beats.get(key)) for key in running},
+        tried=[key for key in rest if store.log_path(key).exists() or key in beats],
+        ended={key: _ended(beats[key]) for key in rest if key in beats},
+    )
+
+
+def _record(one: Standing) -> dict[str, Any]:
+    """What `status --json` prints."""
+    return {
+        "runs": len(one.plan.runs),
+        "complete": one.n_complete,
+        "stages": len(one.plan.stages),
+        "built": len(one.found.built),
+        "to_build": len(one.todo),
+        "corrupted": sorted(one.found.corrupted),
+        "tried": one.tried,
+        "jobs": {key: {"state": s.state, "job": s.job, "reason": s.reason} for key, s in one.jobs.jobs.items()},
+        "built_twice": one.jobs.twice,
+        "other_packages": one.jobs.packages,
+        "not_known": list(one.jobs.unasked),
+        "running": {key: {**asdict(who), "progress": one.progress[key]} for key, who in one.running.items()},
+        **{word: sorted(k for k in one.ended if one.ended[k][0] == word) for word in ("failed", "stopped", "killed")},
+    }
+
+
+def _lines(one: Standing, store: Store) -> Iterator[str]:
+    yield (
+        f"{one.n_complete} of {len(one.plan.runs)} runs complete; {len(one.found.built)} stages built, "
+        f"{len(one.todo)} to build"
+    )
+    yield from told(store, one.jobs)
+    for key, who in one.running.items():
+        what = f"{key} ({label(one.plan.stages[key])}) by {who}{one.progress[key]}"
+        yield f"  being built: {what}, log: {store.log_path(key)}"
+    for key in one.tried:
+        word, more = one.ended.get(key, ("tried and not built", ""))
         log = f"; log: {store.log_path(key)}" if store.log_path(key).exists() else ""
-        print(f"  {word}: {key} ({label(the_plan.stages[key])}){more}{log}")
-    for message in found.corrupted.values():
-        print(f"  corrupted: {message}")
-    return 0
+        yield f"  {word}: {key} ({label(one.plan.stages[key])}){more}{log}"
+    for message in one.found.corrupted.values():
+        yield f"  corrupted: {message}"
 
 
 def _progress(beat: Heartbeat | None) -> str:

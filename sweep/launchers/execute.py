@@ -1,4 +1,5 @@
 """Building one stage, wherever it runs: parents verified, work done, provenance added, published."""
+
 from __future__ import annotations
 
 import fcntl
@@ -34,7 +35,11 @@ PACKAGES = ("torch", "transformers", "accelerate", "numpy", "hydra-core", "submi
 
 
 def build(
-    stage: Stage, store: Store, exec: Exec, tracking: TrackingConfig, should_stop: Callable[[], bool] | None = None,
+    stage: Stage,
+    store: Store,
+    exec: Exec,
+    tracking: TrackingConfig,
+    should_stop: Callable[[], bool] | None = None,
     on_start: Callable[[], None] | None = None,
     noticed: Mapping[str, Any] | None = None,
 ) -> Manifest:
@@ -58,7 +63,11 @@ def build(
 
 
 def _build(
-    stage: Stage, store: Store, exec: Exec, tracking: TrackingConfig, should_stop: Callable[[], bool] | None,
+    stage: Stage,
+    store: Store,
+    exec: Exec,
+    tracking: TrackingConfig,
+    should_stop: Callable[[], bool] | None,
     report: Callable[[str, int, int], None],
     noticed: Mapping[str, Any],
 ) -> Manifest:
@@ -66,17 +75,15 @@ def _build(
     folder = store.start(stage.key)
     if stage.kind not in TRACKED:
         tracking = replace(tracking, name="jsonl")
-    curves = store.checkpoint_dir(stage.key) / "curves"  # beside the checkpoints, so that a resumed stage adds to them
+    kept = store.checkpoint_dir(stage.key)
+    curves = kept / "curves"  # beside the checkpoints, so that a resumed stage adds to them
     try:
         sharing.real_folder(store.root, ".checkpoints", stage.key, "curves")
         with Tracker(
             curves, stage, tracking, exec.sweep_name, name=label(stage), flat=flat(stage), should_stop=should_stop
         ) as tracker:
             started, clock = datetime.now(UTC), time.monotonic()  # what a tracker waits for is no cost of the stage
-            bench = Bench(
-                parents, model_of(stage), folder, exec, tracker, store.checkpoint_dir(stage.key), should_stop,
-                report,
-            )
+            bench = Bench(parents, model_of(stage), folder, exec, tracker, kept, should_stop, report)
             done = BUILDERS[stage.kind](stage, bench)
             cost = replace(done.cost, seconds=round(time.monotonic() - clock, 3))
             made = provenance(started, exec) | dict(noticed)
@@ -93,7 +100,7 @@ def _build(
         if published is None:
             raise
         manifest = published
-    shutil.rmtree(store.checkpoint_dir(stage.key), ignore_errors=True)  # and what was written since by the later copy
+    shutil.rmtree(kept, ignore_errors=True)  # and what was written since by the later copy
     return manifest
 
 
@@ -162,8 +169,13 @@ def provenance(started: datetime, exec: Exec) -> dict[str, Any]:
 
 
 SLURM_VARIABLES = (
-    "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_PARTITION", "SLURMD_NODENAME",
-    "SLURM_RESTART_COUNT", "CUDA_VISIBLE_DEVICES",
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_JOB_PARTITION",
+    "SLURMD_NODENAME",
+    "SLURM_RESTART_COUNT",
+    "CUDA_VISIBLE_DEVICES",
 )
 
 

@@ -3,6 +3,7 @@
 The driver holds the graph and no result: a stage is done when its manifest is there. Workers die with
 the driver, so Ctrl-C or kill -9 at any moment loses the stages under way and nothing else.
 """
+
 from __future__ import annotations
 
 import os
@@ -229,11 +230,12 @@ class Pool:
         limit = self.exec.limits_minutes.of(stage.kind)
         if limit is not None and worker.is_building and worker.seconds > limit * 60:
             where = worker.beat.progress if worker.beat is not None else ""
-            self._bury(worker, (
+            self._bury(
+                worker,
                 f"stopped after {limit:g} minutes, the limit of exec.limits_minutes.{stage.kind}, "
-                f"{f'at {where}' if where else 'before its first step'}; raise the limit, or set it to null, and give "
-                "the same command again, which goes on from its last checkpoint"
-            ))
+                f"{f'at {where}' if where else 'before its first step'}; raise the limit, or set it to null, and "
+                "give the same command again, which goes on from its last checkpoint",
+            )
         elif said := worker.silence(time.time()):
             self.view.line(f"{label(stage)}: {said}")
 

@@ -3,12 +3,13 @@
 A file is whole when every piece is and the last of them says how the run ended. One that a kill cut off is not: its
 stage, built again, leaves another.
 """
+
 from __future__ import annotations
 
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,8 @@ def recorded(path: Path) -> Recorded:
         raise NotWhole("it holds no run")
     if "exit" not in by_kind:
         raise NotWhole("its run has not ended: it is being written, or was cut off by a kill")
-    run = by_kind["run"][0].run
-    out = Recorded(
-        Described(
-            run.run_id, run.job_type, run.display_name, run.run_group, tuple(run.tags),
-            {item.key: json.loads(item.value_json) for item in run.config.update if item.key != "_wandb"},
-            {r.artifact.name: r.artifact.type for r in by_kind.get("artifact", ()) if r.artifact.use_after_commit},
-        ),
-        run.project, run.entity or None, by_kind["exit"][-1].exit.exit_code,
-    )
+    run, used = by_kind["run"][0].run, [record.artifact for record in by_kind.get("artifact", ())]
+    out = Recorded(_described(run, used), run.project, run.entity or None, by_kind["exit"][-1].exit.exit_code)
     for record in by_kind.get("history", ()):
         row = _values(record.history.item)
         metrics = {name: value for name, value in row.items() if not name.startswith("_") and name != "update"}
@@ -76,6 +70,18 @@ def recorded(path: Path) -> Recorded:
         except OSError as error:
             raise NotWhole(f"its file {one.path} cannot be read ({error.strerror})") from error
     return out
+
+
+def _described(run: Any, artifacts: Sequence[Any]) -> Described:
+    return Described(
+        run.run_id,
+        run.job_type,
+        run.display_name,
+        run.run_group,
+        tuple(run.tags),
+        {item.key: json.loads(item.value_json) for item in run.config.update if item.key != "_wandb"},
+        {artifact.name: artifact.type for artifact in artifacts if artifact.use_after_commit},
+    )
 
 
 def _values(items: Any) -> dict[str, Any]:

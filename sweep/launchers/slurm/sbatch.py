@@ -1,4 +1,5 @@
 """Handing stages to sbatch: arrays through Submitit, in waves where a limit of the queue wants it."""
+
 from __future__ import annotations
 
 import os
@@ -34,7 +35,11 @@ class NoRoom(ValueError):
 
 
 def send(
-    submission: Submission, plan: Plan, new: Sequence[str], in_queue: Mapping[str, Place], cluster: queue.Cluster,
+    submission: Submission,
+    plan: Plan,
+    new: Sequence[str],
+    in_queue: Mapping[str, Place],
+    cluster: queue.Cluster,
     after: str | None = None,
 ) -> None:
     """sbatch the arrays that build `new`, as many as the user may have in the queue.
@@ -47,18 +52,8 @@ def send(
         NoRoom: not even for one job and the one that submits the next wave.
         ValueError: sbatch refused an array; those before it are cancelled.
     """
-    began, options = time.monotonic(), submission.settings["options"]
-    built = list(state(plan, submission.store).built.values())
-    packs = request.stages_per_job(options, plan, new, built)
-
-    def laid_out(keys: Sequence[str]) -> list[Array]:
-        stages = [plan.stages[key] for key in keys]
-        return arrays(stages, in_queue, stages_per_job=packs, max_array_size=cluster.max_array_size)
-
-    graph = laid_out(new)
-    limit = _limit(submission, graph)
-    if limit is not None:
-        graph = laid_out(_first(graph, limit.n_jobs - 1))
+    began = time.monotonic()
+    graph, limit = _wave(submission, plan, new, in_queue, cluster)
     n_kept_back = len(new) - sum(len(keys) for array in graph for keys in array.elements.values())
     n_calls = _submit(submission, graph, after, n_kept_back > 0)
     print(
@@ -70,6 +65,22 @@ def send(
             f"{n_kept_back} more stages wait: {limit.limit} lets {limit.n_jobs} more jobs into the queue; a small job "
             "submits the next wave when this one has ended"
         )
+
+
+def _wave(
+    submission: Submission, plan: Plan, new: Sequence[str], in_queue: Mapping[str, Place], cluster: queue.Cluster
+) -> tuple[list[Array], Room | None]:
+    """The arrays that may be submitted now, and the limit that keeps others back; None where it keeps none."""
+    built = list(state(plan, submission.store).built.values())
+    packs = request.stages_per_job(submission.settings["options"], plan, new, built)
+
+    def laid_out(keys: Sequence[str]) -> list[Array]:
+        stages = [plan.stages[key] for key in keys]
+        return arrays(stages, in_queue, stages_per_job=packs, max_array_size=cluster.max_array_size)
+
+    graph = laid_out(new)
+    limit = _limit(submission, graph)
+    return (graph, None) if limit is None else (laid_out(_first(graph, limit.n_jobs - 1)), limit)
 
 
 def _counted(graph: Sequence[Array]) -> str:
@@ -167,7 +178,11 @@ def _sbatch_next_wave(submission: Submission, job_ids: Sequence[str]) -> None:
 
 
 def _submit_script(
-    submission: Submission, folder: Path, parameters: Mapping[str, Any], own: Mapping[str, str], kind: str,
+    submission: Submission,
+    folder: Path,
+    parameters: Mapping[str, Any],
+    own: Mapping[str, str],
+    kind: str,
     words: Sequence[str],
 ) -> str:
     """A script that runs one of our modules, through Submitit; its job id. No pickle takes part."""
@@ -200,7 +215,8 @@ def script_parameters(
         "srun_args": [*parameters.pop("srun_args", []), *srun_args],
         "setup": _before(submission, parameters.pop("setup"), umask),
         "teardown": [
-            "status=$?", *parameters.pop("teardown", []),
+            "status=$?",
+            *parameters.pop("teardown", []),
             f'test "$status" = {PARTLY_FAILED} && exit 0  # the chains of the stages that were built go on',
             'exit "$status"',
         ],
@@ -224,10 +240,12 @@ def _before(submission: Submission, setup: Sequence[str], umask: int) -> list[st
         f"sweep_code=$(cd {code} && find . ! -type d -exec sha256sum {{}} + | LC_ALL=C sort | sha256sum)",
         f'test "$sweep_code" = "{submission.settings["code_sha256"]}  -" || {{',
         f"  echo sweep: {code} is not the code that was submitted, nothing is run: give the sweep command again >&2",
-        "  exit 1", "}",
+        "  exit 1",
+        "}",
         *SETUP_FAILS,
         *(
-            line for group in commands(setup)
+            line
+            for group in commands(setup)
             for line in (f"sweep_line={shlex.quote(' '.join(group))}", *group, "sweep_setup $?")
         ),
         "trap - ERR; set +e +u",

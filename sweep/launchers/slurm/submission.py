@@ -13,6 +13,7 @@
 A submission belongs to the user who made it, and nobody else may write to it, whatever the umask: its jobs and `retry`
 run what stands in it.
 """
+
 from __future__ import annotations
 
 import fcntl
@@ -172,34 +173,51 @@ class Submission:
 
 
 def create(
-    plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig, options: Mapping[str, Any], code: Snapshot,
+    plan: Plan,
+    store: Store,
+    exec: Exec,
+    tracking: TrackingConfig,
+    options: Mapping[str, Any],
+    code: Snapshot,
     command: list[str],
 ) -> Submission:
     """A new submission's folder with everything its jobs read."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = re.sub(r"[^\w.-]+", "-", exec.sweep_name)[:50]  # one word: the jobs' comment begins with it
     folder = shared_folder(store) / f"{stamp}-{name}-{uuid.uuid4().hex[:4]}"
-    nodes = {
-        key: {
-            "kind": stage.kind, "version": stage.version, "identity": stage.identity, "places": stage.places,
-            "parents": {role: parent.key for role, parent in stage.parents.items()},
-        }
-        for key, stage in plan.stages.items()
-    }
     targets = [run.evaluate.key for run in plan.runs] + [stage.key for stage in plan.base_evaluations]
     settings = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"), "user": me(),
-        "host": socket.gethostname(), "command": command, "cwd": os.getcwd(), "n_runs": len(plan.runs),
-        "code": str(code.path), "code_sha256": code.sha256, "packages": packages(),
-        "exec": asdict(exec) | {"store": str(store.root)}, "tracking": asdict(tracking),
-        "options": dict(options), "targets": targets,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "user": me(),
+        "host": socket.gethostname(),
+        "command": command,
+        "cwd": os.getcwd(),
+        "n_runs": len(plan.runs),
+        "code": str(code.path),
+        "code_sha256": code.sha256,
+        "packages": packages(),
+        "exec": asdict(exec) | {"store": str(store.root)},
+        "tracking": asdict(tracking),
+        "options": dict(options),
+        "targets": targets,
     }
     with ours_alone():
         for name in ("jobs", "attempts"):
             (folder / name).mkdir(parents=True)
-        (folder / "stages.json").write_text(json.dumps(nodes))
+        (folder / "stages.json").write_text(json.dumps({key: _node(stage) for key, stage in plan.stages.items()}))
         write_atomically(folder / "submission.json", json.dumps(settings, indent=1))
     return Submission(folder)
+
+
+def _node(stage: Stage) -> dict[str, Any]:
+    """A stage as stages.json holds it, from which `Submission.stages` makes it again."""
+    return {
+        "kind": stage.kind,
+        "version": stage.version,
+        "identity": stage.identity,
+        "places": stage.places,
+        "parents": {role: parent.key for role, parent in stage.parents.items()},
+    }
 
 
 def submissions(store: Store, is_open: bool = False) -> list[Submission]:
