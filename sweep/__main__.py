@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return refusal(ValueError(f"{error.filename or 'a file'}: {error.strerror}"))
     except KeyboardInterrupt as error:
         print(f"{verb}: interrupted before it had finished; give the same command again", file=sys.stderr)
-        return error.exit_code if isinstance(error, interruption.Interrupted) else 130
+        return error.exit_code if isinstance(error, interruption.Signalled) else 130
 
 
 def show_help(line: Line) -> int:

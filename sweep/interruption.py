@@ -1,6 +1,6 @@
 """Ctrl-C, TERM and a terminal that hangs up: one ending of a command, however many of them come and whenever.
 
-The first raises `Interrupted`, or is noted where a loop asks for that, and ends the command with 128 + its number.
+The first raises `Signalled`, or is noted where a loop asks for that, and ends the command with 128 + its number.
 Those that follow at once are the same wish and change nothing; one that comes later, when the end is stuck, ends
 the process there and then. A signal that is ignored when the command starts (nohup, a background job of a script)
 stays ignored.
@@ -20,7 +20,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE_S = 3.0  # after the first signal, before another one ends the process whatever it does
 
 
-class Interrupted(KeyboardInterrupt):
+class Signalled(KeyboardInterrupt):
     """The command was asked to end by the signal `number`."""
 
     def __init__(self, number: int) -> None:
@@ -59,11 +59,11 @@ def end_at_once(message: str) -> None:
 
 
 def raise_once() -> None:
-    """From now on the first of the signals raises `Interrupted` in the main thread."""
+    """From now on the first of the signals raises `Signalled` in the main thread."""
 
     def first(number: int, frame: FrameType | None) -> None:
         _wait_for_the_end()
-        raise Interrupted(number)
+        raise Signalled(number)
 
     _handle(first)
 

@@ -34,8 +34,8 @@ NOT_COUNTED = ("base", "evaluate")  # the base model is a given, as a downloaded
 
 
 @dataclass(frozen=True)
-class Table:
-    """runs: a row a run; outcomes: a row a (run, problem); provenance: how it came to be."""
+class Results:
+    """One table: runs, a row a run; outcomes, a row a (run, problem); provenance, how it came to be."""
 
     runs: pd.DataFrame
     outcomes: pd.DataFrame
@@ -49,7 +49,7 @@ def collect(
     by: str | None = None,
     replicates: Mapping[str, int] | None = None,
     is_mixed_code_allowed: bool = False,
-) -> Table:
+) -> Results:
     """The table of finished runs.
 
     Args:
@@ -91,7 +91,7 @@ def collect(
     }  # fmt: skip
     if unhashed := [key for key, manifest in manifests.items() if not manifest.record]:
         record["unhashed_records"] = sorted(unhashed)  # made before manifests had hashes: an edit would not be seen
-    return Table(table, outcomes, record)
+    return Results(table, outcomes, record)
 
 
 def _commit(provenance: Mapping[str, Any]) -> str:
@@ -100,7 +100,7 @@ def _commit(provenance: Mapping[str, Any]) -> str:
     return f"{state.get('commit') or 'unknown'}{' with changes' if state.get('is_dirty') else ''}"
 
 
-def merged(tables: Sequence[Table], *, is_mixed_code_allowed: bool = False) -> Table:
+def merged(tables: Sequence[Results], *, is_mixed_code_allowed: bool = False) -> Results:
     """One table of several: a sweep that was run in parts, on two clusters or seed by seed.
 
     A run that several tables hold is kept once. The record is the first table's, with the commands of all and the
@@ -130,7 +130,7 @@ def merged(tables: Sequence[Table], *, is_mixed_code_allowed: bool = False) -> T
     commits = sorted({commit for table in tables for commit in table.provenance.get("commits", ())})
     commands = list(dict.fromkeys(line for table in tables for line in table.provenance.get("commands", ())))
     more |= {"created": created, "commands": commands, "commits": commits}
-    return Table(runs, outcomes, {**tables[0].provenance, **more})
+    return Results(runs, outcomes, {**tables[0].provenance, **more})
 
 
 def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.DataFrame:
@@ -326,7 +326,7 @@ def _is_table(folder: Path) -> bool:
     return isinstance(record, dict) and {"created", "versions"} <= record.keys()
 
 
-def write_table(table: Table, folder: Path, provenance: Mapping[str, Any]) -> None:
+def write_table(table: Results, folder: Path, provenance: Mapping[str, Any]) -> None:
     """Write runs, outcomes and provenance, each whole or not at all; an older table in the folder is replaced.
 
     Raises:
@@ -342,7 +342,7 @@ def write_table(table: Table, folder: Path, provenance: Mapping[str, Any]) -> No
     write_atomically(folder / "provenance.json", told)
 
 
-def read_table(folder: str | Path) -> Table:
+def read_table(folder: str | Path) -> Results:
     """The table that `python -m sweep collect` wrote.
 
     Raises:
@@ -354,7 +354,7 @@ def read_table(folder: str | Path) -> Table:
         raise ValueError(
             f"{folder}: expected a table folder as `python -m sweep collect` writes it; it has no {', '.join(absent)}"
         )
-    return Table(
+    return Results(
         pd.read_parquet(folder / "runs.parquet"),
         pd.read_parquet(folder / "outcomes.parquet"),
         json.loads((folder / "provenance.json").read_text()),

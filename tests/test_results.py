@@ -13,7 +13,7 @@ from sweep.__main__ import main
 from sweep.arms import usual_name
 from sweep.artifacts import Manifest, Stage
 from sweep.config import Exp
-from sweep.results import Table, check_out, collect, comparison, merged, read_table, write_table
+from sweep.results import Results, check_out, collect, comparison, merged, read_table, write_table
 
 
 def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:
@@ -28,34 +28,34 @@ def rewritten(sweep: Sweep, key: str, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def table(sweep: Sweep) -> Table:
+def table(sweep: Sweep) -> Results:
     return collect(runs_of(sweep), sweep.store)
 
 
-def row(table: Table, name: str, n_problems: int) -> pd.Series:
+def row(table: Results, name: str, n_problems: int) -> pd.Series:
     return table.runs[(table.runs.arm == name) & (table.runs.n_problems == n_problems)].iloc[0]
 
 
-def test_a_row_a_run_and_a_row_a_run_and_problem(table: Table) -> None:
+def test_a_row_a_run_and_a_row_a_run_and_problem(table: Results) -> None:
     assert len(table.runs) == 13  # 6 arms at 2 sizes, and the base
     assert len(table.outcomes) == 13 * 40
     assert not table.outcomes.duplicated(["run", "problem_id"]).any()
 
 
-def test_arms_go_by_their_usual_names(table: Table) -> None:
+def test_arms_go_by_their_usual_names(table: Results) -> None:
     assert sorted(set(table.runs.arm)) == [
         "DPO", "RFT", "SFT", "SFT, more updates", "base", "chosen steps only", "per-step DPO",
     ]  # fmt: skip
     assert usual_name("teacher", "dpo") == "dpo on teacher"
 
 
-def test_the_table_holds_counts_and_no_rates(table: Table) -> None:
+def test_the_table_holds_counts_and_no_rates(table: Results) -> None:
     for name in ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_problems", "seed", "total_n_updates"):
         assert pd.api.types.is_integer_dtype(table.runs[name]), name
     assert not [name for name in table.runs if "error" in name or "rate" in name or "accuracy" in name]
 
 
-def test_counts_of_a_run_are_the_sums_of_its_outcomes(table: Table) -> None:
+def test_counts_of_a_run_are_the_sums_of_its_outcomes(table: Results) -> None:
     sums = table.outcomes.groupby("run")[["is_correct", "n_correct_sampled", "n_sampled"]].sum()
     runs = table.runs.set_index("run")
     assert (sums.is_correct == runs.n_correct[sums.index]).all()
@@ -76,7 +76,7 @@ def test_the_table_says_how_many_greedy_solutions_were_malformed(sweep_copy: Swe
     assert runs.n_malformed[other] is pd.NA
 
 
-def test_upstream_updates_are_counted_once_and_the_base_models_not(table: Table) -> None:
+def test_upstream_updates_are_counted_once_and_the_base_models_not(table: Results) -> None:
     # passes=2, batch_size=8: ceil(2 * 8 / 8) = 2 updates a stage at 8 problems, 4 at 16
     own = {name: int(row(table, name, 16).n_updates) for name in ("SFT", "RFT", "DPO", "per-step DPO")}
     total = {name: int(row(table, name, 16).total_n_updates) for name in ("SFT", "RFT", "DPO", "per-step DPO")}
@@ -84,7 +84,7 @@ def test_upstream_updates_are_counted_once_and_the_base_models_not(table: Table)
     assert total == {"SFT": 4, "RFT": 8, "DPO": 8, "per-step DPO": 8}
 
 
-def test_sampled_tokens_upstream_are_those_of_samples_and_rollouts(sweep: Sweep, table: Table) -> None:
+def test_sampled_tokens_upstream_are_those_of_samples_and_rollouts(sweep: Sweep, table: Results) -> None:
     cost = {
         stage.kind: sweep.store.manifest(key).cost.n_sampled_tokens
         for key, stage in sweep.plan.stages.items() if stage.identity.get("n_problems") == 16
@@ -95,19 +95,19 @@ def test_sampled_tokens_upstream_are_those_of_samples_and_rollouts(sweep: Sweep,
     assert row(table, "per-step DPO", 16).total_n_sampled_tokens == cost["samples"] + cost["advantages"]
 
 
-def test_the_base_is_an_arm_without_problems_or_cost(table: Table) -> None:
+def test_the_base_is_an_arm_without_problems_or_cost(table: Results) -> None:
     base = row(table, "base", 0)
     assert (base.seed, base.source, base.method) == (0, "none", "none")
     assert (base.n_updates, base.total_n_updates, base.total_n_sampled_tokens, base.total_seconds) == (0, 0, 0, 0)
 
 
-def test_arms_get_equal_updates_at_equal_problems(table: Table) -> None:
+def test_arms_get_equal_updates_at_equal_problems(table: Results) -> None:
     for n in (8, 16):
         mine = table.runs[table.runs.n_problems == n]
         assert mine.n_updates.nunique() == 1
 
 
-def test_a_table_is_read_back_as_it_was_written(table: Table, tmp_path: Path) -> None:
+def test_a_table_is_read_back_as_it_was_written(table: Results, tmp_path: Path) -> None:
     write_table(table, tmp_path / "table", {"experiment": "tiny"})
     read = read_table(tmp_path / "table")
     pd.testing.assert_frame_equal(read.runs, table.runs)
@@ -199,7 +199,7 @@ def test_counts_that_are_not_those_of_the_outcomes_are_refused_by_name(sweep_cop
         collect(runs_of(sweep_copy), sweep_copy.store)
 
 
-def test_a_run_without_outcomes_is_refused_when_tables_are_merged(table: Table) -> None:
+def test_a_run_without_outcomes_is_refused_when_tables_are_merged(table: Results) -> None:
     small, large = part(table, table.runs.n_problems == 8), part(table, table.runs.n_problems != 8)
     bare = replace(small, outcomes=small.outcomes[small.outcomes.run != small.runs.run[0]])
     with pytest.raises(ValueError, match=r"n_correct=\d+, and what it did problem by problem \(outcomes\) are missing"):
@@ -229,7 +229,7 @@ def test_collecting_looks_into_no_weight(sweep_copy: Sweep, monkeypatch: pytest.
     assert read == {"manifest.json", "outcomes.parquet"}
 
 
-def test_a_folder_with_files_of_somebody_else_is_not_written_into(table: Table, tmp_path: Path) -> None:
+def test_a_folder_with_files_of_somebody_else_is_not_written_into(table: Results, tmp_path: Path) -> None:
     (tmp_path / "runs.parquet").write_text("mine")
     with pytest.raises(ValueError, match=rf"--out {tmp_path}: runs.parquet there was not written by `collect`"):
         write_table(table, tmp_path, {})
@@ -239,7 +239,7 @@ def test_a_folder_with_files_of_somebody_else_is_not_written_into(table: Table, 
     assert (tmp_path / "runs.parquet").read_text() == "mine"
 
 
-def test_a_table_replaces_an_older_one_and_keeps_what_else_lies_there(table: Table, tmp_path: Path) -> None:
+def test_a_table_replaces_an_older_one_and_keeps_what_else_lies_there(table: Results, tmp_path: Path) -> None:
     write_table(table, tmp_path, {"experiment": "first"})
     (tmp_path / "notes.txt").write_text("mine")
     write_table(table, tmp_path, {"experiment": "second"})
@@ -279,14 +279,14 @@ def test_settings_are_compared_on_validation_alone(sweep_copy: Sweep) -> None:
 # several tables
 
 
-def part(table: Table, of: pd.Series) -> Table:
+def part(table: Results, of: pd.Series) -> Results:
     runs = table.runs[of].reset_index(drop=True)
     outcomes = table.outcomes[table.outcomes.run.isin(runs.run)].reset_index(drop=True)
-    return Table(runs, outcomes, {**table.provenance, "commands": [f"sizes {sorted(set(runs.n_problems))}"]})
+    return Results(runs, outcomes, {**table.provenance, "commands": [f"sizes {sorted(set(runs.n_problems))}"]})
 
 
 def test_the_parts_of_a_sweep_make_the_whole_again_and_what_both_hold_is_kept_once(
-    table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    table: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     is_small = table.runs.n_problems <= 8
     small, large = part(table, is_small), part(table, ~is_small | (table.runs.arm == "base"))
@@ -301,8 +301,8 @@ def test_the_parts_of_a_sweep_make_the_whole_again_and_what_both_hold_is_kept_on
     assert whole.provenance["commands"] == ["sizes [0, 8]", "sizes [0, 16]"]
 
 
-def test_parts_with_the_same_cell_or_other_test_problems_are_refused(table: Table) -> None:
-    again = Table(table.runs.assign(run="r" + table.runs.run), table.outcomes, table.provenance)
+def test_parts_with_the_same_cell_or_other_test_problems_are_refused(table: Results) -> None:
+    again = Results(table.runs.assign(run="r" + table.runs.run), table.outcomes, table.provenance)
     with pytest.raises(ValueError, match=r"are all .* the table needs one run a cell"):
         merged([table, again])
     is_small = table.runs.n_problems == 8

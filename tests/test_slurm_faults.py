@@ -27,7 +27,7 @@ from sweep.artifacts import Store
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import Submission, submissions
 from sweep.plan import Plan
-from sweep.results import Table, collect
+from sweep.results import Results, collect
 
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(why_no_cluster() is not None, reason=str(why_no_cluster()))]
 
@@ -88,7 +88,7 @@ class Trial:
         rows = [row for s in submissions(self.store) for row in s.attempts()]
         return [row["outcome"] for row in sorted(rows, key=lambda row: row["time"]) if row["key"] == key]
 
-    def table(self, store: Store) -> Table:
+    def table(self, store: Store) -> Results:
         runs: list = [(run.leaf.exp, run.evaluate) for run in self.plan.runs]
         return collect([*runs, *((None, stage) for stage in self.plan.base_evaluations)], store)
 

@@ -24,7 +24,7 @@ from sweep.launchers.code import git
 from sweep.launchers.execute import build
 from sweep.launchers.local_view import label
 from sweep.manifest import key_of
-from sweep.results import Table, collect, read_table
+from sweep.results import Results, collect, read_table
 from sweep.tracking import wandb_runs
 
 GRID = ("arm=sft,step_dpo", "n_problems=8,16")
@@ -119,10 +119,10 @@ def uploaded(offline: list[ApiRun], monkeypatch: pytest.MonkeyPatch) -> dict[str
 
 
 @pytest.fixture
-def from_wandb(tracked: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture) -> Callable[..., Table]:
+def from_wandb(tracked: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture) -> Callable[..., Results]:
     """The table that the command line makes of W&B; a refusal is raised as its message."""
 
-    def collected(*words: str, project: str = PROJECT) -> Table:
+    def collected(*words: str, project: str = PROJECT) -> Results:
         code = main(["collect", "--from", "wandb", project, *words, "--out", str(tmp_path / "table")])
         said = capsys.readouterr()
         if code:
@@ -132,7 +132,7 @@ def from_wandb(tracked: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture) ->
     return collected
 
 
-def from_store(sweep: Sweep, **more: Any) -> Table:
+def from_store(sweep: Sweep, **more: Any) -> Results:
     runs = [(run.leaf.exp, run.evaluate) for run in sweep.plan.runs]
     return collect([*runs, *((None, stage) for stage in sweep.plan.base_evaluations)], sweep.store, **more)
 

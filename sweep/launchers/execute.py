@@ -107,8 +107,12 @@ def _build(
 def _look(stage: Stage, when: str) -> looks.Look:
     problems = domain_of(stage).problems("test")
     return looks.Look(
-        key=stage.key, problems=looks.problems_sha256(problems), n_test=len(problems), **point_of(stage),
-        policy=stage.parents["policy"].key, when=when,
+        key=stage.key,
+        problems=looks.problems_sha256(problems),
+        n_test=len(problems),
+        **point_of(stage),
+        policy=stage.parents["policy"].key,
+        when=when,
     )
 
 

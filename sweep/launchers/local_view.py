@@ -22,7 +22,7 @@ class Working(Protocol):
     beat: Heartbeat | None
 
 
-class Pool(Protocol):
+class ShownPool(Protocol):
     """What is shown of a pool of workers."""
 
     plan: Plan
@@ -47,7 +47,7 @@ class Pool(Protocol):
 class View:
     """One line a finished stage, and on a terminal a live line below it."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: ShownPool) -> None:
         self.pool, self.began, self.is_live = pool, time.monotonic(), sys.stdout.isatty()
         self.eta, self.estimated = "", 0.0
         plan, n_todo = pool.plan, pool.n_todo
