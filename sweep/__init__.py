@@ -8,7 +8,7 @@
     stages.py      what each of these is and depends on: read this first
     build.py       how each is built; bench.py: what a build may use (parents, domain, randomness, checkpoints, cost);
                    training_set.py: what it samples from and is trained on
-    compose.py     a command line's grid to typed leaves
+    points.py      a command line to grid points; compose.py: grid points to typed leaves
     plan.py        leaves to unique stages, their keys, what is built and what is new
     artifacts.py   a stage's key, its folder and its manifest
     results.py     manifests to one table
@@ -22,7 +22,7 @@
 
 Imports point down only:
 
-    __main__ -> commands -> launchers -> plan, compose, stages, build -> bench, results, arms
+    __main__ -> commands -> launchers -> plan, compose, points, stages, build -> bench, results, arms
              -> config, artifacts, tracking -> sources, methods, models -> data
 
 sources, methods and models do not import each other, and tests/test_layers.py holds all of this.

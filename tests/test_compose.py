@@ -8,8 +8,9 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from sweep.commands.words import Files, composer, plan_of
-from sweep.compose import accepted, grid, leaves, reason, resolved
+from sweep.compose import leaves, reason, resolved
 from sweep.config import Leaf, leaf
+from sweep.points import accepted, grid
 
 
 def composed(*words: str, n_hydras: int | None = None) -> tuple[list[Leaf], list[Leaf]]:

@@ -27,11 +27,12 @@ from analysis.tables.where import filters_of, kept
 from sweep.__main__ import VERBS
 from sweep.artifacts import MANIFEST, CorruptArtifact, Cost, Manifest, Stage, Store, read_jsonl
 from sweep.commands.words import Files, composer, line_of
-from sweep.compose import accepted, grid, leaves
+from sweep.compose import leaves
 from sweep.data.gsm8k import final_answer, normalised_number, parsed_problems, steps_of
 from sweep.data.jsonl import objects
 from sweep.data.records import Credit, Trace
 from sweep.launchers.plugins import register
+from sweep.points import accepted, grid
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 

@@ -35,6 +35,7 @@ LAYERS = {
     "sweep.build": 4,
     "sweep.plan": 4,
     "sweep.compose": 4,
+    "sweep.points": 4,
     "sweep.launchers": 5,
     "sweep.commands": 6,
     "sweep.__main__": 7,
@@ -63,13 +64,14 @@ ROOMS = {  # of analysis; a room imports from lower ones alone
     "analysis.__main__": 9,
 }
 SIBLINGS_APART = ("sweep.sources", "sweep.methods", "sweep.models")
+KNOW_HYDRA = ("sweep.__main__", "sweep.commands", "sweep.launchers", "sweep.points", "sweep.compose", "sweep.config")
 MAY_IMPORT = {
     "torch": ("sweep.models", "sweep.launchers.worker", "sweep.launchers.slurm.job", "sweep.bench"),
     "transformers": ("sweep.models",),
     "vllm": ("sweep.models",),
     "accelerate": ("sweep.models",),
-    "hydra": ("sweep.__main__", "sweep.commands", "sweep.launchers", "sweep.compose", "sweep.config"),
-    "omegaconf": ("sweep.__main__", "sweep.commands", "sweep.launchers", "sweep.compose", "sweep.config"),
+    "hydra": KNOW_HYDRA,
+    "omegaconf": KNOW_HYDRA,
     "submitit": ("sweep.launchers",),
     "wandb": ("sweep.tracking",),
     "trackio": ("sweep.tracking.on_trackio",),

@@ -15,16 +15,8 @@ from submitit.slurm.slurm import _make_sbatch_string
 
 from sweep.config import Exec
 from sweep.launchers.slurm import request
-from sweep.launchers.slurm.settings import (
-    REPOSITORY,
-    check_delay,
-    check_shell,
-    plain_options,
-    shell_lines,
-    site_settings,
-    text,
-    typed,
-)
+from sweep.launchers.slurm.lines import check_shell, shell_lines, text
+from sweep.launchers.slurm.settings import REPOSITORY, check_delay, plain_options, site_settings, typed
 
 LAUNCHER = yaml.safe_load((REPOSITORY / "conf/hydra/launcher/slurm.yaml").read_text())
 SITE = yaml.safe_load((REPOSITORY / "slurm/site.yaml").read_text())

@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.commands.words import Line, composer
-from sweep.compose import accepted, resolved
+from sweep.compose import resolved
 from sweep.config import leaf
 from sweep.launchers.plugins import PointFailed, errors_raised, refusal
 from sweep.plan import plan
+from sweep.points import accepted
 
 
 def run_grid(line: Line) -> int:

@@ -24,10 +24,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sweep.artifacts import Store
-from sweep.compose import accepted, grid, leaves, offer_arms
+from sweep.compose import leaves
 from sweep.config import Exec, Leaf, LeafConfig, untyped
 from sweep.fields import nearest, typed
 from sweep.plan import Plan, plan
+from sweep.points import accepted, grid, offer_arms
 
 
 def conf_dir() -> Path:

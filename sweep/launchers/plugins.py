@@ -27,10 +27,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.compose import grid, leaves, reason
+from sweep.compose import leaves, reason
 from sweep.config import Leaf
 from sweep.places import check_writable
 from sweep.plan import Plan, plan
+from sweep.points import grid
 
 Plugins.instance()  # scanning executes Hydra's own plugin modules anew: scan first, inherit after
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402

@@ -18,8 +18,8 @@ from sweep.launchers.slurm import queue, request
 from sweep.launchers.slurm.graph import Array, Place, arrays
 from sweep.launchers.slurm.job import PARTLY_FAILED
 from sweep.launchers.slurm.limits import Room, room
+from sweep.launchers.slurm.lines import commands
 from sweep.launchers.slurm.ownership import ours_alone, permissions
-from sweep.launchers.slurm.settings import commands
 from sweep.launchers.slurm.submission import Submission
 from sweep.plan import Plan, state
 
