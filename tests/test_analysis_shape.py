@@ -13,7 +13,8 @@ from scipy import stats
 from simulated_tables import Law, power
 
 from analysis.noise.draws import Draws, draws
-from analysis.noise.pairing import Pairing
+from analysis.noise.growth import RATES, Growth, none_seen
+from analysis.noise.pairing import Pairing, parts
 from analysis.tables.table import Block, Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.delta import delta_interval, influence_variance
@@ -223,11 +224,18 @@ def test_seeds_that_differ_by_less_than_their_test_set_add_nothing() -> None:
 
 def test_a_single_run_borrows_its_seeds_noise() -> None:
     rows = [*TWO, ("SFT", 128.0, 0, (0, 1, 0, 0))]
-    found = with_seeds(outcomes_of(rows), phi=2.0, df=5.0)
+    found = with_seeds(outcomes_of(rows), phi=2.0, df=5.0, growth=none_seen())
     # the run's scores are -1/16, 3/16, -1/16, -1/16: 3/64; and phi (p (1 - p))^2 with p = 1/4
     assert influence_variance(found, np.array([0.0, 1.0])) == pytest.approx((3 / 64 + 2 * (3 / 16) ** 2, 5))
     # all three runs: scores 1/8 - 1/16, 3/16, -1/16, -1/8 - 1/16, or (1, 3, -1, -3)/16; the two runs' seeds as above
     assert influence_variance(found, np.array([1.0, 1.0])) == pytest.approx((20 / 256 + 1 / 32 + 2 * (3 / 16) ** 2, 1))
+
+
+def test_a_single_runs_borrowed_noise_grows_with_its_size() -> None:
+    as_size = (RATES == 1)[None].astype(float)  # noise that grows as the size does, 1 at 64 problems
+    growth = Growth(as_size, np.ones_like(as_size), np.log(64), np.log(64), np.log(128))
+    found = with_seeds(outcomes_of([*TWO, ("SFT", 128.0, 0, (0, 1, 0, 0))]), phi=2.0, growth=growth)
+    assert influence_variance(found, np.array([0.0, 1.0]))[0] == pytest.approx(3 / 64 + 4 * 2 * (3 / 16) ** 2)
 
 
 def test_only_runs_that_move_the_number_count() -> None:
@@ -255,8 +263,8 @@ def test_runs_of_one_seed_that_move_together_are_summed_before_they_are_squared(
 
 def test_seeds_that_arms_have_in_common_count_by_their_covariance() -> None:
     rows = [(arm, 64.0, seed, each) for arm in ("SFT", "RFT", "DPO") for _, _, seed, each in TWO]
-    covariance = np.array([[4.0, 1.0], [1.0, 9.0]])
-    pairing = Pairing(("RFT", "SFT"), covariance, share_level=0.0, share_contrast=0.0, df=3.0, df_level=3.0)
+    covariance = parts(2) @ np.array([[4.0, 1.0], [1.0, 9.0]]) @ parts(2).T
+    pairing = Pairing(("RFT", "SFT"), covariance, none_seen(3), 0.0, 0.0, df=3.0, df_level=3.0)
     found = with_seeds(outcomes_of(rows), phi=1.0, pairings=(pairing,))  # cells: DPO, RFT, SFT
     # problems cancel; (1, -1) through the covariance is 4 + 9 - 2, in units of p (1 - p) = 1/4 and of 2 seeds
     assert influence_variance(found, np.array([0.0, 1.0, -1.0])) == pytest.approx((11 / 32, 3))
