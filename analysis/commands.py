@@ -21,6 +21,8 @@ from analysis.held_out import Validation, validate
 from analysis.intervals import interval
 from analysis.laws.fit import FitResult, fit_shared
 from analysis.laws.forms import FORMS, form
+from analysis.noise.malformed import Malformed, malformed_note, malformed_of
+from analysis.notes import sorted_notes
 from analysis.options import Options, comparison_of
 from analysis.worth import readings
 from analysis.worth.by_unit import ByUnit, each_unit
@@ -49,6 +51,7 @@ class Result:
     Args:
         shape, curve, delta: None where the arms have no curves or share no error.
         by_unit: replicates (or seeds) one by one, at a size that was run; None elsewhere.
+        malformed: the arm's share of malformed solutions and its entropy at each of its sizes, where the table tells.
     """
 
     multiplier: Multiplier
@@ -56,6 +59,7 @@ class Result:
     curve: MultiplierCurve | None
     delta: DeltaInterval | None
     by_unit: ByUnit | None = None
+    malformed: tuple[Malformed, ...] = ()
 
 
 def _arms(comparison: Comparison, options: Options) -> list[str]:
@@ -157,12 +161,16 @@ def result(
             fast = delta_interval(comparison, arm, baseline, at_error=m.at_error)
         except ValueError:
             fast = None  # no derivative at this point; the bootstrap's interval stands
+    malformed = malformed_of(comparison.draws.table, baseline, comparison.level, (arm,))
+    if (broken := malformed_note(malformed, baseline)) is not None:
+        m = dataclasses.replace(m, notes=sorted_notes((*m.notes, broken)))
     return Result(
         m,
         shape_of(comparison, arm, baseline) if has_curves else None,
         multiplier_curve(comparison, arm, baseline) if has_curves else None,
         fast,
         each_unit(comparison, arm, baseline, m.at_size) if m.at_size is not None else None,
+        malformed,
     )
 
 

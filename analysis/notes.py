@@ -13,6 +13,7 @@ CODES: dict[str, Severity] = {
     "one_seed": "warning",  # one training run a cell: seed variance is not in the interval
     "replicates": "info",  # intervals are over replicates of the whole experiment
     "missing_replicates": "warning",  # cells that not every replicate has
+    "malformed": "warning",  # an arm writes surely more solutions that cannot be read than the baseline
     "odd_run": "warning",  # one run far from where the rest of its replicate and of its cell put it
     "few_seeds": "info",  # seed variance rests on few degrees of freedom
     "unpaired": "warning",  # arms were not tested on the same problems

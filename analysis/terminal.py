@@ -18,6 +18,7 @@ from analysis.held_out import Validation
 from analysis.laws.chinchilla import ChinchillaFit
 from analysis.laws.fit import FitResult
 from analysis.laws.forms import Curves
+from analysis.noise.malformed import Malformed
 from analysis.notes import Note, sorted_notes
 from analysis.worth.by_unit import ByUnit
 from analysis.worth.words import (
@@ -58,7 +59,7 @@ def plain(value: Any) -> Any:
 
 def result_object(one: Result) -> dict[str, Any]:
     """The multiplier's fields at the top, with shape, curve and the fast interval beside them."""
-    rest = {name: plain(getattr(one, name)) for name in ("shape", "curve", "delta", "by_unit")}
+    rest = {name: plain(getattr(one, name)) for name in ("shape", "curve", "delta", "by_unit", "malformed")}
     return {**plain(one.multiplier), **rest}
 
 
@@ -68,6 +69,13 @@ def _by_unit_text(found: ByUnit) -> str:
         beyond = sum(value == np.inf for value in found.values), sum(value == 0 for value in found.values)
         return f"over {n} {found.unit}s: {beyond[0]} beyond the baseline's best error, {beyond[1]} short of its first"
     return f"over {n} {found.unit}s (t): {times(found.mean)} {interval_text(found.low, found.high, times)}"
+
+
+def _malformed_text(rows: Sequence[Malformed], baseline: str) -> list[str]:
+    beside = [f" ({baseline} {row.gap.other:.1%})" if row.gap else "" for row in rows]
+    shares = [f"{row.share:.1%} at {count(row.size)}{other}" for row, other in zip(rows, beside, strict=True)]
+    nats = [f"{row.entropy:.2f} at {count(row.size)}" for row in rows if np.isfinite(row.entropy)]
+    return [f"  malformed: {', '.join(shares)}", *([f"  nats a sampled solution: {', '.join(nats)}"] if nats else [])]
 
 
 def results_text(results: Sequence[Result]) -> str:
@@ -85,6 +93,8 @@ def results_text(results: Sequence[Result]) -> str:
             lines.append(f"  fast (two-way delta): {interval_text(one.delta.low, one.delta.high, times)}")
         if one.by_unit:
             lines.append(f"  {_by_unit_text(one.by_unit)}")
+        if one.malformed:
+            lines += _malformed_text(one.malformed, m.baseline)
         if one.shape:
             lines.append("  " + shape_text(one.shape))
         lines.append(f"  {m.level:.0%} interval: {m.method}; fit {m.status}; no solution in {m.frac_censored:.1%}")

@@ -25,6 +25,7 @@ from sweep.arms import BASE_ARM, usual_name
 from sweep.artifacts import Manifest, Stage, Store, write_atomically
 from sweep.config import Exp
 from sweep.config import flat as flat  # how the config column of a table is read
+from sweep.data.domain import BAD_FORMAT
 
 TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
 COMPARED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_malformed", "entropy")
@@ -359,6 +360,18 @@ def read_table(folder: str | Path) -> Results:
         pd.read_parquet(folder / "outcomes.parquet"),
         json.loads((folder / "provenance.json").read_text()),
     )
+
+
+def n_malformed(runs: pd.DataFrame) -> pd.Series | None:
+    """Malformed greedy solutions of each run, or those with a step that cannot be read where not all runs counted them.
+
+    None where the runs say nothing of either: natural text has no steps that a domain could judge.
+    """
+    if MALFORMED in runs and runs[MALFORMED].notna().all():
+        return runs[MALFORMED].astype(int)
+    if "diagnosis" not in runs or runs.diagnosis.eq("{}").all():
+        return None
+    return pd.Series([json.loads(text).get(BAD_FORMAT, 0) for text in runs.diagnosis], index=runs.index)
 
 
 def _names(keys: Any, n_shown: int = 5) -> str:

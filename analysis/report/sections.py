@@ -19,6 +19,8 @@ from analysis.figures.map import map_figure, readable, worth_by_share
 from analysis.held_out import Validation, validate
 from analysis.map import read_map
 from analysis.noise.draws import draws
+from analysis.noise.malformed import Malformed, malformed_note, malformed_of
+from analysis.notes import Note
 from analysis.options import Options
 from analysis.report import page, tables
 from analysis.sheet import Sheet
@@ -60,6 +62,19 @@ class Study:
     @cached_property
     def validation(self) -> Validation | None:
         return _validation(self.first)
+
+    @cached_property
+    def malformed(self) -> tuple[Malformed, ...]:
+        """Shares of malformed solutions of the baseline, the arms and the base model; empty where nothing tells."""
+        arms = (*self.arms, self.baseline, "base")
+        return malformed_of(self.first.draws.table, self.baseline, self.options.level, arms)
+
+    @cached_property
+    def broken(self) -> Mapping[str, Note]:
+        """What to tell beside each arm that wrote surely more of them than the baseline."""
+        rows = {arm: [row for row in self.malformed if row.arm == arm] for arm in self.arms}
+        notes = {arm: malformed_note(of_arm, self.baseline) for arm, of_arm in rows.items()}
+        return {arm: one for arm, one in notes.items() if one is not None}
 
     def figure(self, drawn: Figure, name: str, caption: str) -> str:
         self.written += style.save(drawn, self.out / name)
@@ -121,6 +136,7 @@ def multipliers(study: Study) -> page.Section | None:
                     found,
                     first.draws.table.x_name,
                     study.validation if name == study.first_name else None,
+                    broken=study.broken,
                 )
             )
         )
@@ -131,8 +147,9 @@ def multipliers(study: Study) -> page.Section | None:
     )
     out.append(study.figure(drawn, "multiplier_at_each_size", caption))
     rows = [m for arm in study.main for m in at_sizes(first, arm, study.baseline)]
+    caption = "The multiplier at each of the arm's own sizes."
     sheet = tables.multiplier_sheet(
-        "multipliers_by_size", "The multiplier at each of the arm's own sizes.", rows, first.draws.table.x_name
+        "multipliers_by_size", caption, rows, first.draws.table.x_name, broken=study.broken
     )
     out.append(page.folded("Every size in numbers", study.sheet(sheet)))
     return page.Section("multipliers", "Multipliers", out)

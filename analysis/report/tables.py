@@ -18,16 +18,17 @@ from analysis.worth.words import FAR, KINDS, beyond_text, count, error_text, int
 
 
 def multiplier_sheet(
-    name: str, caption: str, results: Sequence[Multiplier], x_name: str, validation: Validation | None = None
+    name: str, caption: str, results: Sequence[Multiplier], x_name: str, validation: Validation | None = None,
+    broken: Collection[str] = (),
 ) -> Sheet:
     """One row a multiplier: value or bound, where, kind, spread over laws; beside an extrapolated value, how well the
-    law did when it was held to the same distance.
+    law did when it was held to the same distance; beside an arm of `broken`, that its solutions were malformed.
     """
     baseline = results[0].baseline if results else "baseline"
     columns = ("arm", f"worth in {baseline} {x_name}", "read at", "kind", "spread over laws", "law", "no solution")
     rows = [
         (
-            m.arm,
+            f"{m.arm} (malformed)" if m.arm in broken else m.arm,
             multiplier_text(m) + _beyond(m, validation),
             _place(m),
             KINDS[m.kind],

@@ -21,7 +21,7 @@ from analysis.claims import verdicts
 from analysis.noise.draws import draws
 from analysis.options import Options, table_of
 from analysis.place import tried
-from analysis.report import colophon, of_record, page, sections
+from analysis.report import colophon, malformed, of_record, page, sections
 from analysis.tables.read import SWEEP_Y
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
@@ -61,7 +61,9 @@ def write_report(
     ]
     named = study.first.draws.table.provenance.get("experiment", Path(path).name)
     lead = _lead(rulings, study.results[study.first_name], study.baseline)
-    text = page.whole_page(f"What one problem is worth: {named}", lead, [one for one in parts if one is not None])
+    text = page.whole_page(
+        f"What one problem is worth: {named}", lead, [one for one in parts if one is not None], malformed.warning(study)
+    )
     target = study.out / "index.html"
     target.write_text(text, encoding="utf-8")
     said = study.out / "verdicts.json"
@@ -76,6 +78,7 @@ SECTIONS = (
     sections.controls,
     sections.costs,
     sections.errors,
+    malformed.section,
     sections.fits,
     colophon.how,
     colophon.made,

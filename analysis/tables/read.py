@@ -50,7 +50,7 @@ def table_at(
 
 
 def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
-    from sweep.results import read_table
+    from sweep.results import n_malformed, read_table
 
     found = read_table(path)
     y = columns.y or "greedy"
@@ -61,8 +61,11 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     _refuse_contradiction(found.runs, found.outcomes, y, path)
     size = wanted["n_problems"].astype(float)
     runs = wanted.assign(size=size, x=size, error=1.0 - wanted[n_correct] / wanted[n_all])
+    if (malformed := n_malformed(wanted)) is not None:
+        runs["malformed"] = malformed / wanted["n_test"]
     unit = ["replicate", "seed"] if "replicate" in runs else ["seed"]
-    runs = runs[["run", "arm", "size", "x", *unit, "error", "n_test", *_costs(runs.columns)]]
+    told = [name for name in ("malformed", "entropy") if name in runs]
+    runs = runs[["run", "arm", "size", "x", *unit, "error", "n_test", *told, *_costs(runs.columns)]]
     known: dict[str, Any] = {"x_name": "n_problems", "y_name": f"{y} error"}
     known |= {"path": str(path), "provenance": found.provenance}
     if "replicate" in runs and runs["replicate"].nunique() > 1:  # each has its own test problems: counts are enough
