@@ -3,7 +3,7 @@
     run (the default)   build what the grid needs; the same command again resumes
     plan                unique and cached stages, which field made a stage new, estimated time  [--json]
     status              what of the grid is built, missing or corrupted                         [--json]
-    compare             correct counts of validation runs beside what differs between them      [--json]
+    compare             correct and malformed counts of validation runs beside what differs     [--json]
     collect             one table of the grid's finished runs   [--out DIR] [--allow-mixed-code]
                         [--from wandb ENTITY/PROJECT] from there, of a grid or of all that is there
     merge TABLE...      one table of a sweep's parts            [--out DIR] [--allow-mixed-code]
