@@ -30,6 +30,7 @@ from sweep.fields import (
 )
 from sweep.methods import METHODS
 from sweep.methods.dials import Dials
+from sweep.rates import at_size
 from sweep.sources import SOURCES
 
 SPLITS = ("test", "validation")
@@ -38,7 +39,8 @@ SPLITS = ("test", "validation")
 @dataclass
 class OptimConfig:
     """How one stage optimises. Updates are counted from problems, not from rows, so that arms with
-    more or fewer rows still get equal updates: ceil(passes * n_problems / batch_size)."""
+    more or fewer rows still get equal updates: ceil(passes * n_problems / batch_size). `lr` may be given
+    by sizes (rates.py); here it is the number at this run's."""
 
     lr: float = real(above=0, default=MISSING)
     passes: float = real(above=0, default=MISSING)
@@ -265,7 +267,7 @@ def leaf(config: Mapping[str, Any], overrides: tuple[str, ...] = ()) -> Leaf:
     Raises:
         ValueError: a value that is out of range, or a combination that cannot be run.
     """
-    exp = typed(Exp, {f.name: config[f.name] for f in fields(Exp)})
+    exp = typed(Exp, _rates_at_size({f.name: config[f.name] for f in fields(Exp)}))
     exp = replace(
         exp,
         dataset=_of_kind("dataset", "name", DIALS, exp.dataset),
@@ -274,6 +276,20 @@ def leaf(config: Mapping[str, Any], overrides: tuple[str, ...] = ()) -> Leaf:
     _check(exp)
     tracking = typed(TrackingConfig, config["tracking"], "tracking")
     return Leaf(tuple(overrides), exp, typed(Exec, config["exec"], "exec"), tracking)
+
+
+def _rates_at_size(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with each learning rate that is given by sizes as the number that it is at this one."""
+    n_problems, sft, method = values["n_problems"], values["sft"], values["method"]
+    if not isinstance(n_problems, int):
+        return values  # refused by its own field
+    out = dict(values)
+    if isinstance(sft, Mapping) and isinstance(sft.get("lr"), Mapping):
+        out["sft"] = {**sft, "lr": at_size(sft["lr"], n_problems, "sft.lr")}
+    optim = method.get("optim") if isinstance(method, Mapping) else None
+    if isinstance(optim, Mapping) and isinstance(optim.get("lr"), Mapping):
+        out["method"] = {**method, "optim": {**optim, "lr": at_size(optim["lr"], n_problems, "method.optim.lr")}}
+    return out
 
 
 def _of_kind(node: str, by: str, schemas: Mapping[str, type], values: Any) -> dict[str, Any]:

@@ -156,16 +156,21 @@ def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.
     """
     rows = []
     for overrides, stage in runs:
-        split = stage.identity["evaluation"]["split"]
-        if split != "validation":
-            raise ValueError(
-                f"{stage.key} is evaluated on split={split}: settings are chosen on validation problems alone; "
-                "add evaluation=validation to the command that runs and compares them"
-            )
-        facts = _built(stage.key, store).facts
+        facts = check_validation(stage, store).facts
         counts = {name: facts[name] for name in COMPARED}
         rows.append({**dict(line.split("=", 1) for line in overrides), **counts})
     return pd.DataFrame(rows)
+
+
+def check_validation(evaluation: Stage, store: Store) -> Manifest:
+    """The record of a run on validation problems; ValueError where it is not built, or of another split."""
+    split = evaluation.identity["evaluation"]["split"]
+    if split != "validation":
+        raise ValueError(
+            f"{evaluation.key} is evaluated on split={split}: settings are chosen on validation problems alone; "
+            "add evaluation=validation to the command that runs and compares them"
+        )
+    return _built(evaluation.key, store)
 
 
 def _built(key: str, store: Store) -> Manifest:

@@ -23,6 +23,8 @@ LAYERS = {
     "sweep.looks": 2,
     "sweep.manifest": 2,
     "sweep.config": 2,
+    "sweep.rates": 1,
+    "sweep.tuning": 2,
     "sweep.heartbeat": 2,
     "sweep.interruption": 2,
     "sweep.pretrained": 3,
