@@ -35,6 +35,7 @@ LAYERS = {
     "sweep.training_set": 3,
     "sweep.stages": 4,
     "sweep.build": 4,
+    "sweep.pretraining": 3,
     "sweep.plan": 4,
     "sweep.compose": 4,
     "sweep.points": 4,

@@ -54,7 +54,8 @@ def test_a_run_s_rate_is_the_one_at_its_size() -> None:
 
 
 def test_a_run_at_a_size_and_the_same_run_with_that_number_are_one_stage() -> None:
-    by_size, by_hand = (planned("arm=sft", "n_problems=8", f"sft.lr={lr}").runs[0] for lr in ("{8:1e-3,16:4e-3}", "1e-3"))
+    rates = ("{8:1e-3,16:4e-3}", "1e-3")
+    by_size, by_hand = (planned("arm=sft", "n_problems=8", f"sft.lr={lr}").runs[0] for lr in rates)
     assert by_size.evaluate.key == by_hand.evaluate.key
 
 

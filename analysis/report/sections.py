@@ -148,9 +148,7 @@ def multipliers(study: Study) -> page.Section | None:
     out.append(study.figure(drawn, "multiplier_at_each_size", caption))
     rows = [m for arm in study.main for m in at_sizes(first, arm, study.baseline)]
     caption = "The multiplier at each of the arm's own sizes."
-    sheet = tables.multiplier_sheet(
-        "multipliers_by_size", caption, rows, first.draws.table.x_name, broken=study.broken
-    )
+    sheet = tables.multiplier_sheet("multipliers_by_size", caption, rows, first.draws.table.x_name, broken=study.broken)
     out.append(page.folded("Every size in numbers", study.sheet(sheet)))
     return page.Section("multipliers", "Multipliers", out)
 

@@ -18,7 +18,11 @@ from analysis.worth.words import FAR, KINDS, beyond_text, count, error_text, int
 
 
 def multiplier_sheet(
-    name: str, caption: str, results: Sequence[Multiplier], x_name: str, validation: Validation | None = None,
+    name: str,
+    caption: str,
+    results: Sequence[Multiplier],
+    x_name: str,
+    validation: Validation | None = None,
     broken: Collection[str] = (),
 ) -> Sheet:
     """One row a multiplier: value or bound, where, kind, spread over laws; beside an extrapolated value, how well the
