@@ -346,7 +346,7 @@ def base_of(store: Store, **more: object) -> Manifest:
 
 def test_a_phase_goes_on_until_unseen_documents_cost_little_enough(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    easy, hard = base_of(store, until_loss=1.5), base_of(store, until_loss=0.7)
+    easy, hard = base_of(store, until_loss=1.05), base_of(store, until_loss=0.96)
     assert easy.facts["n_rounds"][0] < hard.facts["n_rounds"][0]
     assert hard.cost.n_updates == 25 * hard.facts["n_rounds"][0]  # 800 documents, 32 an update
     assert base_of(store).facts["n_rounds"] == [1]  # without a goal: once
