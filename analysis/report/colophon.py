@@ -17,7 +17,8 @@ def how(study: Study) -> page.Section:
     """The checklist of what was fitted, and every note."""
     sheet = Sheet("checklist", "What was fitted, and how.", ("item", "value"), (*_fitted(study), *_drawn(study)))
     of_results = (one for found in study.results.values() for m in found for one in m.notes)
-    notes = sorted_notes((*_refuted(study), *study.broken.values(), *of_results))
+    of_identity = (one for found in study.identities.values() for one in found.notes)
+    notes = sorted_notes((*of_identity, *_refuted(study), *study.broken.values(), *of_results))
     return page.Section("how", "How it was computed", [study.sheet(sheet), "<h3>Notes</h3>", page.note_list(notes)])
 
 
