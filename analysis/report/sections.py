@@ -161,6 +161,13 @@ def multipliers(study: Study) -> page.Section | None:
         "different errors."
     )
     out.append(study.figure(drawn, "multiplier_at_each_size", caption))
+    out.append(page.folded("Every size in numbers", study.sheet(_every_size(study))))
+    return page.Section("multipliers", "Multipliers", out)
+
+
+def _every_size(study: Study) -> Sheet:
+    """The multipliers at the arms' own sizes, and the baseline's against itself."""
+    first = study.first
     rows = _by_size(first, study.main, study.baseline)
     each = [each_unit(first, m.arm, study.baseline, m.at_size or 0) for m in rows]
     rows += study.identities[study.first_name].by_size
@@ -170,11 +177,9 @@ def multipliers(study: Study) -> page.Section | None:
         "those of one size; each by itself is every replicate or seed alone. "
         + _held(study.identities[study.first_name])
     )
-    sheet = tables.multiplier_sheet(
+    return tables.multiplier_sheet(
         "multipliers_by_size", caption, rows, first.draws.table.x_name, None, each, study.broken
     )
-    out.append(page.folded("Every size in numbers", study.sheet(sheet)))
-    return page.Section("multipliers", "Multipliers", out)
 
 
 def _by_size(comparison: Comparison, arms: Sequence[str], baseline: str) -> list[Multiplier]:

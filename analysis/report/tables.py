@@ -65,15 +65,17 @@ def multiplier_sheet(
         )
         for m, one in zip(results, each, strict=True)
     ]
-    raw = [
-        (
-            *(getattr(m, field) for field in _RAW), *m.form_spread, m.extrapolated_value, *(m.joint_ci or (None, None)),
-            m.n_joint, *((one.mean, one.low, one.high) if one else (None, None, None)),
-        )
-        for m, one in zip(results, each, strict=True)
-    ]  # fmt: skip
+    raw = [_raw(m, one) for m, one in zip(results, each, strict=True)]
     more = ("form_low", "form_high", "extrapolated_value", "joint_low", "joint_high", "n_joint", *_BY_UNIT)
     return Sheet(name, caption, columns, tuple(rows), (*_RAW, *more), tuple(raw))
+
+
+def _raw(m: Multiplier, one: ByUnit | None) -> tuple[object, ...]:
+    """The row's plain numbers, for the CSV."""
+    joint = m.joint_ci or (None, None)
+    by_unit = (one.mean, one.low, one.high) if one else (None, None, None)
+    named = (getattr(m, field) for field in _RAW)
+    return (*named, *m.form_spread, m.extrapolated_value, *joint, m.n_joint, *by_unit)
 
 
 _BY_UNIT = ("each_mean", "each_low", "each_high")
