@@ -252,7 +252,7 @@ def untyped(schema: type) -> type:
     for f in fields(schema):
         inner = hints[f.name]
         if is_dataclass(inner):
-            kind = untyped(inner)  # type: ignore[arg-type]
+            kind = untyped(inner)  # type: ignore[arg-type]  # a class, where is_dataclass also takes an instance
             nodes.append((f.name, kind, field(default_factory=kind)))
         elif callable(f.default_factory):
             nodes.append((f.name, Any, field(default_factory=f.default_factory)))

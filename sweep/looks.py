@@ -21,6 +21,7 @@ from sweep import leases, sharing
 from sweep.artifacts import LOOKS, Store
 from sweep.data.jsonl import object_of, record_of
 from sweep.data.records import Problem
+from sweep.disk import flush
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def note(store: Store, look: Look) -> None:
     finally:
         os.close(descriptor)
     if end == 0:
-        _sync_folder(store)
+        flush(store.root)
 
 
 def looks_of(store: Store) -> Looks | None:
@@ -156,11 +157,3 @@ def _lock(descriptor: int, operation: int) -> None:
     except OSError as error:
         if error.errno not in leases.NO_LOCKS:
             raise
-
-
-def _sync_folder(store: Store) -> None:
-    descriptor = os.open(store.root, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

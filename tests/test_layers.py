@@ -13,6 +13,7 @@ LAYERS = {
     "sweep.fields": 0,
     "sweep.places": 0,
     "sweep.data": 0,
+    "sweep.disk": 0,
     "sweep.sharing": 0,
     "sweep.sources": 1,
     "sweep.methods": 1,
