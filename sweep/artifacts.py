@@ -17,10 +17,12 @@ reader sees all of it or none, and the second of two builders finds the place ta
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 import uuid
 from collections.abc import Iterator
@@ -31,7 +33,6 @@ from typing import Any
 
 from sweep import leases, sharing
 from sweep.data.jsonl import objects, record_of
-from sweep.disk import flush
 from sweep.leases import Holder, Lease
 from sweep.manifest import MANIFEST, UNLISTED, Cost, Manifest, NoArtifact, Stage, checked_key, is_key, manifest_of
 
@@ -159,8 +160,7 @@ class Store:
         except NoArtifact as error:
             raise self._corrupt(key, str(error)) from error
         for name, expected in manifest.files.items():
-            path = folder / name
-            n_bytes = path.stat().st_size if path.is_file() else None
+            n_bytes = _size(f"{folder}/{name}")
             if n_bytes != expected["n_bytes"]:
                 found = "missing" if n_bytes is None else f"{n_bytes} bytes"
                 raise self._corrupt(key, f"{name} should have {expected['n_bytes']} bytes and is {found}")
@@ -277,7 +277,7 @@ class Store:
         ).sealed()
         write_atomically(folder / MANIFEST, manifest.to_json())
         sharing.obey_umask(folder)
-        flush(folder)
+        _fsync(folder)
         try:
             os.rename(folder, self.folder(stage.key))
         except OSError:
@@ -286,7 +286,7 @@ class Store:
                 raise
             self.abandon(folder)
             return published
-        flush(self.root)
+        _fsync(self.root)
         self._let_go(folder)
         shutil.rmtree(self.checkpoint_dir(stage.key), ignore_errors=True)
         return manifest
@@ -334,8 +334,21 @@ def _listed(folder: Path) -> dict[str, dict[str, Any]]:
         if name.split("/")[0] in UNLISTED:
             continue
         files[name] = {"n_bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        flush(path)
+        _fsync(path)
     return files
+
+
+def _size(path: str) -> int | None:
+    """Bytes of a file; None where there is none."""
+    try:
+        found = os.stat(path)
+    except ValueError:  # a name that no file can have
+        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def file_sha256(path: Path) -> str:
@@ -363,3 +376,11 @@ def write_jsonl(path: Path, rows: Iterator[Any] | list[Any]) -> None:
 def read_jsonl(path: Path, record: type) -> list[Any]:
     """The records that write_jsonl wrote; ValueError names file, line and reason of what is none."""
     return [record_of(record, row, f"{path}, line {n}") for n, row in objects(path.read_bytes(), str(path))]
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,7 +9,7 @@ test holds the outcome against Hydra's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from typing import Any
@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config import Exp, Leaf, leaf
+from sweep.config import Exp, Leaf, checked, leaf
 from sweep.fields import nearest
 from sweep.points import VALID, is_unset, parsed
 
@@ -72,7 +72,7 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
                 composed[slot] = config, what_stays(config, [override.key_or_group for override in values])
             config, known = composed[slot]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
-            out.append(leaf(resolved(config, known), tuple(overrides)))
+            out.append(leaf(resolved(config, known), tuple(overrides), known))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             where = " ".join(overrides) or "(defaults)"
             raise ValueError(f"grid point {where}: {reason(error)}") from error
@@ -102,20 +102,19 @@ def check_one_place(grid_points: Sequence[Leaf]) -> None:
 
 
 def what_stays(config: DictConfig, keys: Sequence[str]) -> dict[str, Any]:
-    """The resolved nodes of a config that a value set at `keys` cannot change, so that they are resolved once.
+    """The nodes of a config that a value set at `keys` cannot change, so that they are resolved and checked once.
 
     A node changes where a key lies in it. One with an interpolation may change where any in the whole config has
     another form than ${path}, or a path that meets a key.
     """
-    ours = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
-    raw = OmegaConf.to_container(ours, resolve=False)
+    raw = OmegaConf.to_container(config, resolve=False)
     assert isinstance(raw, dict)
-    texts = {str(name): _interpolations(value) for name, value in raw.items()}
+    texts = {str(name): _interpolations(value) for name, value in raw.items() if name != "hydra"}
     paths = [re.fullmatch(r"\$\{(\w+(?:\.\w+)*)\}", text) for found in texts.values() for text in found]
     can_see = any(path is None or any(_meet(path[1], key) for key in keys) for path in paths)
     set_later = {key.split(".")[0] for key in keys}
     return {
-        name: OmegaConf.to_container(config[name], resolve=True)
+        name: checked(name, OmegaConf.to_container(config[name], resolve=True))
         for name in NODES
         if isinstance(raw[name], dict) and name not in set_later and not (can_see and texts[name])
     }
@@ -132,25 +131,21 @@ def _interpolations(value: Any) -> list[str]:
     return [value] if isinstance(value, str) and "${" in value else []
 
 
-def resolved(config: DictConfig, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def resolved(config: DictConfig, known: Collection[str] = ()) -> dict[str, Any]:
     """The leaf's nodes of a composed config, interpolations resolved, as plain dicts.
 
     Args:
-        known: nodes that are resolved already; they are taken as they are.
+        known: names of nodes that are not asked for.
     Raises:
         ValueError: a key was appended that nothing reads.
     """
     unknown = sorted({str(name) for name in config} - {"hydra", *VALID})
     if unknown:
         raise ValueError(f"unknown key {', '.join(unknown)}; the valid ones are {', '.join(VALID)}")
-    known = known or {}
     return {
-        name: known[name]
-        if name in known
-        else OmegaConf.to_container(node, resolve=True)
-        if OmegaConf.is_config(node := config[name])
-        else node
+        name: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node := config[name]) else node
         for name in NODES
+        if name not in known
     }
 
 

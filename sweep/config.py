@@ -8,7 +8,7 @@ stage's key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from typing import Any, get_type_hints
 
 from omegaconf import MISSING
@@ -30,7 +30,6 @@ from sweep.fields import (
 )
 from sweep.methods import METHODS
 from sweep.methods.dials import Dials
-from sweep.rates import at_size
 from sweep.sources import SOURCES
 
 SPLITS = ("test", "validation")
@@ -39,8 +38,7 @@ SPLITS = ("test", "validation")
 @dataclass
 class OptimConfig:
     """How one stage optimises. Updates are counted from problems, not from rows, so that arms with
-    more or fewer rows still get equal updates: ceil(passes * n_problems / batch_size). `lr` may be given
-    by sizes (rates.py); here it is the number at this run's."""
+    more or fewer rows still get equal updates: ceil(passes * n_problems / batch_size)."""
 
     lr: float = real(above=0, default=MISSING)
     passes: float = real(above=0, default=MISSING)
@@ -252,7 +250,7 @@ def untyped(schema: type) -> type:
     for f in fields(schema):
         inner = hints[f.name]
         if is_dataclass(inner):
-            kind = untyped(inner)  # type: ignore[arg-type]  # a class, where is_dataclass also takes an instance
+            kind = untyped(inner)  # type: ignore[arg-type]
             nodes.append((f.name, kind, field(default_factory=kind)))
         elif callable(f.default_factory):
             nodes.append((f.name, Any, field(default_factory=f.default_factory)))
@@ -261,35 +259,39 @@ def untyped(schema: type) -> type:
     return make_dataclass(schema.__name__, nodes)
 
 
-def leaf(config: Mapping[str, Any], overrides: tuple[str, ...] = ()) -> Leaf:
+def leaf(config: Mapping[str, Any], overrides: tuple[str, ...] = (), known: Mapping[str, Any] | None = None) -> Leaf:
     """The typed and checked leaf of a composed, resolved configuration.
 
+    Args:
+        known: nodes as `checked` gives them; they are taken from here, and not checked again.
     Raises:
         ValueError: a value that is out of range, or a combination that cannot be run.
     """
-    exp = typed(Exp, _rates_at_size({f.name: config[f.name] for f in fields(Exp)}))
-    exp = replace(
-        exp,
-        dataset=_of_kind("dataset", "name", DIALS, exp.dataset),
-        model=_of_kind("model", "kind", MODELS, exp.model),
-    )
+    known = known or {}
+    given = {name: values for name, values in config.items() if name in SCHEMAS and values != MISSING}
+    nodes = {**{name: checked(name, values) for name, values in given.items()}, **known}
+    exp = typed(Exp, {f.name: nodes[f.name] if f.name in nodes else config[f.name] for f in fields(Exp)})
     _check(exp)
-    tracking = typed(TrackingConfig, config["tracking"], "tracking")
-    return Leaf(tuple(overrides), exp, typed(Exec, config["exec"], "exec"), tracking)
+    return Leaf(tuple(overrides), exp, nodes["exec"], nodes["tracking"])
 
 
-def _rates_at_size(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same with each learning rate that is given by sizes as the number that it is at this one."""
-    n_problems, sft, method = values["n_problems"], values["sft"], values["method"]
-    if not isinstance(n_problems, int):
-        return values  # refused by its own field
-    out = dict(values)
-    if isinstance(sft, Mapping) and isinstance(sft.get("lr"), Mapping):
-        out["sft"] = {**sft, "lr": at_size(sft["lr"], n_problems, "sft.lr")}
-    optim = method.get("optim") if isinstance(method, Mapping) else None
-    if isinstance(optim, Mapping) and isinstance(optim.get("lr"), Mapping):
-        out["method"] = {**method, "optim": {**optim, "lr": at_size(optim["lr"], n_problems, "method.optim.lr")}}
-    return out
+def checked(name: str, values: Any) -> Any:
+    """One node of a leaf, typed and checked by itself, which `leaf` then takes for any number of leaves.
+
+    Raises:
+        ValueError: a value that is out of range, or a key that the node does not have.
+    """
+    schema = SCHEMAS[name]
+    return _of_kind(name, schema[0], schema[1], values) if isinstance(schema, tuple) else typed(schema, values, name)
+
+
+SCHEMAS: dict[str, Any] = {  # of each node of a leaf; or the key of its own that picks one
+    **{name: schema for name, schema in get_type_hints(Exp).items() if is_dataclass(schema)},
+    "dataset": ("name", DIALS),
+    "model": ("kind", MODELS),
+    "tracking": TrackingConfig,
+    "exec": Exec,
+}
 
 
 def _of_kind(node: str, by: str, schemas: Mapping[str, type], values: Any) -> dict[str, Any]:

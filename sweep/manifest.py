@@ -192,7 +192,7 @@ def _check_shape(manifest: Manifest) -> None:
             ("provenance", dict), ("record", dict),
         ) if not isinstance(getattr(manifest, name), kind)
     ]  # fmt: skip
-    wrong += [name for name, value in asdict(manifest.cost).items() if type(value) not in (int, float)]
+    wrong += [name for name, value in vars(manifest.cost).items() if type(value) not in (int, float)]
     if wrong:
         raise ValueError(f"{', '.join(wrong)} of another type")
     for key in manifest.parents.values():
@@ -207,9 +207,11 @@ def _check_shape(manifest: Manifest) -> None:
         raise ValueError(f"its kind, version, identity and parents make it {found}, and it says {manifest.key!r}")
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
 def _sha256(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()
 
 
 def _check_finite(value: Any, where: str) -> None:

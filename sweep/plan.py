@@ -12,7 +12,7 @@ from typing import Any
 
 from sweep import stages
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
-from sweep.config import Leaf, flat
+from sweep.config import Leaf
 
 
 @dataclass(frozen=True)
@@ -124,38 +124,6 @@ def needed(plan: Plan, built: Iterable[str]) -> list[str]:
             todo.add(stage.key)
             stack.extend(stage.parents.values())
     return [key for key in plan.stages if key in todo]
-
-
-def news(stage: Stage, known: Sequence[Manifest]) -> list[str]:
-    """Which fields make this stage new: its difference from the nearest built stage of its kind.
-
-    Returns:
-        Lines such as 'optim.lr: 0.0005 -> 0.001' or 'parent sft: new'; empty where no stage of the
-        kind was ever built.
-    """
-    mine = flat({"version": stage.version, **stage.identity})
-    parents = {f"parent {role}": parent.key for role, parent in stage.parents.items()}
-    best: list[str] | None = None
-    for manifest in known:
-        if manifest.kind != stage.kind or manifest.key == stage.key:
-            continue
-        theirs = flat({"version": manifest.version, **manifest.identity})
-        lines = [
-            f"{name}: {theirs.get(name, 'absent')} -> {mine.get(name, 'absent')}"
-            for name in sorted({*mine, *theirs})
-            if theirs.get(name, "absent") != mine.get(name, "absent")
-        ]
-        roles = {f"parent {role}": key for role, key in manifest.parents.items()}
-        lines += [
-            f"{role}: {'another' if role in roles and role in parents else 'absent -> needed'}"
-            if role in parents
-            else f"{role}: no longer needed"
-            for role in sorted({*parents, *roles})
-            if roles.get(role) != parents.get(role)
-        ]
-        if best is None or len(lines) < len(best):
-            best = lines
-    return best or []
 
 
 def estimate(plan: Plan, todo: Iterable[str], known: Sequence[Manifest]) -> dict[str, float | None]:

@@ -32,16 +32,17 @@ from sweep.sources import SOURCES
 PATH = "_path"  # dataset fields so named say where files lie
 VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 2}
 T = TypeVar("T")
+N = TypeVar("N")
 
 
-def once(of: Callable[[Exp], T]) -> Callable[[Exp], T]:
-    """Worked out once an Exp, which nobody edits: a stage asks for its parents, and they for theirs."""
+def once(of: Callable[[N], T]) -> Callable[[N], T]:
+    """Worked out once an Exp or a node of it, which nobody edits: a stage asks for its parents, and they for theirs."""
 
     @wraps(of)
-    def known(exp: Exp) -> T:
-        answers: dict[str, T] = exp.__dict__.setdefault("known", {})
+    def known(node: N) -> T:
+        answers: dict[str, T] = node.__dict__.setdefault("known", {})
         if of.__name__ not in answers:
-            answers[of.__name__] = of(exp)
+            answers[of.__name__] = of(node)
         return answers[of.__name__]
 
     return known
@@ -50,7 +51,7 @@ def once(of: Callable[[Exp], T]) -> Callable[[Exp], T]:
 @once
 def dsyn(exp: Exp) -> Stage:
     """Not a function of n_problems: every size is a subset of the same D_syn."""
-    return _stage("dsyn", {"dataset": _data(exp), "teacher": asdict(exp.teacher)}, {}, exp)
+    return _stage("dsyn", {"dataset": _data(exp), "teacher": _plain(exp.teacher)}, {}, exp)
 
 
 @once
@@ -62,8 +63,8 @@ def base(exp: Exp) -> Stage:
     if exp.model["kind"] != "from_scratch":
         model, places = pretrained.named(exp.model)
         return replace(_stage("base", {"model": model}, {}, exp), places=places)
-    domain = _opened(exp)
-    if not isinstance(domain, ProceduralDomain):
+    domain = _procedural(_dataset(exp))
+    if domain is None:
         raise ValueError(
             f"model.kind=from_scratch pretrains on a procedural domain, but dataset={exp.dataset['name']} is natural "
             "text; choose a pretrained model, e.g. model=deepseek_math_7b"
@@ -75,12 +76,12 @@ def base(exp: Exp) -> Stage:
 
 @once
 def sft(exp: Exp) -> Stage:
-    return _stage("sft", {"optim": asdict(exp.sft), **_point(exp)}, {"base": base(exp), "dsyn": dsyn(exp)}, exp)
+    return _stage("sft", {"optim": _plain(exp.sft), **_point(exp)}, {"base": base(exp), "dsyn": dsyn(exp)}, exp)
 
 
 @once
 def samples(exp: Exp) -> Stage:
-    sampling = {k: v for k, v in asdict(exp.sampling).items() if k != "rollouts"}
+    sampling = {k: v for k, v in _plain(exp.sampling).items() if k != "rollouts"}
     identity = {"sampling": sampling, "dataset": _data(exp), **_bound(exp), **_point(exp)}
     return _stage("samples", identity, {"dsyn": dsyn(exp), "sft": sft(exp)}, exp)
 
@@ -89,7 +90,7 @@ def samples(exp: Exp) -> Stage:
 def advantages(exp: Exp) -> Stage:
     return _stage(
         "advantages",
-        {"rollouts": asdict(exp.sampling.rollouts), "dataset": _data(exp), **_bound(exp), **_point(exp)},
+        {"rollouts": _plain(exp.sampling.rollouts), "dataset": _data(exp), **_bound(exp), **_point(exp)},
         {"dsyn": dsyn(exp), "sft": sft(exp), "samples": samples(exp)},
         exp,
     )
@@ -99,7 +100,7 @@ def advantages(exp: Exp) -> Stage:
 def train(exp: Exp) -> Stage:
     """Only the stages this arm's source and method need are parents: the rest is never built for it."""
     method, source = METHODS[exp.method.name], SOURCES[exp.source.name]
-    if source.is_step_judged and not isinstance(_opened(exp), ProceduralDomain):
+    if source.is_step_judged and _procedural(_dataset(exp)) is None:
         raise ValueError(
             f"source={exp.source.name} tells sound steps from spurious ones, which dataset={exp.dataset['name']} "
             "cannot judge; choose a procedural domain (dataset=skills) or another source"
@@ -111,8 +112,8 @@ def train(exp: Exp) -> Stage:
     if "advantages" in needs:
         parents["advantages"] = advantages(exp)
     read = ("name", "optim", *method.dials)
-    config = {name: value for name, value in asdict(exp.method).items() if name in read}
-    identity = {"method": config, "source": asdict(exp.source), "dataset": _data(exp), **_point(exp)}
+    config = {name: value for name, value in _plain(exp.method).items() if name in read}
+    identity = {"method": config, "source": _plain(exp.source), "dataset": _data(exp), **_point(exp)}
     return _stage("train", identity, parents, exp)
 
 
@@ -138,14 +139,23 @@ def evaluate_base(exp: Exp) -> Stage:
 
 def _evaluation_of(weights: Stage, exp: Exp, parents: Mapping[str, Stage] | None = None) -> Stage:
     """Whether it is entropy-matched is said by its parent `matched`, and by no field of its own."""
-    evaluation = {name: value for name, value in asdict(exp.evaluation).items() if name != "is_entropy_matched"}
+    evaluation = {name: value for name, value in _plain(exp.evaluation).items() if name != "is_entropy_matched"}
     identity = {"evaluation": evaluation, "dataset": _data(exp), **_bound(exp)}
     return _stage("evaluate", identity, {"policy": weights, **(parents or {})}, exp)
 
 
 def _stage(kind: str, identity: dict[str, Any], parents: dict[str, Stage], exp: Exp) -> Stage:
-    places = {name: value for name, value in exp.dataset.items() if name.endswith(PATH)}
-    return Stage(kind, VERSION[kind], identity, parents, places if "dataset" in identity else {})
+    return Stage(kind, VERSION[kind], identity, parents, _places(exp) if "dataset" in identity else {})
+
+
+@once
+def _places(exp: Exp) -> dict[str, Any]:
+    return {name: value for name, value in exp.dataset.items() if name.endswith(PATH)}
+
+
+@once
+def _plain(node: Any) -> dict[str, Any]:
+    return asdict(node)
 
 
 def _point(exp: Exp) -> dict[str, int]:
@@ -159,7 +169,7 @@ def _point(exp: Exp) -> dict[str, int]:
 
 
 def _bound(exp: Exp) -> dict[str, int]:
-    n_prompt, longest = _longest_prompt(json.dumps(exp.dataset, sort_keys=True)), exp.model.get("max_length")
+    n_prompt, longest = _longest_prompt(_dataset(exp)), exp.model.get("max_length")
     if n_prompt and longest and n_prompt + exp.max_solution_tokens > longest:
         raise ValueError(
             f"max_solution_tokens={exp.max_solution_tokens} behind a prompt of {n_prompt} tokens is more than "
@@ -171,8 +181,8 @@ def _bound(exp: Exp) -> dict[str, int]:
 @cache
 def _longest_prompt(dataset: str) -> int:
     """Tokens of the longest test prompt with the beginning-of-sequence token; 0 where a word is not a token."""
-    data = open_domain(dataset)
-    if not isinstance(data, ProceduralDomain):
+    data = _procedural(dataset)
+    if data is None:
         return 0
     return 1 + max((len(data.prompt(problem).split()) for problem in data.problems("test")), default=0)
 
@@ -185,5 +195,16 @@ def _data(exp: Exp) -> dict[str, Any]:
 
 
 @once
+def _dataset(exp: Exp) -> str:
+    return json.dumps(exp.dataset, sort_keys=True)
+
+
 def _opened(exp: Exp) -> Domain:
-    return open_domain(json.dumps(exp.dataset, sort_keys=True))
+    return open_domain(_dataset(exp))
+
+
+@cache
+def _procedural(dataset: str) -> ProceduralDomain | None:
+    """The domain, where it is of that kind: asking looks up everything that such a domain has."""
+    domain = open_domain(dataset)
+    return domain if isinstance(domain, ProceduralDomain) else None

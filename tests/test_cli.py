@@ -55,6 +55,31 @@ def one_paragraph(text: str) -> str:
 
 # plan and status
 
+COUNTED = """
+import collections, json, os, sys
+opened = collections.Counter()
+sys.addaudithook(lambda event, of: event == "open" and not isinstance(of[0], int) and opened.update([os.fspath(of[0])]))
+from sweep.__main__ import main
+assert main(sys.argv[1:]) == 0
+json.dump({str(path): n for path, n in opened.items() if "/.venv/" not in str(path)}, sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("verb", ["plan", "status"])
+def test_a_look_reads_each_configuration_and_each_manifest_once_and_nothing_else(sweep: Sweep, verb: str) -> None:
+    command = [sys.executable, "-c", COUNTED, verb, "-m", *sweep.words, "sft.lr=0.25"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    opened: dict[str, int] = json.loads(done.stderr)
+    store = {path: n for path, n in opened.items() if path.startswith(str(sweep.store.root)) and Path(path).is_file()}
+    read = sorted(Path(path).parent.name for path in store)
+    assert {Path(path).name for path in store} == {"manifest.json"}
+    if verb == "plan":  # its estimate and its news are of everything that is there
+        assert read == sweep.store.built()
+    else:
+        assert [key.split("-")[0] for key in read] == ["base", "dsyn", "evaluate"]
+    confs = {path: n for path, n in opened.items() if path.startswith(str(ROOT / "conf"))}
+    assert len(confs) > 10 and {*confs.values(), *store.values()} == {1}
+
 
 def test_plan_as_json_has_exactly_five_counts(sweep: Sweep, said: Callable[..., Said]) -> None:
     code, out, err = said("plan", "-m", "--json", *sweep.words)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
@@ -22,8 +23,9 @@ def composed(*words: str, n_hydras: int | None = None) -> tuple[list[Leaf], list
         )
         points = grid(loader, master)
         ours = leaves(loader, master, points)
+        hydras_own = ConfigLoaderImpl(loader.get_search_path())  # which reads its files anew for each point
         hydras = [
-            leaf(resolved(loader.load_sweep_config(master, accepted(loader, point))), tuple(point))
+            leaf(resolved(hydras_own.load_sweep_config(master, accepted(loader, point))), tuple(point))
             for point in points[:n_hydras]
         ]
     return ours, hydras
@@ -147,9 +149,9 @@ def test_an_arm_beside_its_source_or_method_is_refused(words: tuple[str, ...]) -
 
 
 def test_several_experiments_are_the_sum_of_their_grids() -> None:
-    words = ("experiment=smoke,tune_sft", "arm=sft", "replicate=7", "sft.lr=1e-3", "exec.sweep_name=both")
+    words = ("experiment=smoke,tune", "arm=sft", "exec.sweep_name=both")
     found = [(p.exp.n_problems, p.exp.evaluation.split) for p in composed(*words, n_hydras=0)[0]]
-    assert found == [(32, "test"), (64, "test"), (256, "validation"), (2048, "validation"), (16384, "validation")]
+    assert found == [(32, "test"), (64, "test"), (512, "validation")]
 
 
 @pytest.mark.parametrize(

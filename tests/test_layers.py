@@ -13,7 +13,6 @@ LAYERS = {
     "sweep.fields": 0,
     "sweep.places": 0,
     "sweep.data": 0,
-    "sweep.disk": 0,
     "sweep.sharing": 0,
     "sweep.sources": 1,
     "sweep.methods": 1,
@@ -24,8 +23,6 @@ LAYERS = {
     "sweep.looks": 2,
     "sweep.manifest": 2,
     "sweep.config": 2,
-    "sweep.rates": 1,
-    "sweep.tuning": 2,
     "sweep.heartbeat": 2,
     "sweep.interruption": 2,
     "sweep.pretrained": 3,
@@ -36,8 +33,9 @@ LAYERS = {
     "sweep.training_set": 3,
     "sweep.stages": 4,
     "sweep.build": 4,
-    "sweep.pretraining": 3,
     "sweep.plan": 4,
+    "sweep.differences": 4,
+    "sweep.conf_files": 4,
     "sweep.compose": 4,
     "sweep.points": 4,
     "sweep.launchers": 5,
@@ -68,7 +66,15 @@ ROOMS = {  # of analysis; a room imports from lower ones alone
     "analysis.__main__": 9,
 }
 SIBLINGS_APART = ("sweep.sources", "sweep.methods", "sweep.models")
-KNOW_HYDRA = ("sweep.__main__", "sweep.commands", "sweep.launchers", "sweep.points", "sweep.compose", "sweep.config")
+KNOW_HYDRA = (
+    "sweep.__main__",
+    "sweep.commands",
+    "sweep.launchers",
+    "sweep.points",
+    "sweep.compose",
+    "sweep.conf_files",
+    "sweep.config",
+)
 MAY_IMPORT = {
     "torch": ("sweep.models", "sweep.launchers.worker", "sweep.launchers.slurm.job", "sweep.bench"),
     "transformers": ("sweep.models",),

@@ -14,7 +14,8 @@ from tiny_sweep import GRID, planned
 from sweep.artifacts import Cost, Manifest, Stage, Store
 from sweep.commands.words import plan_of
 from sweep.config import MethodConfig, OptimConfig
-from sweep.plan import Plan, estimate, needed, news, plan, state, summary
+from sweep.differences import news
+from sweep.plan import Plan, estimate, needed, plan, state, summary
 
 
 def keys(plan: Plan, kind: str) -> set[str]:
@@ -221,22 +222,22 @@ def test_news_name_the_field_that_made_a_stage_new(grid: Plan) -> None:
     known = [manifest(grid, key) for key in grid.stages]
     changed = planned("arm=sft", "sft.lr=0.25")
     stage = changed.stages[next(iter(keys(changed, "sft")))]
-    assert news(stage, known) == ["optim.lr: 0.0005 -> 0.25"]
+    assert news([stage], known)[stage.key] == ["optim.lr: 0.0005 -> 0.25"]
 
 
 def test_news_tell_another_parent_apart_from_a_changed_field(grid: Plan) -> None:
     known = [manifest(grid, key) for key in grid.stages]
     changed = planned("arm=dpo", "sft.lr=0.25")
     stage = changed.stages[next(iter(keys(changed, "samples")))]
-    assert news(stage, known) == ["parent sft: another"]
+    assert news([stage], known)[stage.key] == ["parent sft: another"]
 
 
 def news_of(stage: Stage, *known: Stage) -> list[str]:
     roles = [{role: parent.key for role, parent in one.parents.items()} for one in known]
-    return news(stage, [
+    return news([stage], [
         Manifest(one.key, one.kind, one.version, dict(one.identity), parents, {}, {}, Cost(), {})
         for one, parents in zip(known, roles, strict=True)
-    ])  # fmt: skip
+    ])[stage.key]  # fmt: skip
 
 
 def test_news_tell_a_parent_and_a_field_that_came_or_went() -> None:
@@ -257,7 +258,15 @@ def test_news_are_the_difference_from_the_nearest_of_the_same_kind_that_is_not_t
 
 
 def test_the_first_of_its_kind_has_no_news(grid: Plan) -> None:
-    assert news(next(iter(grid.stages.values())), []) == []
+    assert set(map(tuple, news(list(grid.stages.values()), []).values())) == {()}
+
+
+def test_news_of_many_stages_are_those_of_each(grid: Plan) -> None:
+    known = [manifest(grid, key) for key in grid.stages]
+    changed = list(planned("arm=sft,dpo", "n_problems=8", "dataset.n_test=3").stages.values())
+    told = news(changed, known)
+    assert told == {stage.key: news([stage], known)[stage.key] for stage in changed}
+    assert {stage.kind for stage in changed if told[stage.key]} == {stage.kind for stage in changed} - {"base"}
 
 
 def test_time_is_estimated_from_the_same_kind_scaled_by_problems(grid: Plan) -> None:

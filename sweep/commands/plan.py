@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sweep.artifacts import Manifest, Store
 from sweep.commands.words import Line, plan_of
-from sweep.plan import Plan, estimate, needed, news, state, summary
+from sweep.differences import PARENT, news
+from sweep.plan import Plan, estimate, needed, state, summary
 
 
 def show_plan(line: Line) -> int:
@@ -20,7 +21,7 @@ def show_plan(line: Line) -> int:
         print(json.dumps(summary(the_plan, found.built)))
         return 0
     todo = needed(the_plan, found.built)
-    known = _manifests(store)
+    known = _known(store, found.built) if todo else []
     counts = summary(the_plan, found.built)
     print(f"{counts['runs']} runs = {counts['stages']} unique stages ({counts['stages_unshared']} without sharing)")
     print(f"{counts['cached']} cached in {store.root}, {len(todo)} to build")
@@ -43,10 +44,11 @@ def show_plan(line: Line) -> int:
 
 def _print_news(the_plan: Plan, todo: Sequence[str], known: Sequence[Manifest]) -> None:
     reasons: Counter[tuple[str, str]] = Counter()
+    keys, told = set(todo), news([the_plan.stages[key] for key in todo], known)
     for key in todo:
         stage = the_plan.stages[key]
-        lines = [line for line in news(stage, known) if not line.startswith("parent ")]
-        if any(p.key in set(todo) for p in stage.parents.values()) and not lines:
+        lines = [line for line in told[key] if not line.startswith(PARENT)]
+        if not keys.isdisjoint(p.key for p in stage.parents.values()) and not lines:
             continue  # new because a parent is
         reasons[stage.kind, "; ".join(lines) or "none of its kind is built"] += 1
     for (kind, why), n in reasons.most_common(12):
@@ -66,11 +68,12 @@ def _gpu_hours(seconds: Sequence[float | None], kind: str, known: Sequence[Manif
     return f", {sum(s for s in seconds if s) * n_gpus / 3600:.1f} GPU-hours" if n_gpus else ""
 
 
-def _manifests(store: Store) -> list[Manifest]:
+def _known(store: Store, built: Mapping[str, Manifest]) -> list[Manifest]:
+    """Every artifact of the store, those of the plan and others; each is read once."""
     out = []
     for key in store.built():
         try:
-            manifest = store.manifest(key)
+            manifest = built.get(key) or store.manifest(key)
         except ValueError:  # a corrupted artifact tells nothing here; `state` reports those of the plan
             continue
         if manifest is not None:

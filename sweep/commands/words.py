@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweep.artifacts import Store
 from sweep.compose import leaves
+from sweep.conf_files import read_once
 from sweep.config import Exec, Leaf, LeafConfig, untyped
 from sweep.fields import nearest, typed
 from sweep.plan import Plan, plan
@@ -44,7 +45,7 @@ offer_arms()
 FLAG: dict[str, Any] = {"action": "store_true"}
 OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the verbs that take it, what argparse is told
     "--json": (("plan", "status", "compare"), FLAG),
-    "--out": (("collect", "merge", "choose"), {"metavar": "PATH"}),
+    "--out": (("collect", "merge"), {"metavar": "DIR"}),
     "--by": (("collect",), {"metavar": "SETTING"}),
     "--from": (("collect",), {"dest": "origin", "nargs": 2, "metavar": ("wandb", "ENTITY/PROJECT")}),
     "--allow-mixed-code": (("collect", "merge"), FLAG),
@@ -52,14 +53,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the ve
     "--keep": (("gc",), {"action": "append", "default": [], "metavar": "OVERRIDES"}),
     "--without": (("gc",), {"action": "append", "default": [], "metavar": "EXPERIMENT"}),
 }
-NAMES = {  # verb: the names that it takes
-    "logs": "KEY",
-    "choose": "[FILE.csv...]",
-    "merge": "TABLE TABLE...",
-    "cancel": "[SUBMISSION]",
-    "retry": "[SUBMISSION]",
-    "help": "[VERB]",
-}
+NAMES = {"logs": "KEY", "merge": "TABLE TABLE...", "cancel": "[SUBMISSION]", "retry": "[SUBMISSION]", "help": "[VERB]"}
 OF_RUN = ("cfg", "resolve", "package", "run", "shell_completion", "info", "hydra_help")  # Hydra's, of a run alone
 
 
@@ -163,7 +157,9 @@ def composer(files: Files) -> Iterator[Hydra]:
     GlobalHydra.instance().clear()
     version.setbase("1.3")
     try:
-        yield Hydra.create_main_hydra2(task_name="sweep", config_search_path=search_path)
+        hydra = Hydra.create_main_hydra2(task_name="sweep", config_search_path=search_path)
+        read_once(hydra.config_loader)
+        yield hydra
     finally:
         GlobalHydra.instance().clear()
 

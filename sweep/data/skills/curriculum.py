@@ -25,10 +25,6 @@ class Phase:
     the problems with `zipf_fraction`, else from the head; tail and head are uniform.
     `is_noisy_tail` gives tail functions a fresh random result each time (format without facts);
     otherwise function i is right with its reliability and else shows its fixed false shift.
-
-    What a phase teaches is learnt all at once, after a number of updates that differs much from one base to another.
-    With `until_loss` the phase goes on, in rounds of n_documents fresh ones, until a token of documents that were never
-    seen costs less than that many nats; a base that has not come so far after `most_rounds` is refused.
     """
 
     n_documents: int = whole(1, MOST_DOCUMENTS)
@@ -43,8 +39,6 @@ class Phase:
     batch_size: int = whole(1, default=64)
     embedding_lr_scale: float = real(above=0, default=1.0)
     schedule: str = choice(*SCHEDULES, default="cosine")  # "constant" where the next phase goes on from a working rate
-    until_loss: float | None = real(above=0, default=None)
-    most_rounds: int = whole(1, 10**4, default=16)
 
     def __post_init__(self) -> None:
         if self.tail_fraction + self.zipf_fraction > 1:
@@ -71,7 +65,7 @@ def documents(
     skip = np.where(world.is_hard[functions], phase.skip_hard, phase.skip_easy)
     is_careful = rng.random((n, 1)) < phase.careful_fraction
     is_omitted = rng.random(functions.shape) < np.where(is_careful, phase.careful_skip, skip)
-    prompts = [prompt_text(v, f) for v, f in zip(values.tolist(), functions, strict=True)]
+    prompts = [prompt_text(v, f) for v, f in zip(values.tolist(), functions.tolist(), strict=True)]
     if is_order_free:
         order = rng.permuted(np.tile(np.arange(chain_length), (n, 1)), axis=1)
         functions, shifts, is_omitted = (

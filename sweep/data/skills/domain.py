@@ -259,7 +259,7 @@ class Skills:
                     continue
                 seen.add(content)
                 name = f"skills-{split}-{len(problems):06d}"
-                problems.append(Problem(name, prompt_text(value, np.asarray(row)), self.world.answers[final]))
+                problems.append(Problem(name, prompt_text(value, row), self.world.answers[final]))
             # new ones only get rarer: where twice this chunk's would not do in those left, stop here
             if 2 * (len(problems) - n_before) * (n_chunks - chunk - 1) < n_problems - len(problems):
                 break

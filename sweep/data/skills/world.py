@@ -8,6 +8,7 @@ right by coincidence about once in n_classes times.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +117,7 @@ def _has_repeats(rows: np.ndarray) -> np.ndarray:
     return (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
 
 
-def prompt_text(value: int, functions: np.ndarray) -> str:
+def prompt_text(value: int, functions: Sequence[int]) -> str:
     """`5 f12 f7 f3`: the start value and the functions to apply."""
     return " ".join([str(value), *(f"f{f}" for f in functions)])
 
