@@ -136,7 +136,7 @@ def test_a_baseline_that_does_not_fall_gives_a_bound_and_says_why() -> None:
     assert {"baseline_flat", "not_falling", "censored"} <= set(codes(m))
 
 
-def test_two_flat_arms_at_one_level_are_rarely_told_apart() -> None:
+def test_two_flat_arms_at_one_level_are_rarely_distinguished() -> None:
     flat = {"SFT": power(0.4, 0.0), "RFT": power(0.4, 0.0)}
     found = [headline(compared(outcomes(flat, n_problems=300, seed=seed), 200), "RFT", "SFT") for seed in range(20)]
     assert sum(m.bound != "?" and (m.ci_low > 1 or m.ci_high < 1) for m in found) <= 4

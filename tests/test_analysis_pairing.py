@@ -42,7 +42,7 @@ def test_each_arms_variance_and_what_arms_and_sizes_share_are_recovered() -> Non
     assert found.df == pytest.approx(4 * 299, rel=0.02) and found.df_level == 299
 
 
-def test_a_contrast_that_sizes_share_is_told_from_a_level_that_they_share() -> None:
+def test_a_contrast_that_sizes_share_is_distinguished_from_a_level_that_they_share() -> None:
     found = paired(simulated(300, seed_sd=0.02, shared_sd=0.02))
     assert (found.share_level, found.share_contrast) == (pytest.approx(0.5, abs=0.1), pytest.approx(0.5, abs=0.07))
     assert found.df == pytest.approx(4 * 299 / (1 + 3 * 0.25), rel=0.1)
@@ -118,7 +118,7 @@ def growing(n_seeds: int, seed: int = 0, luck: float = 0.3) -> Table:
     return table_from_runs(pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error", "n_test"]), "counts")
 
 
-def test_a_contrast_that_grows_with_size_is_told_from_a_level_that_does_not() -> None:
+def test_a_contrast_that_grows_with_size_is_distinguished_from_a_level_that_does_not() -> None:
     found = paired(growing(200))
     assert found.growth.rates == pytest.approx([0.0, 1.0, 1.0], abs=0.15)
     sizes, gap = SIZES[[0, 3]], np.array([1.0, -1.0])

@@ -117,7 +117,7 @@ def test_the_end_of_a_process_that_was_killed_is_written_for_it_and_for_no_other
     assert read(path) == replace(mine, outcome="failed", error="why")
 
 
-def test_silence_is_told_from_five_minutes_on() -> None:
+def test_silence_is_said_from_five_minutes_on() -> None:
     assert BEAT.silence(now=1060 + 299) == ""
     assert BEAT.silence(now=1060 + 300) == "no progress for 5 min"
     assert replace(BEAT, time=1060 + 7200).silence(now=1060 + 7200) == "no progress for 2 h"

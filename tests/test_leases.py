@@ -127,6 +127,39 @@ def test_a_folder_without_a_lock_or_of_another_name_is_nobodys_to_remove(store: 
     assert sorted(p.name for p in place.iterdir()) == ["mine", "mine.lock", f"{KEY}.old.host.12.abcd"]
 
 
+def test_a_lock_without_its_folder_goes_and_a_link_in_a_folders_place_stays(store: Store, tmp_path: Path) -> None:
+    place = store.root / ".building"
+    place.mkdir(parents=True)
+    (tmp_path / "theirs").mkdir()
+    (place / f"{KEY}.0a").symlink_to(tmp_path / "theirs")
+    (place / f"{KEY}.0a.lock").touch()
+    (place / f"{KEY}.0b.lock").touch()
+    assert store.sweep_dead_builds() == []
+    assert [path.name for path in place.iterdir()] == [f"{KEY}.0a"] and (tmp_path / "theirs").is_dir()
+
+
+def test_a_folder_beside_a_free_lease_is_no_dead_build(store: Store) -> None:
+    place = store.root / ".building"
+    (place / KEY).mkdir(parents=True)
+    (place / f"{KEY}.lease").touch()
+    assert store.sweep_dead_builds() == [] and (place / KEY).is_dir()
+
+
+def test_a_lease_of_what_is_no_key_is_no_builder(store: Store) -> None:
+    (store.root / ".building").mkdir(parents=True)
+    lease = leases.take(store.root / ".building" / "mine.lease")
+    assert lease is not None and store.builders() == {}
+    lease.give_back()
+
+
+def test_an_abandoned_build_leaves_neither_folder_nor_lock_and_may_be_gone_already(store: Store) -> None:
+    folder = store.start(KEY)
+    assert len(list(folder.parent.iterdir())) == 2
+    store.abandon(folder)
+    assert list(folder.parent.iterdir()) == []
+    store.abandon(folder)
+
+
 def test_without_file_locks_a_stage_is_built_all_the_same_and_nothing_is_taken_for_dead(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,7 +105,7 @@ def test_a_store_that_never_counted_has_no_record(tmp_path: Path) -> None:
     assert looks_of(Store(tmp_path)) is None
 
 
-def test_problems_are_told_apart_by_what_they_say() -> None:
+def test_problems_are_distinguished_by_what_they_say() -> None:
     one = [Problem("test-0", "2 f1 f2", "A")]
     assert problems_sha256(one) == problems_sha256(list(one))
     assert problems_sha256(one) != problems_sha256([Problem("test-0", "2 f1 f2", "B")])

@@ -341,7 +341,7 @@ def test_a_model_of_a_hub_is_trained_on_natural_text(natural: tuple[str, ...]) -
     assert [run.evaluate.identity["dataset"]["name"] for run in the_plan.runs] == ["gsm8k"]
 
 
-def test_steps_of_natural_text_are_not_told_sound_from_spurious(natural: tuple[str, ...]) -> None:
+def test_steps_of_natural_text_are_not_sorted_into_sound_and_spurious(natural: tuple[str, ...]) -> None:
     model = ("model=deepseek_math_7b", "model.revision=abc", "arm=rft_sound")
     with pytest.raises(ValueError, match="tells sound steps from spurious ones, which dataset=gsm8k"):
         plan_of((*natural, *model))

@@ -26,9 +26,9 @@ LONGER_FOR_A_REASON = {  # file:function -> why its parts are not functions of t
     "sweep/models/trainer.py:train": MEANING,
 }
 NOT_ENGLISH = {  # what is said here and nowhere else, and what a reader understands
-    r"(is|are|was|were) not told\b": "cannot be distinguished from",
-    r"\btold (from|apart)\b": "distinguished",
-    r"\bopen by the rule\b": "undecided",
+    r"(is|are|was|were)[ _]not[ _]told(?![a-z])": "cannot be distinguished from",
+    r"(?<![a-z])told[ _](from|apart)(?![a-z])": "distinguished",
+    r"(?<![a-z])open[ _]by[ _]the[ _]rule(?![a-z])": "undecided",
     r"\{(arm|gap\.arm|one\.arm)\} less \{": "minus",
 }
 

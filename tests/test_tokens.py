@@ -153,7 +153,7 @@ def test_a_template_is_put_before_a_prefix_and_never_behind_it() -> None:
 
 
 @pytest.mark.parametrize("row", [Row("1 <eos> f1 | ", "ans 0", True, "p"), Row("1 f1 | ", "ans <eos> 0", False, "p")])
-def test_a_special_token_that_cannot_be_told_from_text_is_refused(row: Row) -> None:
+def test_a_special_token_that_cannot_be_distinguished_from_text_is_refused(row: Row) -> None:
     # one word, one token: a word-level vocabulary has no other way to read it
     with pytest.raises(ValueError, match=r"has the tokenizer's own special tokens in it.*: <eos>; a row must not end"):
         encode_rows(tiny_policy(), [row])
