@@ -13,9 +13,16 @@ export HYDRA_FULL_ERROR ?= 0
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
 
-reproduce: $(VENV)/.run  ## the study: sweep, table, fits, figures, report (outputs/reproduce/report/index.html)
-	$(PY) -m sweep -m experiment=reproduce
-	$(PY) -m sweep collect -m experiment=reproduce
+# replicates=new: numbers drawn once for this checkout, so that the same command again is all cached;
+# replicates=record: the first ones of the study of record; replicates=21,22,23: these
+replicates ?= new
+FRESH := outputs/reproduce/replicates
+reproduce: $(VENV)/.run  ## the study on new replicates: sweep, table, fits, figures, report (outputs/reproduce/report/index.html)
+	@mkdir -p $(dir $(FRESH))
+	@[ -s $(FRESH) ] || $(PY) -c "import random; print(*random.SystemRandom().sample(range(1000, 10**9), 3), sep=',')" > $(FRESH)
+	@case '$(replicates)' in new) cat $(FRESH);; record) echo 1,2,3;; *) echo '$(replicates)';; esac > $(FRESH).now
+	$(PY) -m sweep -m experiment=reproduce replicate=$$(cat $(FRESH).now)
+	$(PY) -m sweep collect -m experiment=reproduce replicate=$$(cat $(FRESH).now)
 	$(PY) -m analysis report outputs/reproduce/table --law saturating --out outputs/reproduce/report \
 	  --record analysis/results/study --map analysis/results/map/map.csv
 

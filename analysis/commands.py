@@ -28,6 +28,8 @@ from analysis.worth import readings
 from analysis.worth.by_unit import ByUnit, each_unit
 from analysis.worth.comparison import Comparison
 from analysis.worth.delta import DeltaInterval, delta_interval
+from analysis.worth.identity import Identity, identity_of
+from analysis.worth.joint import jointly
 from analysis.worth.readings import Multiplier
 from analysis.worth.shape import MultiplierCurve, Shape, multiplier_curve, shape_of
 
@@ -52,6 +54,7 @@ class Result:
         shape, curve, delta: None where the arms have no curves or share no error.
         by_unit: replicates (or seeds) one by one, at a size that was run; None elsewhere.
         malformed: the arm's share of malformed solutions and its entropy at each of its sizes, where the table tells.
+        identity: the baseline against itself, the same for every arm.
     """
 
     multiplier: Multiplier
@@ -60,6 +63,7 @@ class Result:
     delta: DeltaInterval | None
     by_unit: ByUnit | None = None
     malformed: tuple[Malformed, ...] = ()
+    identity: Identity | None = None
 
 
 def _arms(comparison: Comparison, options: Options) -> list[str]:
@@ -130,12 +134,18 @@ def multipliers(
     at_error: float | None = None,
     at_size: float | None = None,
 ) -> tuple[Result, ...]:
-    """The multiplier of each arm over the baseline, at the middle of the overlap or where it was asked."""
+    """The multiplier of each arm over the baseline, at the middle of the overlap or where it was asked; beside the
+    single limits those that hold for all arms at once, and the baseline against itself.
+    """
     options = options or Options()
     comparison = comparison_of(path, options)
-    return tuple(
+    found = [
         result(comparison, arm, options.baseline, at_error=at_error, at_size=at_size)
         for arm in _arms(comparison, options)
+    ]
+    together, identity = jointly([one.multiplier for one in found]), identity_of(comparison, options.baseline)
+    return tuple(
+        dataclasses.replace(one, multiplier=m, identity=identity) for one, m in zip(found, together, strict=True)
     )
 
 

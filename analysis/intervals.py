@@ -23,3 +23,20 @@ def difference(ln_n_0: np.ndarray, ln_n_1: np.ndarray) -> np.ndarray:
     """ln n_0 - ln n_1; nan where neither arm reaches the error."""
     with np.errstate(invalid="ignore"):
         return ln_n_0 - ln_n_1
+
+
+def simultaneous_band(draws: np.ndarray, level: float) -> np.ndarray:
+    """(n_points, 2) the narrowest envelope of equal ranks that holds a share `level` of whole curves.
+
+    Ranks, not deviations, so that skewed and infinite draws keep their meaning.
+
+    Args:
+        draws: (n_draws, n_points).
+    """
+    low = np.where(np.isnan(draws), -np.inf, draws)
+    high = np.where(np.isnan(draws), np.inf, draws)
+    up = np.argsort(np.argsort(low, axis=0, kind="stable"), axis=0, kind="stable")
+    down = len(draws) - 1 - np.argsort(np.argsort(high, axis=0, kind="stable"), axis=0, kind="stable")
+    depth = np.sort(np.minimum(up, down).min(axis=1))
+    rank = int(depth[int(np.floor((1 - level) * len(draws)))])
+    return np.stack([np.sort(low, axis=0)[rank], np.sort(high, axis=0)[len(draws) - 1 - rank]], axis=1)

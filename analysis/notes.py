@@ -25,6 +25,7 @@ CODES: dict[str, Severity] = {
     "not_falling": "serious",  # fitted error does not fall with size
     "bad_fit": "warning",  # residuals larger than the noise allows
     "read_without_law": "info",  # residuals refute the law, so the multiplier is read between measured errors
+    "identity_broken": "serious",  # the baseline against itself is not worth 1 at every size
     "open_limit": "warning",  # a limit beyond the ratios of sizes that were run
     "law_refuted": "warning",  # held-out errors larger than the law itself would make them
     "multimodal": "warning",  # a second optimum fits about as well

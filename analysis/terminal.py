@@ -20,13 +20,15 @@ from analysis.laws.fit import FitResult
 from analysis.laws.forms import Curves
 from analysis.noise.malformed import Malformed
 from analysis.notes import Note, sorted_notes
-from analysis.worth.by_unit import ByUnit
+from analysis.worth.identity import Identity
 from analysis.worth.words import (
     KINDS,
     beyond_text,
+    by_unit_text,
     count,
     error_text,
     interval_text,
+    joint_text,
     multiplier_text,
     shape_text,
     times,
@@ -42,7 +44,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Note):
         return value.as_dict()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((one.name, getattr(value, one.name)) for one in dataclasses.fields(value))
+        fields = ((one.name, getattr(value, one.name)) for one in dataclasses.fields(value) if one.name != "drawn")
         return {name: plain(inner) for name, inner in fields if not isinstance(inner, Curves)}
     if isinstance(value, Mapping):
         return {str(name): plain(inner) for name, inner in value.items()}
@@ -60,15 +62,21 @@ def plain(value: Any) -> Any:
 def result_object(one: Result) -> dict[str, Any]:
     """The multiplier's fields at the top, with shape, curve and the fast interval beside them."""
     rest = {name: plain(getattr(one, name)) for name in ("shape", "curve", "delta", "by_unit", "malformed")}
+    rest["identity"] = None if one.identity is None else _identity_object(one.identity)
     return {**plain(one.multiplier), **rest}
 
 
-def _by_unit_text(found: ByUnit) -> str:
-    n = len(found.values)
-    if found.mean is None or found.low is None or found.high is None:
-        beyond = sum(value == np.inf for value in found.values), sum(value == 0 for value in found.values)
-        return f"over {n} {found.unit}s: {beyond[0]} beyond the baseline's best error, {beyond[1]} short of its first"
-    return f"over {n} {found.unit}s (t): {times(found.mean)} {interval_text(found.low, found.high, times)}"
+def _identity_object(one: Identity) -> dict[str, Any]:
+    """The baseline against itself: value and limits at each size, and the sizes at which they leave 1 out."""
+    rows = [{name: getattr(m, name) for name in ("at_size", "multiplier", "ci_low", "ci_high")} for m in one.by_size]
+    return {"arm": one.middle.arm, "holds": not one.broken, "by_size": plain(rows)}
+
+
+def _identity_text(one: Identity) -> str:
+    held = f"holds 1 at all of its {len(one.by_size)} sizes" if not one.broken else "does NOT hold 1 at every size"
+    widest = max(one.by_size, key=lambda m: m.ci_high / max(m.ci_low, 1e-300))
+    at = f"at n = {count(widest.at_size or 0)} {multiplier_text(widest)}"
+    return f"{one.middle.arm}: {held}; {multiplier_text(one.middle)} in the middle, at its widest {at}"
 
 
 def _malformed_text(rows: Sequence[Malformed], baseline: str) -> list[str]:
@@ -91,14 +99,19 @@ def results_text(results: Sequence[Result]) -> str:
             lines.append(f"  laws: {spread}")
         if one.delta:
             lines.append(f"  fast (two-way delta): {interval_text(one.delta.low, one.delta.high, times)}")
+        if joint_text(m):
+            lines.append(f"  {joint_text(m)}")
         if one.by_unit:
-            lines.append(f"  {_by_unit_text(one.by_unit)}")
+            lines.append(f"  {by_unit_text(one.by_unit)}")
         if one.malformed:
             lines += _malformed_text(one.malformed, m.baseline)
         if one.shape:
             lines.append("  " + shape_text(one.shape))
         lines.append(f"  {m.level:.0%} interval: {m.method}; fit {m.status}; no solution in {m.frac_censored:.1%}")
-    notes = sorted_notes(note for one in results for note in one.multiplier.notes)
+    identity = results[0].identity if results else None
+    lines += [] if identity is None else [_identity_text(identity)]
+    known = () if identity is None else identity.notes
+    notes = sorted_notes((*known, *(note for one in results for note in one.multiplier.notes)))
     return "\n".join([*lines, *notes_text(notes)])
 
 

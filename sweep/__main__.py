@@ -1,9 +1,11 @@
-"""python -m sweep [run|plan|status|compare|collect|merge|sync|logs|cancel|retry|gc|help] [-m] [Hydra overrides]
+"""python -m sweep [run|plan|status|compare|choose|collect|merge|sync|logs|cancel|retry|gc|help] [-m] [Hydra overrides]
 
     run (the default)   build what the grid needs; the same command again resumes
     plan                unique and cached stages, which field made a stage new, estimated time  [--json]
     status              what of the grid is built, missing or corrupted                         [--json]
-    compare             correct counts of validation runs beside what differs between them      [--json]
+    compare             correct and malformed counts of validation runs beside what differs     [--json]
+    choose [FILE.csv..] each arm's learning rate by the rule of sweep/tuning.py, from validation runs of the grid
+                        or from files that --out wrote                                      [--out FILE.csv]
     collect             one table of the grid's finished runs   [--out DIR] [--allow-mixed-code]
                         [--from wandb ENTITY/PROJECT] from there, of a grid or of all that is there
     merge TABLE...      one table of a sweep's parts            [--out DIR] [--allow-mixed-code]
@@ -107,6 +109,7 @@ VERBS = {  # imported when asked for: `plan` does not wait for what reads tables
     "collect": "sweep.commands.tables:collect_table",
     "merge": "sweep.commands.tables:merge_tables",
     "compare": "sweep.commands.tables:compare_runs",
+    "choose": "sweep.commands.choose:choose_rates",
     "sync": "sweep.commands.sync:sync_runs",
     "cancel": "sweep.commands.jobs:cancel_command",
     "retry": "sweep.commands.jobs:retry_command",

@@ -97,7 +97,7 @@ ARMS: tuple[Arm, ...] = (
     ),
     Arm(
         word="rft_unverified", name="RFT without verifier", source="self_unverified", method="sft",
-        about="Control: RFT without the verifier.",
+        about="Control: RFT without the verifier.", settings={"method.optim.lr": "${rates.rft_unverified}"},
         colour="#56B4E9", marker="s", panel="imitation",
         claims=(Contrast("The verifier matters (RFT)", "RFT", "RFT without verifier"),),
     ),
@@ -129,12 +129,14 @@ ARMS: tuple[Arm, ...] = (
     Arm(
         word="rft_sound", name="RFT, sound steps", source="self_sound", method="sft",
         about="Control: RFT on verified solutions without a spurious step.",
+        settings={"method.optim.lr": "${rates.rft_sound}"},
         colour="#117733", marker="^", panel="what RFT is trained on",
         claims=(Contrast("Spurious steps hurt (RFT)", "RFT, sound steps", "RFT, spurious steps"),),
     ),
     Arm(
         word="rft_spurious", name="RFT, spurious steps", source="self_spurious", method="sft",
         about="Control: RFT on verified solutions that all have a spurious step, of the same problems as rft_sound.",
+        settings={"method.optim.lr": "${rates.rft_spurious}"},
         colour="#882255", marker="v", panel="what RFT is trained on",
     ),
 )  # fmt: skip

@@ -33,6 +33,7 @@ from typing import Any
 
 from sweep import leases, sharing
 from sweep.data.jsonl import objects, record_of
+from sweep.disk import flush
 from sweep.leases import Holder, Lease
 from sweep.manifest import MANIFEST, UNLISTED, Cost, Manifest, NoArtifact, Stage, checked_key, is_key, manifest_of
 
@@ -277,7 +278,7 @@ class Store:
         ).sealed()
         write_atomically(folder / MANIFEST, manifest.to_json())
         sharing.obey_umask(folder)
-        _fsync(folder)
+        flush(folder)
         try:
             os.rename(folder, self.folder(stage.key))
         except OSError:
@@ -286,7 +287,7 @@ class Store:
                 raise
             self.abandon(folder)
             return published
-        _fsync(self.root)
+        flush(self.root)
         self._let_go(folder)
         shutil.rmtree(self.checkpoint_dir(stage.key), ignore_errors=True)
         return manifest
@@ -334,7 +335,7 @@ def _listed(folder: Path) -> dict[str, dict[str, Any]]:
         if name.split("/")[0] in UNLISTED:
             continue
         files[name] = {"n_bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        _fsync(path)
+        flush(path)
     return files
 
 
@@ -376,11 +377,3 @@ def write_jsonl(path: Path, rows: Iterator[Any] | list[Any]) -> None:
 def read_jsonl(path: Path, record: type) -> list[Any]:
     """The records that write_jsonl wrote; ValueError names file, line and reason of what is none."""
     return [record_of(record, row, f"{path}, line {n}") for n, row in objects(path.read_bytes(), str(path))]
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

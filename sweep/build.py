@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from sweep import pretrained, training_set
+from sweep import pretrained, pretraining, training_set
 from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
 from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of, training_cost
 from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
 from sweep.data import Domain, Problem, ProceduralDomain, Solution, Trace
 from sweep.data.domain import BAD_FORMAT
 from sweep.data.records import Pair, Row
-from sweep.data.skills.curriculum import Phase
 from sweep.methods import METHODS
 from sweep.methods.rollouts import Prefix, credited, estimated, to_charge
 from sweep.sources import SOURCES
 
 if TYPE_CHECKING:  # the verbs that build nothing must not wait for torch
-    from sweep.models import Completion, Loss, Policy
+    from sweep.models import Completion, Loss
 
 
 def build_dsyn(stage: Stage, bench: Bench) -> Built:
@@ -65,51 +64,12 @@ def build_base(stage: Stage, bench: Bench) -> Built:
     save_policy(new_policy(data.vocabulary, **shape, seed=model["seed"]), bench.out)
     policy, cost = bench.policy_at(bench.out), Cost()
     rng = np.random.default_rng(seed_of(stage, model["seed"]))
+    n_rounds: list[int] = []
     for number, phase in enumerate(data.curriculum):
-        documents = data.pretraining_documents(phase, rng)
-        rows = [Row(prompt, text, True, f"phase-{number}-{i}") for i, (prompt, text) in enumerate(documents)]
-        cost += _pretrain(policy, rows, phase, number, int(rng.integers(2**31)), bench, model, n_before=cost.n_updates)
+        rounds = pretraining.phase_costs(policy, data, phase, number, rng, bench, model, n_before=cost.n_updates)
+        cost, n_rounds = cost + sum(rounds, Cost()), [*n_rounds, len(rounds)]
     save_policy(policy, bench.out)
-    return Built({"n_parameters": sum(p.numel() for p in policy.model.parameters())}, cost)
-
-
-def _pretrain(
-    policy: Policy,
-    rows: Sequence[Row],
-    phase: Phase,
-    number: int,
-    seed: int,
-    bench: Bench,
-    model: Mapping[str, Any],
-    *,
-    n_before: int,
-) -> Cost:
-    """One phase: every row once."""
-    from sweep.methods.sft import sft_loss
-    from sweep.models import Optim, train
-
-    optim = Optim(
-        lr=phase.lr,
-        n_updates=math.ceil(len(rows) / phase.batch_size),
-        batch_size=phase.batch_size,
-        warmup_fraction=model["warmup_fraction"],
-        schedule=phase.schedule,
-        embedding_lr_scale=phase.embedding_lr_scale,
-        weight_decay=model["weight_decay"],
-        max_grad_norm=model["max_grad_norm"],
-        betas=tuple(model["betas"]),
-    )
-    done = train(
-        policy,
-        rows,
-        sft_loss,
-        optim,
-        seed=seed,
-        precision=model["precision"],
-        log=bench.tracker.curve(f"phase_{number}", offset=n_before),
-        **bench.training_limits(f"phase-{number}"),
-    )
-    return training_cost(done)
+    return Built({"n_parameters": sum(p.numel() for p in policy.model.parameters()), "n_rounds": n_rounds}, cost)
 
 
 def build_sft(stage: Stage, bench: Bench) -> Built:

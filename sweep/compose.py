@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config import Exp, Leaf, checked, leaf
+from sweep.config import Exp, Leaf, checked, has_rates_by_size, leaf
 from sweep.fields import nearest
 from sweep.points import VALID, is_unset, parsed
 
@@ -113,11 +113,12 @@ def what_stays(config: DictConfig, keys: Sequence[str]) -> dict[str, Any]:
     paths = [re.fullmatch(r"\$\{(\w+(?:\.\w+)*)\}", text) for found in texts.values() for text in found]
     can_see = any(path is None or any(_meet(path[1], key) for key in keys) for path in paths)
     set_later = {key.split(".")[0] for key in keys}
-    return {
-        name: checked(name, OmegaConf.to_container(config[name], resolve=True))
+    nodes = {
+        name: OmegaConf.to_container(config[name], resolve=True)
         for name in NODES
         if isinstance(raw[name], dict) and name not in set_later and not (can_see and texts[name])
     }
+    return {name: checked(name, values) for name, values in nodes.items() if not has_rates_by_size(values)}
 
 
 def _meet(path: str, key: str) -> bool:

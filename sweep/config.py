@@ -30,6 +30,7 @@ from sweep.fields import (
 )
 from sweep.methods import METHODS
 from sweep.methods.dials import Dials
+from sweep.rates import at_size
 from sweep.sources import SOURCES
 
 SPLITS = ("test", "validation")
@@ -38,7 +39,8 @@ SPLITS = ("test", "validation")
 @dataclass
 class OptimConfig:
     """How one stage optimises. Updates are counted from problems, not from rows, so that arms with
-    more or fewer rows still get equal updates: ceil(passes * n_problems / batch_size)."""
+    more or fewer rows still get equal updates: ceil(passes * n_problems / batch_size). `lr` may be given
+    by sizes (rates.py); here it is the number at this run's."""
 
     lr: float = real(above=0, default=MISSING)
     passes: float = real(above=0, default=MISSING)
@@ -250,7 +252,7 @@ def untyped(schema: type) -> type:
     for f in fields(schema):
         inner = hints[f.name]
         if is_dataclass(inner):
-            kind = untyped(inner)  # type: ignore[arg-type]
+            kind = untyped(inner)  # type: ignore[arg-type]  # a class, where is_dataclass also takes an instance
             nodes.append((f.name, kind, field(default_factory=kind)))
         elif callable(f.default_factory):
             nodes.append((f.name, Any, field(default_factory=f.default_factory)))
@@ -267,7 +269,7 @@ def leaf(config: Mapping[str, Any], overrides: tuple[str, ...] = (), known: Mapp
     Raises:
         ValueError: a value that is out of range, or a combination that cannot be run.
     """
-    known = known or {}
+    known, config = known or {}, _rates_at_size(config)
     given = {name: values for name, values in config.items() if name in SCHEMAS and values != MISSING}
     nodes = {**{name: checked(name, values) for name, values in given.items()}, **known}
     exp = typed(Exp, {f.name: nodes[f.name] if f.name in nodes else config[f.name] for f in fields(Exp)})
@@ -292,6 +294,26 @@ SCHEMAS: dict[str, Any] = {  # of each node of a leaf; or the key of its own tha
     "tracking": TrackingConfig,
     "exec": Exec,
 }
+
+
+def has_rates_by_size(values: Any) -> bool:
+    """Whether a node holds a learning rate that is another number at another n_problems."""
+    optim = values.get("optim") if isinstance(values, Mapping) else None
+    return any(isinstance(node, Mapping) and isinstance(node.get("lr"), Mapping) for node in (values, optim))
+
+
+def _rates_at_size(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with each learning rate that is given by sizes as the number that it is at this one."""
+    n_problems, sft, method = values["n_problems"], values.get("sft"), values.get("method")
+    if not isinstance(n_problems, int):
+        return values  # refused by its own field
+    out = dict(values)
+    if isinstance(sft, Mapping) and isinstance(sft.get("lr"), Mapping):
+        out["sft"] = {**sft, "lr": at_size(sft["lr"], n_problems, "sft.lr")}
+    optim = method.get("optim") if isinstance(method, Mapping) else None
+    if isinstance(method, Mapping) and isinstance(optim, Mapping) and isinstance(optim.get("lr"), Mapping):
+        out["method"] = {**method, "optim": {**optim, "lr": at_size(optim["lr"], n_problems, "method.optim.lr")}}
+    return out
 
 
 def _of_kind(node: str, by: str, schemas: Mapping[str, type], values: Any) -> dict[str, Any]:

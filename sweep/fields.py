@@ -120,7 +120,7 @@ def typed(schema: type[N], values: Any, where: str = "") -> N:
         what = f"unknown key {', '.join(unknown)} in {where or 'the configuration'}{nearest(unknown[0], known)}"
         raise ValueError(f"{what}; the valid ones are {', '.join(known)}")
     out = {}
-    for f in fields(schema):  # type: ignore[arg-type]
+    for f in fields(schema):  # type: ignore[arg-type]  # a dataclass, which `type` does not say
         name = f"{where}.{f.name}".lstrip(".")
         if f.name not in values:
             if (f.default is NO_DEFAULT and f.default_factory is NO_DEFAULT) or f.default == REQUIRED:

@@ -12,13 +12,16 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sweep import leases, sharing
 from sweep.artifacts import LOOKS, Store
 from sweep.data.jsonl import object_of, record_of
 from sweep.data.records import Problem
+from sweep.disk import flush
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def note(store: Store, look: Look) -> None:
     finally:
         os.close(descriptor)
     if end == 0:
-        _sync_folder(store)
+        flush(store.root)
 
 
 def looks_of(store: Store) -> Looks | None:
@@ -99,6 +102,54 @@ def looks_of(store: Store) -> Looks | None:
     return Looks(hashlib.sha256(lines[0]).hexdigest()[:16], tuple(seen), tuple(unreadable))
 
 
+def counted(record: Looks | None, keys: Collection[str]) -> dict[str, Any]:
+    """What the record tells of a table of these evaluations, for its provenance.
+
+    records         the store's record (id, since, unreadable lines) and its evaluations by test problems
+    n_evaluations   on the table's test problems, whether the table shows them or not
+    n_policies      most policies at one (arm, n_problems, seed) on the same problems; 1: nothing was chosen on test
+    n_left_out      where there are several, most of them that the table does not show
+    n_unrecorded    the table's own evaluations that the record has not: made before it, or in another store
+    """
+    seen = {look.key: look for look in record.seen} if record else {}
+    problems = {seen[key].problems for key in keys if key in seen}
+    if record is None or not problems:
+        return {"records": [], "n_evaluations": 0, "n_policies": 0, "n_left_out": 0, "n_unrecorded": len(keys)}
+    looks = [look for look in seen.values() if look.problems in problems]
+    cells: dict[tuple[str, str, int, int], dict[str, bool]] = {}  # the policies of each, and whether the table has them
+    for look in looks:
+        cell = cells.setdefault((look.problems, look.arm, look.n_problems, look.seed), {})
+        cell[look.policy] = cell.get(look.policy, False) or look.key in keys
+    several = [list(cell.values()).count(False) for cell in cells.values() if len(cell) > 1]
+    return {
+        "records": [{
+            "id": record.id, "since": record.seen[0].when, "n_unreadable": len(record.unreadable),
+            "n_evaluations": dict(sorted(Counter(look.problems[:16] for look in looks).items())),
+        }],
+        "n_evaluations": len(looks), "n_policies": max(map(len, cells.values())), "n_left_out": max(several, default=0),
+        "n_unrecorded": sum(key not in seen for key in keys),
+    }  # fmt: skip
+
+
+def merged(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The counts of several tables as one: sums over records, and one record's later count in place of its earlier.
+
+    Policies are counted within a record, so with several the number is that of the most-looked-at cell of any one.
+    """
+    records: dict[str, dict[str, Any]] = {}
+    for one in (record for count in counts for record in count["records"]):
+        known = records.setdefault(one["id"], {**one, "n_evaluations": {}})
+        known["n_unreadable"] = max(known["n_unreadable"], one["n_unreadable"])
+        for problems, n in one["n_evaluations"].items():
+            known["n_evaluations"][problems] = max(n, known["n_evaluations"].get(problems, 0))
+    return {
+        "records": list(records.values()),
+        "n_evaluations": sum(n for one in records.values() for n in one["n_evaluations"].values()),
+        **{name: max(count[name] for count in counts) for name in ("n_policies", "n_left_out")},
+        "n_unrecorded": sum(count["n_unrecorded"] for count in counts),
+    }
+
+
 def _lock(descriptor: int, operation: int) -> None:
     """Dropped when the file is closed. Where there are no locks, one append is all that a line is."""
     try:
@@ -106,11 +157,3 @@ def _lock(descriptor: int, operation: int) -> None:
     except OSError as error:
         if error.errno not in leases.NO_LOCKS:
             raise
-
-
-def _sync_folder(store: Store) -> None:
-    descriptor = os.open(store.root, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -166,7 +166,8 @@ def _bears_grids(loader: ConfigLoader, override: Override) -> bool:
     group = override.key_or_group
     if not override.is_discrete_sweep() or not (options := loader.get_group_options(group)):
         return False
-    repository = ConfigLoaderImpl._parse_overrides_and_create_caching_repo(loader, None, [])[1]  # type: ignore[arg-type]
+    assert isinstance(loader, ConfigLoaderImpl)  # Hydra has no other
+    repository = ConfigLoaderImpl._parse_overrides_and_create_caching_repo(loader, None, [])[1]
     read = [repository.load_config(f"{group}/{name}") for name in override.sweep_string_iterator() if name in options]
     return group == "experiment" or any("hydra" in found.config for found in read if found is not None)
 

@@ -2,7 +2,7 @@
 
     TABLE/runs.parquet        a row a run: its grid point, counts, and what it cost
     TABLE/outcomes.parquet    a row a (run, problem)
-    TABLE/provenance.json     commands, versions, configuration, what was tuned on what
+    TABLE/provenance.json     commands, versions, configuration, what was tuned on what, looks at test
 
 A run is named by the key of its evaluation. Rows come from manifests alone: nothing is read from a
 log, a folder name or a tracker.
@@ -21,6 +21,7 @@ from typing import Any
 
 import pandas as pd
 
+from sweep import looks
 from sweep.arms import BASE_ARM, usual_name
 from sweep.artifacts import Manifest, Stage, Store, write_atomically
 from sweep.config import Exp
@@ -90,6 +91,8 @@ def collect(
         "versions": made[0]["versions"], "created": max(m["ended"] for m in made),
         "first_run": min(m["started"] for m in made), "commits": sorted({_commit(m) for m in made}),
     }  # fmt: skip
+    on_test = set(table.run[table.split == "test"])
+    record["test_looks"] = looks.counted(looks.looks_of(store) if on_test else None, on_test)
     if unhashed := [key for key, manifest in manifests.items() if not manifest.record]:
         record["unhashed_records"] = sorted(unhashed)  # made before manifests had hashes: an edit would not be seen
     return Results(table, outcomes, record)
@@ -130,8 +133,17 @@ def merged(tables: Sequence[Results], *, is_mixed_code_allowed: bool = False) ->
     more = {"first_run": min(dated)} if len(dated) == len(tables) else {}
     commits = sorted({commit for table in tables for commit in table.provenance.get("commits", ())})
     commands = list(dict.fromkeys(line for table in tables for line in table.provenance.get("commands", ())))
-    more |= {"created": created, "commands": commands, "commits": commits}
+    more |= {"created": created, "commands": commands, "commits": commits, **_looks_merged(tables)}
     return Results(runs, outcomes, {**tables[0].provenance, **more})
+
+
+def _looks_merged(tables: Sequence[Results]) -> dict[str, Any]:
+    """Nothing where no table counted; runs of a table that did not are unrecorded beside those of one that did."""
+    told = [table.provenance.get("test_looks") for table in tables]
+    if not any(told):
+        return {}
+    of = zip(tables, told, strict=True)
+    return {"test_looks": looks.merged([one or looks.counted(None, set(table.runs.run)) for table, one in of])}
 
 
 def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.DataFrame:
@@ -144,16 +156,21 @@ def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.
     """
     rows = []
     for overrides, stage in runs:
-        split = stage.identity["evaluation"]["split"]
-        if split != "validation":
-            raise ValueError(
-                f"{stage.key} is evaluated on split={split}: settings are chosen on validation problems alone; "
-                "add evaluation=validation to the command that runs and compares them"
-            )
-        facts = _built(stage.key, store).facts
+        facts = check_validation(stage, store).facts
         counts = {name: facts[name] for name in COMPARED}
         rows.append({**dict(line.split("=", 1) for line in overrides), **counts})
     return pd.DataFrame(rows)
+
+
+def check_validation(evaluation: Stage, store: Store) -> Manifest:
+    """The record of a run on validation problems; ValueError where it is not built, or of another split."""
+    split = evaluation.identity["evaluation"]["split"]
+    if split != "validation":
+        raise ValueError(
+            f"{evaluation.key} is evaluated on split={split}: settings are chosen on validation problems alone; "
+            "add evaluation=validation to the command that runs and compares them"
+        )
+    return _built(evaluation.key, store)
 
 
 def _built(key: str, store: Store) -> Manifest:

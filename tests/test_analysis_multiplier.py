@@ -10,13 +10,13 @@ import pytest
 from analysis_tables import SIZES, errors_table, exact, outcomes, regrouped
 from simulated_tables import power, simulated_table
 
-from analysis.intervals import interval
+from analysis.intervals import interval, simultaneous_band
 from analysis.noise.draws import Draws, draws
 from analysis.tables.table import Block, Table, table_from_runs
 from analysis.worth.comparison import Comparison, floor_shift
 from analysis.worth.delta import delta_interval, influence_variance
 from analysis.worth.readings import Multiplier, at_error, at_size, headline
-from analysis.worth.shape import fieller, multiplier_curve, pooled_draws, shape_of, simultaneous_band
+from analysis.worth.shape import fieller, multiplier_curve, pooled_draws, shape_of
 
 SFT = power(1.0, 0.15)
 EIGHT = power(8**-0.15, 0.15)

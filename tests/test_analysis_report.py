@@ -85,6 +85,28 @@ def test_the_multiplier_in_the_table_is_the_one_of_the_engine(table: Path, out: 
     assert multiplier_text(m) in (out / "index.html").read_text()
 
 
+def test_every_multiplier_says_its_error_its_joint_limits_and_its_seeds_and_the_baseline_is_among_them(
+    out: Path,
+) -> None:
+    for name, by_size in (("multipliers_greedy", False), ("multipliers_by_size", True)):
+        with (out / f"{name}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert all(0 < float(row["at_error"]) < 1 for row in rows)
+        itself = [row for row in rows if row["arm"] == "SFT against itself"]
+        assert len(itself) == (4 if by_size else 1)
+        assert all(float(row["ci_low"]) <= 1 <= float(row["ci_high"]) and row["joint_low"] == "" for row in itself)
+        for row in rows[: -len(itself)]:
+            assert float(row["joint_low"]) <= float(row["ci_low"]) <= float(row["ci_high"]) <= float(row["joint_high"])
+            assert int(row["n_joint"]) > 1 and bool(row["each_mean"]) <= by_size
+        assert any(row["each_low"] for row in rows) == by_size
+    text = (out / "index.html").read_text()
+    assert "SFT against itself, read by the same engine, holds 1 at all of its 4 sizes" in text
+    assert " seeds (t): " in text and "jointly over" in text
+    assert re.search(r"at each arm&#x27;s own error: RFT 0\.\d{3}", text)
+    with (out / "cost.csv").open() as file:
+        assert all(0 < float(row["at_error"]) < 1 for row in csv.DictReader(file))
+
+
 def test_the_second_report_of_a_table_is_the_first(table: Path, out: Path, tmp_path: Path) -> None:
     write_report(table, tmp_path, QUICK)
     names = sorted(path.name for path in out.iterdir())

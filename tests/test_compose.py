@@ -149,9 +149,9 @@ def test_an_arm_beside_its_source_or_method_is_refused(words: tuple[str, ...]) -
 
 
 def test_several_experiments_are_the_sum_of_their_grids() -> None:
-    words = ("experiment=smoke,tune", "arm=sft", "exec.sweep_name=both")
+    words = ("experiment=smoke,tune_sft", "arm=sft", "replicate=7", "sft.lr=1e-3", "exec.sweep_name=both")
     found = [(p.exp.n_problems, p.exp.evaluation.split) for p in composed(*words, n_hydras=0)[0]]
-    assert found == [(32, "test"), (64, "test"), (512, "validation")]
+    assert found == [(32, "test"), (64, "test"), (256, "validation"), (2048, "validation"), (16384, "validation")]
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,8 @@ INF, NAN = float("inf"), float("nan")
         ("dataset.curriculum[0].n_documents", "a whole number from 1 to 1000000000", (0, True, 1e3)),
         ("dataset.curriculum[0].lr", POSITIVE, (0, NAN)),
         ("dataset.curriculum[0].schedule", "one of constant, linear, cosine", ("step",)),
+        ("dataset.curriculum[0].until_loss", f"{POSITIVE}, or null", (0, NAN)),
+        ("dataset.curriculum[0].most_rounds", "a whole number from 1 to 10000", (0, 1.5)),
     ],
 )
 def test_a_value_that_cannot_be_run_is_refused(name: str, valid: str, values: tuple[Any, ...]) -> None:

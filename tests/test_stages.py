@@ -330,3 +330,28 @@ def test_filtered_rft_is_given_credits_of_right_and_wrong_traces(sweep_copy: Swe
     assert {c.is_correct for c in credits} == {True, False}
     assert all(c.q_values[-1] == c.is_correct for c in credits)
     assert sweep_copy.store.manifest(stage_of(plan, "train").key).facts["n_rows"] > 0
+
+
+# a base that is pretrained until it has learnt
+
+
+def base_of(store: Store, **more: object) -> Manifest:
+    """The tiny base, its one phase in rounds of 800 documents."""
+    dials = "".join(f", {name}: {value}" for name, value in more.items())
+    phase = f"{{n_documents: 800, lr: 1e-2, tail_fraction: 0.4, batch_size: 32, schedule: constant{dials}}}"
+    the_plan = planned("arm=sft", f"dataset.curriculum=[{phase}]")
+    key = stage_of(the_plan, "base").key
+    return build_all(the_plan, store, [key])[key]
+
+
+def test_a_phase_goes_on_until_unseen_documents_cost_little_enough(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    easy, hard = base_of(store, until_loss=1.05), base_of(store, until_loss=0.96)
+    assert easy.facts["n_rounds"][0] < hard.facts["n_rounds"][0]
+    assert hard.cost.n_updates == 25 * hard.facts["n_rounds"][0]  # 800 documents, 32 an update
+    assert base_of(store).facts["n_rounds"] == [1]  # without a goal: once
+
+
+def test_a_base_that_does_not_learn_a_phase_is_refused_with_what_it_reached(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"phase 0 .* costs [0-9.]+ nats after 2 rounds of 800 .* until_loss=0.01"):
+        base_of(Store(tmp_path / "store"), until_loss=0.01, most_rounds=2)

@@ -17,7 +17,8 @@ def how(study: Study) -> page.Section:
     """The checklist of what was fitted, and every note."""
     sheet = Sheet("checklist", "What was fitted, and how.", ("item", "value"), (*_fitted(study), *_drawn(study)))
     of_results = (one for found in study.results.values() for m in found for one in m.notes)
-    notes = sorted_notes((*_refuted(study), *study.broken.values(), *of_results))
+    of_identity = (one for found in study.identities.values() for one in found.notes)
+    notes = sorted_notes((*of_identity, *_refuted(study), *study.broken.values(), *of_results))
     return page.Section("how", "How it was computed", [study.sheet(sheet), "<h3>Notes</h3>", page.note_list(notes)])
 
 
@@ -85,7 +86,6 @@ def made(study: Study) -> page.Section:
         for one in record.get("tuning", [])
     )
     sheet = Sheet("tuning", "What was tuned on what.", ("what", "on", "configurations tried", "chosen"), rows)
-    looks = record.get("n_test_looks")
     dirty = " with uncommitted changes" if record.get("is_dirty") else ""
     versions = "\n".join(f"{name} {version}" for name, version in sorted(dict(record.get("versions", {})).items()))
     commands = "\n".join(map(str, record.get("commands", [])))
@@ -95,7 +95,7 @@ def made(study: Study) -> page.Section:
         page.preformatted(commands or "not recorded"),
         "<h3>Tuning</h3>",
         study.sheet(sheet) if rows else page.paragraph("Nothing was tuned, or it was not recorded."),
-        page.paragraph(f"Looks at the test set: {'not recorded' if looks is None else looks}."),
+        page.paragraph(f"Looks at the test set: {looks_text(record)}."),
         "<h3>Versions</h3>",
         page.preformatted(versions or "not recorded"),
         page.paragraph(f"Code: {commit}{dirty}; table created {record.get('created', 'at an unrecorded time')}."),
@@ -103,3 +103,35 @@ def made(study: Study) -> page.Section:
         page.preformatted(json.dumps(record.get("config", {}), indent=1, sort_keys=True)),
     ]
     return page.Section("made", "What it was made of", parts)
+
+
+def looks_text(record: Mapping[str, Any]) -> str:
+    """How often the table's test problems were looked at, as its provenance tells."""
+    looks = record.get("test_looks")
+    if looks is None:
+        typed = record.get("n_test_looks")
+        return "not recorded" if typed is None else f"{typed}, typed by hand and not counted by the program"
+    if not looks["records"]:
+        created = str(record.get("created", "an unrecorded time"))[:10]
+        missing = f"not counted before {created}: where these runs were made, no record was kept"
+        return missing if looks["n_unrecorded"] else "none: the runs were evaluated on other problems"
+    since = max(one["since"] for one in looks["records"])[:10]
+    stores = "" if len(looks["records"]) == 1 else f", in {len(looks['records'])} stores, each counted by itself"
+    parts = [
+        f"{looks['n_evaluations']:,} evaluations on these test problems, counted by the program since {since}{stores}",
+        _chosen(looks["n_policies"], looks["n_left_out"]),
+    ]
+    if looks["n_unrecorded"]:
+        parts.append(f"not counted before {since}: {looks['n_unrecorded']:,} of the table's runs are not in the record")
+    if n := sum(one["n_unreadable"] for one in looks["records"]):
+        parts.append(f"{n:,} lines of the record cannot be read")
+    return "; ".join(parts)
+
+
+def _chosen(n_policies: int, n_left_out: int) -> str:
+    if n_policies == 1:
+        return "no arm was evaluated with more than one policy at a size and seed, so nothing was chosen on test"
+    several = f"up to {n_policies} different policies were evaluated for one arm, size and seed"
+    if n_left_out == 0:
+        return f"{several}, and the table shows them all"
+    return f"{several}, of which the table leaves out up to {n_left_out}: a choice on test cannot be excluded"

@@ -25,10 +25,13 @@ from analysis.options import Options
 from analysis.report import page, tables
 from analysis.sheet import Sheet
 from analysis.tables.table import COSTS
+from analysis.worth.by_unit import each_unit
 from analysis.worth.comparison import Comparison
+from analysis.worth.identity import Identity, identity_of
+from analysis.worth.joint import jointly
 from analysis.worth.readings import Multiplier, at_sizes, headline
 from analysis.worth.shape import multiplier_curve, shape_of
-from analysis.worth.words import shape_text
+from analysis.worth.words import count, error_text, shape_text
 
 
 @dataclass(eq=False)
@@ -58,6 +61,11 @@ class Study:
     def main(self) -> list[str]:
         """The arms of the headline figure: the paper's, or all of an unknown table's."""
         return [arm for arm in self.arms if arm in MAIN_ARMS] or list(self.arms)
+
+    @cached_property
+    def identities(self) -> Mapping[str, Identity]:
+        """The baseline against itself, by outcome."""
+        return {name: identity_of(one, self.baseline) for name, one in self.comparisons.items()}
 
     @cached_property
     def validation(self) -> Validation | None:
@@ -112,10 +120,15 @@ def curves(study: Study) -> page.Section:
     caption = (
         f"Test error against {comparison.draws.table.x_name}, both logarithmic: means over seeds with "
         f"{comparison.level:.0%} intervals (small dots: single runs), fitted laws with bands, and the horizontal "
-        f"shift to {study.baseline}. A broken arrow stops at the largest size that was run: its number is a bound. A "
+        f"shift to {study.baseline}, at each arm's own error: {_read_at(shifts)}. A broken arrow stops at the largest "
+        "size that was run: its number is a bound. A "
         "dotted line joins the points of an arm whose fitted error does not fall."
     )
     return page.Section("curves", "Error against size", [study.figure(drawn, "error_against_n_problems", caption)])
+
+
+def _read_at(shifts: Sequence[Multiplier]) -> str:
+    return ", ".join(f"{one.arm} {error_text(one.at_error)}" for one in shifts) or "none"
 
 
 def multipliers(study: Study) -> page.Section | None:
@@ -126,14 +139,15 @@ def multipliers(study: Study) -> page.Section | None:
     for name, found in study.results.items():
         caption = (
             f"{name} error: how many of {study.baseline}'s problems one of the arm's is worth; read at the geometric "
-            "middle of the shared range of error, or at the best of the arm's own sizes."
+            "middle of the shared range of error, or at the best of the arm's own sizes, each at the error that stands "
+            f"beside it. {_held(study.identities[name])}"
         )
         out.append(
             study.sheet(
                 tables.multiplier_sheet(
                     f"multipliers_{name}",
                     caption,
-                    found,
+                    [*found, study.identities[name].middle],
                     first.draws.table.x_name,
                     study.validation if name == study.first_name else None,
                     broken=study.broken,
@@ -143,16 +157,46 @@ def multipliers(study: Study) -> page.Section | None:
     drawn = multiplier_at_each_size(first, study.baseline, study.main)
     caption = (
         f"The multiplier at each of the arm's own sizes with {first.level:.0%} intervals; an arrow starts at a "
-        "bound and points into the open side."
+        "bound and points into the open side. Each is read at the arm's own error there: at one size, arms are read at "
+        "different errors."
     )
     out.append(study.figure(drawn, "multiplier_at_each_size", caption))
-    rows = [m for arm in study.main for m in at_sizes(first, arm, study.baseline)]
-    caption = "The multiplier at each of the arm's own sizes."
-    sheet = tables.multiplier_sheet(
-        "multipliers_by_size", caption, rows, first.draws.table.x_name, broken=study.broken
-    )
-    out.append(page.folded("Every size in numbers", study.sheet(sheet)))
+    out.append(page.folded("Every size in numbers", study.sheet(_every_size(study))))
     return page.Section("multipliers", "Multipliers", out)
+
+
+def _every_size(study: Study) -> Sheet:
+    """The multipliers at the arms' own sizes, and the baseline's against itself."""
+    first = study.first
+    rows = _by_size(first, study.main, study.baseline)
+    each = [each_unit(first, m.arm, study.baseline, m.at_size or 0) for m in rows]
+    rows += study.identities[study.first_name].by_size
+    each += [None] * (len(rows) - len(each))
+    caption = (
+        "The multiplier at each of the arm's own sizes, each at the error that stands beside it; all arms at once are "
+        "those of one size; each by itself is every replicate or seed alone. "
+        + _held(study.identities[study.first_name])
+    )
+    return tables.multiplier_sheet(
+        "multipliers_by_size", caption, rows, first.draws.table.x_name, None, each, study.broken
+    )
+
+
+def _by_size(comparison: Comparison, arms: Sequence[str], baseline: str) -> list[Multiplier]:
+    """Every arm at its sizes, with limits over the arms of each size at once."""
+    found = [m for arm in arms for m in at_sizes(comparison, arm, baseline)]
+    at = {size: [k for k, m in enumerate(found) if m.at_size == size] for size in {m.at_size for m in found}}
+    for places in at.values():
+        for k, m in zip(places, jointly([found[k] for k in places]), strict=True):
+            found[k] = m
+    return found
+
+
+def _held(identity: Identity) -> str:
+    """For a caption: whether the baseline against itself is 1."""
+    if identity.broken:
+        return f"{identity.middle.arm} does NOT hold 1 at n = {', '.join(map(count, identity.broken))}."
+    return f"{identity.middle.arm}, read by the same engine, holds 1 at all of its {len(identity.by_size)} sizes."
 
 
 def shapes(study: Study) -> page.Section | None:
@@ -215,7 +259,10 @@ def costs(study: Study) -> page.Section | None:
             shifts = [one for one in results[name] if one is not None and one.arm in study.main]
             shown = [arm for arm in (study.baseline, *study.main) if arm in spenders]
             picture = error_against_n_problems(comparison, study.baseline, shifts, shown)
-            caption = f"Test error against {name}: a run and all its upstream stages, each counted once."
+            caption = (
+                f"Test error against {name}: a run and all its upstream stages, each counted once; shifts are read at "
+                f"each arm's own error: {_read_at(shifts)}."
+            )
             pictures.append(study.figure(picture, "error_against_cost", caption))
     sheet = tables.cost_sheet(study.results[study.first_name], results, study.baseline, spent)
     text = (

@@ -12,36 +12,73 @@ from analysis.held_out import Validation, rmsle_at
 from analysis.intervals import interval
 from analysis.laws.fit import FitResult
 from analysis.sheet import Sheet
+from analysis.worth.by_unit import ByUnit
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier
-from analysis.worth.words import FAR, KINDS, beyond_text, count, error_text, interval_text, multiplier_text, times
+from analysis.worth.words import (
+    FAR,
+    KINDS,
+    beyond_text,
+    by_unit_text,
+    count,
+    error_text,
+    interval_text,
+    joint_text,
+    multiplier_text,
+    times,
+)
 
 
 def multiplier_sheet(
-    name: str, caption: str, results: Sequence[Multiplier], x_name: str, validation: Validation | None = None,
+    name: str,
+    caption: str,
+    results: Sequence[Multiplier],
+    x_name: str,
+    validation: Validation | None = None,
+    by_unit: Sequence[ByUnit | None] = (),
     broken: Collection[str] = (),
 ) -> Sheet:
-    """One row a multiplier: value or bound, where, kind, spread over laws; beside an extrapolated value, how well the
-    law did when it was held to the same distance; beside an arm of `broken`, that its solutions were malformed.
+    """One row a multiplier: value or bound, limits for all arms at once, where, kind, spread over laws; beside an
+    extrapolated value, how well the law did when it was held to the same distance.
+
+    Args:
+        by_unit: replicates (or seeds) one by one, for each row; empty leaves the column out.
+        broken: arms whose solutions were malformed.
     """
     baseline = results[0].baseline if results else "baseline"
-    columns = ("arm", f"worth in {baseline} {x_name}", "read at", "kind", "spread over laws", "law", "no solution")
+    columns = (
+        "arm", f"worth in {baseline} {x_name}", "read at", "all arms at once", *(["each by itself"] if by_unit else []),
+        "kind", "spread over laws", "law", "no solution",
+    )  # fmt: skip
+    each = by_unit or [None] * len(results)
     rows = [
         (
             f"{m.arm} (malformed)" if m.arm in broken else m.arm,
             multiplier_text(m) + _beyond(m, validation),
             _place(m),
+            joint_text(m) or "alone",
+            *([] if not by_unit else ["no unit has every cell" if one is None else by_unit_text(one)]),
             KINDS[m.kind],
             interval_text(*m.form_spread, times) if np.isfinite(m.form_spread).all() else "none defined",
             m.law,
             f"{m.frac_censored:.1%}",
         )
-        for m in results
+        for m, one in zip(results, each, strict=True)
     ]
-    raw = [(*(getattr(m, field) for field in _RAW), *m.form_spread, m.extrapolated_value) for m in results]
-    return Sheet(
-        name, caption, columns, tuple(rows), (*_RAW, "form_low", "form_high", "extrapolated_value"), tuple(raw)
-    )
+    raw = [_raw(m, one) for m, one in zip(results, each, strict=True)]
+    more = ("form_low", "form_high", "extrapolated_value", "joint_low", "joint_high", "n_joint", *_BY_UNIT)
+    return Sheet(name, caption, columns, tuple(rows), (*_RAW, *more), tuple(raw))
+
+
+def _raw(m: Multiplier, one: ByUnit | None) -> tuple[object, ...]:
+    """The row's plain numbers, for the CSV."""
+    joint = m.joint_ci or (None, None)
+    by_unit = (one.mean, one.low, one.high) if one else (None, None, None)
+    named = (getattr(m, field) for field in _RAW)
+    return (*named, *m.form_spread, m.extrapolated_value, *joint, m.n_joint, *by_unit)
+
+
+_BY_UNIT = ("each_mean", "each_low", "each_high")
 
 
 _RAW = (
@@ -93,23 +130,30 @@ def cost_sheet(
 
     def cell(name: str, arm: str, m: Multiplier | None) -> str:
         if m is not None:
-            return multiplier_text(m)
+            return f"{multiplier_text(m)} at {error_text(m.at_error)}"
         return f"{arm if baseline in spent[name] else baseline} has runs that spend none"
 
     columns = ("arm", "in problems", *(f"in {name}" for name in by_cost))
     rows = tuple(
-        (m.arm, multiplier_text(m), *(cell(name, m.arm, found[i]) for name, found in by_cost.items()))
+        (
+            m.arm,
+            f"{multiplier_text(m)} at {error_text(m.at_error)}",
+            *(cell(name, m.arm, found[i]) for name, found in by_cost.items()),
+        )
         for i, m in enumerate(data)
     )
-    raw_columns = ("arm", "cost", "multiplier", "ci_low", "ci_high", "bound", "kind")
+    raw_columns = ("arm", "cost", "multiplier", "ci_low", "ci_high", "bound", "kind", "at_error")
     every = [("n_problems", data), *by_cost.items()]
     raw = tuple(
-        (m.arm, name, m.multiplier, m.ci_low, m.ci_high, m.bound, m.kind)
+        (m.arm, name, m.multiplier, m.ci_low, m.ci_high, m.bound, m.kind, m.at_error)
         for name, found in every
         for m in found
         if m is not None
     )
-    caption = f"What one unit of the arm is worth in units of {baseline}, in problems and in what the runs cost."
+    caption = (
+        f"What one unit of the arm is worth in units of {baseline}, in problems and in what the runs cost, each value "
+        "with the error that it was read at."
+    )
     return Sheet("cost", caption, columns, rows, raw_columns, raw)
 
 

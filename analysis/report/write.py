@@ -25,8 +25,9 @@ from analysis.report import colophon, malformed, of_record, page, sections
 from analysis.tables.read import SWEEP_Y
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
+from analysis.worth.joint import jointly
 from analysis.worth.readings import Multiplier, headline
-from analysis.worth.words import multiplier_text
+from analysis.worth.words import error_text, multiplier_text
 
 
 def write_report(
@@ -115,7 +116,9 @@ def read_study(path: str | Path, out: str | Path, options: Options) -> sections.
     table = next(iter(tables.values()))
     table.cells_of(options.baseline)
     arms = in_order(arm for arm in options.of or table.arms if arm != options.baseline)
-    results = {name: [headline(one, arm, options.baseline) for arm in arms] for name, one in comparisons.items()}
+    results = {
+        name: jointly([headline(one, arm, options.baseline) for arm in arms]) for name, one in comparisons.items()
+    }
     folder.mkdir(parents=True, exist_ok=True)
     return sections.Study(folder, options, comparisons, arms, results)
 
@@ -129,8 +132,12 @@ def _tables(path: str | Path, options: Options) -> Mapping[str, Table]:
 
 def _lead(rulings: Sequence[verdicts.Verdict], results: Sequence[Multiplier], baseline: str) -> str:
     main = [one for one in results if one.arm in MAIN_ARMS] or list(results)[:4]
-    worth = "; ".join(f"{one.arm} {multiplier_text(one)}" for one in main)
+    worth = "; ".join(f"{one.arm} {multiplier_text(one)} at {error_text(one.at_error)}" for one in main)
     tally = {ruling: sum(one.ruling == ruling for one in rulings) for ruling in ("held", "not held", "undecided")}
     counted = ", ".join(f"{n} {ruling}" for ruling, n in tally.items())
-    first = f"Worth of a problem in {baseline} problems at the same test error: {worth}." if main else "One arm alone."
+    first = (
+        f"Worth of a problem in {baseline} problems at the same test error, each at its own: {worth}."
+        if main
+        else "One arm alone."
+    )
     return f"{first} Claims: {counted}." if rulings else first

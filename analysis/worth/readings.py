@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,21 @@ from analysis.worth.comparison import Comparison
 
 Kind = Literal["interior", "extrapolated", "censored_hi", "censored_lo", "undefined"]
 Bound = Literal["=", ">=", "<=", "?"]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Draws of ln m (n_draws,) and what of their limits may be said: the side of a bound, the ratios that were run."""
+
+    ln_m: np.ndarray
+    bound: Bound
+    reach: tuple[float, float] = (-np.inf, np.inf)
+
+    def held(self, low: float, high: float) -> tuple[float, float]:
+        """Limits of ln m, infinite on an open side and where they lie beyond every ratio of sizes that were run."""
+        is_low = self.bound in ("<=", "?") or low < self.reach[0] - 1e-9
+        is_high = self.bound in (">=", "?") or high > self.reach[1] + 1e-9
+        return (-np.inf if is_low else low), (np.inf if is_high else high)
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,8 @@ class Multiplier:
         extrapolation: distance beyond the sizes run, in ln n; 0 for interior values.
         extrapolated_value, extrapolated_ci: what the law says out there; None where it says nothing or is not asked.
         form_values: law -> value at the same error; `form_spread` their least and largest.
+        drawn: what the limits come from.
+        joint_ci: limits that hold for all `n_joint` arms of the table at once (joint.py); None for one alone.
     """
 
     arm: str
@@ -61,6 +78,9 @@ class Multiplier:
     form_values: Mapping[str, float]
     form_spread: tuple[float, float]
     notes: tuple[Note, ...]
+    drawn: Drawn | None = field(default=None, repr=False, compare=False)
+    joint_ci: tuple[float, float] | None = None
+    n_joint: int = 1
 
 
 def exp(value: float) -> float:
@@ -127,12 +147,11 @@ def reading(
         kind, bound = "undefined", "?"
     held_0, held_1 = sides(where_0, n_0), sides(where_1, n_1)
     point = read if is_inside else difference(np.clip(sizes.law_0[:1], *held_0), np.clip(sizes.law_1[:1], *held_1))
-    drawn = difference(np.clip(sizes.read_0[1:], *held_0), np.clip(sizes.read_1[1:], *held_1))
-    low, high = limits_of(drawn, comparison.level)
-    low, high = -np.inf if bound in ("<=", "?") else low, np.inf if bound in (">=", "?") else high
-    is_open = False
-    if kind == "interior":
-        low, high, is_open = _opened(low, high, n_0, np.log([size, size]) if size else n_1)
+    ln_m = difference(np.clip(sizes.read_0[1:], *held_0), np.clip(sizes.read_1[1:], *held_1))
+    drawn = Drawn(ln_m, bound, _reach(n_0, np.log([size, size]) if size else n_1) if kind == "interior" else _ANY)
+    limits = limits_of(ln_m, comparison.level)
+    low, high = drawn.held(*limits)
+    is_open = kind == "interior" and (low, high) != limits
     frac = float(np.mean(~np.isfinite(read[1:]))) if len(read) > 1 else 0.0
     outside = kind == "extrapolated" and np.isfinite(by_law[0])
     notes = _notes(comparison, arm, baseline, law, kind, frac, (low, high), forms, bound, size is None)
@@ -160,6 +179,7 @@ def reading(
         form_values=forms,
         form_spread=_spread(forms),
         notes=sorted_notes(notes),
+        drawn=drawn,
     )
 
 
@@ -176,10 +196,12 @@ def _spread(forms: Mapping[str, float]) -> tuple[float, float]:
     return (min(finite), max(finite)) if finite else (float("nan"), float("nan"))
 
 
-def _opened(low: float, high: float, n_0: np.ndarray, n_1: np.ndarray) -> tuple[float, float, bool]:
-    """Limits of ln m, infinite where they lie beyond every ratio of a baseline's size to one of the arm's."""
-    is_high, is_low = high > n_0[-1] - n_1[0] + 1e-9, low < n_0[0] - n_1[-1] - 1e-9
-    return (-np.inf if is_low else low), (np.inf if is_high else high), bool(is_low or is_high)
+_ANY = (-np.inf, np.inf)
+
+
+def _reach(n_0: np.ndarray, n_1: np.ndarray) -> tuple[float, float]:
+    """The least and the largest ratio, in ln, of a size of the baseline to one of the arm's."""
+    return float(n_0[0] - n_1[-1]), float(n_0[-1] - n_1[0])
 
 
 def _form_notes(arm: str, baseline: str, law: str, is_refuted: bool, is_open: bool) -> tuple[Note, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.intervals import interval, limits_of
+from analysis.intervals import interval, limits_of, simultaneous_band
 from analysis.laws.fit import fit_shared
 from analysis.laws.forms import FORMS
 from analysis.worth.comparison import Comparison
@@ -101,23 +101,6 @@ def multiplier_curve(
 def _exp(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         return np.exp(values)
-
-
-def simultaneous_band(draws: np.ndarray, level: float) -> np.ndarray:
-    """(n_points, 2) the narrowest envelope of equal ranks that holds a share `level` of whole curves.
-
-    Ranks, not deviations, so that skewed and infinite draws keep their meaning.
-
-    Args:
-        draws: (n_draws, n_points).
-    """
-    low = np.where(np.isnan(draws), -np.inf, draws)
-    high = np.where(np.isnan(draws), np.inf, draws)
-    up = np.argsort(np.argsort(low, axis=0, kind="stable"), axis=0, kind="stable")
-    down = len(draws) - 1 - np.argsort(np.argsort(high, axis=0, kind="stable"), axis=0, kind="stable")
-    depth = np.sort(np.minimum(up, down).min(axis=1))
-    rank = int(depth[int(np.floor((1 - level) * len(draws)))])
-    return np.stack([np.sort(low, axis=0)[rank], np.sort(high, axis=0)[len(draws) - 1 - rank]], axis=1)
 
 
 def shape_of(comparison: Comparison, arm: str, baseline: str) -> Shape:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from analysis.worth.by_unit import ByUnit
 from analysis.worth.readings import Multiplier
 from analysis.worth.shape import Shape
 
@@ -47,6 +48,20 @@ def multiplier_text(m: Multiplier, *, with_interval: bool = True) -> str:
     if m.bound == "<=":
         return value if m.ci_high <= 1.001 * m.multiplier else f"{value} [up to {times(m.ci_high)}]"
     return f"{value} {interval_text(m.ci_low, m.ci_high, times)}"
+
+
+def joint_text(m: Multiplier) -> str:
+    """`[1.40×, 2.51×] jointly over 12 arms`; empty for an arm that stands alone."""
+    return "" if m.joint_ci is None else f"{interval_text(*m.joint_ci, times)} jointly over {m.n_joint} arms"
+
+
+def by_unit_text(found: ByUnit) -> str:
+    """Each replicate (or seed) by itself: mean and Student's interval, or how many have no value."""
+    n = len(found.values)
+    if found.mean is None or found.low is None or found.high is None:
+        beyond = sum(value == np.inf for value in found.values), sum(value == 0 for value in found.values)
+        return f"over {n} {found.unit}s: {beyond[0]} beyond the baseline's best error, {beyond[1]} short of its first"
+    return f"over {n} {found.unit}s (t): {times(found.mean)} {interval_text(found.low, found.high, times)}"
 
 
 FAR = 3.0

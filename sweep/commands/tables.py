@@ -100,5 +100,4 @@ def _provenance(words: Sequence[str], overrides: Sequence[str], the_plan: Plan |
         "experiment": exec.sweep_name,
         "config": asdict(the_plan.runs[0].leaf.exp) if the_plan else {},
         "tuning": said.get("tuning", []),
-        "n_test_looks": said.get("n_test_looks"),
     }

@@ -45,7 +45,7 @@ offer_arms()
 FLAG: dict[str, Any] = {"action": "store_true"}
 OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the verbs that take it, what argparse is told
     "--json": (("plan", "status", "compare"), FLAG),
-    "--out": (("collect", "merge"), {"metavar": "DIR"}),
+    "--out": (("collect", "merge", "choose"), {"metavar": "PATH"}),
     "--by": (("collect",), {"metavar": "SETTING"}),
     "--from": (("collect",), {"dest": "origin", "nargs": 2, "metavar": ("wandb", "ENTITY/PROJECT")}),
     "--allow-mixed-code": (("collect", "merge"), FLAG),
@@ -53,7 +53,14 @@ OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the ve
     "--keep": (("gc",), {"action": "append", "default": [], "metavar": "OVERRIDES"}),
     "--without": (("gc",), {"action": "append", "default": [], "metavar": "EXPERIMENT"}),
 }
-NAMES = {"logs": "KEY", "merge": "TABLE TABLE...", "cancel": "[SUBMISSION]", "retry": "[SUBMISSION]", "help": "[VERB]"}
+NAMES = {  # verb: the names that it takes
+    "logs": "KEY",
+    "choose": "[FILE.csv...]",
+    "merge": "TABLE TABLE...",
+    "cancel": "[SUBMISSION]",
+    "retry": "[SUBMISSION]",
+    "help": "[VERB]",
+}
 OF_RUN = ("cfg", "resolve", "package", "run", "shell_completion", "info", "hydra_help")  # Hydra's, of a run alone
 
 

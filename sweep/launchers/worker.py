@@ -169,7 +169,7 @@ def _prepare(work: Work) -> None:
     import torch
 
     import sweep.launchers.execute
-    import sweep.models  # noqa: F401
+    import sweep.models  # noqa: F401  loaded here, so that no stage waits for it
     from sweep.tracking.backend import preload
 
     preload(work.tracking)  # once, so that no stage's time includes it

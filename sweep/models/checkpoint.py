@@ -8,7 +8,6 @@ write here at once (a node that was given up may still work): each leaves the ot
 folder alone, and both go on from whichever checkpoint is the newest.
 """
 
-import os
 import shutil
 import time
 import uuid
@@ -22,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sweep.disk import flush
 from sweep.sharing import obey_umask, real_folder
 
 ABANDONED_S = 3600  # a half-written checkpoint that nobody has touched for so long is a killed writer's
@@ -44,14 +44,14 @@ def write_checkpoint(
     torch.save(dict(state), temporary / "state.pt")
     obey_umask(temporary)
     for path in (*temporary.iterdir(), temporary):
-        _flush(path)
+        flush(path)
     try:
         temporary.rename(final)
     except OSError:  # the other copy has just written the same one
         if not final.is_dir():
             raise
         shutil.rmtree(temporary)
-    _flush(checkpoint_dir)
+    flush(checkpoint_dir)
     older = [folder for folder in checkpoint_dir.glob("update-*") if folder.name < final.name]
     for old in [*older, *filter(_is_abandoned, checkpoint_dir.glob("writing-*"))]:
         shutil.rmtree(old, ignore_errors=True)  # the other copy may be removing it too
@@ -64,14 +64,6 @@ def _is_abandoned(folder: Path) -> bool:
     except FileNotFoundError:  # renamed or removed meanwhile
         return False
     return time.time() - newest > ABANDONED_S
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_checkpoint(checkpoint_dir: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/bench_analysis_coverage.py [--replications 1000] [--others 300] [--draws 199] [--only NAME]
 
-A row a setting: coverage and median width in ln m of the reported interval at the middle of the overlap, which blends
-local regression with the law that `auto` takes (where the truth saturates, the saturating law), and how often that has
-a floor; in the first `others` replications also under the plain power law, of the shared-shape value, and of the
-two-way delta interval.
+A row a setting: coverage and median width in ln m of the reported interval at the middle of the overlap (or where the
+setting says: at an end, or all arms at once), which blends local regression with the law that `auto` takes (where the
+truth saturates, the saturating law), and how often that has a floor; in the first `others` replications also under the
+plain power law, of the shared-shape value, and of the two-way delta interval.
 199 draws give the nominal level exactly, as 1,999 would.
 """
 
@@ -23,8 +23,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from analysis.worth.readings import headline
-
 sys.path.append(str(Path(__file__).parents[1]))  # the tests' tables with a known truth
 
 from simulated_tables import power, saturating, simulated_table
@@ -34,7 +32,8 @@ from analysis.noise.draws import draws
 from analysis.tables.table import Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.delta import delta_interval
-from analysis.worth.readings import Multiplier
+from analysis.worth.joint import jointly
+from analysis.worth.readings import Multiplier, at_size, headline
 from analysis.worth.shape import pooled_draws
 
 SIZES = 2.0 ** np.arange(9, 16)
@@ -69,6 +68,10 @@ class Setting:
     n_replicates: int = 0  # with it: everything drawn anew, `seed_sd` is then the arm's own noise in units of p (1 - p)
     growth: float = 0.0  # the arm's own noise grows as n to this power
     bad_run: float | None = None  # error of one run of the arm, at its middle size
+    has_seeds: bool = False  # the replicates are seeds of one base and one test set
+    at: str = "middle"  # or "largest", "smallest": at that size of the arm; "joint": n_arms of them, all at once
+    n_arms: int = 1
+    is_identity: bool = False  # the arm is the baseline itself
 
 
 SETTINGS: dict[str, Setting] = {
@@ -157,23 +160,63 @@ SETTINGS |= {
     "8 replicates, one bad run": Setting(2000, 1, 0.3, 2, 0.03, n_replicates=8, bad_run=0.9),
     "4 replicates": Setting(2000, 1, 0.3, 2, 0.03, n_replicates=4),
 }
+GROWING = replace(
+    SETTINGS["8 replicates, noise that grows"], m=1.5, growth=0.56, sizes=2.0 ** np.arange(6, 13), at="largest"
+)
+SETTINGS |= {
+    "8 replicates, noise that grows, largest size": GROWING,
+    "5 seeds, noise that grows, largest size": replace(GROWING, n_replicates=5, has_seeds=True),
+    "5 seeds, noise that grows, smallest size": replace(GROWING, n_replicates=5, has_seeds=True, at="smallest"),
+    "5 seeds, noise that grows, middle": replace(GROWING, n_replicates=5, has_seeds=True, at="middle"),
+    "3 seeds, noise that grows, largest size": replace(GROWING, n_replicates=3, has_seeds=True),
+    "5 seeds, steady noise, largest size": replace(GROWING, n_replicates=5, has_seeds=True, growth=0.0, seed_sd=0.1),
+    "12 arms at once": Setting(1319, 3, 0.15, 2, 0.006, n_arms=12, at="joint"),
+    "12 arms at once, 8 replicates": Setting(2000, 1, 0.3, 2, 0.03, n_replicates=8, n_arms=12, at="joint"),
+    "identity at the smallest size": Setting(1319, 3, 0.15, 1, 0.006, at="smallest", is_identity=True),
+    "identity at the largest size": Setting(1319, 3, 0.15, 1, 0.006, at="largest", is_identity=True),
+    "identity at the smallest size, broken law": Setting(
+        4000, 3, 0.15, 1, 0.004, bend="broken", at="smallest", is_identity=True
+    ),
+    "identity at the largest size, 8 replicates": Setting(
+        2000, 1, 0.3, 1, 0.03, n_replicates=8, at="largest", is_identity=True
+    ),
+}
 
 
 def replicated_table(setting: Setting, base: Callable, arm: Callable, rng: np.random.Generator) -> Table:
-    """Counts in replicates: luck of the whole replicate, sd .3 in logits, and noise of the arm's own runs."""
+    """Counts in replicates (or seeds): luck of the whole, sd .3 in logits, and noise of the arms' own runs."""
     rows, sizes = [], setting.sizes
     for replicate in range(setting.n_replicates):
         luck = rng.normal(0, 0.3)
-        for name, curve in (("SFT", base), ("arm", arm)):
-            for n in sizes:
-                own = rng.normal(0, setting.seed_sd * (n / sizes[0]) ** setting.growth) if name == "arm" else 0.0
+        for name, curve in (("SFT", base), *((name, arm) for name in _arms(setting))):
+            for n in _sizes_of(setting, name):
+                own = rng.normal(0, setting.seed_sd * (n / sizes[0]) ** setting.growth) if name != "SFT" else 0.0
                 error = float(expit(logit(curve(n)) + luck + own))
                 if setting.bad_run and (replicate, name, n) == (0, "arm", sizes[len(sizes) // 2]):
                     error = setting.bad_run
                 wrong = rng.binomial(setting.n_problems, error) / setting.n_problems
                 rows.append((replicate, name, n, n, 0, wrong, setting.n_problems))
-    columns = ["replicate", "arm", "size", "x", "seed", "error", "n_test"]
-    return table_from_runs(pd.DataFrame(rows, columns=columns), "counts", path="simulated")
+    unit, other = ("seed", "replicate") if setting.has_seeds else ("replicate", "seed")
+    runs = pd.DataFrame(rows, columns=[unit, "arm", "size", "x", other, "error", "n_test"])
+    return table_from_runs(runs, "counts", path="simulated")
+
+
+def _arms(setting: Setting) -> list[str]:
+    return ["arm", *(f"arm {k}" for k in range(2, setting.n_arms + 1))]
+
+
+def _sizes_of(setting: Setting, name: str) -> np.ndarray:
+    """Where an end is read the baseline goes further on that side, as it would in a study."""
+    few = 3 if setting.at in ("largest", "smallest") and not setting.is_identity and name == "SFT" else 0
+    if not few:
+        return setting.sizes if setting.arm_sizes is None or name == "SFT" else setting.arm_sizes
+    beyond = 2.0 ** np.arange(1, few + 1)
+    ends = (
+        [setting.sizes, setting.sizes[-1] * beyond]
+        if setting.at == "largest"
+        else [setting.sizes[0] / 2, setting.sizes]
+    )
+    return np.concatenate([np.atleast_1d(one) for one in ends])
 
 
 def bent(setting: Setting) -> Callable:
@@ -221,9 +264,9 @@ def replication(
     table = _table(setting, base, arm, seed)
     drawn = draws(Table("counts", table.runs) if setting.is_counts else table, n_draws, seed)
     auto, plain = (Comparison(drawn, law=law) for law in ("saturating" if setting.n_half else "auto", "power"))
-    has_floor = auto.law_of("arm", "SFT") != "power"
-    out = {"auto": _interval(headline(auto, "arm", "SFT"), ln_m)}
-    if not has_others or setting.bend or setting.n_replicates:
+    has_floor = auto.law_of("SFT" if setting.is_identity else "arm", "SFT") != "power"
+    out = {"auto": _reported(setting, auto, ln_m)}
+    if not has_others or setting.bend or setting.n_replicates or setting.at != "middle":
         return out, has_floor
     m = headline(plain, "arm", "SFT")
     out["plain"] = _interval(m, ln_m)
@@ -237,15 +280,31 @@ def replication(
     return out, has_floor
 
 
+def _reported(setting: Setting, comparison: Comparison, ln_m: Callable[[float], float]) -> tuple[float, float, float]:
+    """The interval as reported where the setting reads it; of all arms at once that of the arm nearest to a miss."""
+    arm = "SFT" if setting.is_identity else "arm"
+    if setting.at == "joint":
+        found = jointly([headline(comparison, one, "SFT") for one in _arms(setting)])
+        low, high, true = np.array([(*np.log(one.joint_ci or (0, np.inf)), ln_m(one.at_error)) for one in found]).T
+        worst = int(np.argmin(np.minimum(true - low, high - true)))
+        return float(low[worst]), float(high[worst]), float(true[worst])
+    if setting.at == "middle":
+        return _interval(headline(comparison, arm, "SFT"), ln_m)
+    m = at_size(comparison, arm, "SFT", setting.sizes[-1 if setting.at == "largest" else 0])
+    ln_true = float(np.log(setting.m))  # the settings read at an end have arms that are worth m at every size
+    return _interval(m, lambda error: ln_true)
+
+
 def _table(setting: Setting, base: Callable, arm: Callable, seed: int) -> Table:
     if setting.n_replicates:
         return replicated_table(setting, base, arm, np.random.default_rng(seed))
+    arms = [] if setting.is_identity else _arms(setting)
     return simulated_table(
-        {"SFT": base, "arm": arm},
-        {"SFT": setting.sizes, "arm": setting.sizes if setting.arm_sizes is None else setting.arm_sizes},
+        {"SFT": base, **dict.fromkeys(arms, arm)},
+        {name: _sizes_of(setting, name) for name in ("SFT", *arms)},
         n_seeds=setting.n_seeds,
         n_problems=setting.n_problems,
-        seed_sd={"SFT": setting.seed_sd, "arm": setting.arm_seed_sd or setting.seed_sd},
+        seed_sd={"SFT": setting.seed_sd, **dict.fromkeys(arms, setting.arm_seed_sd or setting.seed_sd)},
         difficulty_sd=2.0,
         rng=np.random.default_rng(seed),
         shared_sd=setting.shared_sd,
@@ -294,7 +353,8 @@ def main() -> None:
     for name, setting in SETTINGS.items():
         if asked.only in name:
             started = time.perf_counter()
-            for what, row in coverage(setting, asked.replications, asked.others, asked.draws).items():
+            n_draws = max(asked.draws, 999) if setting.at == "joint" else asked.draws  # ranks of all arms need more
+            for what, row in coverage(setting, asked.replications, asked.others, n_draws).items():
                 print(
                     json.dumps({"setting": name, "interval": what, **{k: round(v, 4) for k, v in row.items()}}),
                     flush=True,

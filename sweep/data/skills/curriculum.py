@@ -25,6 +25,10 @@ class Phase:
     the problems with `zipf_fraction`, else from the head; tail and head are uniform.
     `is_noisy_tail` gives tail functions a fresh random result each time (format without facts);
     otherwise function i is right with its reliability and else shows its fixed false shift.
+
+    What a phase teaches is learnt all at once, after a number of updates that differs much from one base to another.
+    With `until_loss` the phase goes on, in rounds of n_documents fresh ones, until a token of documents that were never
+    seen costs less than that many nats; a base that has not come so far after `most_rounds` is refused.
     """
 
     n_documents: int = whole(1, MOST_DOCUMENTS)
@@ -39,6 +43,8 @@ class Phase:
     batch_size: int = whole(1, default=64)
     embedding_lr_scale: float = real(above=0, default=1.0)
     schedule: str = choice(*SCHEDULES, default="cosine")  # "constant" where the next phase goes on from a working rate
+    until_loss: float | None = real(above=0, default=None)
+    most_rounds: int = whole(1, 10**4, default=16)
 
     def __post_init__(self) -> None:
         if self.tail_fraction + self.zipf_fraction > 1:

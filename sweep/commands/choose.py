@@ -1,0 +1,85 @@
+"""`python -m sweep choose`: each arm's learning rate, by the rule of `sweep/tuning.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from sweep.arms import ARMS
+from sweep.artifacts import Stage, Store, write_atomically
+from sweep.commands.words import Line, plan_of
+from sweep.config import Exp
+from sweep.plan import Run
+from sweep.results import check_validation, point_of
+from sweep.tuning import COLUMNS, Rate, Tried, as_rows, chosen_rates, judged
+
+METRICS = "metrics.jsonl"
+MARGIN = "train/log_ratio_margin"
+
+
+def choose_rates(line: Line) -> int:
+    """Print every rate with its results, the chosen ones marked, and the lines of a model's `rates:`."""
+    tried = [run for name in line.names for run in read_tried(Path(name))]
+    if line.overrides or not line.names:
+        the_plan, exec = plan_of(line.overrides, line.files)
+        store = Store(exec.store)
+        tried += [_tried(run, store) for run in the_plan.runs]
+    rates = judged(tried)
+    print(_shown(rates).to_string(index=False))
+    print("\nrates:")
+    words = {arm.name: arm.word for arm in ARMS}
+    for arm, by_size in chosen_rates(rates).items():
+        print(f"  {words.get(arm, arm)}: {{{', '.join(f'{n}: {rate:.3g}' for n, rate in by_size.items())}}}")
+    if line.options.out:
+        out = Path(line.options.out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, pd.DataFrame(as_rows(tried), columns=COLUMNS).to_csv(index=False))
+    return 0
+
+
+def read_tried(path: Path) -> list[Tried]:
+    """The validation runs of a file that --out wrote; ValueError where it is none."""
+    table = pd.read_csv(path)
+    if tuple(table) != COLUMNS:
+        raise ValueError(f"{path}: expected the columns {', '.join(COLUMNS)}; found {', '.join(map(str, table))}")
+    return [Tried(**{k: None if pd.isna(v) else v for k, v in row.items()}) for row in table.to_dict("records")]  # type: ignore[arg-type]
+
+
+def _tried(run: Run, store: Store) -> Tried:
+    facts = check_validation(run.evaluate, store).facts
+    policy = run.evaluate.parents["policy"]
+    malformed = facts.get("n_malformed", facts.get("diagnosis", {}).get("bad format", 0))
+    return Tried(
+        point_of(run.evaluate)["arm"], run.leaf.exp.n_problems, _rate(run.leaf.exp, policy), run.leaf.exp.replicate,
+        facts["n_correct"], facts["n_test"], malformed, facts["entropy"], _margin(policy, store),
+    )  # fmt: skip
+
+
+def _rate(exp: Exp, policy: Stage) -> float:
+    return exp.sft.lr if policy.kind == "sft" else exp.method.optim.lr
+
+
+def _margin(policy: Stage, store: Store) -> float | None:
+    """The last batch's log-ratio margin; None where the policy is not trained on pairs."""
+    lines = store.read(policy.key, METRICS).decode().splitlines()
+    said = [float(row[MARGIN]) for row in map(json.loads, lines) if MARGIN in row]
+    return said[-1] if said else None
+
+
+def _shown(rates: Sequence[Rate]) -> pd.DataFrame:
+    def mark(one: Rate) -> str:
+        return ("chosen, at the end of its grid" if one.is_at_end else "chosen") if one.is_chosen else ""
+
+    rows: Iterable[dict[str, object]] = (
+        {
+            "arm": one.arm, "n_problems": one.n_problems, "rate": f"{one.rate:g}",
+            "right": f"{one.n_correct} of {one.n_test}", "by replicate": " ".join(map(str, one.by_replicate)),
+            "malformed": f"{one.malformed:.3f}", "entropy": f"{one.entropy:.2f}",
+            "margin": "" if one.margin is None else f"{one.margin:.1f}", "": mark(one),
+        }
+        for one in rates
+    )  # fmt: skip
+    return pd.DataFrame(list(rows))

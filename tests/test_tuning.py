@@ -1,0 +1,122 @@
+"""Learning rates by size, and the one rule that chooses them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_sweep import build_all, planned, tiny
+
+from sweep.__main__ import main
+from sweep.artifacts import Store
+from sweep.commands.words import plan_of
+from sweep.rates import at_size
+from sweep.tuning import Tried, chosen_rates, judged
+
+
+@pytest.mark.parametrize(
+    ("n_problems", "rate"),
+    [
+        (64, 4e-4),  # the nearest size's
+        (256, 4e-4),
+        (512, 8e-4),  # a third of the way in the logarithm of size is a third of that of rate: 4e-4 * 8 ** (1/3)
+        (2048, 3.2e-3),
+        (16384, 3.2e-3),
+    ],
+)
+def test_a_rate_runs_straight_in_both_logarithms_and_stays_beyond_the_sizes(n_problems: int, rate: float) -> None:
+    assert at_size({2048: 3.2e-3, 256: 4e-4}, n_problems, "sft.lr") == pytest.approx(rate, rel=1e-12)
+
+
+def test_a_rate_between_sizes_is_rounded_so_that_all_machines_name_a_stage_alike() -> None:
+    assert at_size({256: 1e-4, 2048: 3e-4}, 512, "sft.lr") == 0.000144  # 1e-4 * 3 ** (1/3) = 1.4422e-4
+
+
+def test_a_number_is_the_rate_at_every_size() -> None:
+    assert at_size(1e-3, 7, "sft.lr") == 1e-3
+
+
+@pytest.mark.parametrize("given", [{0: 1e-3}, {1.5: 1e-3}, {"many": 1e-3}, {256: 0}, {256: float("inf")}, {256: None}])
+def test_what_is_no_rate_at_a_size_is_named(given: dict) -> None:
+    with pytest.raises(ValueError, match=r"method.optim.lr=.* is no rate at a size; expected a number above 0, or"):
+        at_size(given, 256, "method.optim.lr")
+
+
+def test_no_size_at_all_is_no_rate() -> None:
+    with pytest.raises(ValueError, match=r"sft.lr has no rate at any size"):
+        at_size({}, 256, "sft.lr")
+
+
+def test_a_run_s_rate_is_the_one_at_its_size() -> None:
+    words = ("arm=rft", "n_problems=8,16", "sft.lr={8:1e-3,16:4e-3}", "rates.rft={8:1e-4,32:4e-4}")
+    exps = [run.leaf.exp for run in planned(*words).runs]
+    assert [exp.sft.lr for exp in exps] == [1e-3, 4e-3]
+    assert [exp.method.optim.lr for exp in exps] == [1e-4, 2e-4]
+
+
+def test_a_run_at_a_size_and_the_same_run_with_that_number_are_one_stage() -> None:
+    rates = ("{8:1e-3,16:4e-3}", "1e-3")
+    by_size, by_hand = (planned("arm=sft", "n_problems=8", f"sft.lr={lr}").runs[0] for lr in rates)
+    assert by_size.evaluate.key == by_hand.evaluate.key
+
+
+RUN = Tried("DPO", 256, 1e-4, 101, 900, 1500, 30, 2.5, 4.0)
+
+
+def tried(rates: dict[float, tuple[int, int, int]], **more: object) -> list[Tried]:
+    """A cell: each rate's right answers on replicates 101, 102 and 103."""
+    return [
+        replace(RUN, rate=rate, replicate=101 + r, n_correct=n, **more)
+        for rate, counts in rates.items()
+        for r, n in enumerate(counts)
+    ]
+
+
+GRID = {1e-5: (800, 900, 1000), 3e-5: (850, 900, 980), 1e-4: (950, 700, 1000)}  # 2700, 2730, 2650 right
+
+
+def test_the_rate_with_the_most_right_over_all_replicates_is_chosen() -> None:
+    tied = {1e-5: (1, 1, 1), 3e-5: (2, 2, 2), 1e-4: (1, 2, 3)}
+    rates = judged([*tried(GRID), *tried(tied, n_problems=2048)])
+    assert [(one.n_problems, one.rate) for one in rates if one.is_chosen] == [(256, 3e-5), (2048, 3e-5)]
+    assert (rates[1].n_correct, rates[1].n_test, rates[1].by_replicate) == (2730, 4500, (850, 900, 980))
+    assert rates[1].malformed == pytest.approx(90 / 4500)
+    assert [one.is_at_end for one in rates[:3]] == [True, False, True]
+    assert chosen_rates(rates) == {"DPO": {256: 3e-5, 2048: 3e-5}}
+
+
+def test_every_arm_is_tried_equally() -> None:
+    both = [*tried(GRID), *tried(GRID, n_problems=2048)]
+    fewer = [run for run in tried(GRID, arm="RFT") if run.rate > 1e-5]
+    with pytest.raises(ValueError, match=r"RFT at 256 problems has 2 rates, .* DPO at 256 has 3 on \[101, 102, 103\]"):
+        judged([*both, *fewer, *(replace(run, n_problems=2048) for run in fewer)])
+    with pytest.raises(ValueError, match=r"RFT at 256 problems has 3 rates, at 1e-05 on replicates \[101, 102\]"):
+        judged([*both, *[run for run in tried(GRID, arm="RFT") if run.replicate < 103]])
+
+
+def test_one_size_or_two_replicates_or_a_run_twice_are_too_little() -> None:
+    with pytest.raises(ValueError, match=r"DPO was tried at \[256\]: expected at least 2 sizes"):
+        judged(tried(GRID))
+    few = [run for run in [*tried(GRID), *tried(GRID, n_problems=2048)] if run.replicate < 103]
+    with pytest.raises(ValueError, match=r"replicates \[101, 102\]: expected at least 3, each once"):
+        judged(few)
+    with pytest.raises(ValueError, match=r"replicates \[101, 101, 102, 102, 103, 103\]: expected at least 3"):
+        judged([*tried(GRID), *tried(GRID)])
+    with pytest.raises(ValueError, match=r"no validation run was found"):
+        judged([])
+
+
+def test_choose_prints_the_whole_grid_and_writes_a_file_that_says_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = tiny("arm=sft", "n_problems=8,16", "replicate=1,2,3", "sft.lr=1e-3,3e-3", "evaluation=validation")
+    store = Store(tmp_path / "store")
+    build_all(plan_of(words)[0], store)
+    assert main(["choose", "-m", *words, f"exec.store={store.root}", "--out", f"{tmp_path}/tried.csv"]) == 0
+    first = capsys.readouterr().out
+    assert first.count("chosen, at the end of its grid") == 2  # a size each: two rates have no middle
+    assert "rates:\n  sft: {8: 0.00" in first
+    assert main(["choose", f"{tmp_path}/tried.csv"]) == 0
+    assert capsys.readouterr().out == first
+    (tmp_path / "other.csv").write_text("arm,rate\nDPO,1\n")
+    assert main(["choose", f"{tmp_path}/other.csv"]) == 2
+    assert "expected the columns arm, n_problems, rate" in capsys.readouterr().err
