@@ -11,7 +11,7 @@ from scipy import stats
 from analysis.noise.draws import draws
 from analysis.tables.read import table_at as read
 from analysis.tables.table import Table, table_from_runs
-from analysis.worth.by_unit import each_unit
+from analysis.worth.by_unit import ByUnit, each_unit
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import at_size, at_sizes, headline
 
@@ -145,6 +145,30 @@ def test_each_replicate_by_itself_and_students_interval_over_them() -> None:
     assert np.log([found.mean, found.low, found.high]) == pytest.approx(middle + half * np.array([0, -1, 1]))
     beyond = each_unit(Comparison(draws(table, 200)), "DPO", "SFT", 300)  # 5 x 300 is more than the baseline was given
     assert beyond is not None and beyond.mean is None and beyond.values == pytest.approx((2, 2, np.inf, np.inf))
+
+
+def test_one_unit_alone_and_one_that_lacks_a_run_have_no_multiplier_unit_by_unit() -> None:
+    frame = pd.DataFrame(
+        [
+            (r, arm, float(n), float(n), 0, 4.0 * (n * worth) ** -0.5)
+            for r in range(3)
+            for arm, worth, sizes in (("SFT", 1, (64, 128, 256, 1024)), ("DPO", 2, (64, 128, 256)))
+            for n in sizes
+        ],
+        columns=["replicate", "arm", "size", "x", "seed", "error"],
+    )
+
+    def found(rows: pd.DataFrame, size: float = 128) -> ByUnit | None:
+        return each_unit(Comparison(draws(table_from_runs(rows, "errors"), 100)), "DPO", "SFT", size)
+
+    whole = found(frame)
+    assert whole is not None and whole.values == pytest.approx((2, 2, 2))
+    assert found(frame, 200) is None  # not a size that was run
+    first = frame["replicate"] == 0
+    for arm, size in (("DPO", 128), ("SFT", 1024)):  # its own error, or a point of its baseline's curve
+        assert found(frame[~(first & (frame["arm"] == arm) & (frame["size"] == size))]) is None
+    assert found(frame[first]) is None
+    assert found(frame[frame["replicate"] < 2]) is not None
 
 
 def test_seeds_are_the_units_where_there_are_no_replicates() -> None:
