@@ -65,6 +65,18 @@ def test_a_band_of_equal_ranks_holds_its_share_of_whole_curves() -> None:
     assert simultaneous_band(crossed, 0.75).tolist() == [[0, 7], [0, 70]]
 
 
+def test_no_narrower_band_of_equal_ranks_holds_the_share() -> None:
+    curves = np.random.default_rng(0).normal(size=(40, 5))
+    ordered = np.sort(curves, axis=0)
+    for level in (0.25, 0.5, 0.75):
+        n_inside = [
+            np.sum(np.all((curves >= ordered[rank]) & (curves <= ordered[39 - rank]), axis=1)) for rank in range(20)
+        ]
+        narrowest = max(rank for rank, n in enumerate(n_inside) if n >= level * 40)
+        expected = np.stack([ordered[narrowest], ordered[39 - narrowest]], axis=1)
+        assert simultaneous_band(curves, level).tolist() == expected.tolist()
+
+
 def test_a_draw_that_says_nothing_widens_a_band_on_both_sides() -> None:
     ranks = np.arange(8.0)
     ranks[3] = np.nan
@@ -115,9 +127,17 @@ def test_a_shared_floor_is_fitted_where_each_arm_has_one() -> None:
     table = exact({"SFT": power(3.0, 0.4, 0.1), "RFT": arm})
     found = shape_of(Comparison(draws(table, 100), law="power_floor"), "RFT", "SFT")
     assert found.delta_floor == pytest.approx(-0.04, abs=1e-4) and found.pooled_law == "power_floor_shared"
-    assert found.delta_floor_ci == pytest.approx((-0.04, -0.04), abs=1e-3)
     same = exact({"SFT": power(3.0, 0.4, 0.1), "RFT": power(3.0 * 4**-0.4, 0.4, 0.1)})
     assert shape_of(Comparison(draws(same, 100), law="power_floor"), "RFT", "SFT").pooled == pytest.approx(4, rel=1e-4)
+
+
+def test_a_difference_of_floors_with_the_limits_of_its_draws() -> None:
+    """SFT has none; the arm's draws have .06 +- .02, of which the fifth from each end are .041 and .079."""
+    found = shape_of(
+        drawn(power(2, 0.4, 0.06), [power(2, 0.4, 0.06 + 0.02 * z) for z in Z], "power_floor"), "RFT", "SFT"
+    )
+    assert found.delta_floor == pytest.approx(0.06, abs=5e-5)
+    assert found.delta_floor_ci == pytest.approx((0.041, 0.079), abs=5e-5)
 
 
 def test_draws_whose_shared_curve_does_not_fall_are_infinite_on_the_side_of_the_better_arm() -> None:
@@ -167,7 +187,7 @@ def test_fieller_with_a_slope_of_its_own_noise() -> None:
     assert found.kind == "interval" and logs(found) == pytest.approx([1.625, 3.5])
 
 
-@pytest.mark.parametrize(("d", "limits"), [(1.0, [1.25, np.inf]), (-1.0, [-np.inf, -1.25])])
+@pytest.mark.parametrize(("d", "limits"), [(0.8, [1.0, np.inf]), (-1.0, [-np.inf, -1.25])])
 def test_fieller_with_a_slope_that_may_be_0_is_the_half_line_on_the_side_of_the_shift(d: float, limits) -> None:
     found = fieller_of(d, 0.3, 0.0, 0.5)  # |d - .3 l| <= .5 |l|: outside of the roots d/.8 and -d/.2
     assert found.kind == "half_line" and logs(found) == pytest.approx(limits)
