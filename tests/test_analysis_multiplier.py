@@ -17,6 +17,7 @@ from analysis.worth.comparison import Comparison, floor_shift
 from analysis.worth.delta import delta_interval, influence_variance
 from analysis.worth.readings import Multiplier, at_error, at_size, headline
 from analysis.worth.shape import fieller, multiplier_curve, pooled_draws, shape_of
+from analysis.worth.words import shape_text
 
 SFT = power(1.0, 0.15)
 EIGHT = power(8**-0.15, 0.15)
@@ -231,6 +232,17 @@ def test_a_multiplier_that_varies_by_a_quarter_is_no_constant(more: float, facto
     table = exact({"SFT": SFT, "RFT": power(2**-0.15, 0.15 + more)})
     found = shape_of(compared(table, law="power"), "RFT", "SFT")
     assert found.factor_high == pytest.approx(factor, abs=2e-3) and found.is_constant == is_constant
+
+
+def test_a_pooled_value_that_readings_contradict_is_not_given() -> None:
+    """Two power laws that are nearly parallel where the arm is better in the middle of the sizes and nowhere else."""
+    dip = lambda n: SFT(n) * (1 - 0.12 * np.exp(-np.square(np.log(np.asarray(n) / 1024) / 0.9)))  # noqa: E731
+    one = shape_of(compared(outcomes({"SFT": SFT, "RFT": dip}, n_problems=20_000), 400, law="power"), "RFT", "SFT")
+    assert one.factor_high < 1.25 and not one.is_constant
+    assert 1024.0 in one.against
+    assert "is no one number: the pooled 1." in shape_text(one) and "lies outside what is read at n = " in shape_text(
+        one
+    )
 
 
 def test_noise_alone_does_not_prove_parallelism() -> None:

@@ -16,6 +16,7 @@ from analysis.intervals import interval, limits_of, simultaneous_band
 from analysis.laws.fit import fit_shared
 from analysis.laws.forms import FORMS
 from analysis.worth.comparison import Comparison
+from analysis.worth.readings import at_sizes
 
 FACTOR, CONFIDENCE = 1.25, 0.90
 N_POINTS = 33
@@ -61,9 +62,11 @@ class Shape:
     Args:
         delta_b, delta_floor: arm's less baseline's, with interval; the floor's None without a floor.
         factor_high: upper limit, at CONFIDENCE, of max m(e) / min m(e) over the overlap; inf without overlap.
-        is_constant: factor_high < FACTOR.
+        is_constant: factor_high < FACTOR, and no reading at a size contradicts the pooled value.
         pooled, pooled_ci: shared-shape multiplier, reported as THE multiplier only if is_constant.
         fieller: its Fieller set.
+        against: the arm's sizes whose interval (at a level corrected for their number) lies further than FACTOR from
+            the pooled value.
     """
 
     arm: str
@@ -81,6 +84,7 @@ class Shape:
     pooled: float
     pooled_ci: tuple[float, float]
     fieller: Fieller
+    against: tuple[float, ...] = ()
 
 
 def multiplier_curve(
@@ -114,6 +118,7 @@ def shape_of(comparison: Comparison, arm: str, baseline: str) -> Shape:
     distance, slope = pooled_draws(comparison, arm, baseline, pooled_law)
     ln_m = _ratio(distance, slope)
     pooled, pooled_low, pooled_high = _exp(np.array([ln_m[0], *limits_of(ln_m[1:], comparison.level)]))
+    against = _against(comparison, arm, baseline, float(pooled))
     return Shape(
         arm=arm,
         baseline=baseline,
@@ -125,12 +130,21 @@ def shape_of(comparison: Comparison, arm: str, baseline: str) -> Shape:
         delta_floor_ci=None if floors is None else interval(floors[1:], comparison.level),
         factor=factor,
         factor_high=factor_high,
-        is_constant=factor_high < FACTOR,
+        is_constant=factor_high < FACTOR and not against,
         pooled_law=pooled_law,
         pooled=float(pooled),
         pooled_ci=(float(pooled_low), float(pooled_high)),
         fieller=fieller(distance, slope, comparison.level, comparison.draws.seeds.df),
+        against=against,
     )
+
+
+def _against(comparison: Comparison, arm: str, baseline: str, pooled: float) -> tuple[float, ...]:
+    """The arm's sizes whose reading the pooled value contradicts: by more than a constant multiplier may vary."""
+    strict = comparison.at_level(1 - (1 - comparison.level) / comparison.n_sizes(arm))
+    found = at_sizes(strict, arm, baseline)
+    low, high = pooled / FACTOR, pooled * FACTOR
+    return tuple(one.at_size for one in found if one.at_size and (one.ci_high < low or one.ci_low > high))
 
 
 def _spread(comparison: Comparison, arm: str, baseline: str) -> tuple[float, float]:

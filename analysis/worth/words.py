@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.worth.by_unit import ByUnit
 from analysis.worth.readings import Multiplier
-from analysis.worth.shape import Shape
+from analysis.worth.shape import FACTOR, Shape
 
 KINDS = {
     "interior": "interior: both arms were observed around this error",
@@ -104,6 +104,9 @@ def shape_text(one: Shape) -> str:
             f"m(e) is constant within a factor {one.factor_high:.2f} (90 %): pooled {times(one.pooled)} "
             f"{interval_text(*one.pooled_ci, times)}, Fieller {_fieller(one)}; {gap}"
         )
+    if one.against and one.factor_high < FACTOR:
+        at = ", ".join(map(count, one.against))
+        return f"m(e) is no one number: the pooled {times(one.pooled)} lies outside what is read at n = {at}; {gap}"
     known = (
         "has no overlap to be judged over"
         if not np.isfinite(one.factor_high) and np.isnan(one.factor)
