@@ -9,6 +9,8 @@ from analysis.notes import Note, note
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, at_sizes, headline
 
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -38,6 +40,8 @@ def identity_of(comparison: Comparison, baseline: str) -> Identity:
     name = f"{baseline} against itself"
     middle = headline(comparison, baseline, baseline)
     each = at_sizes(comparison, baseline, baseline)
-    broken = tuple(one.at_size for one in each if one.at_size and not one.ci_low <= 1 <= one.ci_high)
+    broken = tuple(
+        one.at_size for one in each if one.at_size and not one.ci_low - ROUNDING <= 1 <= one.ci_high + ROUNDING
+    )
     named = [dataclasses.replace(one, arm=name) for one in (middle, *each)]
     return Identity(named[0], tuple(named[1:]), broken)
