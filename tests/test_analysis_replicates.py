@@ -11,7 +11,7 @@ from scipy import stats
 from analysis.noise.draws import draws
 from analysis.tables.read import table_at as read
 from analysis.tables.table import Table, table_from_runs
-from analysis.worth.by_unit import ByUnit, each_unit
+from analysis.worth.by_unit import ByUnit, difference_of_units, each_unit
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import at_size, at_sizes, headline
 
@@ -169,6 +169,18 @@ def test_one_unit_alone_and_one_that_lacks_a_run_have_no_multiplier_unit_by_unit
         assert found(frame[~(first & (frame["arm"] == arm) & (frame["size"] == size))]) is None
     assert found(frame[first]) is None
     assert found(frame[frame["replicate"] < 2]) is not None
+
+
+def test_a_difference_of_each_replicate_is_its_own_mean_over_the_sizes() -> None:
+    """Gaps of -.02, -.04 at one size and -.04, -.10 at the other: means -.03 and -.07, Student's t on one df 12.706."""
+    errors = {("SFT", 64): (0.5, 0.6), ("DPO", 64): (0.48, 0.56), ("SFT", 256): (0.4, 0.5), ("DPO", 256): (0.36, 0.4)}
+    rows = [(r, arm, float(n), float(n), 0, y[r]) for (arm, n), y in errors.items() for r in range(2)]
+    rows += [(r, "SFT", 512.0, 512.0, 0, 0.3) for r in range(2)]
+    table = table_from_runs(pd.DataFrame(rows, columns=["replicate", "arm", "size", "x", "seed", "error"]), "errors")
+    comparison = Comparison(draws(table, 200))
+    found = difference_of_units(comparison, "DPO", "SFT", (64.0, 256.0))
+    assert found is not None and found[:2] == (2, "replicate")
+    assert found[2:] == pytest.approx((-0.05, -0.05 - 12.706 * 0.02, -0.05 + 12.706 * 0.02), abs=1e-4)
 
 
 def test_seeds_are_the_units_where_there_are_no_replicates() -> None:

@@ -232,7 +232,7 @@ def controls(study: Study) -> page.Section:
         return page.Section("controls", "Controls", [page.paragraph("The table holds no control arms.")])
     drawn = controls_against_n_problems(study.first, study.baseline)
     shown = [] if drawn is None else [study.figure(drawn, "controls", "All arms; controls dashed with open markers.")]
-    return page.Section("controls", "Controls", [*shown, study.sheet(tables.difference_sheet(gaps, study.first.level))])
+    return page.Section("controls", "Controls", [*shown, study.sheet(tables.difference_sheet(gaps, study.first))])
 
 
 def costs(study: Study) -> page.Section | None:

@@ -12,7 +12,7 @@ from analysis.held_out import Validation, rmsle_at
 from analysis.intervals import interval
 from analysis.laws.fit import FitResult
 from analysis.sheet import Sheet
-from analysis.worth.by_unit import ByUnit
+from analysis.worth.by_unit import ByUnit, difference_of_units
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier
 from analysis.worth.words import (
@@ -213,25 +213,33 @@ def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:
     )
 
 
-def difference_sheet(gaps: Sequence[Difference], level: float) -> Sheet:
-    """Controls: paired differences of error over the sizes both arms have."""
+def difference_sheet(gaps: Sequence[Difference], comparison: Comparison) -> Sheet:
+    """Controls: paired differences of error over the sizes both arms have, and over replicates or seeds alone."""
+    each = [difference_of_units(comparison, gap.arm, gap.other, gap.sizes) for gap in gaps]
     rows = [
         (
             gap.arm,
             gap.other,
             f"{error_text(gap.value)} {interval_text(gap.ci_low, gap.ci_high, error_text)}",
-            ", ".join(f"{count(n)}: {error_text(one[0])}" for n, one in zip(gap.sizes, gap.by_size, strict=True)),
+            f"{interval_text(*own[3:], error_text)} over {own[0]} {own[1]}s" if own else "not every one has every cell",
+            ", ".join(
+                f"{count(n)}: {error_text(value)} {interval_text(low, high, error_text)}"
+                for n, (value, low, high) in zip(gap.sizes, gap.by_size, strict=True)
+            ),
         )
-        for gap in gaps
+        for gap, own in zip(gaps, each, strict=True)
     ]
-    raw = [(gap.arm, gap.other, gap.value, gap.ci_low, gap.ci_high, len(gap.sizes)) for gap in gaps]
+    raw = [
+        (gap.arm, gap.other, gap.value, gap.ci_low, gap.ci_high, len(gap.sizes), *(own[3:] if own else (None, None)))
+        for gap, own in zip(gaps, each, strict=True)
+    ]
     return Sheet(
         "controls",
-        f"Difference of error, first minus second arm, mean over their common sizes, {level:.0%} "
-        "paired interval; negative: the first is better.",
-        ("arm", "minus", "difference of error", "by size"),
+        f"Difference of error, first minus second arm, mean over their common sizes, {comparison.level:.0%} "
+        "paired interval, and Student's over replicates or seeds alone; negative: the first is better.",
+        ("arm", "minus", "difference of error", "each by itself (t)", "by size"),
         tuple(rows),
-        ("arm", "other", "difference", "ci_low", "ci_high", "n_sizes"),
+        ("arm", "other", "difference", "ci_low", "ci_high", "n_sizes", "each_low", "each_high"),
         tuple(raw),
     )
 

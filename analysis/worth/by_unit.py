@@ -1,4 +1,4 @@
-"""The multiplier of each replicate (or seed) by itself, and Student's interval over them.
+"""The multiplier (or a difference of error) of each replicate or seed by itself, and Student's interval over them.
 
 A check that uses no draws and pools nothing: each unit's own errors, its own baseline curve by interpolation. Where a
 unit has no value, because its arm is better than its baseline ever was or worse than at the smallest size, there is no
@@ -7,6 +7,7 @@ interval, and how many units lie beyond is said.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,23 @@ class ByUnit:
     mean: float | None
     low: float | None
     high: float | None
+
+
+def difference_of_units(
+    comparison: Comparison, arm: str, other: str, sizes: Sequence[float]
+) -> tuple[int, str, float, float, float] | None:
+    """How many units, what they are, and mean and Student's limits of their differences of error, each unit's own mean
+    over the sizes; None where a unit lacks a cell, or there is one alone.
+    """
+    table = comparison.draws.table
+    unit = "replicate" if table.n_replicates else "seed"
+    size, errors = table.cells["size"].to_numpy(float), units_of(table, unit).errors
+    mine, theirs = (errors[:, [c for c in table.cells_of(one) if size[c] in set(sizes)]] for one in (arm, other))
+    gaps = (mine - theirs).mean(axis=1)
+    if len(gaps) < 2 or np.isnan(gaps).any():
+        return None
+    half = stats.t.ppf((1 + comparison.level) / 2, len(gaps) - 1) * stats.sem(gaps)
+    return len(gaps), unit, float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half)
 
 
 def each_unit(comparison: Comparison, arm: str, baseline: str, size: float) -> ByUnit | None:
