@@ -5,7 +5,7 @@
     status              what of the grid is built, missing or corrupted                         [--json]
     compare             correct and malformed counts of validation runs beside what differs     [--json]
     choose [FILE.csv..] each arm's learning rate by the rule of sweep/tuning.py, from validation runs of the grid
-                        or from files that --out wrote                                      [--out FILE.csv]
+                        or from files that --out wrote                             [--json] [--out FILE.csv]
     collect             one table of the grid's finished runs   [--out DIR] [--allow-mixed-code]
                         [--from wandb ENTITY/PROJECT] from there, of a grid or of all that is there
     merge TABLE...      one table of a sweep's parts            [--out DIR] [--allow-mixed-code]

@@ -1,5 +1,6 @@
 """Learning rates by size, and the one rule that chooses them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +118,10 @@ def test_choose_prints_the_whole_grid_and_writes_a_file_that_says_the_same(
     assert "rates:\n  sft: {8: 0.00" in first
     assert main(["choose", f"{tmp_path}/tried.csv"]) == 0
     assert capsys.readouterr().out == first
+    assert main(["choose", "--json", f"{tmp_path}/tried.csv"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert (entry["what"], entry["n_configurations"]) == ("SFT: learning rate", 2)
+    assert "24 validation problems of replicates 1, 2, 3 (not in the study)" in entry["on"]
     (tmp_path / "other.csv").write_text("arm,rate\nDPO,1\n")
     assert main(["choose", f"{tmp_path}/other.csv"]) == 2
     assert "expected the columns arm, n_problems, rate" in capsys.readouterr().err

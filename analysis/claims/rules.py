@@ -5,8 +5,9 @@ a reader sees which came first. Every interval is at the table's level (95 %), f
 
 Read at     the geometric middle of the errors that arm and SFT both reach, where they share a range; each value names
             its error, and values of two arms are not compared down a column
-Law         auto (power law, with a floor where the study is sharp enough to need one), blended with local regression; a
-            law that its residuals refute at 5 % is not read from
+Law         saturating for the embedded study (at size 0 an arm's error is the base model's; chosen by held-out sizes on
+            validation runs), auto for other tables (power law, with a floor where the study is sharp enough to need
+            one); blended with local regression; a law that its residuals refute at 5 % is not read from
 Left out    nothing: every run of the table counts; odd runs are named and kept
 Worth k times the data (RFT 2x, per-step DPO 8x; m is the multiplier over SFT, [low, high] its interval):
     held        the interval reaches k and excludes k/2: high >= k and low > k/2

@@ -28,16 +28,40 @@ def choose_rates(line: Line) -> int:
         store = Store(exec.store)
         tried += [_tried(run, store) for run in the_plan.runs]
     rates = judged(tried)
+    if line.options.out:
+        out = Path(line.options.out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, pd.DataFrame(as_rows(tried), columns=COLUMNS).to_csv(index=False))
+    if line.options.json:
+        print(json.dumps(entries(tried), indent=1))
+        return 0
     print(_shown(rates).to_string(index=False))
     print("\nrates:")
     words = {arm.name: arm.word for arm in ARMS}
     for arm, by_size in chosen_rates(rates).items():
         print(f"  {words.get(arm, arm)}: {{{', '.join(f'{n}: {rate:.3g}' for n, rate in by_size.items())}}}")
-    if line.options.out:
-        out = Path(line.options.out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, pd.DataFrame(as_rows(tried), columns=COLUMNS).to_csv(index=False))
     return 0
+
+
+def entries(tried: Sequence[Tried]) -> list[dict[str, object]]:
+    """What conf/tuning.json says of these choices, an entry an arm."""
+    rates, out = judged(tried), []
+    replicates = sorted({run.replicate for run in tried})
+    for arm, chosen in chosen_rates(rates).items():
+        cells = {n: [one for one in rates if (one.arm, one.n_problems) == (arm, n)] for n in chosen}
+        told = "; ".join(
+            f"at {n} problems {chosen[n]:g} of {', '.join(f'{one.rate:g}: {one.n_correct}' for one in of_size)} correct"
+            for n, of_size in cells.items()
+        )
+        n_test = next(iter(cells.values()))[0].n_test
+        out.append({
+            "what": f"{arm}: learning rate",
+            "on": f"{n_test:,} validation problems of replicates {', '.join(map(str, replicates))} (not in the study), "
+            "greedy answers counted",
+            "n_configurations": len(next(iter(cells.values()))),
+            "chosen": told,
+        })  # fmt: skip
+    return out
 
 
 def read_tried(path: Path) -> list[Tried]:
