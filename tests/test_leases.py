@@ -127,6 +127,14 @@ def test_a_folder_without_a_lock_or_of_another_name_is_nobodys_to_remove(store: 
     assert sorted(p.name for p in place.iterdir()) == ["mine", "mine.lock", f"{KEY}.old.host.12.abcd"]
 
 
+def test_a_lock_that_is_held_is_not_waited_for(store: Store) -> None:
+    folder, removed = store.start(KEY), []
+    sweeper = threading.Thread(target=lambda: removed.append(Store(store.root).sweep_dead_builds()), daemon=True)
+    sweeper.start()
+    sweeper.join(timeout=60)
+    assert removed == [[]] and folder.is_dir()
+
+
 def test_a_lock_without_its_folder_goes_and_a_link_in_a_folders_place_stays(store: Store, tmp_path: Path) -> None:
     place = store.root / ".building"
     place.mkdir(parents=True)
