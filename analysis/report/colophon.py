@@ -113,7 +113,7 @@ def looks_text(record: Mapping[str, Any]) -> str:
         return "not recorded" if typed is None else f"{typed}, typed by hand and not counted by the program"
     if not looks["records"]:
         created = str(record.get("created", "an unrecorded time"))[:10]
-        missing = f"not counted before {created}: where these runs were made, no record was kept"
+        missing = f"not counted before {created}: no record of looks came with these runs"
         return missing if looks["n_unrecorded"] else "none: the runs were evaluated on other problems"
     since = max(one["since"] for one in looks["records"])[:10]
     stores = "" if len(looks["records"]) == 1 else f", in {len(looks['records'])} stores, each counted by itself"
