@@ -226,7 +226,7 @@ def test_collecting_looks_into_no_weight(sweep_copy: Sweep, monkeypatch: pytest.
 
     monkeypatch.setattr(io, "open", opened)  # what Path.open, read_bytes and read_text go through
     collect(runs_of(sweep_copy), sweep_copy.store)
-    assert read == {"manifest.json", "outcomes.parquet"}
+    assert read == {"manifest.json", "outcomes.parquet", "test_looks.jsonl"}
 
 
 def test_a_folder_with_files_of_somebody_else_is_not_written_into(table: Results, tmp_path: Path) -> None:
