@@ -200,7 +200,7 @@ def test_a_table_on_validation_problems_has_no_looks(sweep_copy: Sweep) -> None:
     [
         ({}, r"not recorded"),
         ({"n_test_looks": 1}, r"1, typed by hand and not counted by the program"),
-        ({"test_looks": counted(None, {"a"}), "created": "2026-11-21T14:00"}, r"not counted before 2026-11-21: no record"),
+        ({"test_looks": counted(None, {"a"}), "created": "2026-11-21T14:00"}, r"not counted before 2026-11-21: no r"),
         ({"test_looks": counted(None, set())}, r"none: the runs were evaluated on other problems"),
         (
             {"test_looks": counted(record_of(look(1), look(2, seed=1)), {look(1).key})},
