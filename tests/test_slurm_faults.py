@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,7 @@ from test_slurm_cluster import REPOSITORY, cluster, daemons, recorded, sh, why_n
 from tiny_sweep import build_all, planned, tiny
 
 from sweep.artifacts import Store
+from sweep.launchers.slurm import job as job_module
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import Submission, submissions
 from sweep.plan import Plan
@@ -159,6 +160,16 @@ def settle(seconds: float = 1200) -> None:
     until("an empty queue", lambda: not sh("squeue", "-h"), seconds)
 
 
+@contextmanager
+def nothing_starts(reason: str) -> Iterator[None]:
+    """Both nodes are out of service for as long as this lasts."""
+    sh("scontrol", "update", "nodename=n1,n2", "state=drain", f"reason={reason}")
+    try:
+        yield
+    finally:
+        sh("scontrol", "update", "nodename=n1,n2", "state=resume")
+
+
 def state_of(job: str) -> str:
     return queue.accounted([job.split("_")[0]]).get(job, ("PENDING", "", ""))[0]
 
@@ -183,8 +194,8 @@ def stage_processes(job: str) -> list[int]:
     for folder in Path("/proc").iterdir():
         try:
             words = (folder / "cmdline").read_bytes() if folder.name.isdecimal() else b""
-            variables = (folder / "environ").read_bytes().split(b"\0") if b"submitit" in words else []
-            if words.startswith(sys.executable.encode()) and f"SLURM_JOB_ID={raw}".encode() in variables:
+            is_job = words.startswith(sys.executable.encode()) and f"\0{job_module.__name__}\0".encode() in words
+            if is_job and f"SLURM_JOB_ID={raw}".encode() in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
         except OSError:
             continue
@@ -377,7 +388,9 @@ def test_an_orphan_of_a_node_whose_slurmd_died_and_its_second_copy_leave_one_art
 def test_the_controller_may_die_and_come_back(trial, nodes: Path) -> None:
     sweep = trial(*SHORT, "n_problems=8,9")
     sweep.launch()
-    time.sleep(6)  # it writes its state down every five seconds; what was submitted since is lost
+    submitted = time.time()
+    written = nodes / "controller/job_state"  # every five seconds; what was submitted since is lost
+    until("the controller to write its state down", lambda: written.stat().st_mtime > submitted)
     daemons.end([recorded(nodes)["slurmctld"]], patience_s=0)
     dead = sweep.launch(check=False)
     assert dead.returncode == 2 and "the SLURM controller cannot be asked, nothing was submitted" in dead.stderr
@@ -388,29 +401,24 @@ def test_the_controller_may_die_and_come_back(trial, nodes: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_the_controller_forgot_when_it_died_is_submitted_again(trial, nodes: Path) -> None:
-    sweep = trial(*SHORT, "n_problems=8,9,10")
-    driver = subprocess.Popen(sweep.command(), **{k: v for k, v in sweep.surroundings().items() if k != "timeout"})
-
-    def last_is_noted() -> bool:
-        found = submissions(sweep.store)
-        arrays = found[-1].arrays() if found else []
-        return len(arrays) == 3 and arrays[-1].job_id is not None
-
-    until("the last sbatch", last_is_noted)
-    daemons.end([recorded(nodes)["slurmctld"]], patience_s=0)  # what it has not saved yet is lost
-    driver.wait()
-    ours = {array.job_id for array in sweep.submission().arrays()}
-    assert cluster("start", f"--state={nodes}").returncode == 0
-    kept = {job.split("_")[0] for job in sh("squeue", "-h", "-r", "-o", "%i").split()}
-    assert ours - kept
-    strangers = {
-        sh("sbatch", "--parsable", "--hold", "--array=0-5", "--mem=10", "--output=/dev/null", "--wrap=true").strip()
-        for _ in range(4)
-    }
-    assert ours & strangers  # it gives the same numbers again
-    sweep.launch()
-    sh("scancel", *strangers)
+def test_what_the_controller_forgot_when_it_died_is_submitted_again(trial, nodes: Path, tmp_path: Path) -> None:
+    sweep, remembered = trial(*SHORT, "n_problems=8,9,10"), tmp_path / "remembered"
+    with nothing_starts("a node refuses a number that it knows of a job before"):
+        daemons.end([recorded(nodes)["slurmctld"]], patience_s=60)  # asked to end, it writes its state down
+        shutil.copytree(nodes / "controller", remembered)
+        assert cluster("start", f"--state={nodes}").returncode == 0
+        sweep.launch()
+        ours = {array.job_id for array in sweep.submission().arrays()}
+        daemons.end([recorded(nodes)["slurmctld"]], patience_s=0)
+        shutil.rmtree(nodes / "controller")
+        shutil.copytree(remembered, nodes / "controller")  # as if it had not written anything down since
+        assert cluster("start", f"--state={nodes}").returncode == 0
+        assert not ours & {job.split("_")[0] for job in sh("squeue", "-h", "-r", "-o", "%i").split()}
+        stranger = ("--parsable", "--hold", "--array=0-5", "--mem=10", "--output=/dev/null", "--wrap=true")
+        strangers = {sh("sbatch", *stranger).strip() for _ in range(4)}
+        assert ours & strangers  # it gives the same numbers again
+        sweep.launch()
+        sh("scancel", *strangers)
     settle()
     sweep.assert_as_undisturbed()
 
@@ -640,14 +648,11 @@ def test_a_request_that_cannot_be_met_is_refused_before_submission(trial, words:
 
 def test_drained_nodes_are_named_and_waited_for_and_status_says_why(trial) -> None:
     sweep = trial(*SHORT, "n_problems=8")
-    sh("scontrol", "update", "nodename=n1,n2", "state=drain", "reason=disk swap")
-    try:
+    with nothing_starts("disk swap"):
         said = sweep.launch().stderr
         assert "every node that fits is out of service: n1 is IDLE+DRAIN (disk swap), n2 is" in said
         until("SLURM to say why", lambda: "DRAINED" in sh("squeue", "-h", "-o", "%r"))
         assert "the nodes that fit are down, drained or reserved" in sweep.ask("status", "-m", *sweep.words)
-    finally:
-        sh("scontrol", "update", "nodename=n1,n2", "state=resume")
     sweep.ask("cancel")
     settle(120)
 

@@ -16,7 +16,7 @@ import pytest
 from fake_slurm import put_on_path
 from submitit.slurm.slurm import _make_sbatch_string
 from test_slurm_settings import settings
-from tiny_sweep import planned
+from tiny_sweep import Sweep, planned
 
 from sweep.__main__ import VERBS
 from sweep.artifacts import Store
@@ -24,6 +24,7 @@ from sweep.commands.jobs import retry_command
 from sweep.commands.words import line_of
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.slurm import ownership
+from sweep.launchers.slurm.graph import Array
 from sweep.launchers.slurm.ownership import check_ours, name_of, ours_alone, permissions
 from sweep.launchers.slurm.sbatch import script_parameters
 from sweep.launchers.slurm.snapshot import Snapshot, sha256_of, snapshot
@@ -332,3 +333,29 @@ def test_a_job_refuses_a_submission_that_is_not_its_owners(tmp_path: Path, check
     command = [sys.executable, "-m", "sweep.launchers.slurm.job", str(submission.folder), "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 1 and "stages.json has the mode 0646" in done.stderr
+
+
+SIGNALLED_AT_ITS_END = """
+import os, signal, sys
+from pathlib import Path
+from sweep.launchers.slurm.job import Job
+
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGUSR2):
+        kill(pid, number)
+
+late = Late()
+sys.exit(Job(Path(sys.argv[1]), 0).run())
+"""
+
+
+def test_a_signal_that_comes_when_all_is_built_does_not_fail_the_job(
+    sweep_copy: Sweep, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission = submitted(sweep_copy.store, checkout)
+    submission.note_array(Array(0, "evaluate", {0: submission.settings["targets"][:1]}), 0, None)
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    command = [sys.executable, "-c", SIGNALLED_AT_ITS_END, str(submission.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert [row["outcome"] for row in submission.attempts()] == ["found"]

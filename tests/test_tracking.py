@@ -20,7 +20,7 @@ from sweep import tracking
 from sweep.artifacts import Stage, Store
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.execute import build, versions
-from sweep.tracking import Tracker
+from sweep.tracking import Tracker, server
 from sweep.tracking.backend import Described, Outcome, Point, check_installed
 from sweep.tracking.server import has_wandb_key
 
@@ -219,16 +219,29 @@ class View:
 
     n_there: int
     is_live: bool = True
+    breaks_at: str = ""
     updates: list[int] = field(default_factory=list)
+    n_abandoned: int = 0
 
     def start(self, run: Described, folder: Path) -> int:
+        self._may_break("start")
         return self.n_there
 
     def log(self, point: Point) -> None:
+        if point.update == 3:
+            self._may_break("log")
         self.updates.append(point.update)
 
     def finish(self, outcome: Outcome) -> str | None:
+        self._may_break("finish")
         return None
+
+    def abandon(self) -> None:
+        self.n_abandoned += 1
+
+    def _may_break(self, call: str) -> None:
+        if call == self.breaks_at:
+            raise RuntimeError(f"no more of {call}")
 
 
 @pytest.mark.parametrize(("n_there", "expected"), [(0, [1, 2, 3, 4, 5]), (2, [3, 4, 5]), (3, [4, 5]), (4, [5])])
@@ -259,6 +272,55 @@ def test_a_stage_that_is_told_to_stop_leaves_no_view_of_half_its_curve(
             one.log(1, {"loss": 2.0})
             raise FloatingPointError
         assert view.updates == given
+
+
+CALLS = pytest.mark.parametrize("call", ["start", "log", "finish"])
+
+
+def four_updates(views: list[View], mode: str | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage of four updates whose views are these, one after the other."""
+    monkeypatch.setattr(tracking, "new_run", lambda config: views.pop(0))
+    monkeypatch.setattr(tracking, "in_this_process", lambda config: config)
+    monkeypatch.setattr(server, "_here", [])
+    with Tracker(folder, STAGE, TrackingConfig(name="wandb", mode=mode), "tests") as one:
+        for update in (1, 2, 3, 4):
+            one.log(update, {"loss": 1.0})
+
+
+@CALLS
+def test_a_live_view_that_breaks_is_let_go_and_another_given_the_whole_curve_when_the_stage_is_over(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    live, kept = View(0, breaks_at=call), View(0, is_live=False)
+    four_updates([live, kept], None, tmp_path, monkeypatch)
+    assert kept.updates == [1, 2, 3, 4] and (live.n_abandoned, kept.n_abandoned) == (1, 0)
+    said = capsys.readouterr().err
+    assert f"wandb broke (RuntimeError: no more of {call}): runs are kept on this machine" in said
+
+
+@CALLS
+def test_a_view_on_this_machine_that_breaks_costs_itself_and_says_so(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    four_updates([View(0, is_live=False, breaks_at=call)], "offline", tmp_path, monkeypatch)
+    said = capsys.readouterr().err
+    assert f"{STAGE.key} has no run in wandb: wandb broke (RuntimeError: no more of {call}); its curve is in m" in said
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+@CALLS
+def test_a_live_view_that_was_demanded_fails_its_stage_where_it_breaks_and_never_hides_the_stages_own_end(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RuntimeError, match=f"no more of {call}"):
+        four_updates([View(0, breaks_at=call)], "online", tmp_path, monkeypatch)
+    if call == "finish":
+        monkeypatch.setattr(tracking, "new_run", lambda config: View(0, breaks_at=call))
+        with (
+            pytest.raises(KeyboardInterrupt),
+            Tracker(tmp_path, STAGE, TrackingConfig(name="wandb", mode="online"), "tests"),
+        ):
+            raise KeyboardInterrupt
 
 
 # ---------------------------------------------------------------- without the packages

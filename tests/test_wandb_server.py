@@ -26,8 +26,9 @@ WANDB = TrackingConfig(name="wandb")
 KEY_OF_RUN = "sft-44136fa355b3678a"  # as the script below names its stage, so that `sync` finds it in a store
 
 # logs the updates FIRST..LAST into a store's curves; a third word ends it with kill -9, its stage not being over
+# and the variable W_AND_B_DIES_AT ends W&B's own process before an update
 TRACK = """
-import os, signal, sys, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 from sweep.artifacts import Stage
 from sweep.config import TrackingConfig
@@ -39,6 +40,8 @@ folder.mkdir(parents=True, exist_ok=True)
 tracker = Tracker(folder, stage, TrackingConfig(name="wandb", mode=mode or None), "tests")
 with tracker:
     for update in range(first, last + 1):
+        if os.environ.get("W_AND_B_DIES_AT") == str(update):
+            subprocess.run(["pkill", "-KILL", "-P", str(os.getpid())], check=True)
         tracker.log(update, {"train/loss": 1.0 / update})
     if len(sys.argv) > 6:
         time.sleep(float(sys.argv[6]))
@@ -175,6 +178,28 @@ def test_a_mode_that_wandb_does_not_know_is_refused() -> None:
         server.settled(WANDB, {"WANDB_MODE": "sometimes"})
 
 
+@pytest.mark.parametrize("project", ["a/b", "50%", "x" * 129])
+def test_a_project_that_wandb_would_refuse_is_refused_before_any_work(project: str) -> None:
+    told = "tracking.project or WANDB_PROJECT must be a name that W&B takes, at most 128 characters and none of / "
+    for config, variables in (({"project": project}, {}), ({}, {"WANDB_PROJECT": project})):
+        with pytest.raises(ValueError, match=told):
+            server.settled(TrackingConfig(name="wandb", mode="offline", **config), variables)
+
+
+@pytest.mark.parametrize("given", ["abc", "0", "-1", "nan"])
+def test_a_wait_that_is_no_time_is_refused_by_name(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", given)
+    with pytest.raises(ValueError, match=f"WANDB_INIT_TIMEOUT must be a number of seconds above 0, found '{given}'"):
+        server.wait_s()
+
+
+def test_an_address_that_is_none_is_refused_in_a_sentence(cloud: Cloud) -> None:
+    line = [sys.executable, "-c", "from sweep.tracking import server; server.base_url()"]
+    variables = environment(cloud, WANDB_BASE_URL="nowhere")
+    done = subprocess.run(line, env=variables, capture_output=True, text=True, timeout=600, check=False)
+    assert "ValueError: W&B refuses its own settings: base_url='nowhere' (Input should be" in done.stderr
+
+
 def test_online_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -289,6 +314,16 @@ def test_a_server_that_goes_away_fails_a_stage_that_demands_it(cloud: Cloud, tmp
     cloud.fails["UpsertBucket"] = "500"
     with pytest.raises(AssertionError, match="Unavailable: W&B does not answer"):
         tracked(cloud, tmp_path, "online", 1, 2)
+
+
+def test_when_wandbs_own_process_dies_the_run_is_kept_whole_on_this_machine_and_sent_once(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    said = tracked(cloud, tmp_path, "", 1, 500, W_AND_B_DIES_AT="7")
+    assert said.count("`python -m sweep sync` sends them") == 1 and "warning: wandb broke (" in said
+    assert updates_in(tmp_path) == list(range(1, 501))
+    assert synced(cloud, tmp_path).returncode == 0
+    assert [row["update"] for row in cloud.runs[KEY_OF_RUN].rows()] == list(range(1, 501))
 
 
 def test_a_key_that_is_refused_is_said_to_be(cloud: Cloud, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from sweep.artifacts import Stage
 from sweep.config import TrackingConfig
 from sweep.sharing import opened
-from sweep.tracking.backend import Backend, Described, Outcome, Point, Unavailable, new_run
+from sweep.tracking.backend import Backend, Described, Outcome, Point, broken, new_run
 from sweep.tracking.server import as_offline, give_up, in_this_process
 
 METRICS = "metrics.jsonl"
@@ -48,6 +48,7 @@ class Tracker:
         self._run = described(stage, group, name or stage.key, flat or {})
         self._config, self._folder, self._should_stop = config, folder, should_stop
         self._backend: Backend | None = None
+        self._is_demanded = False  # whether the stage fails where its view does
         self._last = FACTS_AT  # the last update that a view was given
         self._n_shown = self._n_there = 0  # points given to the view, and those that it had before
         self._facts: dict[str, Any] = {}
@@ -57,10 +58,11 @@ class Tracker:
 
     def __enter__(self) -> Tracker:
         self._config = in_this_process(self._config)
+        self._is_demanded = self._config.mode == "online"
         self._before = self._views()
         self._backend = new_run(self._config)
         if self._backend is not None and self._backend.is_live:
-            self._start_live()
+            self._begin()
         descriptor = opened(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._stream = os.fdopen(descriptor, "a", encoding="utf-8")
         if _is_cut_off(self.path):
@@ -71,17 +73,16 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
-        if self._backend is None:
+        is_whole = kind is None
+        self._is_demanded &= is_whole  # the stage's own end is what is to be told
+        if self._backend is not None and self._backend.is_live:
+            self._end(is_whole)
+        if self._backend is None or self._backend.is_live:
             return
-        if not self._backend.is_live:
-            if kind is not None and (not issubclass(kind, Exception) or (self._should_stop and self._should_stop())):
-                return  # it goes on later, and is shown then
-            self._n_there = self._backend.start(self._run, self._folder)
-            self._replay()
-        columns, rows = self._table
-        why = self._backend.finish(Outcome(kind is None, self._facts, columns, rows, self._files))
-        if why is not None:
-            give_up(f"W&B did not take all of {self._run.key} ({why})")
+        is_asked_to_stop = self._should_stop is not None and self._should_stop()
+        if kind is None or (issubclass(kind, Exception) and not is_asked_to_stop):  # else it goes on, and is shown then
+            self._begin()
+            self._end(is_whole)
 
     def log(self, update: int, metrics: Mapping[str, float]) -> None:
         """One line of metrics.jsonl: the metrics, the update they belong to and the wall-clock time."""
@@ -89,7 +90,7 @@ class Tracker:
         self._stream.write(json.dumps({"update": update, "time": point.time, **metrics}) + "\n")
         self._stream.flush()
         if self._backend is not None and self._backend.is_live:
-            self._show(self._backend, point)
+            self._ask(lambda backend: self._show(backend, point))
 
     def curve(self, prefix: str, offset: int = 0) -> Callable[[int, Mapping[str, float]], None]:
         """A callback for a trainer: its metrics under `prefix/`, updates counted on from offset."""
@@ -127,26 +128,51 @@ class Tracker:
     def _views(self) -> set[Path]:
         return {p for p in self._folder.glob("wandb/*run-*") if p.is_dir() and not p.is_symlink()}
 
-    def _start_live(self) -> None:
-        """The live run, up to where metrics.jsonl is; where it cannot be had, the stage is shown when it is over."""
-        assert self._backend is not None
+    def _begin(self) -> None:
+        """The view, up to where metrics.jsonl is."""
+
+        def begin(backend: Backend) -> None:
+            self._n_there = backend.start(self._run, self._folder)
+            for _, row in _last_of_each(self.path):
+                metrics = {k: v for k, v in row.items() if k not in ("update", "time")}
+                self._show(backend, Point(row["update"], row["time"], metrics))
+
+        self._ask(begin)
+
+    def _end(self, is_whole: bool) -> None:
+        columns, rows = self._table
+
+        def end(backend: Backend) -> None:
+            why = backend.finish(Outcome(is_whole, self._facts, columns, rows, self._files))
+            if why is not None:
+                give_up(f"W&B did not take all of {self._run.key} ({why})")
+
+        self._ask(end)
+
+    def _ask(self, act: Callable[[Backend], None]) -> None:
+        """Something of the view, where there is one; a view that breaks costs itself, unless it was demanded.
+
+        A live one that breaks is left to when the stage is over: then the whole curve is written on this machine.
+        """
+        backend = self._backend
+        if backend is None:
+            return
         try:
-            self._n_there = self._backend.start(self._run, self._folder)
-        except Unavailable as error:
-            if self._config.mode == "online":
+            act(backend)
+        except Exception as error:  # another project's package, whatever it raises: metrics.jsonl is the record
+            backend.abandon()
+            self._backend = None
+            if self._is_demanded:
                 raise
-            give_up(str(error))
+            why = broken(self._config.name, error)
+            if not backend.is_live:
+                give_up(f"{self._run.key} has no run in {self._config.name}", f"{why}; its curve is in {METRICS}")
+                return
+            give_up(why)
             self._config = as_offline(self._config)
             self._backend = new_run(self._config)
             self._before = self._views()
-            return
-        self._replay()
-
-    def _replay(self) -> None:
-        assert self._backend is not None
-        for _, row in _last_of_each(self.path):
-            metrics = {k: v for k, v in row.items() if k not in ("update", "time")}
-            self._show(self._backend, Point(row["update"], row["time"], metrics))
+            self._last, self._n_shown, self._n_there = FACTS_AT, 0, 0
 
     def _show(self, to: Backend, point: Point) -> None:
         """Each update once, and none that the view had before: points come to it in the order of their updates."""

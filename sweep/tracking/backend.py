@@ -77,9 +77,18 @@ class Backend(Protocol):
     def finish(self, outcome: Outcome) -> str | None:
         """Close the run within a bounded time; why not all of it was delivered, where that is so."""
 
+    def abandon(self) -> None:
+        """Let go of a run of which a call failed, so that another can be started; raises nothing."""
+
 
 class Unavailable(ConnectionError):
     """A live view cannot be had; the stage can do without."""
+
+
+def broken(name: str, error: Exception) -> str:
+    """Why a call of a backend failed, in a line; `name` is the tracker's."""
+    told = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    return str(error) if isinstance(error, Unavailable) else f"{name} broke ({told})"
 
 
 def new_run(config: TrackingConfig) -> Backend | None:

@@ -65,3 +65,6 @@ class TrackioRun:
         thread.start()
         thread.join(wait_s())
         return f"waited {wait_s():.0f} s" if thread.is_alive() else None
+
+    def abandon(self) -> None:
+        """Nothing is held that another run would need."""

@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,11 @@ class WandbRun:
         self._described = run
         try:
             self._run = self._init(run, folder)
-        except (wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
+        except wandb.errors.AuthenticationError as error:
             raise Unavailable(f"W&B refuses the key ({_line(error)})") from error
+        except wandb.errors.UsageError as error:
+            raise Unavailable(f"W&B refuses the run ({_line(error)})") from error
         except wandb.errors.CommError as error:
-            wandb.teardown()  # it still holds the run's id
             raise Unavailable(f"W&B does not answer ({_line(error)})") from error
         self._run.define_metric("update")
         self._run.define_metric("*", step_metric="update")
@@ -85,6 +87,13 @@ class WandbRun:
         for path in folder.glob("*.wandb"):
             path.with_name(path.name + SENT).touch()
         return None
+
+    def abandon(self) -> None:
+        """End W&B's own process, which may hold the run's id, or be the one that died."""
+        import wandb
+
+        with suppress(Exception):  # it is not to be had: that is why
+            wandb.teardown()
 
     def _init(self, run: Described, folder: Path) -> Any:
         import wandb

@@ -29,6 +29,7 @@ WAIT_S = 10.0  # for W&B's server, and for the end of an upload; WANDB_INIT_TIME
 GAVE_UP = "SWEEP_TRACKER_GAVE_UP"  # variable: a file whose presence means that W&B does not answer
 PREFERRED = "preferred"  # mode of a worker: online as the driver found it, offline if that fails later
 PROJECT = "rl-on-incorrect"
+N_PROJECT, NOT_IN_PROJECT = 128, "/\\#?%:"  # W&B's rule for a project's name
 MODES = {
     "online": "online",
     "run": "online",
@@ -87,7 +88,13 @@ def _with_variables(config: TrackingConfig, environment: Mapping[str, str]) -> t
         elif value and value != ours and ours != PREFERRED:
             variable = "WANDB_DISABLED" if value == "disabled" and name == "mode" else f"WANDB_{name.upper()}"
             said.append(f"tracking.{name}={ours} goes before {variable}={environment.get(variable, value)}")
-    return replace(config, project=config.project or PROJECT), said
+    project = config.project or PROJECT
+    if len(project) > N_PROJECT or set(project) & set(NOT_IN_PROJECT):
+        raise ValueError(
+            f"tracking.project or WANDB_PROJECT must be a name that W&B takes, at most {N_PROJECT} characters and none "
+            f"of {' '.join(NOT_IN_PROJECT)}; found {project!r}"
+        )
+    return replace(config, project=project), said
 
 
 def in_this_process(config: TrackingConfig) -> TrackingConfig:
@@ -110,7 +117,19 @@ def _settled_here(project: str | None, entity: str | None) -> TrackingConfig:
 
 
 def wait_s() -> float:
-    return min(WAIT_S, float(os.environ.get("WANDB_INIT_TIMEOUT") or WAIT_S))
+    """Seconds that W&B is waited for.
+
+    Raises:
+        ValueError: WANDB_INIT_TIMEOUT is no number above 0.
+    """
+    given = os.environ.get("WANDB_INIT_TIMEOUT")
+    try:
+        seconds = float(given or WAIT_S)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise ValueError(f"WANDB_INIT_TIMEOUT must be a number of seconds above 0, found {given!r}")
+    return min(WAIT_S, seconds)
 
 
 def as_offline(config: TrackingConfig) -> TrackingConfig:
@@ -168,15 +187,15 @@ _here: list[str] = []  # why this process gave up
 _told: list[str] = []  # what this driver has said of it
 
 
-def give_up(why: str) -> None:
+def give_up(why: str, instead: str = LATER) -> None:
     """Let nobody in this sweep wait for W&B again."""
     if not _here:
-        print(f"warning: {why}: {LATER}", file=sys.stderr, flush=True)
+        print(f"warning: {why}: {instead}", file=sys.stderr, flush=True)
     _here.append(why)
     if path := os.environ.get(GAVE_UP):
         try:
             with open(path, "x", encoding="utf-8") as stream:
-                stream.write(f"{why}: {LATER}")
+                stream.write(f"{why}: {instead}")
         except OSError:  # another was first, or the folder is gone: then each worker finds out for itself
             pass
 
@@ -254,10 +273,20 @@ def quiet() -> None:
 
 
 def base_url() -> str:
+    """Where W&B's server is.
+
+    Raises:
+        ValueError: W&B refuses what its own variables or files say; names the setting and what was found.
+    """
     quiet()
+    from pydantic import ValidationError
     from wandb.sdk.wandb_setup import singleton
 
-    return str(singleton().settings.base_url).rstrip("/")
+    try:
+        return str(singleton().settings.base_url).rstrip("/")
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}={e['input']!r} ({e['msg']})" for e in error.errors()]
+        raise ValueError(f"W&B refuses its own settings: {'; '.join(wrong)}; see the WANDB_ variables") from None
 
 
 def _key() -> str | None:

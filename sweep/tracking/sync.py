@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from sweep.artifacts import Store
 from sweep.config import TrackingConfig
 from sweep.sharing import opened
-from sweep.tracking.backend import Outcome, Unavailable, check_installed
+from sweep.tracking.backend import Outcome, broken, check_installed
 from sweep.tracking.offline import SENT, NotWhole, Recorded, recorded
 from sweep.tracking.server import asked, has_wandb_key, wait_s
 
@@ -117,12 +117,13 @@ def _send(run: Recorded) -> str | None:
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         try:
             n_there = to.start(run.described, Path(scratch))
-        except Unavailable as error:
-            return str(error)
-        for n_before, point in run.points:
-            if n_before >= n_there:
-                to.log(point)
-        return to.finish(Outcome(run.exit_code == 0, run.facts, files=run.files))
+            for n_before, point in run.points:
+                if n_before >= n_there:
+                    to.log(point)
+            return to.finish(Outcome(run.exit_code == 0, run.facts, files=run.files))
+        except Exception as error:  # another project's package, whatever it raises: the next run may be taken
+            to.abandon()
+            return broken("W&B", error)
 
 
 def _check_server(n: int) -> None:

@@ -71,6 +71,7 @@ class Job:
         index = int(os.environ["SLURM_ARRAY_TASK_ID"])
         keys = self.submission.array(self.number).elements[index]
         outcomes = {key: self._build(self.submission.stages[key]) for key in keys}
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Python takes handlers away at its end: it would fail the job
         bad = {key: outcome for key, outcome in outcomes.items() if outcome != "built"}
         if bad and len(bad) < len(keys):
             print(f"{len(bad)} of {len(keys)} stages not built: {bad}", file=sys.stderr, flush=True)

@@ -25,6 +25,7 @@ def next_wave(submission: Submission) -> int:
     while True:
         try:
             go_on(submission, is_retry=False)
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Python's own end takes handlers away
             return 0
         except NoRoom as error:
             print(f"{error}; looking again in {LOOK_AGAIN_S} s", flush=True)
