@@ -52,7 +52,13 @@ def opened(path: Path, flags: int) -> int:
     """
     if path.is_symlink():  # O_NOFOLLOW closes the moment between this look and the opening
         raise ValueError(f"{path}: expected a regular file, found a symbolic link; it is not followed: remove it")
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:  # in a sticky folder the kernel (fs.protected_regular) refuses O_CREAT of what another user made there
+        descriptor = os.open(path, flags & ~os.O_CREAT)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+        descriptor = os.open(path, flags, 0o666)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -28,7 +29,15 @@ from sweep.launchers.slurm.graph import Array
 from sweep.launchers.slurm.ownership import check_ours, name_of, ours_alone, permissions
 from sweep.launchers.slurm.sbatch import script_parameters
 from sweep.launchers.slurm.snapshot import Snapshot, sha256_of, snapshot
-from sweep.launchers.slurm.submission import Submission, create, shared_folder, submissions
+from sweep.launchers.slurm.submission import (
+    Submission,
+    append,
+    create,
+    lock,
+    noted,
+    shared_folder,
+    submissions,
+)
 from sweep.launchers.slurm.submit import go_on
 from sweep.launchers.slurm.watch import pick
 
@@ -92,6 +101,25 @@ def test_nothing_that_jobs_run_is_written_by_others_whatever_the_umask(
         assert stat.S_IMODE(folder.stat().st_mode) == 0o1777 & ~umask
 
 
+@pytest.mark.parametrize("link", [".slurm", ".slurm/code"])
+def test_a_folder_that_is_a_link_is_not_written_into(tmp_path: Path, checkout: Path, link: str) -> None:
+    store = Store(tmp_path / "store")
+    (tmp_path / "elsewhere").mkdir()
+    (store.root / link).parent.mkdir(parents=True)
+    (store.root / link).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=f"{link}: expected a folder, found a symbolic link; it is not followed"):
+        submitted(store, checkout)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (shared_folder(store) / "lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(ValueError, match="lock: expected a regular file, found a symbolic link"), lock(store):
+        pass
+    assert not (tmp_path / "mine").exists()
+
+
 def test_what_others_can_write_is_refused(tmp_path: Path, checkout: Path) -> None:
     submission = submitted(Store(tmp_path / "store"), checkout)
     (submission.folder / "submission.json").chmod(0o664)
@@ -149,6 +177,38 @@ def test_a_submission_that_cannot_be_read_is_named(tmp_path: Path, checkout: Pat
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(ValueError, match=f"{submission.folder} of .* cannot be read, so what it builds is not known"):
         submissions(store)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("submission.json", b'{"user": ', "submission.json: "), ("stages.json", b"[" * 100_000, "stages.json: "),
+        ("over", b"[]", "over: "), ("arrays.jsonl", b'{"number": 0}\n\xff\n', "arrays.jsonl, line 2: "),
+        ("attempts/7_0.jsonl", b'{"time": 1, \n{"time": 2}\n', "attempts/7_0.jsonl, line 1: "),
+    ],
+)  # fmt: skip
+def test_a_record_that_is_damaged_is_named(
+    tmp_path: Path, checkout: Path, name: str, content: bytes, where: str
+) -> None:
+    submission = Submission(submitted(Store(tmp_path / "store"), checkout).folder)
+    (submission.folder / name).write_bytes(content)
+    told = re.escape(f"{submission.folder}/{where}") + "expected a JSON object as a submission writes it"
+    with pytest.raises(ValueError, match=told):
+        _ = submission.settings, submission.stages, submission.ended(), submission.arrays(), submission.attempts()
+
+
+def test_a_row_that_a_full_disk_cuts_off_is_taken_back_and_one_that_a_kill_cut_off_was_never_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, written = tmp_path / "rows.jsonl", os.write
+    append(path, {"a": 1})
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space left on device"):
+        full.setattr(os, "write", lambda descriptor, line: written(descriptor, line[:3]))
+        append(path, {"a": 2})
+    append(path, {"a": 3})
+    assert noted(path) == [{"a": 1}, {"a": 3}]
+    path.write_bytes(path.read_bytes() + b'{"a": 4}')
+    assert noted(path) == [{"a": 1}, {"a": 3}] and noted(tmp_path / "none") == []
 
 
 def test_a_users_number_stands_where_there_is_no_name(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tiny_sweep import Sweep, planned
 from sweep import tracking
 from sweep.artifacts import Stage, Store
 from sweep.config import Exec, TrackingConfig
+from sweep.launchers import execute
 from sweep.launchers.execute import build, versions
 from sweep.tracking import Tracker, server
 from sweep.tracking.backend import Described, Outcome, Point, check_installed
@@ -211,6 +212,20 @@ def test_a_line_that_a_kill_cut_off_takes_none_of_the_next_start_with_it(tmp_pat
     (tmp_path / "artifact").mkdir()
     tracker.copy_to(tmp_path / "artifact")
     assert [(row["update"], row["loss"]) for row in lines(tmp_path / "artifact")] == [(1, 3.0), (2, 2.0)]
+
+
+def test_what_a_tracker_waits_for_is_no_cost_of_its_stage(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, view = [0.0], View(0)
+    monkeypatch.setattr(tracking, "new_run", lambda config: view)
+    monkeypatch.setattr(view, "start", lambda run, folder: clock.append(clock[-1] + 30.0) or 0)
+    monkeypatch.setattr(execute, "time", SimpleNamespace(monotonic=lambda: clock[-1]))
+    stage = next(s for s in sweep.plan.stages.values() if s.kind == "evaluate")
+    for parent in stage.parents.values():
+        (tmp_path / parent.key).symlink_to(sweep.store.folder(parent.key))
+    manifest = build(stage, Store(tmp_path), Exec(store=str(tmp_path)), TrackingConfig(name="jsonl"))
+    assert clock == [0.0, 30.0] and manifest.cost.seconds == 0.0
 
 
 @dataclass

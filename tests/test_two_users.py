@@ -205,5 +205,24 @@ def test_a_lease_of_another_user_is_seen_and_not_taken(shared: Path, as_user: Ru
         assert as_user(BEN, 0o002, "-c", code).stdout == f"{os.getpid()}\n"
 
 
+def test_what_another_user_made_in_a_sticky_folder_is_opened_without_making_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lock").touch()
+    plain = os.open
+
+    def protected(path: Path, flags: int, mode: int = 0o777) -> int:
+        """As with fs.protected_regular, which most distributions set."""
+        if flags & os.O_CREAT and path.exists():
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", protected)
+    for name in ("lock", "new"):
+        os.close(sharing.opened(tmp_path / name, os.O_RDWR | os.O_CREAT))
+    with pytest.raises(FileNotFoundError):
+        sharing.opened(tmp_path / "none", os.O_RDWR)
+
+
 def test_a_refusal_without_a_path_still_says_what_to_do() -> None:
     assert "ask the owner of the store for access" in sharing.denied(PermissionError("no"))

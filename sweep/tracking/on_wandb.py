@@ -22,6 +22,7 @@ from sweep.tracking.offline import SENT
 from sweep.tracking.server import PREFERRED, n_points, quiet, wait_s
 
 quiet()
+LOCAL_S = 90.0
 TABLE = "media/table/outcomes.table.json"
 LOST = re.compile(r'"level":"ERROR.*(filestream: fatal|UploadTask)')  # a line of W&B's log: data did not arrive
 
@@ -79,7 +80,7 @@ class WandbRun:
         try:
             self._run.finish(exit_code=0 if outcome.is_complete else 1)
         except TimeoutError:
-            return f"waited {wait_s():.0f} s"
+            return f"waited {self._patience_s():.0f} s"
         if not self.is_live:
             return None
         if _has_error(folder):
@@ -94,6 +95,10 @@ class WandbRun:
 
         with suppress(Exception):  # it is not to be had: that is why
             wandb.teardown()
+
+    def _patience_s(self) -> float:
+        """Seconds for W&B to open a run or to end it: without a server, only a busy machine makes that long."""
+        return wait_s() if self.is_live else LOCAL_S
 
     def _init(self, run: Described, folder: Path) -> Any:
         import wandb
@@ -125,9 +130,9 @@ class WandbRun:
                 x_disable_machine_info=True,
                 x_save_requirements=False,
                 reinit="create_new",
-                finish_timeout=wait_s(),
+                finish_timeout=self._patience_s(),
                 finish_timeout_raises=True,
-                init_timeout=wait_s(),
+                init_timeout=self._patience_s(),
             ),
         )
 

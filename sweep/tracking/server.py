@@ -188,9 +188,8 @@ _told: list[str] = []  # what this driver has said of it
 
 
 def give_up(why: str, instead: str = LATER) -> None:
-    """Let nobody in this sweep wait for W&B again."""
-    if not _here:
-        print(f"warning: {why}: {instead}", file=sys.stderr, flush=True)
+    """Let nobody in this sweep wait for W&B again; each reason is in its stage's log, the first one is the sweep's."""
+    print(f"warning: {why}: {instead}", file=sys.stderr, flush=True)
     _here.append(why)
     if path := os.environ.get(GAVE_UP):
         try:

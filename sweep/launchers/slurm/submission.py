@@ -16,6 +16,7 @@ run what stands in it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -32,6 +33,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sweep import sharing
 from sweep.artifacts import Stage, Store, write_atomically
 from sweep.config import Exec, TrackingConfig
 from sweep.fields import typed
@@ -89,8 +91,7 @@ class Submission:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "submission.json").read_text())
-        return found
+        return record(self.folder / "submission.json")
 
     @property
     def store(self) -> Store:
@@ -107,7 +108,7 @@ class Submission:
     @cached_property
     def stages(self) -> dict[str, Stage]:
         """Every stage of the plan by key, parents before children."""
-        nodes = json.loads((self.folder / "stages.json").read_text())
+        nodes = record(self.folder / "stages.json")
         out: dict[str, Stage] = {}
         for key, node in nodes.items():
             parents = {role: out[parent] for role, parent in node["parents"].items()}
@@ -126,12 +127,7 @@ class Submission:
 
     def arrays(self) -> list[Submitted]:
         rows: dict[int, dict[str, Any]] = {}
-        try:
-            lines = (self.folder / "arrays.jsonl").read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        for line in lines:
-            row = json.loads(line)
+        for row in noted(self.folder / "arrays.jsonl"):
             rows.setdefault(row["number"], {"job_id": None}).update(row)
         for row in rows.values():
             row["elements"] = {int(index): keys for index, keys in row["elements"].items()}
@@ -154,7 +150,7 @@ class Submission:
     def ended(self) -> dict[str, tuple[str, str, str]]:
         """How SLURM said its jobs ended, when that was noted: "id_index" to (state, exit code, node)."""
         path = self.folder / "over"
-        return {job: tuple(how) for job, how in json.loads(path.read_text()).items()} if path.exists() else {}
+        return {job: tuple(how) for job, how in record(path).items()} if path.exists() else {}
 
     def output(self, number: int, job: str) -> list[Path]:
         """What a job of an array printed outside its stages, stderr last; those files that are there."""
@@ -168,7 +164,7 @@ class Submission:
         """What became of every stage that a job of this submission tried, in order of time."""
         rows = []
         for path in (self.folder / "attempts").glob("*.jsonl"):
-            rows += [{"job": path.stem, **json.loads(line)} for line in path.read_text().splitlines()]
+            rows += [{"job": path.stem, **row} for row in noted(path)]
         return sorted(rows, key=lambda row: row["time"])
 
 
@@ -247,11 +243,52 @@ def places(found: Iterable[Submission], live: Mapping[str, tuple[str, str]]) -> 
     return out
 
 
+def record(path: Path) -> dict[str, Any]:
+    """A file that is one JSON object.
+
+    Raises:
+        ValueError: it is none; names the file.
+    """
+    return _object(path.read_bytes(), str(path))
+
+
+def noted(path: Path) -> list[dict[str, Any]]:
+    """The rows of `append`, none where there is no file; a last line without its end was never noted.
+
+    Raises:
+        ValueError: a line is no JSON object; names file and line.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [_object(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def _object(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        found = error
+    if not isinstance(found, dict):
+        why = f" ({found})" if isinstance(found, Exception) else ""
+        raise ValueError(
+            f"{where}: expected a JSON object as a submission writes it, found something else{why}; so what is in the "
+            "queue is not known: its owner repairs it, or moves that submission's folder out of the store"
+        )
+    return found
+
+
 def append(path: Path, row: Mapping[str, Any]) -> None:
-    """One line, whole or not at all for a reader on this machine."""
+    """One line, whole or not at all for a reader on this machine.
+
+    Raises:
+        OSError: it could not be written whole, as on a full disk; then nothing of it stays.
+    """
+    line = (json.dumps(row) + "\n").encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
-        os.write(descriptor, (json.dumps(row) + "\n").encode())
+        before = os.fstat(descriptor).st_size
+        if os.write(descriptor, line) < len(line):
+            os.ftruncate(descriptor, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -269,7 +306,7 @@ def lock(store: Store, patience_s: float = 300) -> Iterator[None]:
     """
     path = shared_folder(store) / "lock"
     deadline = time.monotonic() + patience_s
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    descriptor = sharing.opened(path, os.O_RDWR | os.O_CREAT)
     try:
         while True:
             try:
@@ -294,12 +331,11 @@ def lock(store: Store, patience_s: float = 300) -> Iterator[None]:
 
 def shared_folder(store: Store, *names: str) -> Path:
     """<store>/.slurm or a folder in it, where what a user of the store puts cannot be moved or removed by others."""
-    store.root.mkdir(parents=True, exist_ok=True)
     folder = store.root
     for name in (".slurm", *names):
-        folder = folder / name
-        if not folder.is_dir():
-            folder.mkdir(exist_ok=True)
+        is_new = not (folder / name).exists()
+        folder = sharing.real_folder(folder, name)
+        if is_new:
             with suppress(PermissionError):  # another user made it meanwhile
                 folder.chmod(stat.S_IMODE(folder.stat().st_mode) | stat.S_ISVTX)
     return folder
