@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.arms import in_order
+from analysis.delimited import check_csv
 from analysis.figures import style
 from analysis.figures.map import map_figure, readable, worth_by_share
 from analysis.options import Options, comparison_of
@@ -236,6 +237,7 @@ def read_map(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; `python -m analysis map STUDY VARIANT... --out DIR` writes a map.csv")
     empty = {name: ["", "nan"] for name in ("error", "baseline_error", "multiplier", "ci_low", "ci_high", "share")}
+    check_csv(path)
     found = pd.read_csv(path, keep_default_na=False, na_values=empty)
     if absent := [name for name in RAW if name not in found.columns]:
         raise ValueError(f"{path}: a map.csv of `python -m analysis map` was expected; it has no {', '.join(absent)}")

@@ -27,6 +27,7 @@ from sweep import interruption
 if __name__ == "__main__":  # the imports below take a second, and one may think better of it
     interruption.end_at_once("interrupted before any work was started")
 
+import gc
 import importlib
 import os
 import sys
@@ -37,6 +38,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sweep.commands.words import Line, composer, line_of, usage
+from sweep.fields import nearest
 from sweep.launchers.plugins import refusal, register
 from sweep.sharing import denied
 
@@ -70,6 +72,8 @@ def show_help(line: Line) -> int:
     if line.options.hydra_help:
         return _command("run")(line)
     known = [name for name in line.names if name in VERBS]
+    if unknown := [name for name in line.names if name not in (*VERBS, "help")]:
+        raise ValueError(f"help {unknown[0]}: no such verb{nearest(unknown[0], VERBS)}; there are {', '.join(VERBS)}")
     if known:
         page = (__doc__ or "").splitlines()
         said = [text for text in page if text.startswith("    ") and known[0] in text[:20].replace(",", " ").split()]
@@ -118,6 +122,7 @@ VERBS = {  # imported when asked for: `plan` does not wait for what reads tables
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # composing and planning make objects by the hundred thousand, and few that are garbage
     interruption.raise_once()
     try:
         sys.exit(main())

@@ -170,7 +170,7 @@ class Store:
     def _manifest(self, folder: Path) -> Manifest:
         """manifest_of, asked again only where the file is another than it was."""
         try:
-            found = (folder / MANIFEST).stat()
+            found = os.stat(f"{folder}/{MANIFEST}")
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
         except (FileNotFoundError, NotADirectoryError):
             return manifest_of(folder)

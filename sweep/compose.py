@@ -61,9 +61,10 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
 
     composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
     out = []
+    shared = set(job_overrides[0] if job_overrides else ()).intersection(*job_overrides)  # composed once, by Hydra
     for overrides in job_overrides:
-        files = tuple(line for line in overrides if not is_value(line))
-        values = [parse(line) for line in overrides if is_value(line)]
+        files = tuple(line for line in overrides if line in shared or not is_value(line))
+        values = [parse(line) for line in overrides if line not in shared and is_value(line)]
         # every leaf of a multirun sets the same keys, so values left by an earlier one are overwritten
         slot = (*files, *(override.key_or_group for override in values))
         try:
@@ -89,6 +90,8 @@ def check_one_place(grid_points: Sequence[Leaf]) -> None:
     for point in grid_points[1:]:
         first = grid_points[0]
         for node in ("exec", "tracking"):
+            if getattr(point, node) == getattr(first, node):
+                continue
             theirs = asdict(getattr(point, node))
             for name, value in asdict(getattr(first, node)).items():
                 if theirs[name] != value:

@@ -5,7 +5,7 @@
     schedule: str = choice("constant", "linear", "cosine", default="cosine")
 
 The annotation gives the type (int, float, bool, str, a tuple of them, another node, `| None`), the function the valid
-values. One value has one spelling: `1000` and `1000.0` are the same float, `-0.0` is `0.0`.
+values. One value has one spelling: `1000`, `1000.0` and `1e3` are the same number, `-0.0` is `0.0`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 REQUIRED = "???"  # OmegaConf's word for a value that is still to be given
 LARGEST = 2**63 - 1  # of a whole number: what Parquet and torch's generators hold
+LARGEST_EXACT = 2**53  # of a float: above it not every whole number is one
 LONGEST_SHOWN = 60
 
 # names that a configuration gives and more than one of data, models and config reads
@@ -205,6 +206,9 @@ def _list(kind: Any, value: Any, name: str, valid: Valid | None, each: Valid | N
 
 
 def _int(value: Any) -> int | None:
+    """A float that is a whole number is that number: `1e3` is 1000."""
+    if isinstance(value, float) and abs(value) <= LARGEST_EXACT and value == int(value):
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     if isinstance(value, str) and not re.fullmatch(r"[+-]?[0-9]{1,30}", value):

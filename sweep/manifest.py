@@ -171,7 +171,9 @@ def manifest_of(folder: Path) -> Manifest:
     if not is_key(folder.name):
         raise NoArtifact("its name is not <kind>-<16 hexadecimal digits>")
     try:
-        manifest = Manifest.of_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        with open(f"{folder}/{MANIFEST}", encoding="utf-8") as stream:
+            text = stream.read()
+        manifest = Manifest.of_json(text)
     except PermissionError:
         raise
     except FileNotFoundError as error:

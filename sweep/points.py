@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sweep.arms import ARMS, Arm
 from sweep.config import LeafConfig
@@ -90,14 +90,17 @@ def is_unset(loader: ConfigLoader, override: Override) -> bool:
     return is_change and override.value() is None and bool(loader.get_group_options(override.key_or_group))
 
 
-def parsed(word: str) -> Override:
+def parsed(word: str, loader: ConfigLoader | None = None) -> Override:
     """One word of a command line as an override.
 
+    Args:
+        loader: who knows the names in a config group, where `arm=glob(*dpo)` is to be gone through.
     Raises:
         ValueError: it is none; says why in words of its own, for Hydra's are its grammar's.
     """
     try:
         if (override := OverridesParser.create().parse_override(word)).key_or_group:
+            override.config_loader = loader
             return override
         raise ValueError("no key")
     except (HydraException, RecursionError, ValueError) as error:
@@ -110,6 +113,8 @@ def parsed(word: str) -> Override:
             why = "a bracket is not closed, or closed twice"
         elif any(value.count(quote) % 2 for quote in "'\""):
             why = "a quote is not closed"
+        elif call := re.fullmatch(r"(\w+)\(.*\)", value.strip()):
+            why = f"{call[1]}(...) is no function of Hydra's or is given what it does not take; {_SWEEPS}"
         else:
             why = """a value with blanks, commas, brackets or = is put into quotes of its own: 'KEY="VALUE"'"""
         raise ValueError(f"{shown(word)} cannot be read: {why}") from error
@@ -145,20 +150,27 @@ def grid(loader: ConfigLoader, master: DictConfig) -> list[list[str]]:
         ValueError: a setting of Hydra that cannot be obeyed, or more than MOST_POINTS points.
     """
     check_obeyed(master)
-    words = accepted(loader, list(master.hydra.overrides.task))
-    given = [parsed(word) for word in words]
+    hydras, words = (_as_given(master.hydra.overrides[of]) for of in ("hydra", "task"))
+    words = accepted(loader, words)
+    given = [parsed(word, loader) for word in words]
     swept = next((place for place, override in enumerate(given) if _bears_grids(loader, override)), None)
     if swept is None:
         return _products(master, given)
     out: list[list[str]] = []
-    for value in given[swept].sweep_string_iterator():
-        words[swept] = f"{given[swept].get_key_element()}={value}"
-        hydras = list(master.hydra.overrides.hydra)
+    for word in _values(given[swept]):
+        words[swept] = word
         one = loader.load_configuration(master.hydra.job.config_name, [*hydras, *words], RunMode.MULTIRUN)
         if one.hydra.launcher != master.hydra.launcher:
             raise ValueError(f"{words[swept]} sets hydra.launcher, of which a sweep has one: give it on its own")
         out += [point for point in grid(loader, one) if point not in out]
     return out
+
+
+def _as_given(words: ListConfig) -> list[str]:
+    """Overrides as they were typed: an interpolation in one is of the point that it is composed into."""
+    found = OmegaConf.to_container(words, resolve=False)
+    assert isinstance(found, list)
+    return [str(word) for word in found]
 
 
 def _bears_grids(loader: ConfigLoader, override: Override) -> bool:
@@ -218,4 +230,13 @@ def _values(override: Override) -> list[str]:
         return [f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
         raise ValueError(f"{override.input_line}: an interval has no values to go through; give a list or range(...)")
-    return [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_POINTS + 1)]
+    try:
+        values = list(itertools.islice(override.sweep_string_iterator(), MOST_POINTS + 1))
+    except (HydraException, TypeError, ValueError) as error:
+        raise ValueError(f"{override.input_line}: its values cannot be listed ({error}); {_SWEEPS}") from error
+    if not values:
+        raise ValueError(f"{override.input_line}: it has no values; {_SWEEPS}")
+    return [f"{key}={value}" for value in values]
+
+
+_SWEEPS = "expected KEY=1,2, KEY=choice(1,2) or KEY=range(START,STOP,STEP) with a STEP that leads from START to STOP"

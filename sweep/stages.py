@@ -69,6 +69,11 @@ def base(exp: Exp) -> Stage:
             f"model.kind=from_scratch pretrains on a procedural domain, but dataset={exp.dataset['name']} is natural "
             "text; choose a pretrained model, e.g. model=deepseek_math_7b"
         )
+    if not domain.curriculum:
+        raise ValueError(
+            "dataset.curriculum=[] leaves model.kind=from_scratch nothing to pretrain on: expected one phase or more, "
+            f"as in conf/dataset/{exp.dataset['name']}.yaml, or a pretrained model"
+        )
     unread = {name: value for name, value in exp.dataset.items() if name in domain.not_in_documents}
     data = {name: value for name, value in _data(exp).items() if name not in unread}
     return replace(_stage("base", {"model": exp.model, "dataset": data}, {}, exp), places=unread)
@@ -81,6 +86,12 @@ def sft(exp: Exp) -> Stage:
 
 @once
 def samples(exp: Exp) -> Stage:
+    if exp.sampling.is_cross_fit and 2 * exp.n_problems > (n_train := _opened(exp).n_problems("train")):
+        raise ValueError(
+            f"sampling.is_cross_fit=true at n_problems={exp.n_problems} needs as many problems again, and "
+            f"dataset={exp.dataset['name']} has {n_train} train problems; choose sizes up to {n_train // 2} or a "
+            "larger dataset"
+        )
     sampling = {k: v for k, v in _plain(exp.sampling).items() if k != "rollouts"}
     identity = {"sampling": sampling, "dataset": _data(exp), **_bound(exp), **_point(exp)}
     return _stage("samples", identity, {"dsyn": dsyn(exp), "sft": sft(exp)}, exp)
@@ -139,6 +150,12 @@ def evaluate_base(exp: Exp) -> Stage:
 
 def _evaluation_of(weights: Stage, exp: Exp, parents: Mapping[str, Stage] | None = None) -> Stage:
     """Whether it is entropy-matched is said by its parent `matched`, and by no field of its own."""
+    split = exp.evaluation.split
+    if not _opened(exp).n_problems(split):  # type: ignore[arg-type]  # the schema admits the splits alone
+        raise ValueError(
+            f"evaluation.split={split} but dataset={exp.dataset['name']} has no {split} problem (dataset.n_{split}=0); "
+            "raise it to 1 or more, or evaluate on another split"
+        )
     evaluation = {name: value for name, value in _plain(exp.evaluation).items() if name != "is_entropy_matched"}
     identity = {"evaluation": evaluation, "dataset": _data(exp), **_bound(exp)}
     return _stage("evaluate", identity, {"policy": weights, **(parents or {})}, exp)

@@ -11,6 +11,8 @@ import pytest
 from analysis_tables import SIZES, long_frame, outcomes, write_sweep
 from simulated_tables import power
 
+from analysis.laws.chinchilla import read_losses
+from analysis.map import read_map
 from analysis.noise.draws import METHODS, draws
 from analysis.noise.seeds import count_correlation
 from analysis.tables.read import table_at
@@ -163,6 +165,16 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     text.write_text("not a table")
     with pytest.raises(ValueError, match="not readable as a table"):
         table_at(text)
+    for content, told in (
+        (b"arm;n_problems\nA;1\n", "expected columns separated by commas, found a header with semicolons"),
+        (b"arm\tn_problems\n", "found a header with tabs"),
+        ("arm,n_problems\n".encode("utf-16"), "expected UTF-8 text, found UTF-16"),
+        ("arm,n_problems\n".encode("utf-16-le"), "expected UTF-8 text, found UTF-16"),
+    ):
+        (tmp_path / "t.csv").write_bytes(content)
+        for read in (table_at, read_map, lambda path: read_losses(path, "n", "d", "loss")):
+            with pytest.raises(ValueError, match=told):
+                read(tmp_path / "t.csv")
     odd = tmp_path / "t.xlsx"
     odd.write_text("")
     with pytest.raises(ValueError, match=r"a folder, \.csv or \.parquet was expected, found '\.xlsx'"):

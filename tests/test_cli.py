@@ -437,6 +437,7 @@ def test_every_verb_finds_a_configuration_of_the_users_own(
         ("logs", "usage: python -m sweep logs KEY"),
         ("merge a", "usage: python -m sweep merge TABLE TABLE..."),
         ("cancel a b", "usage: python -m sweep cancel [SUBMISSION]"),
+        ("help colect", "help colect: no such verb (did you mean collect?); there are run, plan"),
         ("plan variant=sure_shortcutt", "(did you mean sure_shortcut?)"),
         ("merge a b --out file/table", "file is no folder; give another place with --out"),
         ("collect --out file/table", "file is no folder; give another place with --out"),

@@ -53,6 +53,9 @@ def composed(*words: str, n_hydras: int | None = None) -> tuple[list[Leaf], list
         ("tracking=jsonl", "exec.n_workers=1", "exec.store=/tmp/a b"),
         ("evaluation=validation", "sampling.rollouts.until=end,pit"),
         ("experiment=smoke", "n_problems=8", "arm=sft,rft"),
+        ("seed=8,16", "n_problems=${seed}", "exec.n_workers=1"),  # of its own point, not of the first
+        ("arm=glob(*dpo)",),
+        ("n_problems=1e3",),
     ],
 )
 def test_leaves_are_what_hydra_composes(words: tuple[str, ...]) -> None:
@@ -166,6 +169,14 @@ def test_several_experiments_are_the_sum_of_their_grids() -> None:
         (("+hydra.job.env_set={A: b}",), "hydra.job.env_set={'A': 'b'} cannot be obeyed"),
         (("seed=range(0,10000000)",), "the grid has 100001 points or more; at most 100000 are planned at once"),
         (("sft.lr=interval(1,2)",), r"sft.lr=interval\(1,2\): an interval has no values to go through"),
+        (
+            ("n_problems=range(8,65,0)",),
+            r"n_problems=range\(8,65,0\): its values cannot be listed .*; expected KEY=1,2",
+        ),
+        (("n_problems=range(8,8)",), r"n_problems=range\(8,8\): it has no values; expected KEY=1,2, KEY=choice"),
+        (("arm=glob(x*)",), r"arm=glob\(x\*\): it has no values"),
+        (("n_problems=choice()",), r"choice\(...\) is no function of Hydra's or is given what it does not take; exp"),
+        (("n_problems=${nope}",), r"grid point n_problems=.*nope.*: Interpolation key 'nope' not found"),
         (("varaint=x",), r"varaint=x: unknown key varaint \(did you mean variant\?\); .*; the groups are arm, dataset"),
         (("n_problems=32,64,",), "'n_problems=32,64,' cannot be read: a comma stands between two values"),
         (("n_problems=[1",), "cannot be read: a bracket is not closed, or closed twice"),

@@ -38,7 +38,7 @@ def gc(sweep_copy: Sweep, conf: Path, capsys: pytest.CaptureFixture[str]) -> Cal
 
     def run(*words: str, composed: Callable[[list[str]], tuple[Plan, Exec]] = composed) -> str:
         try:
-            gc_command(line_of(["gc", *words], ["run", "gc"]), composed, conf)
+            gc_command(line_of(["gc", "--config-path", str(conf), *words], ["run", "gc"]), composed)
         finally:
             said.append(capsys.readouterr().out)
         return said[-1]
@@ -58,6 +58,15 @@ def test_a_grid_that_was_run_here_keeps_all_its_artifacts(sweep_copy: Sweep, gc:
     said = gc("--delete")
     assert sweep_copy.store.built() == before
     assert "big: 31 stages, kept" in said and "0 of 31 artifacts, 0.00 GB, are reached by no grid" in said
+
+
+def test_an_experiment_of_a_further_folder_of_configuration_is_known_by_its_name(
+    gc: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/two.yaml").touch()
+    with pytest.raises(ValueError, match=r"--without three: no such experiment, .* there are one, two, unrecorded"):
+        gc("--config-dir", str(tmp_path / "mine"), "--without", "three")
 
 
 def test_a_dry_run_names_what_a_released_grid_alone_reaches_and_delete_removes_it(

@@ -72,6 +72,25 @@ def test_more_problems_than_the_dataset_has_are_refused_when_the_sweep_is_planne
         planned("arm=sft", "n_problems=97")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("dataset.curriculum=[]",), r"dataset.curriculum=\[\] leaves model.kind=from_scratch nothing to pretrain on"),
+        (("dataset.n_test=0",), r"evaluation.split=test but dataset=skills has no test problem \(dataset.n_test=0\)"),
+        (("evaluation=validation", "dataset.n_validation=0"), r"has no validation problem \(dataset.n_validation=0\)"),
+        (
+            ("sampling.is_cross_fit=true", "n_problems=49"),
+            "sampling.is_cross_fit=true at n_problems=49 needs as many .* has 96 train problems; choose sizes up to 48",
+        ),
+    ],
+)
+def test_a_dataset_without_what_a_stage_asks_of_it_is_refused_when_the_sweep_is_planned(
+    words: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        planned("arm=rft", *words)
+
+
 def test_dsyn_holds_verified_solutions_of_train_problems_in_order(sweep: Sweep) -> None:
     stage = stage_of(sweep.plan, "dsyn")
     artifact, data = sweep.store.open(stage.key), domain_of(stage)

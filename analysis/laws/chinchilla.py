@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
 
+from analysis.delimited import check_csv
 from analysis.intervals import interval
 from analysis.laws.fit import FitStatus
 from analysis.notes import Note, note
@@ -69,6 +70,8 @@ def read_losses(path: str | Path, n_params: str, n_tokens: str, loss: str) -> np
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give a .csv or .parquet with {n_params}, {n_tokens} and {loss}")
+    if path.suffix == ".csv":
+        check_csv(path)
     frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     for name in (n_params, n_tokens, loss):
         if name not in frame:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from analysis.delimited import check_csv
 from analysis.tables.outcomes import blocks, codes, unique_small
 from analysis.tables.table import COSTS, Columns, Table, table_from_runs
 from analysis.tables.where import kept
@@ -163,6 +164,7 @@ def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
     text = [columns.arm, columns.problem]
     try:
         if path.suffix.lower() == ".csv":
+            check_csv(path)
             types = {name: pa.dictionary(pa.int32(), pa.string()) for name in text}
             data = pa.csv.read_csv(
                 path, convert_options=pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True)

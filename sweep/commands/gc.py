@@ -51,7 +51,7 @@ class Found:
     sizes: dict[str, int]
 
 
-def gc_command(line: Line, composed: Composed, conf: Path) -> int:
+def gc_command(line: Line, composed: Composed) -> int:
     """`python -m sweep gc [--delete] [--keep 'OVERRIDES']... [--without NAME]... [Hydra overrides]`.
 
     The overrides name the store, as for every verb, and a grid that is kept. NAME is an experiment, a grid that was
@@ -64,7 +64,8 @@ def gc_command(line: Line, composed: Composed, conf: Path) -> int:
     options, overrides = line.options, list(line.overrides)
     plan, exec = composed(overrides)
     store = Store(exec.store)
-    names = sorted(path.stem for path in (conf / "experiment").glob("*.yaml"))
+    conf = [Path(folder) for folder in (line.files.path, line.files.further) if folder]
+    names = sorted({path.stem for folder in conf for path in (folder / "experiment").glob("*.yaml")})
     roots, problems = _composed_roots(names, options.keep, overrides, composed)
     roots.append(_root_of(plan, "", "the command line's grid"))
     # exclusive: a sweep that starts meanwhile waits, and then sees what is left
@@ -243,4 +244,4 @@ def _remove(store: Store, key: str) -> None:
 
 
 def remove_unreached(line: Line) -> int:
-    return gc_command(line, lambda overrides: plan_of(overrides, line.files), Path(line.files.path))
+    return gc_command(line, lambda overrides: plan_of(overrides, line.files))
