@@ -429,9 +429,9 @@ def test_a_seed_that_is_lucky_for_all_arms_cancels_in_their_contrast() -> None:
     paired, apart = seeded(0.02, 0.002), seeded(0.0, 0.02)
     assert paired.seeds.pairings[0].correlations > 0.9
     assert apart.seeds.pairings[0].correlations < 0.4
-    cells = [paired.table.cells_of(arm)[0] for arm in ("RFT", "SFT")]
+    cells = [paired.table.cells_of(arm)[2] for arm in ("RFT", "SFT")]
     spread = [np.std(one.errors[:, cells[0]] - one.errors[:, cells[1]]) for one in (paired, apart)]
-    assert spread[0] < 0.75 * spread[1]
+    assert spread[0] < 0.7 * spread[1]
     alone = [np.std(one.errors[:, cells[0]]) for one in (paired, apart)]
     assert alone[0] == pytest.approx(alone[1], rel=0.35)  # one arm by itself is as uncertain as ever
     assert "paired_seeds" in {one.code for one in paired.notes}

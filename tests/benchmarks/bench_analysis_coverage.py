@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 sys.path.append(str(Path(__file__).parents[1]))  # the tests' tables with a known truth
@@ -37,6 +38,7 @@ from analysis.worth.readings import Multiplier, at_size, headline
 from analysis.worth.shape import pooled_draws
 
 SIZES = 2.0 ** np.arange(9, 16)
+LUCK = 0.3  # of a replicate, in logits
 
 
 @dataclass(frozen=True)
@@ -184,10 +186,10 @@ SETTINGS |= {
 
 
 def replicated_table(setting: Setting, base: Callable, arm: Callable, rng: np.random.Generator) -> Table:
-    """Counts in replicates (or seeds): luck of the whole, sd .3 in logits, and noise of the arms' own runs."""
+    """Counts in replicates (or seeds): luck of the whole, sd LUCK in logits, and noise of the arms' own runs."""
     rows, sizes = [], setting.sizes
     for replicate in range(setting.n_replicates):
-        luck = rng.normal(0, 0.3)
+        luck = rng.normal(0, LUCK)
         for name, curve in (("SFT", base), *((name, arm) for name in _arms(setting))):
             for n in _sizes_of(setting, name):
                 own = rng.normal(0, setting.seed_sd * (n / sizes[0]) ** setting.growth) if name != "SFT" else 0.0
@@ -217,6 +219,19 @@ def _sizes_of(setting: Setting, name: str) -> np.ndarray:
         else [setting.sizes[0] / 2, setting.sizes]
     )
     return np.concatenate([np.atleast_1d(one) for one in ends])
+
+
+def expected_worth(setting: Setting, base: Callable, arm: Callable, n: float) -> float:
+    """ln m at a size of the arm, of the mean errors over replicates, which noise in logits moves off the curves."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+    own = setting.seed_sd * (n / setting.sizes[0]) ** setting.growth
+
+    def mean(error: float, sd: float) -> float:
+        return float(expit(logit(error) + sd * nodes) @ weights / weights.sum())
+
+    wanted = mean(float(arm(n)), float(np.hypot(LUCK, own)))
+    low, high = np.log(n) - 2, np.log(n) + 2
+    return float(brentq(lambda ln_n: mean(float(base(np.exp(ln_n))), LUCK) - wanted, low, high) - np.log(n))
 
 
 def bent(setting: Setting) -> Callable:
@@ -291,8 +306,10 @@ def _reported(setting: Setting, comparison: Comparison, ln_m: Callable[[float], 
     if setting.at == "middle":
         return _interval(headline(comparison, arm, "SFT"), ln_m)
     m = at_size(comparison, arm, "SFT", setting.sizes[-1 if setting.at == "largest" else 0])
-    ln_true = float(np.log(setting.m))  # the settings read at an end have arms that are worth m at every size
-    return _interval(m, lambda error: ln_true)
+    if setting.is_identity:
+        return _interval(m, lambda error: 0.0)
+    curves = truth(setting)[:2]  # the settings read at an end are in replicates or seeds
+    return _interval(m, lambda error: expected_worth(setting, *curves, m.at_size or 0.0))
 
 
 def _table(setting: Setting, base: Callable, arm: Callable, seed: int) -> Table:
