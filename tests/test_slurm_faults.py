@@ -231,6 +231,9 @@ def test_each_fault_costs_its_own_chain_and_the_same_command_completes(trial, tm
     until("the job to cancel", lambda: state_of(jobs[sft[5]]) == "RUNNING")
     sh("scancel", jobs[sft[5]])
     settle()
+    until(
+        "the accounting to know how all ended", lambda: not {"PENDING", "RUNNING"} & set(map(state_of, jobs.values()))
+    )
 
     found = [state_of(jobs[key]) for key in sft]
     assert found[:4] == ["COMPLETED", "FAILED", "COMPLETED", "FAILED"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,16 @@ def test_ranges_of_an_array() -> None:
     assert _elements("7_[0-2,5%3]") == ["7_0", "7_1", "7_2", "7_5"] and _elements("7_4") == ["7_4"]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_an_element_that_has_a_row_of_its_own_in_the_accounting_ended_as_that_one_says(
+    order: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ["7_[0-5]|CANCELLED|0:0|None assigned", "7_0|COMPLETED|0:0|n1", "7_2|FAILED|1:0|n2"]
+    put_on_path(tmp_path / "bin", monkeypatch, {"sacct": f"printf '%s\\n' {shlex.join(rows[n] for n in order)}"})
+    found = {job: how[0] for job, how in queue.accounted(["7"]).items()}
+    assert [found[f"7_{n}"] for n in range(4)] == ["COMPLETED", "CANCELLED", "FAILED", "CANCELLED"]
+
+
 def test_a_lock_that_somebody_holds_is_waited_for_and_one_of_the_dead_is_not(sweep_copy) -> None:
     store = sweep_copy.store
     with (
@@ -123,7 +134,7 @@ def test_a_lock_that_is_a_link_is_not_followed(sweep_copy, tmp_path: Path) -> No
     (tmp_path / "precious").write_text("kept")
     (sweep_copy.store.root / ".slurm").mkdir()
     (sweep_copy.store.root / ".slurm/lock").symlink_to(tmp_path / "precious")
-    with pytest.raises(OSError, match="symbolic links"), lock(sweep_copy.store):
+    with pytest.raises(ValueError, match="found a symbolic link; it is not followed"), lock(sweep_copy.store):
         pass
     assert (tmp_path / "precious").read_text() == "kept"
 

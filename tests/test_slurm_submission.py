@@ -33,7 +33,6 @@ from sweep.launchers.slurm.submission import (
     Submission,
     append,
     create,
-    lock,
     noted,
     shared_folder,
     submissions,
@@ -110,14 +109,6 @@ def test_a_folder_that_is_a_link_is_not_written_into(tmp_path: Path, checkout: P
     with pytest.raises(ValueError, match=f"{link}: expected a folder, found a symbolic link; it is not followed"):
         submitted(store, checkout)
     assert list((tmp_path / "elsewhere").iterdir()) == []
-
-
-def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    (shared_folder(store) / "lock").symlink_to(tmp_path / "mine")
-    with pytest.raises(ValueError, match="lock: expected a regular file, found a symbolic link"), lock(store):
-        pass
-    assert not (tmp_path / "mine").exists()
 
 
 def test_what_others_can_write_is_refused(tmp_path: Path, checkout: Path) -> None:

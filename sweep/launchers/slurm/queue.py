@@ -219,11 +219,12 @@ def accounted(job_ids: Iterable[str]) -> dict[str, tuple[str, str, str]]:
         if "accounting storage is disabled" in str(error):
             return {}
         raise
-    out: dict[str, tuple[str, str, str]] = {}
+    shared: dict[str, tuple[str, str, str]] = {}
+    own: dict[str, tuple[str, str, str]] = {}
     for line in lines:
         job, state, code, node = line.split("|")
-        out |= dict.fromkeys(_elements(job), (state.split()[0], code, node))
-    return out
+        (shared if "[" in job else own).update(dict.fromkeys(_elements(job), (state.split()[0], code, node)))
+    return shared | own  # a shared row may name, for a while, elements that have got rows of their own
 
 
 def _elements(job: str) -> list[str]:
