@@ -119,7 +119,7 @@ def what_stays(config: DictConfig, keys: Sequence[str]) -> dict[str, Any]:
     nodes = {
         name: OmegaConf.to_container(config[name], resolve=True)
         for name in NODES
-        if isinstance(raw[name], dict) and name not in set_later and not (can_see and texts[name])
+        if isinstance(raw.get(name), dict) and name not in set_later and not (can_see and texts[name])
     }
     return {name: checked(name, values) for name, values in nodes.items() if not has_rates_by_size(values)}
 

@@ -333,7 +333,13 @@ TARGETS = [
         ),
     ),
     Target("words of a command line", WORDS, word_holds, found=("=", "~", "--=", "@", "a" * 3000, "a=" + "[" * 3000)),
-    Target("settings", ASSIGNED.filter(lambda word: "=[" not in word), setting_holds, n_quick=15),
+    Target(
+        "settings",
+        ASSIGNED.filter(lambda word: "=[" not in word),
+        setting_holds,
+        found=("~seed=null", "~exec"),
+        n_quick=15,
+    ),
     Target("rows wanted", st.lists(WANTED, max_size=2), where_holds),
     Target("tables", tables(), table_holds, found=(b"arm,is_correct,n_problems\nSFT,0,0\n",)),
 ]  # fmt: skip
