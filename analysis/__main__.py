@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--out", required=True, help="folder to write")
         one.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
         if name == "report":
-            one.add_argument("--record", help="report folder of a larger study, to set its verdicts beside these")
+            one.add_argument("--record", help="report folder of a larger study: what it predicts for this one")
     _map_command(kinds)
     others = kinds.add_parser("published", help="others' tables: fits and multipliers")
     others.add_argument("--json", action="store_true")
@@ -185,10 +185,12 @@ def _validate(asked: argparse.Namespace) -> str:
 
 def _report(asked: argparse.Namespace) -> str:
     if asked.command == "figures":
-        written = write_figures(asked.table, asked.out, options(asked), map_path=asked.map)
-    else:
-        written = write_report(asked.table, asked.out, options(asked), map_path=asked.map, record_path=asked.record)
-    return terminal.as_json({"written": [str(path) for path in written]}) if asked.json else str(written[0])
+        pictures = write_figures(asked.table, asked.out, options(asked), map_path=asked.map)
+        return terminal.as_json({"written": list(map(str, pictures))}) if asked.json else str(pictures[0])
+    report = write_report(asked.table, asked.out, options(asked), map_path=asked.map, record_path=asked.record)
+    if asked.json:
+        return terminal.as_json({"prediction": report.prediction, "written": list(map(str, report.files))})
+    return "\n".join([*([report.prediction] if report.prediction else []), str(report.page)])
 
 
 def _map(asked: argparse.Namespace) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +197,13 @@ def regrouped(table: Table, order: np.ndarray) -> Table:
         [Block(place[block.rows], block.errors)],
         path="again",
     )
+
+
+def write_replicates(folder: Path, laws: Mapping[str, Law], names: Sequence[int], *, seed: int = 0) -> Path:
+    """The same folder of a sweep in replicates: one run a cell in each, and no base model."""
+    write_sweep(folder, laws, n_seeds=len(names), seed=seed)
+    for name in ("runs.parquet", "outcomes.parquet"):
+        rows = pd.read_parquet(folder / name)
+        rows = rows[rows["arm"] != "base"]
+        rows.assign(replicate=rows["seed"].map(dict(enumerate(names)))).to_parquet(folder / name)
+    return folder

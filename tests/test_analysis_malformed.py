@@ -123,7 +123,7 @@ def test_the_multiplier_says_beside_the_arm_that_it_broke(tmp_path: Path) -> Non
 
 
 def test_the_report_warns_at_its_top_and_beside_the_arm(tmp_path: Path) -> None:
-    page = write_report(with_counts(tmp_path / "table"), tmp_path / "out", Options(n_draws=200))[0].read_text()
+    page = write_report(with_counts(tmp_path / "table"), tmp_path / "out", Options(n_draws=200)).page.read_text()
     top = page[page.index("<header>") : page.index("</header>")]
     assert "Warning: surely more malformed solutions than SFT&#x27;s at the same size:" in top
     assert ": per-step DPO (40% at 2,048)." in top
@@ -132,5 +132,7 @@ def test_the_report_warns_at_its_top_and_beside_the_arm(tmp_path: Path) -> None:
     assert rows.loc[("per-step DPO", 2048), ["malformed", "difference", "entropy"]].tolist() == pytest.approx(
         [0.4, 0.38, 1.25]
     )
-    sound = write_report(with_counts(tmp_path / "sound", 0.02), tmp_path / "fine", Options(n_draws=200))[0].read_text()
+    sound = write_report(
+        with_counts(tmp_path / "sound", 0.02), tmp_path / "fine", Options(n_draws=200)
+    ).page.read_text()
     assert "Warning" not in sound and "(malformed)" not in sound

@@ -42,9 +42,9 @@ class Section:
     parts: Sequence[str]
 
 
-def whole_page(title: str, lead: str, sections: Sequence[Section], warning: str | None = None) -> str:
-    """The whole page as text; a warning stands above everything else that the page says."""
-    said = paragraph(warning, "warning") if warning else ""
+def whole_page(title: str, leads: Sequence[str], sections: Sequence[Section], warning: str | None = None) -> str:
+    """The whole page as text; a warning stands above everything else that the page says, then a paragraph a lead."""
+    said = (paragraph(warning, "warning") if warning else "") + "".join(paragraph(lead, "lead") for lead in leads)
     links = "".join(f'<a href="#{one.anchor}">{html.escape(one.title)}</a>' for one in sections)
     body = "".join(
         f'<section id="{one.anchor}"><h2>{html.escape(one.title)}</h2>{"".join(one.parts)}</section>'
@@ -55,7 +55,7 @@ def whole_page(title: str, lead: str, sections: Sequence[Section], warning: str 
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,">'
         f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>"
-        f'<header><h1>{html.escape(title)}</h1>{said}<p class="lead">{html.escape(lead)}</p><nav>{links}</nav></header>'
+        f"<header><h1>{html.escape(title)}</h1>{said}<nav>{links}</nav></header>"
         f"<main>{body}</main></body></html>\n"
     )
 

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,13 +21,22 @@ from analysis.claims import verdicts
 from analysis.noise.draws import draws
 from analysis.options import Options, table_of
 from analysis.place import tried
-from analysis.report import colophon, malformed, of_record, page, sections
+from analysis.report import colophon, malformed, of_record, page, predicted, sections
 from analysis.tables.read import SWEEP_Y
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
 from analysis.worth.readings import Multiplier, headline
 from analysis.worth.words import error_text, multiplier_text
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of a report, and what its first lines say of the record's prediction; None without a record."""
+
+    page: Path
+    files: tuple[Path, ...]
+    prediction: str | None
 
 
 def write_report(
@@ -37,39 +46,44 @@ def write_report(
     *,
     map_path: str | Path | None = None,
     record_path: str | Path | None = None,
-) -> list[Path]:
-    """Write the report of the table at `path` into the folder `out`; the page's path first.
+) -> Written:
+    """Write the report of the table at `path` into the folder `out`.
 
     Args:
         map_path: map.csv of `python -m analysis map`, shown as the first figure.
-        record_path: report folder of a larger study, whose verdicts are set beside these.
+        record_path: report folder of a larger study, whose verdicts are set beside these; where its table lies there
+            too and is in replicates, they predict what is found here.
 
     Raises:
         ValueError: the table cannot be read, the baseline has no curve, or `out` holds a page that is no report.
     """
-    if (Path(out) / "index.html").exists() and not (Path(out) / "verdicts.json").is_file():
-        raise ValueError(
-            f"--out {out}: index.html there was not written by `report` (no verdicts.json lies beside it): it is not "
-            "replaced; give another folder with --out"
-        )
+    _refuse_another_page(Path(out))
     study = read_study(path, out, options or Options())
     rulings = verdicts.verdicts_of(study.first, study.baseline)
+    told = predicted.of_record(study, record_path) if record_path else None
     parts = [
         sections.claims(study, rulings),
+        predicted.section(study, told) if told else None,
         of_record.section(rulings, record_path, study.sheet) if record_path else None,
         sections.map_section(map_path, study.figure) if map_path else None,
         *(section(study) for section in SECTIONS),
     ]
-    named = study.first.draws.table.provenance.get("experiment", Path(path).name)
-    lead = _lead(rulings, study.results[study.first_name], study.baseline)
-    text = page.whole_page(
-        f"What one problem is worth: {named}", lead, [one for one in parts if one is not None], malformed.warning(study)
-    )
-    target = study.out / "index.html"
+    title = f"What one problem is worth: {study.first.draws.table.provenance.get('experiment', Path(path).name)}"
+    said = predicted.sentence(told) if told else None
+    leads = [*([said] if said else []), _lead(rulings, study.results[study.first_name], study.baseline)]
+    text = page.whole_page(title, leads, [one for one in parts if one is not None], malformed.warning(study))
+    target, ruled = study.out / "index.html", study.out / "verdicts.json"
     target.write_text(text, encoding="utf-8")
-    said = study.out / "verdicts.json"
-    said.write_text(json.dumps([asdict(one) for one in rulings], indent=1) + "\n", encoding="utf-8")
-    return [target, said, *study.written]
+    ruled.write_text(json.dumps([asdict(one) for one in rulings], indent=1) + "\n", encoding="utf-8")
+    return Written(target, (target, ruled, *study.written), said)
+
+
+def _refuse_another_page(out: Path) -> None:
+    if (out / "index.html").exists() and not (out / "verdicts.json").is_file():
+        raise ValueError(
+            f"--out {out}: index.html there was not written by `report` (no verdicts.json lies beside it): it is not "
+            "replaced; give another folder with --out"
+        )
 
 
 SECTIONS = (

@@ -75,6 +75,7 @@ class Table:
         is_loss: `error` is a loss, positive and without an upper end.
         ceiling: error at zero synthetic data as given by hand; None takes that of the runs of size 0.
         is_unpaired: arms were tested on different problems, so that nothing cancels between them.
+        only_replicate: the one that all runs belong to, where they say so; such runs differ by seed alone.
     """
 
     kind: Kind
@@ -86,6 +87,7 @@ class Table:
     is_unpaired: bool = False
     is_loss: bool = False
     ceiling: float | None = None
+    only_replicate: object = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
 
@@ -122,6 +124,13 @@ class Table:
     def n_replicates(self) -> int:
         """Replicates of the whole experiment; 0 where runs differ by seed alone."""
         return int(self.runs["replicate"].nunique()) if "replicate" in self.runs else 0
+
+    @cached_property
+    def replicate_names(self) -> tuple[str, ...]:
+        """As text, so that tables of different files compare; empty where the runs do not say theirs."""
+        if "replicate" in self.runs:
+            return tuple(map(str, sorted(self.runs["replicate"].unique())))
+        return () if self.only_replicate is None else (str(self.only_replicate),)
 
     @cached_property
     def reference_error(self) -> float | None:
@@ -174,6 +183,7 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
     _check_numbers(runs, path, is_loss=bool(rest.get("is_loss")))
     _check_names(runs, path)
     if "replicate" in runs and runs["replicate"].nunique() < 2:
+        rest["only_replicate"] = runs["replicate"].iloc[0]
         runs = runs.drop(columns="replicate")
     unit = [name for name in ("replicate", "seed") if name in runs]
     duplicate = runs.duplicated(["arm", "size", *unit])
