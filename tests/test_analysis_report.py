@@ -119,14 +119,18 @@ def test_the_cost_view_takes_flops_where_they_are_known_and_says_who_spends_noth
     assert "total_flops" not in (out / "cost.csv").read_text()
     folder = write_sweep(tmp_path / "table", {arm: FALLING[arm] for arm in ("SFT", "RFT")})
     runs = pd.read_parquet(folder / "runs.parquet")
-    runs.assign(total_flops=runs["total_seconds"] * 1e12).to_parquet(folder / "runs.parquet")
+    runs = runs.assign(total_flops=runs["total_seconds"] * 1e12, total_n_updates=7)
+    runs.to_parquet(folder / "runs.parquet")
     write_report(folder, tmp_path / "out", dataclasses.replace(QUICK, law="power"))
     with (tmp_path / "out" / "cost.csv").open() as file:
         found = {one["cost"]: float(one["multiplier"]) for one in csv.DictReader(file)}
     assert found["total_flops"] == pytest.approx(found["total_seconds"])
     assert found["total_flops"] == pytest.approx(found["n_problems"] / 3, rel=0.02)  # an RFT problem costs three times
-    assert "total_n_sampled_tokens" not in found
-    assert "SFT has runs that spend none" in (tmp_path / "out" / "index.html").read_text()
+    assert "total_n_sampled_tokens" not in found and "total_n_updates" not in found
+    assert (
+        "SFT has runs that spend none, or spends the same at every size"
+        in (tmp_path / "out" / "index.html").read_text()
+    )
 
 
 def test_flat_and_rising_arms_are_reported_without_a_crash(tmp_path: Path) -> None:

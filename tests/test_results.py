@@ -225,6 +225,7 @@ def test_collecting_looks_into_no_weight(sweep_copy: Sweep, monkeypatch: pytest.
         return real(path, *arguments, **names)
 
     monkeypatch.setattr(io, "open", opened)  # what Path.open, read_bytes and read_text go through
+    monkeypatch.setattr("builtins.open", opened)
     collect(runs_of(sweep_copy), sweep_copy.store)
     assert read == {"manifest.json", "outcomes.parquet", "test_looks.jsonl"}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.arms import MAIN_ARMS
@@ -240,7 +241,7 @@ def costs(study: Study) -> page.Section | None:
     table = study.first.draws.table
     trained = table.runs[table.runs["x"] > 0]
     spent = {
-        name: {str(arm) for arm, rows in trained.groupby("arm") if (rows[name] > 0).all()}
+        name: {str(arm) for arm, rows in trained.groupby("arm") if _is_axis(rows, name)}
         for cost in COSTS
         if (name := f"total_{cost}") in table.runs and name != table.x_name
     }
@@ -270,6 +271,12 @@ def costs(study: Study) -> page.Section | None:
         "Pretraining of the base model and evaluation are not counted."
     )
     return page.Section("cost", "What it cost", [study.sheet(sheet), page.paragraph(text, "soft"), *pictures])
+
+
+def _is_axis(rows: pd.DataFrame, cost: str) -> bool:
+    """Whether the runs of an arm, which spend some in every run, have a curve against what they spend."""
+    by_size = rows.groupby("size")[cost].mean()
+    return bool((rows[cost] > 0).all()) and (len(by_size) == 1 or by_size.nunique() > 1)
 
 
 def errors(study: Study) -> page.Section:

@@ -149,7 +149,13 @@ class Table:
             )
         if arm not in self.arms:
             raise ValueError(f"{self.path}: arm {arm!r} is not in the table; its arms are {', '.join(self.arms)}")
-        return self._cells_by_arm[arm]
+        cells = self._cells_by_arm[arm]
+        if len(cells) > 1 and self.cells["x"].iloc[cells].nunique() == 1:
+            raise ValueError(
+                f"{self.path}: {self.x_name} is {self.cells['x'].iloc[cells[0]]:g} at every size of {arm}, so it has "
+                "no curve on that axis; take another"
+            )
+        return cells
 
     @cached_property
     def _cells_by_arm(self) -> dict[str, np.ndarray]:
