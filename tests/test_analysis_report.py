@@ -127,10 +127,7 @@ def test_the_cost_view_takes_flops_where_they_are_known_and_says_who_spends_noth
     assert found["total_flops"] == pytest.approx(found["total_seconds"])
     assert found["total_flops"] == pytest.approx(found["n_problems"] / 3, rel=0.02)  # an RFT problem costs three times
     assert "total_n_sampled_tokens" not in found and "total_n_updates" not in found
-    assert (
-        "SFT has runs that spend none, or spends the same at every size"
-        in (tmp_path / "out" / "index.html").read_text()
-    )
+    assert "SFT has runs that spend none, or the same at every size" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_flat_and_rising_arms_are_reported_without_a_crash(tmp_path: Path) -> None:

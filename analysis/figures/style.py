@@ -90,6 +90,8 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     """stem.png, .svg and .pdf, without dates."""
     paths = []
     with paper():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # found once: it is dear, and one for all three
         for suffix, metadata in (
             (".png", {"Software": None}),
             (".svg", {"Date": None, "Creator": None}),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.noise.replicates import replicate_notes, replicates_of
+from analysis.noise.replicates import Replicates, replicate_notes, replicates_of
 from analysis.noise.scatter import Scatter, least_scatter, scatter_about
 from analysis.noise.seeds import (
     SeedNoise,
@@ -55,6 +55,7 @@ class Draws:
         weights: (n_cells,) of the fits, inverse variances at the smoothed error, mean 1 within an arm.
         seeds: the seed variance in the draws; its df stands behind the interval.
         method: a value of METHODS.
+        replicates: what the draws are of where replicates of the whole experiment were run, else None.
     """
 
     table: Table
@@ -65,6 +66,7 @@ class Draws:
     seeds: SeedNoise
     method: str
     notes: tuple[Note, ...]
+    replicates: Replicates | None = None
 
     @property
     def is_noise_from_residuals(self) -> bool:
@@ -129,6 +131,7 @@ def _replicate_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dr
         seeds=SeedNoise(phi, 0.0, df, np.inf, ()),
         method=METHODS["replicates"],
         notes=table.notes + replicate_notes(table, found),
+        replicates=found,
     )
 
 

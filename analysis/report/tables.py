@@ -131,9 +131,7 @@ def cost_sheet(
     def cell(name: str, arm: str, m: Multiplier | None) -> str:
         if m is not None:
             return f"{multiplier_text(m)} at {error_text(m.at_error)}"
-        return (
-            f"{arm if baseline in spent[name] else baseline} has runs that spend none, or spends the same at every size"
-        )
+        return f"{arm if baseline in spent[name] else baseline} has runs that spend none, or the same at every size"
 
     columns = ("arm", "in problems", *(f"in {name}" for name in by_cost))
     rows = tuple(

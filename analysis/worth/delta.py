@@ -19,7 +19,6 @@ import numpy as np
 from scipy import stats
 
 from analysis.noise.draws import Draws
-from analysis.noise.replicates import replicates_of
 from analysis.noise.seeds import bernoulli_unit, count_correlation, seed_clusters, within_seed_variance
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
@@ -92,8 +91,8 @@ def _influence(
 def influence_variance(drawn: Draws, influence: np.ndarray) -> tuple[float, float]:
     """Variance of sum_c L_c y_c and its degrees of freedom, from outcomes, counts or what the draws say."""
     table, seeds = drawn.table, drawn.seeds
-    if table.n_replicates:
-        return float(influence @ replicates_of(table).covariance() @ influence), seeds.df
+    if drawn.replicates is not None:
+        return float(influence @ drawn.replicates.covariance() @ influence), seeds.df
     if table.kind == "errors":
         return float(np.square(influence) @ drawn.variance), seeds.df
     n_seeds = table.cells["n_seeds"].to_numpy(float)
