@@ -296,6 +296,13 @@ SCHEMAS: dict[str, Any] = {  # of each node of a leaf; or the key of its own tha
 }
 
 
+@dataclass
+class _Size:
+    """What a rate by sizes needs to know of a leaf before the leaf is typed."""
+
+    n_problems: int = whole(1, default=MISSING)
+
+
 def has_rates_by_size(values: Any) -> bool:
     """Whether a node holds a learning rate that is another number at another n_problems."""
     optim = values.get("optim") if isinstance(values, Mapping) else None
@@ -304,10 +311,8 @@ def has_rates_by_size(values: Any) -> bool:
 
 def _rates_at_size(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same with each learning rate that is given by sizes as the number that it is at this one."""
-    n_problems, sft, method = values["n_problems"], values.get("sft"), values.get("method")
-    if not isinstance(n_problems, int):
-        return values  # refused by its own field
-    out = dict(values)
+    n_problems = typed(_Size, {"n_problems": values["n_problems"]}).n_problems
+    sft, method, out = values.get("sft"), values.get("method"), dict(values)
     if isinstance(sft, Mapping) and isinstance(sft.get("lr"), Mapping):
         out["sft"] = {**sft, "lr": at_size(sft["lr"], n_problems, "sft.lr")}
     optim = method.get("optim") if isinstance(method, Mapping) else None

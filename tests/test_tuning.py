@@ -54,6 +54,12 @@ def test_a_run_s_rate_is_the_one_at_its_size() -> None:
     assert [exp.method.optim.lr for exp in exps] == [1e-4, 2e-4]
 
 
+def test_a_size_in_another_spelling_has_the_same_rate_and_one_out_of_range_is_named() -> None:
+    assert planned("arm=sft", "n_problems=1e1", "sft.lr={8:1e-3,16:4e-3}").runs[0].leaf.exp.sft.lr == 0.00156
+    with pytest.raises(ValueError, match="n_problems must be a whole number of at least 1; found 0"):
+        planned("arm=sft", "n_problems=0", "sft.lr={8:1e-3,16:4e-3}")
+
+
 def test_a_run_at_a_size_and_the_same_run_with_that_number_are_one_stage() -> None:
     rates = ("{8:1e-3,16:4e-3}", "1e-3")
     by_size, by_hand = (planned("arm=sft", "n_problems=8", f"sft.lr={lr}").runs[0] for lr in rates)
