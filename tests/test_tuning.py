@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from tiny_sweep import build_all, planned, tiny
 
 from sweep.__main__ import main
+from sweep.arms import ARMS
 from sweep.artifacts import Store
+from sweep.commands.choose import read_tried
 from sweep.commands.words import plan_of
 from sweep.rates import at_size
 from sweep.tuning import Tried, chosen_rates, judged
@@ -131,3 +134,14 @@ def test_choose_prints_the_whole_grid_and_writes_a_file_that_says_the_same(
     (tmp_path / "other.csv").write_text("arm,rate\nDPO,1\n")
     assert main(["choose", f"{tmp_path}/other.csv"]) == 2
     assert "expected the columns arm, n_problems, rate" in capsys.readouterr().err
+
+
+def test_the_model_s_rates_are_those_that_the_committed_runs_choose() -> None:
+    root = Path(__file__).parents[1]
+    words = {arm.name: arm.word for arm in ARMS}
+    wanted = {}
+    for path in sorted((root / "analysis/results/tuning").glob("*.csv")):
+        wanted |= {words[arm]: rates for arm, rates in chosen_rates(judged(read_tried(path))).items()}
+    model = yaml.safe_load((root / "conf/model/tiny_llama.yaml").read_text())
+    assert {arm: {n: float(rate) for n, rate in rates.items()} for arm, rates in model["rates"].items()} == wanted
+    assert set(wanted) == set(words.values()) - {"sft_entropy_matched"}  # which trains nothing of its own
