@@ -9,21 +9,23 @@ test holds the outcome against Hydra's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import cache
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config import Exp, Leaf, checked, has_rates_by_size, leaf
 from sweep.fields import nearest
-from sweep.points import VALID, is_unset, parsed
+from sweep.points import VALID, as_typed, is_unset, parsed
 
 NODES = tuple(f.name for f in fields(Leaf) if f.name not in ("overrides", "exp")) + tuple(f.name for f in fields(Exp))
 
@@ -62,7 +64,7 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
     composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
     out = []
     shared = set(job_overrides[0] if job_overrides else ()).intersection(*job_overrides)  # composed once, by Hydra
-    for overrides in job_overrides:
+    for number, overrides in enumerate(job_overrides):
         files = tuple(line for line in overrides if line in shared or not is_value(line))
         values = [parse(line) for line in overrides if line not in shared and is_value(line)]
         # every leaf of a multirun sets the same keys, so values left by an earlier one are overwritten
@@ -70,15 +72,31 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
         try:
             if slot not in composed:
                 config = loader.load_sweep_config(master, accepted_files(files))
-                composed[slot] = config, what_stays(config, [override.key_or_group for override in values])
+                with as_job(config, number):
+                    composed[slot] = config, what_stays(config, [override.key_or_group for override in values])
             config, known = composed[slot]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
-            out.append(leaf(resolved(config, known), tuple(overrides), known))
+            with as_job(config, number):
+                out.append(leaf(resolved(config, known), tuple(overrides), known))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            where = " ".join(overrides) or "(defaults)"
+            where = " ".join(map(as_typed, overrides)) or "(defaults)"
             raise ValueError(f"grid point {where}: {reason(error)}") from error
     check_one_place(out)
     return out
+
+
+@contextmanager
+def as_job(config: DictConfig, number: int) -> Iterator[None]:
+    """Let `${hydra:job.num}` and the like be read of this config, as Hydra does for job `number` of a multirun."""
+    told: Any = HydraConfig.instance()
+    before = told.cfg
+    with read_write(config), open_dict(config):
+        config.hydra.job.id, config.hydra.job.num = str(number), number
+    told.cfg = config  # not set_config, which copies all of it: there are a thousand leaves
+    try:
+        yield
+    finally:
+        told.cfg = before
 
 
 def check_one_place(grid_points: Sequence[Leaf]) -> None:
@@ -96,7 +114,8 @@ def check_one_place(grid_points: Sequence[Leaf]) -> None:
             for name, value in asdict(getattr(first, node)).items():
                 if theirs[name] != value:
                     mine, other = (
-                        " ".join(sorted({*a.overrides} - {*b.overrides})) for a, b in ((first, point), (point, first))
+                        " ".join(sorted(map(as_typed, {*a.overrides} - {*b.overrides})))
+                        for a, b in ((first, point), (point, first))
                     )
                     raise ValueError(
                         f"{node}.{name} differs between grid points: {value} ({mine}) and {theirs[name]} ({other}); a "

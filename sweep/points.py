@@ -120,6 +120,11 @@ def parsed(word: str, loader: ConfigLoader | None = None) -> Override:
         raise ValueError(f"{shown(word)} cannot be read: {why}") from error
 
 
+def as_typed(word: str) -> str:
+    """An override without the backslashes that Hydra's writing of a value puts in: `${a.b}` and not `$\\{a.b\\}`."""
+    return re.sub(r"\\([\\()\[\]{}:=, \t])", r"\1", word)
+
+
 def check_obeyed(master: DictConfig) -> None:
     """Refuse a setting of Hydra that a sweep would ignore.
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
-from sweep.commands.words import Files, composer, plan_of
+from sweep.commands.words import Files, composer, exec_of, line_of, plan_of
 from sweep.compose import leaves, reason, resolved
 from sweep.config import Leaf, leaf
 from sweep.points import accepted, grid
@@ -78,6 +79,21 @@ def test_an_axis_on_the_command_line_replaces_the_experiments() -> None:
 def test_an_error_names_its_grid_point() -> None:
     with pytest.raises(ValueError, match=r"grid point n_problems=0: n_problems must be a whole number .*; found 0"):
         composed("n_problems=8,0")
+
+    with pytest.raises(
+        ValueError, match=r"grid point n_problems=8 seed=\$\{nope\} sft\.lr=1: Interpolation key 'nope'"
+    ):
+        composed("n_problems=8", "seed=${nope}", "sft.lr=1")
+
+
+def test_a_value_may_be_hydras_own_of_the_job_that_it_is_of() -> None:
+    words = ("n_problems=8,16", "seed=${hydra:job.num}", "exec.sweep_name=${hydra:job.name}")
+    before = HydraConfig.instance().cfg
+    plan, exec = plan_of(words)  # the number is the point's place in the grid, as Hydra's own launcher gives it
+    assert [(run.leaf.exp.n_problems, run.leaf.exp.seed) for run in plan.runs] == [(8, 0), (16, 1)]
+    line = line_of(("status", *words), ("status",))
+    assert exec.sweep_name == exec_of(line).sweep_name == "sweep"
+    assert HydraConfig.instance().cfg is before
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sweep.artifacts import Store
-from sweep.compose import leaves
+from sweep.compose import as_job, leaves
 from sweep.conf_files import read_once
 from sweep.config import Exec, Leaf, LeafConfig, untyped
 from sweep.fields import nearest, typed
@@ -192,7 +192,8 @@ def exec_of(line: Line) -> Exec:
     with composer(line.files) as hydra:
         master, points = _points(hydra, line.files, line.overrides)
         first = hydra.config_loader.load_sweep_config(master, accepted(hydra.config_loader, points[0]))
-    found: Exec = typed(Exec, OmegaConf.to_container(first.exec, resolve=True), "exec")
+    with as_job(first, 0):
+        found: Exec = typed(Exec, OmegaConf.to_container(first.exec, resolve=True), "exec")
     return found
 
 
