@@ -51,7 +51,7 @@ def test_no_size_at_all_is_no_rate() -> None:
 
 
 def test_a_run_s_rate_is_the_one_at_its_size() -> None:
-    words = ("arm=rft", "n_problems=8,16", "sft.lr={8:1e-3,16:4e-3}", "rates.rft={8:1e-4,32:4e-4}")
+    words = ("arm=rft", "n_problems=8,16", "sft.lr={8:1e-3,16:4e-3}", "method.optim.lr={8:1e-4,32:4e-4}")
     exps = [run.leaf.exp for run in planned(*words).runs]
     assert [exp.sft.lr for exp in exps] == [1e-3, 4e-3]
     assert [exp.method.optim.lr for exp in exps] == [1e-4, 2e-4]
