@@ -68,7 +68,7 @@ def test_the_study_page_states_the_table_of_record() -> None:
     page = (ROOT / "docs/study.md").read_text(encoding="utf-8")
     with (ROOT / "analysis/results/study/multipliers_greedy.csv").open(encoding="utf-8") as stream:
         rows = {row["arm"]: row for row in csv.DictReader(stream)}
-    said = dict(re.findall(r"^\| ([^|]+?) \| (\S+x \[[^]]+\]) \|", page, flags=re.MULTILINE))
+    said = dict(re.findall(r"^\| ([^|]+?) \| (\S+x \[[^]]+\]) at [.][0-9]+ \|", page, flags=re.MULTILINE))
     arms = {"RFT (self-generated positives)": "RFT", "control: RFT on sound steps alone": "RFT, sound steps",
             "DPO on distant pairs": "DPO, distant pairs", "control: RFT without the verifier": "RFT without verifier",
             "control: pairs at a random step": "random-step DPO",
