@@ -210,7 +210,7 @@ def test_a_circle_is_found() -> None:
     assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
 
 
-READS_FILES = ("sweep.data.gsm8k", "sweep.data.jsonl")  # a domain whose problems are a file, and its reader
+READS_FILES = ("sweep.data.problem_files", "sweep.data.jsonl")  # what reads the files that a domain's problems are
 
 
 def test_methods_sources_and_data_do_no_input_or_output() -> None:

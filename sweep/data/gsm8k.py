@@ -1,26 +1,23 @@
 """GSM8K, or anything in its format: JSONL lines with `question` and an `answer` that ends in `#### 72`.
 
-The validation problems are the `n_validation` training problems with the smallest content hash, so
-that they do not depend on the order of the file; the others are the train pool, in file order.
 The teacher is the file's reference solution. A step is a line, or a sentence where the config says so.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sweep.data.jsonl import objects
+from sweep.data.problem_files import Splits, content_hash, content_of, file_bytes, normalised_question, splits
 from sweep.data.records import Problem
-from sweep.data.splits import SPLITS, checked_disjoint, first_problems
+from sweep.data.segments import STEPS, lines, sentences
+from sweep.data.splits import checked_disjoint
 from sweep.fields import choice, text, typed, whole
 
 ANSWER_MARK = "#### "
@@ -35,12 +32,7 @@ _NUMBER = re.compile(
 )
 # other scripts' marks for the same; digits are looked up one by one
 _MARKS = str.maketrans("\u2212\uff0d\ufe63\uff0b\uff0c\u066c\uff0e\u066b\uff05\uff04\ufe69", "---+,,..%$$")
-
-_BLANKS = re.compile(r"\s+")
-# a sentence ends behind its mark, and the blank belongs to the next one, as in the tokens of most models;
-# 0.5 has no blank and is no end, and blanks that end a line stay with it
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?=[^\S\n]+\S)")
-STEPS = ("line", "sentence")
+WANTED = "the JSONL files of openai/grade-school-math"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,35 +72,11 @@ def final_answer(text: str) -> str | None:
 
 
 def steps_of(text: str, step: str) -> list[str]:
-    """Lines with the line ends behind them, or sentences within lines; the answer's line is one step.
-
-    A boundary is where tokenizers split a text by themselves, so that the steps' tokens are the text's.
-    """
-    lines = _lines(text)
+    """Lines with the line ends behind them, or sentences within lines; the answer's line is one step."""
+    whole = lines(text)
     if step == "line":
-        return lines
-    return [part for line in lines for part in ([line] if ANSWER_MARK in line else _SENTENCE_END.split(line))]
-
-
-def _lines(text: str) -> list[str]:
-    """Lines, each with the blanks up to the next one's first word, but for a last blank, which is that word's."""
-    ends = [
-        blanks.end() - (blanks[0][-1] != "\n")
-        for blanks in _BLANKS.finditer(text)
-        if "\n" in blanks[0] and blanks.start() > 0 and blanks.end() < len(text)
-    ]
-    places = [0, *ends, len(text)]
-    return [text[a:b] for a, b in itertools.pairwise(places)] if text else []
-
-
-def normalised_question(question: str) -> str:
-    """Content of a question: case and blanks do not make another problem."""
-    return " ".join(question.lower().split())
-
-
-def content_hash(question: str) -> str:
-    """Hexadecimal SHA-256 of the normalised question."""
-    return hashlib.sha256(normalised_question(question).encode()).hexdigest()
+        return whole
+    return [part for line in whole for part in ([line] if ANSWER_MARK in line else sentences(line))]
 
 
 class Gsm8k:
@@ -116,23 +84,20 @@ class Gsm8k:
 
     def __init__(self, config: Gsm8kDials) -> None:
         self.config = config
-        train, test = _file_bytes(config.train_path), _file_bytes(config.test_path)
-        self.revision = (
-            f"gsm8k-{READING}-"
-            + hashlib.sha256(hashlib.sha256(train).digest() + hashlib.sha256(test).digest()).hexdigest()
-        )
+        train, test = (file_bytes(path, "gsm8k", WANTED) for path in (config.train_path, config.test_path))
+        self.revision = f"gsm8k-{READING}-{content_of(train, test)}"
         read = {
             "train": parsed_problems(train, config.train_path),
             "test": parsed_problems(test, config.test_path),
         }
         self._solutions = {p.problem_id: text for rows in read.values() for p, text in rows}
-        self._problems = _splits([p for p, _ in read["train"]], [p for p, _ in read["test"]], config)
+        self._problems = _disjoint([p for p, _ in read["train"]], [p for p, _ in read["test"]], config)
 
     def n_problems(self, split: str) -> int:
-        return len(self._of(split))
+        return len(self.problems(split))
 
     def problems(self, split: str, n_problems: int | None = None) -> list[Problem]:
-        return first_problems(self._of(split), n_problems, f"dataset gsm8k, {split}")
+        return self._problems.first(split, n_problems)
 
     def prompt(self, problem: Problem) -> str:
         return f"Question: {problem.question}\nAnswer:\n"
@@ -149,11 +114,6 @@ class Gsm8k:
     def teacher_solution(self, problem: Problem, rng: np.random.Generator) -> str:
         """The file's reference solution; it is always the same one, so `rng` is not drawn from."""
         return self._solutions[problem.problem_id]
-
-    def _of(self, split: str) -> list[Problem]:
-        if split not in self._problems:
-            raise ValueError(f"dataset gsm8k: no split {split!r}; choose one of {', '.join(SPLITS)}")
-        return self._problems[split]
 
 
 def parsed_problems(content: bytes, path: str) -> list[tuple[Problem, str]]:
@@ -197,8 +157,8 @@ def _parsed(row: Mapping[str, Any], where: str) -> Problem:
     return Problem(f"gsm8k-{content_hash(question)[:16]}", question, answer)
 
 
-def _splits(train: list[Problem], test: list[Problem], config: Gsm8kDials) -> dict[str, list[Problem]]:
-    """Hold the validation problems out of train, once no content occurs twice."""
+def _disjoint(train: list[Problem], test: list[Problem], config: Gsm8kDials) -> Splits:
+    """The splits, once no content occurs twice."""
     checked_disjoint(
         {
             config.train_path: [normalised_question(p.question) for p in train],
@@ -206,28 +166,7 @@ def _splits(train: list[Problem], test: list[Problem], config: Gsm8kDials) -> di
         },
         "dataset gsm8k",
     )
-    if config.n_validation > len(train):
-        raise ValueError(
-            f"{config.train_path}: n_validation={config.n_validation} of {len(train)} problems can't be "
-            "held out; ask for fewer"
-        )
-    hashes = sorted(content_hash(p.question) for p in train)[: config.n_validation]
-    held_out = set(hashes)
-    return {
-        "train": [p for p in train if content_hash(p.question) not in held_out],
-        "validation": [p for p in train if content_hash(p.question) in held_out],
-        "test": test,
-    }
-
-
-def _file_bytes(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(
-            f"dataset gsm8k: {path} can't be read ({error.strerror}); give dataset.train_path and "
-            "dataset.test_path the JSONL files of openai/grade-school-math"
-        ) from None
+    return Splits("gsm8k", splits(train, test, config.n_validation, config.train_path))
 
 
 def open_gsm8k(values: Mapping[str, Any]) -> Gsm8k:
