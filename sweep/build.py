@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +39,15 @@ def build_dsyn(stage: Stage, bench: Bench) -> Built:
         for _ in range(stage.identity["teacher"]["n_attempts"]):
             text = data.teacher_solution(problem, rng)
             n_attempts += text is not None
-            if text is not None and data.is_correct(text, problem):
+            if text is not None and data.verdicts([text], [problem]).is_correct[0]:
                 problems.append(problem)
                 solutions.append(Solution(problem.problem_id, text))
                 break
     write_jsonl(bench.out / "problems.jsonl", problems)
     write_jsonl(bench.out / "solutions.jsonl", solutions)
     n_asked = data.n_problems("train")
-    return Built({"n_problems": len(problems), "n_dropped": n_asked - len(problems), "n_attempts": n_attempts}, Cost())
+    facts = {"n_problems": len(problems), "n_dropped": n_asked - len(problems), "n_attempts": n_attempts}
+    return Built(facts | counted("left_out", data.left_out), Cost())
 
 
 def build_base(stage: Stage, bench: Bench) -> Built:
@@ -98,10 +99,11 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
         max_new_tokens=stage.identity["max_solution_tokens"],
         **bench.sampling_limits("samples"),
     )
+    is_correct, undecided = judged(data, problems, drawn)
     traces = [
-        Trace(p.problem_id, c.text, c.is_finished and data.is_correct(c.text, p), c.is_finished)
-        for p, completions in zip(problems, drawn, strict=True)
-        for c in completions
+        Trace(p.problem_id, c.text, is_right, c.is_finished)
+        for p, completions, are_right in zip(problems, drawn, is_correct, strict=True)
+        for c, is_right in zip(completions, are_right, strict=True)
     ]
     write_jsonl(bench.out / "traces.jsonl", traces)
     facts = {
@@ -109,7 +111,7 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
         "n_correct": sum(t.is_correct for t in traces),
         "n_unfinished": sum(not t.is_finished for t in traces),
     }
-    return Built(facts, sampling_cost(pi_sft, prompts, drawn))
+    return Built(facts | counted(UNDECIDED, undecided), sampling_cost(pi_sft, prompts, drawn))
 
 
 def build_advantages(stage: Stage, bench: Bench) -> Built:
@@ -124,12 +126,13 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
     rng = np.random.default_rng(seed_of(stage))
     charged = to_charge(traces, of=rollouts.of, max_traces_per_problem=rollouts.max_traces_per_problem, rng=rng)
-    pi_sft, cost = bench.policy("sft"), Cost()
+    pi_sft, cost, undecided = bench.policy("sft"), Cost(), Counter[str]()
 
     def roll_out(prefixes: Sequence[Prefix], depth: int) -> list[list[str]]:
         """The whole solutions that rollouts of each prefix reach and the verifier accepts."""
         nonlocal cost
-        prompts = [data.prompt(problems[p]) + text for p, text in prefixes]
+        asked, begun = [problems[p] for p, _ in prefixes], [text for _, text in prefixes]
+        prompts = [data.prompt(problem) + text for problem, text in zip(asked, begun, strict=True)]
         drawn = sample(
             pi_sft,
             prompts,
@@ -141,8 +144,12 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
             **bench.sampling_limits(f"step-{depth}"),
         )
         cost += sampling_cost(pi_sft, prompts, drawn)
-        whole = [[text + c.text for c in of if c.is_finished] for (_, text), of in zip(prefixes, drawn, strict=True)]
-        return [[w for w in ws if data.is_correct(w, problems[p])] for (p, _), ws in zip(prefixes, whole, strict=True)]
+        is_correct, new = judged(data, asked, drawn, begun)
+        undecided.update(new)
+        return [
+            [text + c.text for c, is_right in zip(of, are_right, strict=True) if is_right]
+            for text, of, are_right in zip(begun, drawn, is_correct, strict=True)
+        ]
 
     steps, is_stopped = [data.steps(t.text) for t in charged], rollouts.until == "pit"
     q_values, reached = estimated(
@@ -151,7 +158,8 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     credits = credited(charged, q_values, traces)
     write_jsonl(bench.out / "credits.jsonl", credits)
     write_jsonl(bench.out / "reached.jsonl", reached)
-    return Built({"n_credits": len(credits), "n_reached": len(reached)}, cost)
+    facts = {"n_credits": len(credits), "n_reached": len(reached)}
+    return Built(facts | counted(UNDECIDED, undecided), cost)
 
 
 def build_train(stage: Stage, bench: Bench) -> Built:
@@ -212,7 +220,7 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
         **shared,
         **limits,
     )
-    outcomes = _outcomes(data, problems, greedy, drawn)
+    outcomes, undecided = _outcomes(data, problems, greedy, drawn)
     outcomes.to_parquet(bench.out / "outcomes.parquet", index=False)
     facts: dict[str, Any] = {
         "n_test": len(problems),
@@ -220,7 +228,7 @@ def build_evaluate(stage: Stage, bench: Bench) -> Built:
         "temperature": temperature,
         "entropy": mean_entropy(drawn),
     }
-    facts |= written_form(data, problems, [one[0] for one in greedy])
+    facts |= written_form(data, problems, [one[0] for one in greedy]) | counted(UNDECIDED, undecided)
     bench.tracker.summary(facts)
     return Built(facts, sampling_cost(policy, prompts, greedy) + sampling_cost(policy, prompts, drawn))
 
@@ -240,7 +248,36 @@ def written_form(data: Domain, problems: Sequence[Problem], solutions: Sequence[
     return {"n_malformed": n_malformed, "diagnosis": dict(Counter(kind for found in kinds for kind in found))}
 
 
+UNDECIDED = "undecided"  # the fact: comparisons of answers that ended without a verdict, by why; not correct
 COUNTED = {"n_correct": "is_correct", "n_correct_sampled": "n_correct_sampled", "n_sampled": "n_sampled"}
+
+
+def judged(
+    data: Domain,
+    problems: Sequence[Problem],
+    drawn: Sequence[Sequence[Completion]],
+    begun: Sequence[str] | None = None,
+) -> tuple[list[list[bool]], Mapping[str, int]]:
+    """For each completion of each problem, whether it ended and is correct; and the undecided comparisons, by why.
+
+    Args:
+        begun: for each problem, the text that its completions go on from.
+    """
+    starts = begun if begun is not None else [""] * len(problems)
+    ended = [
+        (start + c.text, problem)
+        for problem, start, completions in zip(problems, starts, drawn, strict=True)
+        for c in completions
+        if c.is_finished
+    ]
+    verdicts = data.verdicts([text for text, _ in ended], [problem for _, problem in ended])
+    of_ended = iter(verdicts.is_correct)
+    return [[c.is_finished and next(of_ended) for c in completions] for completions in drawn], verdicts.undecided
+
+
+def counted(name: str, counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """A fact of counts by kind; none where nothing was counted."""
+    return {name: dict(counts)} if counts else {}
 
 
 def _outcomes(
@@ -248,21 +285,21 @@ def _outcomes(
     problems: Sequence[Problem],
     greedy: Sequence[Sequence[Completion]],
     drawn: Sequence[Sequence[Completion]],
-) -> pd.DataFrame:
-    """A row a problem: whether the greedy solution is right, how many of the sampled ones are, and the greedy text."""
-
-    def n_correct(problem: Problem, completions: Sequence[Completion]) -> int:
-        return sum(c.is_finished and data.is_correct(c.text, problem) for c in completions)
-
-    return pd.DataFrame(
+) -> tuple[pd.DataFrame, Mapping[str, int]]:
+    """A row a problem: whether the greedy solution is right, how many of the sampled ones are, and the greedy text;
+    and the undecided comparisons, by why."""
+    is_greedy_right, undecided = judged(data, problems, greedy)
+    are_right, of_drawn = judged(data, problems, drawn)
+    outcomes = pd.DataFrame(
         {
             "problem_id": [p.problem_id for p in problems],
-            "is_correct": [n_correct(p, one) == 1 for p, one in zip(problems, greedy, strict=True)],
-            "n_correct_sampled": [n_correct(p, several) for p, several in zip(problems, drawn, strict=True)],
+            "is_correct": [right for (right,) in is_greedy_right],
+            "n_correct_sampled": [sum(right) for right in are_right],
             "n_sampled": [len(several) for several in drawn],
             "solution": [one[0].text for one in greedy],
         }
     )
+    return outcomes, Counter(undecided) + Counter(of_drawn)
 
 
 BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {

@@ -90,6 +90,7 @@ MAY_IMPORT = {
     "submitit": ("sweep.launchers",),
     "wandb": ("sweep.tracking",),
     "trackio": ("sweep.tracking.on_trackio",),
+    "math_verify": ("sweep.data.equality_worker",),  # a program by itself, which can be killed
 }
 LAZY_TORCH = ("sweep.launchers.worker", "sweep.launchers.slurm.job", "sweep.bench")  # in a function, in a worker only
 LOSSES = ("sweep.methods.dpo", "sweep.methods.sft")  # tensor-only; torch at type checking and inside the loss

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweep.data.domain import Domain, ProceduralDomain, Split
 from sweep.data.gsm8k import Gsm8kDials, open_gsm8k
+from sweep.data.math_problems import MathDials, open_math
 from sweep.data.records import Pair, Problem, Row, Solution, Trace
 from sweep.data.skills.domain import SkillsDials, open_skills
 
@@ -29,8 +30,12 @@ __all__ = [
     "domain",
 ]
 
-DOMAINS: dict[str, Callable[[Mapping[str, Any]], Domain]] = {"skills": open_skills, "gsm8k": open_gsm8k}
-DIALS = {"skills": SkillsDials, "gsm8k": Gsm8kDials}  # the typed node of each, name aside
+DOMAINS: dict[str, Callable[[Mapping[str, Any]], Domain]] = {
+    "skills": open_skills,
+    "gsm8k": open_gsm8k,
+    "math": open_math,
+}
+DIALS = {"skills": SkillsDials, "gsm8k": Gsm8kDials, "math": MathDials}  # the typed node of each, name aside
 
 
 def domain(dataset: Mapping[str, Any]) -> Domain:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sweep.data.domain import Verdicts, one_by_one
 from sweep.data.jsonl import objects
 from sweep.data.problem_files import Splits, content_hash, content_of, file_bytes, normalised_question, splits
 from sweep.data.records import Problem
@@ -82,6 +83,8 @@ def steps_of(text: str, step: str) -> list[str]:
 class Gsm8k:
     """Train, validation and test problems of two JSONL files."""
 
+    left_out: Mapping[str, int] = {}  # what cannot be used is refused
+
     def __init__(self, config: Gsm8kDials) -> None:
         self.config = config
         train, test = (file_bytes(path, "gsm8k", WANTED) for path in (config.train_path, config.test_path))
@@ -110,6 +113,9 @@ class Gsm8k:
 
     def is_correct(self, text: str, problem: Problem) -> bool:
         return self.final_answer(text) == problem.answer
+
+    def verdicts(self, texts: Sequence[str], problems: Sequence[Problem]) -> Verdicts:
+        return one_by_one(self.is_correct, texts, problems)
 
     def teacher_solution(self, problem: Problem, rng: np.random.Generator) -> str:
         """The file's reference solution; it is always the same one, so `rng` is not drawn from."""

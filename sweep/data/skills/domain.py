@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.data.domain import BAD_FORMAT
+from sweep.data.domain import BAD_FORMAT, Verdicts, one_by_one
 from sweep.data.records import Problem
 from sweep.data.skills.curriculum import Phase, chains, documents
 from sweep.data.skills.world import SEPARATOR, World, distinct_draws, prompt_text, random_world, solution_text
@@ -78,6 +78,7 @@ class Skills:
     """The domain that `SkillsDials` describe; the same dials give the same problems and facts."""
 
     revision = GENERATOR_VERSION
+    left_out: Mapping[str, int] = {}
     not_in_documents = frozenset({
         "n_train", "n_validation", "n_test", "teacher_skip_hard", "teacher_skip_easy", "teacher_order",
     })  # fmt: skip
@@ -140,6 +141,9 @@ class Skills:
 
     def is_correct(self, text: str, problem: Problem) -> bool:
         return self.final_answer(text) == problem.answer
+
+    def verdicts(self, texts: Sequence[str], problems: Sequence[Problem]) -> Verdicts:
+        return one_by_one(self.is_correct, texts, problems)
 
     def teacher_solution(self, problem: Problem, rng: np.random.Generator) -> str:
         """One attempt: true facts, steps omitted with teacher_skip_hard or teacher_skip_easy."""

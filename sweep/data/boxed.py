@@ -1,0 +1,89 @@
+r"""Solutions that end in `\boxed{answer}`: where the box is, what it holds, and steps with the box in the last.
+
+Answers are LaTeX, compared as text here; `sweep.data.equality` compares what the text means.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sweep.data.segments import lines, sentences
+
+MAX_CHARACTERS = 20_000  # a longer text is no solution, and is not looked into
+MAX_ANSWER = 500  # of a solution's answer; the longest of MATH has 159
+
+# boxes, braces, and what is escaped: \{ opens nothing
+_TOKEN = re.compile(r"(?P<box>\\boxed)(?P<opens>\{)?|\\.|[{}]", re.DOTALL)
+# what changes how an answer is set and not what it says; \left. draws nothing, and \\ ends a row of a matrix
+_SETTING = re.compile(
+    r"(\\\\)|\\(?:left|right)\.|\\(?:left|right|[bB]igg?[lr]?|displaystyle)(?![A-Za-z])|\\[!,;: ]|(?<!\\)\$|~"
+)
+_FRACTION = re.compile(r"(\\\\)|\\[dt]frac(?![A-Za-z])")
+_PERCENT = re.compile(r"\s*\\?%")
+_MIXED = re.compile(r"(?<![\w.}])(\d+) +(\d+)/(\d+)(?![\w.])")  # math-verify reads 1 1/2 as (1 + 1)/2
+_NEEDLESS_BLANK = re.compile(r"(?<![0-9A-Za-z])\s+|\s+(?![0-9A-Za-z])")
+
+
+def last_box(text: str) -> tuple[int, str] | None:
+    r"""Where the last box that closes begins, and what it holds; None where there is none.
+
+    `\boxed 9` without braces holds what stands before the next `$`, as the graders of MATH take it
+    (hendrycks/math, `last_boxed_only_string`).
+    """
+    found: tuple[int, str] | None = None
+    opened: list[tuple[int | None, int]] = []  # of each brace: where its box begins, None if it is no box's; its inside
+    for token in _TOKEN.finditer(text):
+        if token["opens"] or token[0] == "{":
+            opened.append((token.start() if token["box"] else None, token.end()))
+        elif token["box"]:
+            inside = _unbraced(text, token.end())
+            found = found if inside is None else (token.start(), inside)
+        elif token[0] == "}" and opened:
+            start, first = opened.pop()
+            if start is not None and (found is None or start > found[0]):
+                found = start, text[first : token.start()]
+    return found
+
+
+def _unbraced(text: str, after: int) -> str | None:
+    end = text.find("$", after)
+    inside = text[after:end] if end >= 0 and text.startswith(" ", after) else ""
+    return inside if inside.strip() and "\n" not in inside else None
+
+
+def final_answer(text: str) -> str | None:
+    """What the last box holds, normalised; None where there is no box, nothing in it, or text without end."""
+    if len(text) > MAX_CHARACTERS:
+        return None
+    found = last_box(text)
+    return (normalised(found[1]) or None) if found else None
+
+
+def normalised(answer: str) -> str:
+    r"""One spelling for answers that differ in spacing, `\dfrac`, `\left`, dollar signs or a last full stop.
+
+    Percent signs are taken away, as by the graders of MATH (hendrycks/math, `math_equivalence.py`): 50\% is 50.
+    """
+    bare = _SETTING.sub(lambda found: found[1] or " ", answer)
+    bare = _PERCENT.sub("", _FRACTION.sub(lambda found: found[1] or r"\frac", bare))
+    bare = _MIXED.sub(r"\1\\frac{\2}{\3}", bare)
+    bare = _NEEDLESS_BLANK.sub("", bare.strip().removesuffix(".").strip())
+    return re.sub(r"\s+", " ", bare)
+
+
+def steps_of(text: str, step: str) -> list[str]:
+    """Lines or sentences that join to the text; the one in which the last box begins is the last, whatever follows."""
+    parts = lines(text)
+    if step == "sentence":
+        parts = [part for line in parts for part in sentences(line)]
+    found = last_box(text)
+    if found is None:
+        return parts
+    kept: list[str] = []
+    n_before = 0
+    for part in parts:
+        n_before += len(part)
+        if n_before > found[0]:
+            return [*kept, text[n_before - len(part) :]]
+        kept.append(part)
+    return parts
