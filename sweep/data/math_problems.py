@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.data import boxed
+from sweep.data.boxed import MAX_ANSWER, final_answer, steps_of
 from sweep.data.domain import Verdicts
 from sweep.data.equality import EQUAL, UNDECIDED, Equality, Limits
 from sweep.data.jsonl import objects
@@ -63,7 +63,7 @@ class Math:
         self._solutions = {p.problem_id: solution for p, solution in [*trains, *tests]}
         by_split = splits([p for p, _ in trains], [p for p, _ in tests], config.n_validation, config.train_path)
         self._problems = Splits("math", by_split)
-        self._equality = Equality(Limits(config.comparison_s, config.comparison_mb, boxed.MAX_ANSWER))
+        self._equality = Equality(Limits(config.comparison_s, config.comparison_mb, MAX_ANSWER))
 
     def n_problems(self, split: str) -> int:
         return len(self.problems(split))
@@ -75,10 +75,10 @@ class Math:
         return f"Problem: {problem.question}\nPut the final answer in \\boxed{{}}.\nSolution:\n"
 
     def steps(self, text: str) -> list[str]:
-        return boxed.steps_of(text, self.config.step)
+        return steps_of(text, self.config.step)
 
     def final_answer(self, text: str) -> str | None:
-        return boxed.final_answer(text)
+        return final_answer(text)
 
     def verdicts(self, texts: Sequence[str], problems: Sequence[Problem]) -> Verdicts:
         answers = [self.final_answer(text) for text in texts]
@@ -107,8 +107,8 @@ def _rows(content: bytes, path: str) -> Iterable[tuple[str, Problem | None, str]
                 f"{where}: expected a JSON object with the texts problem and solution, got {str(row)[:80]!r}; "
                 "repair or remove the line"
             )
-        answer = boxed.final_answer(solution)
-        is_one = answer is not None and len(answer) <= boxed.MAX_ANSWER
+        answer = final_answer(solution)
+        is_one = answer is not None and len(answer) <= MAX_ANSWER
         yield (
             where,
             Problem(f"math-{content_hash(question)[:16]}", question, answer or "") if is_one else None,
