@@ -24,7 +24,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def pairs() -> list[tuple[str, str]]:
     """(reference, reference of another problem of the subject), each pair once, no two texts equal."""
     of_subject: dict[str, list[str]] = {}
-    for line in gzip.open(MATH):
+    for line in gzip.decompress(MATH.read_bytes()).splitlines():
         row = json.loads(line)
         of_subject.setdefault(row["type"], []).append(final_answer(row["solution"]) or "none")
     rng, found = random.Random(0), set()
