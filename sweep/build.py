@@ -132,7 +132,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
         """The whole solutions that rollouts of each prefix reach and the verifier accepts."""
         nonlocal cost
         asked, begun = [problems[p] for p, _ in prefixes], [text for _, text in prefixes]
-        prompts = [data.prompt(problem) + text for problem, text in zip(asked, begun, strict=True)]
+        prompts = [data.prompt(problems[p]) + text for p, text in prefixes]
         drawn = sample(
             pi_sft,
             prompts,
@@ -146,20 +146,14 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
         cost += sampling_cost(pi_sft, prompts, drawn)
         is_correct, new = judged(data, asked, drawn, begun)
         undecided.update(new)
-        return [
-            [text + c.text for c, is_right in zip(of, are_right, strict=True) if is_right]
-            for text, of, are_right in zip(begun, drawn, is_correct, strict=True)
-        ]
+        return accepted(begun, drawn, is_correct)
 
-    steps, is_stopped = [data.steps(t.text) for t in charged], rollouts.until == "pit"
-    q_values, reached = estimated(
-        charged, steps, roll_out, n_rollouts=rollouts.n_rollouts, is_stopped_at_pit=is_stopped
-    )
-    credits = credited(charged, q_values, traces)
-    write_jsonl(bench.out / "credits.jsonl", credits)
+    steps = [data.steps(t.text) for t in charged]
+    how: dict[str, Any] = {"n_rollouts": rollouts.n_rollouts, "is_stopped_at_pit": rollouts.until == "pit"}
+    q_values, reached = estimated(charged, steps, roll_out, **how)
+    write_jsonl(bench.out / "credits.jsonl", credited(charged, q_values, traces))
     write_jsonl(bench.out / "reached.jsonl", reached)
-    facts = {"n_credits": len(credits), "n_reached": len(reached)}
-    return Built(facts | counted(UNDECIDED, undecided), cost)
+    return Built({"n_credits": len(charged), "n_reached": len(reached)} | counted(UNDECIDED, undecided), cost)
 
 
 def build_train(stage: Stage, bench: Bench) -> Built:
@@ -273,6 +267,16 @@ def judged(
     verdicts = data.verdicts([text for text, _ in ended], [problem for _, problem in ended])
     of_ended = iter(verdicts.is_correct)
     return [[c.is_finished and next(of_ended) for c in completions] for completions in drawn], verdicts.undecided
+
+
+def accepted(
+    begun: Sequence[str], drawn: Sequence[Sequence[Completion]], is_correct: Sequence[Sequence[bool]]
+) -> list[list[str]]:
+    """The whole texts of the correct completions of each beginning."""
+    return [
+        [text + c.text for c, is_right in zip(completions, are_right, strict=True) if is_right]
+        for text, completions, are_right in zip(begun, drawn, is_correct, strict=True)
+    ]
 
 
 def counted(name: str, counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
