@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GSM8K = '{"question": "Ann has 2 apples and buys %d. How many has she?", "answer": "2 + %d = %d\\n#### %d"}\n'
 
+MATH = '{"problem": "What is %d + 2?", "solution": "We add.\\nIt is $\\\\boxed{%d}$."}\n'
+
 
 def commands() -> list[str]:
     """The lines of the README's bash blocks, comments cut off."""
@@ -24,12 +26,17 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder to stand in, with a handful of GSM8K-shaped problems where the README wants the files."""
+    """An empty folder to stand in, with problems shaped like GSM8K and MATH where the README wants the files."""
     folder = tmp_path_factory.mktemp("desk")
     (folder / "data/gsm8k").mkdir(parents=True)
     for name, first in (("train", 0), ("test", 9000)):
         rows = [GSM8K % (n, n, n + 2, n + 2) for n in range(first, first + 8000 if name == "train" else first + 50)]
         (folder / f"data/gsm8k/{name}.jsonl").write_text("".join(rows))
+    (folder / "data/math").mkdir()
+    for name, first, n_rows in (("train", 0, 8000), ("test", 9000, 50)):
+        (folder / f"data/math/{name}.jsonl").write_text(
+            "".join(MATH % (n, n + 2) for n in range(first, first + n_rows))
+        )
     (folder / "analysis").symlink_to(ROOT / "analysis")
     return folder
 
