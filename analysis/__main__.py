@@ -190,7 +190,8 @@ def _report(asked: argparse.Namespace) -> str:
     report = write_report(asked.table, asked.out, options(asked), map_path=asked.map, record_path=asked.record)
     if asked.json:
         return terminal.as_json({"prediction": report.prediction, "written": list(map(str, report.files))})
-    return "\n".join([*([report.prediction] if report.prediction else []), str(report.page)])
+    known = "" if report.is_new else " (as it was: made of the same table, options and code)"
+    return "\n".join([*([report.prediction] if report.prediction else []), f"{report.page}{known}"])
 
 
 def _map(asked: argparse.Namespace) -> str:

@@ -18,7 +18,8 @@ from simulated_tables import power
 
 from analysis.noise.draws import draws
 from analysis.options import Options
-from analysis.report.write import write_figures, write_report
+from analysis.report import made_of, write
+from analysis.report.write import Written, write_figures, write_report
 from analysis.sheet import Sheet
 from analysis.tables.read import table_at
 from analysis.worth.comparison import Comparison
@@ -113,6 +114,45 @@ def test_the_second_report_of_a_table_is_the_first(table: Path, out: Path, tmp_p
     assert names == sorted(path.name for path in tmp_path.iterdir())
     for name in names:
         assert (out / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
+def test_a_report_of_the_same_table_and_options_is_left_as_it_is(table: Path, tmp_path: Path) -> None:
+    first = write_report(table, tmp_path, QUICK)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = write_report(table, tmp_path, QUICK)
+    assert (first.is_new, again.is_new) == (True, False)
+    assert (again.page, again.files, again.prediction) == (first.page, first.files, first.prediction)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["index.html", "controls.png", "errors.csv", "made_of.json"])
+@pytest.mark.parametrize("change", ["edited", "gone"])
+def test_a_report_of_which_a_file_is_edited_or_gone_is_made_again(
+    out: Path, table: Path, tmp_path: Path, name: str, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    monkeypatch.setattr(write, "_made", lambda *given: Written(out / "index.html", (), "made again"))
+    assert write_report(table, tmp_path / "out", QUICK).prediction is None
+    (tmp_path / "out" / name).write_text("other") if change == "edited" else (tmp_path / "out" / name).unlink()
+    assert write_report(table, tmp_path / "out", QUICK).prediction == "made again"
+
+
+def test_a_report_of_another_table_options_map_or_code_is_made_again(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = made_of.ingredients(table, QUICK, {"map": None, "record": None})
+    others = {made_of.ingredients(table, dataclasses.replace(QUICK, seed=1), {"map": None, "record": None})}
+    (tmp_path / "map.csv").write_text("a\n")
+    others.add(made_of.ingredients(table, QUICK, {"map": tmp_path / "map.csv", "record": None}))
+    (tmp_path / "map.csv").write_text("b\n")
+    others.add(made_of.ingredients(table, QUICK, {"map": tmp_path / "map.csv", "record": None}))
+    changed = Path(shutil.copytree(table, tmp_path / table.name))
+    assert made_of.ingredients(changed, QUICK, {"map": None, "record": None}) == at
+    (changed / "provenance.json").write_text("{}")
+    others.add(made_of.ingredients(changed, QUICK, {"map": None, "record": None}))
+    monkeypatch.setattr(made_of, "CODE", ("analysis/report/*.py",))
+    others.add(made_of.ingredients(table, QUICK, {"map": None, "record": None}))
+    assert len(others | {at}) == 6
 
 
 def test_the_cost_view_takes_flops_where_they_are_known_and_says_who_spends_nothing(out: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ DIR/index.html                  the page, self-contained
 DIR/<figure>.{png,svg,pdf}      each figure
 DIR/<table>.{csv,tex}           each table
 DIR/verdicts.json               claims and rulings, for programs
+DIR/made_of.json                what it was made of: the same table, options and code again write nothing
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from analysis.claims import verdicts
 from analysis.noise.draws import draws
 from analysis.options import Options, table_of
 from analysis.place import tried
-from analysis.report import colophon, malformed, of_record, page, predicted, sections
+from analysis.report import colophon, made_of, malformed, of_record, page, predicted, sections
 from analysis.tables.read import SWEEP_Y
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
@@ -32,11 +33,15 @@ from analysis.worth.words import error_text, multiplier_text
 
 @dataclass(frozen=True)
 class Written:
-    """The files of a report, and what its first lines say of the record's prediction; None without a record."""
+    """The files of a report, and what its first lines say of the record's prediction; None without a record.
+
+    `is_new`: false where a report of the same table, options and code lay there already and was left as it is.
+    """
 
     page: Path
     files: tuple[Path, ...]
     prediction: str | None
+    is_new: bool = True
 
 
 def write_report(
@@ -58,7 +63,20 @@ def write_report(
         ValueError: the table cannot be read, the baseline has no curve, or `out` holds a page that is no report.
     """
     _refuse_another_page(Path(out))
-    study = read_study(path, out, options or Options())
+    options = options or Options()
+    made = made_of.ingredients(path, options, {"map": map_path, "record": record_path})
+    if was := made_of.unchanged(Path(out), made):
+        files = tuple(Path(out) / name for name in was["files"])
+        return Written(files[0], files, was["prediction"], is_new=False)
+    report = _made(path, out, options, map_path, record_path)
+    made_of.note(Path(out), made, report.files, report.prediction)
+    return report
+
+
+def _made(
+    path: str | Path, out: str | Path, options: Options, map_path: str | Path | None, record_path: str | Path | None
+) -> Written:
+    study = read_study(path, out, options)
     rulings = verdicts.verdicts_of(study.first, study.baseline)
     told = predicted.of_record(study, record_path) if record_path else None
     parts = [
