@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +14,9 @@ from sweep.commands.words import Line, plan_of
 from sweep.config import Exp
 from sweep.plan import Run
 from sweep.results import check_validation, point_of
+from sweep.tracking import METRICS
 from sweep.tuning import COLUMNS, Rate, Tried, as_rows, chosen_rates, judged
 
-METRICS = "metrics.jsonl"
 MARGIN = "train/log_ratio_margin"
 
 
@@ -33,7 +33,7 @@ def choose_rates(line: Line) -> int:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, pd.DataFrame(as_rows(tried), columns=COLUMNS).to_csv(index=False))
     if line.options.json:
-        print(json.dumps(entries(tried), indent=1))
+        print(json.dumps(entries(rates, {run.replicate for run in tried}), indent=1))
         return 0
     print(_shown(rates).to_string(index=False))
     print("\nrates:")
@@ -43,10 +43,9 @@ def choose_rates(line: Line) -> int:
     return 0
 
 
-def entries(tried: Sequence[Tried]) -> list[dict[str, object]]:
+def entries(rates: Sequence[Rate], replicates: Collection[int]) -> list[dict[str, object]]:
     """What conf/tuning.json says of these choices, an entry an arm."""
-    rates, out = judged(tried), []
-    replicates = sorted({run.replicate for run in tried})
+    out: list[dict[str, object]] = []
     for arm, chosen in chosen_rates(rates).items():
         cells = {n: [one for one in rates if (one.arm, one.n_problems) == (arm, n)] for n in chosen}
         told = "; ".join(
@@ -56,8 +55,8 @@ def entries(tried: Sequence[Tried]) -> list[dict[str, object]]:
         n_test = next(iter(cells.values()))[0].n_test
         out.append({
             "what": f"{arm}: learning rate",
-            "on": f"{n_test:,} validation problems of replicates {', '.join(map(str, replicates))} (not in the study), "
-            "greedy answers counted",
+            "on": f"{n_test:,} validation problems of replicates {', '.join(map(str, sorted(replicates)))} "
+            "(not in the study), greedy answers counted",
             "n_configurations": len(next(iter(cells.values()))),
             "chosen": told,
         })  # fmt: skip
@@ -75,10 +74,9 @@ def read_tried(path: Path) -> list[Tried]:
 def _tried(run: Run, store: Store) -> Tried:
     facts = check_validation(run.evaluate, store).facts
     policy = run.evaluate.parents["policy"]
-    malformed = facts.get("n_malformed", facts.get("diagnosis", {}).get("bad format", 0))
     return Tried(
         point_of(run.evaluate)["arm"], run.leaf.exp.n_problems, _rate(run.leaf.exp, policy), run.leaf.exp.replicate,
-        facts["n_correct"], facts["n_test"], malformed, facts["entropy"], _margin(policy, store),
+        facts["n_correct"], facts["n_test"], facts["n_malformed"], facts["entropy"], _margin(policy, store),
     )  # fmt: skip
 
 
