@@ -127,6 +127,23 @@ ARMS: tuple[Arm, ...] = (
         claims=(Contrast("Advantage-filtered RFT beats RFT", "advantage-filtered RFT", "RFT"),),
     ),
     Arm(
+        word="pit_dpo", name="DPO to the pit", source="self", method="pit_dpo",
+        about="DPO on a whole right solution against a wrong one cut off behind its pit: the paper's practical pairs.",
+        colour="#AA3377", marker="d",
+        claims=(Contrast("Pairs at the pit beat whole solutions cut off there", "per-step DPO", "DPO to the pit"),),
+    ),
+    Arm(
+        word="good_steps", name="good steps only", source="self", method="good_steps",
+        about="The base fine-tuned on single steps that raise the chance of the answer, out of right and wrong "
+        "solutions.",
+        settings={
+            "sampling.rollouts.of": "all", "sampling.rollouts.until": "end",
+            "sampling.rollouts.max_traces_per_problem": 6,
+        },
+        colour="#66A61E", marker="p",
+        claims=(Contrast("Good steps beat good solutions", "good steps only", "advantage-filtered RFT"),),
+    ),
+    Arm(
         word="rft_sound", name="RFT, sound steps", source="self_sound", method="sft",
         about="Control: RFT on verified solutions without a spurious step.",
         settings={"method.optim.lr": "${rates.rft_sound}"},

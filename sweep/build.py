@@ -115,7 +115,7 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
 
 
 def build_advantages(stage: Stage, bench: Bench) -> Built:
-    """q_values of the traces' steps by rollouts of pi_sft.
+    """q_values of the traces' steps by rollouts of the policy that the stage has as its parent: pi_sft, or another.
 
     Successful rollouts are kept: they are the correct solutions that share a prefix with a mistake.
     """
@@ -126,7 +126,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
     rng = np.random.default_rng(seed_of(stage))
     charged = to_charge(traces, of=rollouts.of, max_traces_per_problem=rollouts.max_traces_per_problem, rng=rng)
-    pi_sft, cost, undecided = bench.policy("sft"), Cost(), Counter[str]()
+    roller, cost, undecided = bench.policy("base" if "base" in stage.parents else "sft"), Cost(), Counter[str]()
 
     def roll_out(prefixes: Sequence[Prefix], depth: int) -> list[list[str]]:
         """The whole solutions that rollouts of each prefix reach and the verifier accepts."""
@@ -134,7 +134,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
         asked, begun = [problems[p] for p, _ in prefixes], [text for _, text in prefixes]
         prompts = [data.prompt(problems[p]) + text for p, text in prefixes]
         drawn = sample(
-            pi_sft,
+            roller,
             prompts,
             n_samples=rollouts.n_rollouts,
             temperature=rollouts.temperature,
@@ -143,7 +143,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
             max_new_tokens=stage.identity["max_solution_tokens"],
             **bench.sampling_limits(f"step-{depth}"),
         )
-        cost += sampling_cost(pi_sft, prompts, drawn)
+        cost += sampling_cost(roller, prompts, drawn)
         is_correct, new = judged(data, asked, drawn, begun)
         undecided.update(new)
         return accepted(begun, drawn, is_correct)

@@ -128,6 +128,8 @@ class RolloutConfig:
     of: str = choice("wrong", "all", default="wrong")  # which finished traces are given credit
     max_traces_per_problem: int = whole(1, default=3)  # distinct traces given credit, a problem
     until: str = choice("pit", "end", default="pit")  # pit: stop a trace at its first prefix without a success
+    # who rolls out: the SFT policy that wrote the traces, one that was tuned on other problems of D_syn, or the base
+    policy: str = choice("learner", "other_sft", "base", default="learner")
 
 
 @dataclass
@@ -337,12 +339,13 @@ def _check(exp: Exp) -> None:
             "method.pit_rule=lowest_advantage compares all steps of a solution, but "
             "sampling.rollouts.until=pit stops at the first hopeless one; add sampling.rollouts.until=end"
         )
-    if exp.source.name == "self_filtered" and (rollouts.of, rollouts.until) != ("all", "end"):
-        raise ValueError(
-            "source=self_filtered chooses among right and wrong traces by the advantage of every step, but "
-            f"sampling.rollouts has of={rollouts.of} until={rollouts.until}; take arm=rft_filtered, or add "
-            "sampling.rollouts.of=all sampling.rollouts.until=end"
-        )
+    for node, known in (("source", SOURCES[exp.source.name]), ("method", METHODS[exp.method.name])):
+        if known.is_of_all_steps and (rollouts.of, rollouts.until) != ("all", "end"):
+            raise ValueError(
+                f"{node}={getattr(exp, node).name} reads the advantage of every step of right and wrong traces, but "
+                f"sampling.rollouts has of={rollouts.of} until={rollouts.until}; take an arm that sets both, or add "
+                "sampling.rollouts.of=all sampling.rollouts.until=end"
+            )
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

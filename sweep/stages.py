@@ -99,12 +99,18 @@ def samples(exp: Exp) -> Stage:
 
 @once
 def advantages(exp: Exp) -> Stage:
-    return _stage(
-        "advantages",
-        {"rollouts": _plain(exp.sampling.rollouts), "dataset": _data(exp), **_bound(exp), **_point(exp)},
-        {"dsyn": dsyn(exp), "sft": sft(exp), "samples": samples(exp)},
-        exp,
-    )
+    """Who rolls out is said by its parent (`sft`, which is the learner, or another), and by no field of its own."""
+    rollouts = {name: value for name, value in _plain(exp.sampling.rollouts).items() if name != "policy"}
+    identity = {"rollouts": rollouts, "dataset": _data(exp), **_bound(exp), **_point(exp)}
+    return _stage("advantages", identity, {"dsyn": dsyn(exp), "samples": samples(exp), **_who_rolls_out(exp)}, exp)
+
+
+def _who_rolls_out(exp: Exp) -> dict[str, Stage]:
+    policy = exp.sampling.rollouts.policy
+    if policy == "base":
+        return {"base": base(exp)}
+    # the next seed's: as many problems of D_syn, in another order
+    return {"sft": sft(exp if policy == "learner" else replace(exp, seed=exp.seed + 1))}
 
 
 @once

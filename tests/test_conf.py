@@ -17,6 +17,7 @@ GROUPS = ("dataset", "evaluation", "method", "model", "sampling", "source", "tea
 MUST_BE_GIVEN = {
     "model=deepseek_math_7b": "model.revision=abc",
     "source=self_filtered": "sampling.rollouts={of: all, until: end}",
+    "method=good_steps": "sampling.rollouts={of: all, until: end}",
 }
 
 
@@ -55,6 +56,15 @@ def test_an_arm_is_composed_of_its_source_its_method_and_its_settings() -> None:
     assert (exp.source.name, exp.method.name, exp.method.optim.lr) == ("self_filtered", "sft", 0.125)
     assert (exp.sampling.rollouts.of, exp.sampling.rollouts.until) == ("all", "end")
     assert not exp.evaluation.is_entropy_matched
+
+
+@pytest.mark.parametrize(("arm", "like"), [("pit_dpo", "step_dpo"), ("good_steps", "rft")])
+def test_an_arm_without_a_rate_of_its_own_takes_that_of_the_arm_it_is_most_like(arm: str, like: str) -> None:
+    def rate(*words: str) -> float:
+        return composed(f"arm={arm}", *words, n_hydras=0)[0][0].exp.method.optim.lr
+
+    assert rate(f"rates.{like}=0.125") == 0.125
+    assert rate(f"rates.{like}=0.125", f"+rates.{arm}=0.5") == 0.5
 
 
 def test_sources_and_methods_have_a_file_of_configuration_each() -> None:

@@ -158,7 +158,8 @@ def test_a_value_that_cannot_be_run_is_refused(name: str, valid: str, values: tu
             "lowest_advantage",
             "method.pit_rule=lowest_advantage compares all steps .*; add sampling.rollouts.until=end",
         ),
-        ("source.name", "self_filtered", "source=self_filtered chooses among right .* of=wrong until=pit"),
+        ("source.name", "self_filtered", "source=self_filtered reads the advantage of every .* of=wrong until=pit"),
+        ("method.name", "good_steps", "method=good_steps reads the advantage of every step .* of=wrong until=pit"),
     ],
 )
 def test_a_node_or_a_combination_that_cannot_be_run_is_refused(name: str, value: Any, told: str) -> None:

@@ -200,6 +200,41 @@ def test_every_pair_shares_its_prefix_and_differs_after_it() -> None:
             assert pair.chosen.split() != pair.rejected.split()
 
 
+# what the sources tell of the paper otherwise
+
+
+def test_pit_dpo_cuts_the_wrong_solution_off_behind_its_pit_and_takes_the_right_one_whole() -> None:
+    pairs = METHODS["pit_dpo"].rows(material(RIGHT, credits=(MISTAKE,)))
+    assert pairs == [Pair("Q0 | ", RIGHT, "a 1 ; b 7 ; ", True, False, "p0")]
+
+
+def test_pit_dpo_ends_the_rejected_side_where_the_pit_is_the_last_step() -> None:
+    late = Credit("p0", WRONG, False, 0.5, [0.6, 0.4, 0.0])
+    assert METHODS["pit_dpo"].rows(material(RIGHT, credits=(late,))) == [Pair("Q0 | ", RIGHT, WRONG, True, True, "p0")]
+
+
+def test_pit_dpo_needs_a_pit_and_a_right_solution() -> None:
+    hopeful = Credit("p0", WRONG, False, 0.5, [0.6, 0.4])
+    never = {"pit_rule": "first_below", "pit_threshold": 0.1}
+    assert METHODS["pit_dpo"].rows(material(RIGHT, credits=(hopeful,), **never)) == []
+    assert METHODS["pit_dpo"].rows(material(credits=(MISTAKE,))) == []
+
+
+def test_good_steps_are_those_that_raise_the_chance_out_of_right_and_wrong_solutions() -> None:
+    right = Credit("p0", RIGHT, True, 0.5, [0.4, 0.8, 1.0])  # gains of -.1, .4, .2
+    assert METHODS["good_steps"].rows(material(credits=(MISTAKE, right))) == [
+        Row("Q0 | ", "a 1 ; ", False, "p0"),  # of the wrong solution: .5 to .6
+        Row("Q0 | a 1 ; ", "b 2 ; ", False, "p0"),
+        Row("Q0 | a 1 ; b 2 ; ", "ans C1", True, "p0"),
+    ]
+    assert METHODS["good_steps"].start == "base"
+
+
+def test_a_good_step_that_two_solutions_share_is_one_row_and_one_without_a_q_value_none() -> None:
+    twice = Credit("p0", OTHER, False, 0.5, [0.6])
+    assert METHODS["good_steps"].rows(material(credits=(MISTAKE, twice))) == [Row("Q0 | ", "a 1 ; ", False, "p0")]
+
+
 # the control
 
 
@@ -214,7 +249,7 @@ def test_a_random_step_lies_anywhere_up_to_the_pit_and_never_beyond() -> None:
     assert rejected == {"a 1 ; ", "b 2 ; ", "c 7 ; "}
 
 
-@pytest.mark.parametrize("name", ["dpo", "step_dpo", "random_step_dpo", "chosen_sft"])
+@pytest.mark.parametrize("name", ["dpo", "step_dpo", "random_step_dpo", "chosen_sft", "pit_dpo"])
 def test_the_same_seed_makes_the_same_rows_and_another_seed_others(name: str) -> None:
     texts = [f"a 1 ; b {i} ; ans C1" for i in range(20, 30)]
     traces = tuple(wrong(f"a 1 ; b {i} ; ans C0") for i in range(9))

@@ -90,6 +90,21 @@ def test_a_stage_has_the_parents_its_method_needs_and_no_others() -> None:
     }
 
 
+def test_rollouts_are_of_the_learner_or_of_another_policy() -> None:
+    def roller(word: str) -> tuple[dict[str, str], str]:
+        stages = planned("arm=step_dpo", f"sampling.rollouts.policy={word}").stages.values()
+        train, (advantages,) = (
+            next(s for s in stages if s.kind == "train"),
+            [s for s in stages if s.kind == "advantages"],
+        )
+        return {role: parent.key for role, parent in advantages.parents.items()}, train.parents["sft"].key
+
+    (own, learner), (other, _), (base, _) = map(roller, ("learner", "other_sft", "base"))
+    assert own["sft"] == learner and set(own) == {"dsyn", "samples", "sft"}
+    assert other["sft"] not in (learner, "") and {**own, "sft": other["sft"]} == other
+    assert set(base) == {"dsyn", "samples", "base"}
+
+
 def test_an_entropy_matched_control_evaluates_the_sft_policy_beside_the_run_it_matches() -> None:
     control, matched = planned("arm=sft_entropy_matched"), planned("arm=step_dpo")
     (end,) = [run.evaluate for run in control.runs]

@@ -351,6 +351,19 @@ def test_filtered_rft_is_given_credits_of_right_and_wrong_traces(sweep_copy: Swe
     assert sweep_copy.store.manifest(stage_of(plan, "train").key).facts["n_rows"] > 0
 
 
+@pytest.mark.parametrize("policy", ["other_sft", "base"])
+def test_another_policy_s_rollouts_judge_the_learner_s_traces(sweep_copy: Sweep, policy: str) -> None:
+    def judged(word: str) -> tuple[Manifest, list[Credit]]:
+        plan = planned("arm=step_dpo", "n_problems=16", f"sampling.rollouts.policy={word}")
+        build_all(plan, sweep_copy.store)
+        found = sweep_copy.store.open(stage_of(plan, "advantages").key)
+        return found.manifest, read_jsonl(found.path / "credits.jsonl", Credit)
+
+    (_, own), (_, others) = judged("learner"), judged(policy)
+    assert {(c.problem_id, c.text) for c in own} == {(c.problem_id, c.text) for c in others}
+    assert [c.q_values for c in own] != [c.q_values for c in others]
+
+
 # a base that is pretrained until it has learnt
 
 

@@ -58,10 +58,12 @@ class Method:
     """rows: what is trained on; start: the weights it starts from; needs: the stage that its mistakes
     come from (none: solutions alone; samples: wrong traces; advantages: wrong traces with q_values).
 
-    dials: those of Dials that it reads; no other enters a stage's key."""
+    dials: those of Dials that it reads; no other enters a stage's key.
+    is_of_all_steps: it reads the advantage of every step of right and wrong traces."""
 
     rows: Callable[[Material], list[Row] | list[Pair]]
     start: Literal["base", "sft"]
     needs: Literal["none", "samples", "advantages"]
     is_preference: bool
     dials: tuple[str, ...] = ()
+    is_of_all_steps: bool = False

@@ -22,4 +22,4 @@ def solutions(written: Written) -> list[Solution]:
     return distinct([Solution(c.problem_id, c.text) for c, low in zip(telling, lowest, strict=True) if low >= half])
 
 
-ENTRIES = {"self_filtered": Source(solutions, needs="advantages")}
+ENTRIES = {"self_filtered": Source(solutions, needs="advantages", is_of_all_steps=True)}

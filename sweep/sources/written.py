@@ -31,8 +31,10 @@ class Written:
 @dataclass(frozen=True)
 class Source:
     """solutions: the distinct good solutions; needs: the last stage that they come from (none: D_syn alone);
-    is_step_judged: it reads `is_sound`, so it is for procedural domains alone."""
+    is_step_judged: it reads `is_sound`, so it is for procedural domains alone; is_of_all_steps: it reads the advantage
+    of every step of right and wrong traces."""
 
     solutions: Callable[[Written], list[Solution]]
     needs: Literal["none", "samples", "advantages"]
     is_step_judged: bool = False
+    is_of_all_steps: bool = False
