@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep import stages
+from sweep.arms import usual_name
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
 from sweep.config import Leaf
 
@@ -153,6 +154,31 @@ def summary(plan: Plan, built: Mapping[str, Manifest]) -> dict[str, Any]:
         "cached": len(built),
         "by_kind": dict(Counter(stage.kind for stage in plan.stages.values())),
     }
+
+
+def flow(plan: Plan) -> list[dict[str, Any]]:
+    """Who hands what to whom: the plan's stages by kind, those of `train` by arm, in the paper's order.
+
+    Returns:
+        Of each: name, kind, about (what it is, in the words of stages.py), n_stages, and needs: the (role, name) pairs
+        of what its stages are built from.
+    """
+    nodes: dict[str, dict[str, Any]] = {}
+    for stage in plan.stages.values():
+        name = _flow_name(stage)
+        new = {"name": name, "kind": stage.kind, "about": stages.ABOUT[stage.kind], "n_stages": 0, "needs": []}
+        node = nodes.setdefault(name, new)
+        node["n_stages"] += 1
+        needs = [[role, _flow_name(parent)] for role, parent in stage.parents.items()]
+        node["needs"] += [need for need in needs if need not in node["needs"] and need[1] != name]
+    order = list(stages.VERSION)
+    return sorted(nodes.values(), key=lambda node: order.index(node["kind"]))
+
+
+def _flow_name(stage: Stage) -> str:
+    if stage.kind != "train":
+        return stage.kind
+    return usual_name(stage.identity["source"]["name"], stage.identity["method"]["name"])
 
 
 def _signatures(kind: str, identity: Mapping[str, Any]) -> list[tuple[Any, ...]]:

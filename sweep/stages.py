@@ -16,6 +16,7 @@ stage means.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import cache, wraps
@@ -31,6 +32,9 @@ from sweep.sources import SOURCES
 
 PATH = "_path"  # dataset fields so named say where files lie
 VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 2}
+ABOUT = dict(
+    re.findall(r"^    (\w+) {2,}(.+?)(?: +\(section.*)?$", __doc__ or "", re.MULTILINE)
+)  # of each kind, as above
 T = TypeVar("T")
 N = TypeVar("N")
 

@@ -15,7 +15,8 @@ from sweep.artifacts import Cost, Manifest, Stage, Store
 from sweep.commands.words import plan_of
 from sweep.config import MethodConfig, OptimConfig
 from sweep.differences import news
-from sweep.plan import Plan, estimate, needed, plan, state, summary
+from sweep.plan import Plan, estimate, flow, needed, plan, state, summary
+from sweep.stages import ABOUT, VERSION
 
 
 def keys(plan: Plan, kind: str) -> set[str]:
@@ -53,6 +54,22 @@ def grid() -> Plan:
 
 
 # sharing
+
+
+def test_the_flow_of_data_is_what_the_stages_are_built_from(grid: Plan) -> None:
+    of = {node["name"]: node for node in flow(grid)}
+    assert list(of)[:5] == ["dsyn", "base", "sft", "samples", "advantages"] and list(of)[-1] == "evaluate"
+    assert of["per-step DPO"]["needs"] == [
+        ["sft", "sft"], ["dsyn", "dsyn"], ["samples", "samples"], ["advantages", "advantages"],
+    ]  # fmt: skip
+    assert of["RFT"]["needs"] == [["base", "base"], ["dsyn", "dsyn"], ["samples", "samples"]]
+    assert of["samples"]["about"] == "pi_sft's own solutions of those problems, verified"
+    assert of["sft"]["n_stages"] == 2 and of["evaluate"]["n_stages"] == 13
+    assert ["policy", "base"] in of["evaluate"]["needs"] and ["policy", "DPO"] in of["evaluate"]["needs"]
+
+
+def test_every_kind_of_stage_is_described_where_it_is_read_first() -> None:
+    assert set(ABOUT) == set(VERSION)
 
 
 def test_stages_that_arms_have_in_common_are_planned_once(grid: Plan) -> None:

@@ -10,29 +10,30 @@ from collections.abc import Mapping, Sequence
 from sweep.artifacts import Manifest, Store
 from sweep.commands.words import Line, plan_of
 from sweep.differences import PARENT, news
-from sweep.plan import Plan, estimate, needed, state, summary
+from sweep.plan import Plan, estimate, flow, needed, state, summary
 
 
 def show_plan(line: Line) -> int:
     the_plan, exec = plan_of(line.overrides, line.files)
     store = Store(exec.store)
     found = state(the_plan, store)
-    if line.options.json:
-        print(json.dumps(summary(the_plan, found.built)))
-        return 0
     todo = needed(the_plan, found.built)
     known = _known(store, found.built) if todo else []
+    seconds = estimate(the_plan, todo, known)
     counts = summary(the_plan, found.built)
+    total, n_workers = sum(s for s in seconds.values() if s), exec.n_workers or os.cpu_count() or 1
+    n_unknown = sum(s is None for s in seconds.values())
+    if line.options.json:
+        work = {"to_build": len(todo), "seconds": total, "n_without_estimate": n_unknown, "n_workers": n_workers}
+        print(json.dumps({**counts, **work, "flow": flow(the_plan)}))
+        return 0
     print(f"{counts['runs']} runs = {counts['stages']} unique stages ({counts['stages_unshared']} without sharing)")
     print(f"{counts['cached']} cached in {store.root}, {len(todo)} to build")
-    seconds = estimate(the_plan, todo, known)
     by_kind = Counter(the_plan.stages[key].kind for key in todo)
     for kind, n_all in counts["by_kind"].items():
         of_kind = [s for key, s in seconds.items() if the_plan.stages[key].kind == kind]
         told = "" if not of_kind else _told(of_kind) + _gpu_hours(of_kind, kind, known)
         print(f"  {kind:<11} {n_all:>6} stages {by_kind[kind]:>6} to build  {told}")
-    total, n_workers = sum(s for s in seconds.values() if s), exec.n_workers or os.cpu_count() or 1
-    n_unknown = sum(s is None for s in seconds.values())
     if todo:
         unknown = f", plus {n_unknown} stages of which none like them was ever built here" if n_unknown else ""
         print(f"estimated: {total:.0f} s of work, {total / n_workers:.0f} s on {n_workers} workers{unknown}")
