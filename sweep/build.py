@@ -326,7 +326,12 @@ def _train(
 
     n_updates = max(optim.min_updates, math.ceil(optim.passes * stage.identity["n_problems"] / optim.batch_size))
     policy = bench.policy(start)
-    is_preference = isinstance(rows[0], Pair)
+    is_preference, last, curve = isinstance(rows[0], Pair), dict[str, float](), bench.tracker.curve("train")
+
+    def log(n_done: int, metrics: dict[str, float]) -> None:
+        last.update(metrics)
+        curve(n_done, metrics)
+
     done = train(
         policy,
         rows,
@@ -345,10 +350,10 @@ def _train(
         seed=seed_of(stage),
         reference=policy if is_preference else None,
         precision=bench.model["precision"],
-        log=bench.tracker.curve("train"),
+        log=log,
         **bench.training_limits("train"),
     )
     save_policy(policy, bench.out)
     n_problems = len({row.problem_id for row in rows})
-    facts = {"n_pairs" if is_preference else "n_rows": len(rows), "n_problems_used": n_problems}
+    facts = {"n_pairs" if is_preference else "n_rows": len(rows), "n_problems_used": n_problems, "loss": last["loss"]}
     return Built(facts, training_cost(done))

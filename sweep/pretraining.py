@@ -12,8 +12,8 @@ import numpy as np
 from sweep.artifacts import Cost
 from sweep.bench import Bench, training_cost
 from sweep.data import ProceduralDomain
+from sweep.data.phase import Phase
 from sweep.data.records import Row
-from sweep.data.skills.curriculum import Phase
 
 if TYPE_CHECKING:  # the verbs that build nothing must not wait for torch
     from sweep.models import Policy

@@ -203,6 +203,7 @@ def _run_row(exp: Exp | None, stage: Stage, own: Manifest, store: Store) -> dict
         **({name: 0 for name in asdict(policy.cost)} if is_base else asdict(policy.cost)),
         **total,
         "n_rows": policy.facts.get("n_rows", policy.facts.get("n_pairs", 0)),
+        "loss": policy.facts.get("loss"),  # of the last batch; missing of what was trained before it was kept
         "diagnosis": json.dumps(facts.get("diagnosis", {}), sort_keys=True),
         "code": "+".join(sorted({m.provenance["code"] for m in [*upstream, own]})),
         "config": json.dumps(asdict(exp) if exp is not None else _known(stage), sort_keys=True),

@@ -12,7 +12,7 @@ import yaml
 
 from sweep.data import domain
 from sweep.data.records import Problem
-from sweep.data.skills.curriculum import Phase
+from sweep.data.skills.curriculum import SkillsPhase
 from sweep.data.skills.domain import Skills, open_skills, parsed_question
 from sweep.data.skills.world import World, distinct_draws, solution_text, zipf_frequencies
 
@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {
     "head_reliability": 0.95,
     "tail_reliability": [0.3, 1.0],
 }
-PHASE = Phase(n_documents=200, lr=1e-3, tail_fraction=0.3, zipf_fraction=0.5)
+PHASE = SkillsPhase(n_documents=200, lr=1e-3, tail_fraction=0.3, zipf_fraction=0.5)
 
 
 def small(**changes: Any) -> Skills:
@@ -260,7 +260,7 @@ def test_documents_without_skips_or_false_beliefs_are_correct_solutions() -> Non
 
 def test_reliability_is_the_share_of_documents_that_have_a_function_right() -> None:
     opened = small(head_reliability=1.0, tail_reliability=[0.25, 0.25])
-    phase = Phase(n_documents=4_000, lr=1e-3, tail_fraction=1.0)
+    phase = SkillsPhase(n_documents=4_000, lr=1e-3, tail_fraction=1.0)
     is_right = []
     for _, solution in opened.pretraining_documents(phase, np.random.default_rng(0)):
         function, before, after = solution.split()[:3]
@@ -270,7 +270,7 @@ def test_reliability_is_the_share_of_documents_that_have_a_function_right() -> N
 
 def test_a_noisy_tail_shows_every_result_and_an_exact_head() -> None:
     opened = small(head_reliability=1.0)
-    phase = Phase(n_documents=6_000, lr=1e-3, tail_fraction=0.5, is_noisy_tail=True)
+    phase = SkillsPhase(n_documents=6_000, lr=1e-3, tail_fraction=0.5, is_noisy_tail=True)
     results: dict[bool, set[int]] = {True: set(), False: set()}
     for _, solution in opened.pretraining_documents(phase, np.random.default_rng(0)):
         function, before, after = (int(w.lstrip("f")) for w in solution.split()[:3])
@@ -280,7 +280,7 @@ def test_a_noisy_tail_shows_every_result_and_an_exact_head() -> None:
 
 def test_only_documents_that_are_not_careful_skip() -> None:
     opened = small()
-    phase = Phase(n_documents=2_000, lr=1e-3, careful_fraction=0.25, skip_hard=1.0, skip_easy=1.0)
+    phase = SkillsPhase(n_documents=2_000, lr=1e-3, careful_fraction=0.25, skip_hard=1.0, skip_easy=1.0)
     documents = opened.pretraining_documents(phase, np.random.default_rng(0))
     lengths = np.array([len(solution.split()) for _, solution in documents])
     assert set(lengths.tolist()) == {2, 14}  # the answer alone, or three steps and the answer

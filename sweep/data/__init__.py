@@ -15,6 +15,7 @@ from sweep.data.gsm8k import Gsm8kDials, open_gsm8k
 from sweep.data.math_problems import MathDials, open_math
 from sweep.data.records import Pair, Problem, Row, Solution, Trace
 from sweep.data.skills.domain import SkillsDials, open_skills
+from sweep.data.star_graph import StarGraphDials, open_star_graph
 
 __all__ = [
     "DIALS",
@@ -32,10 +33,16 @@ __all__ = [
 
 DOMAINS: dict[str, Callable[[Mapping[str, Any]], Domain]] = {
     "skills": open_skills,
+    "star_graph": open_star_graph,
     "gsm8k": open_gsm8k,
     "math": open_math,
 }
-DIALS = {"skills": SkillsDials, "gsm8k": Gsm8kDials, "math": MathDials}  # the typed node of each, name aside
+DIALS = {  # the typed node of each, name aside
+    "skills": SkillsDials,
+    "star_graph": StarGraphDials,
+    "gsm8k": Gsm8kDials,
+    "math": MathDials,
+}
 
 
 def domain(dataset: Mapping[str, Any]) -> Domain:

@@ -8,8 +8,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from sweep.data.phase import Phase
 from sweep.data.records import Problem
-from sweep.data.skills.curriculum import Phase
 
 Split = Literal["train", "validation", "test"]
 BAD_FORMAT = "bad format"  # the kind of fault that every procedural domain calls a step by that it cannot read

@@ -11,28 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sweep.data.phase import Phase
 from sweep.data.skills.world import World, distinct_draws, prompt_text, solution_text
-from sweep.fields import SCHEDULES, choice, real, whole
-
-MOST_DOCUMENTS = 10**9
+from sweep.fields import real
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """One phase: which functions its documents ask, how they answer, and how they are trained on.
+class SkillsPhase(Phase):
+    """One phase: which functions its documents ask, and how they answer.
 
     Each function of a document is drawn from the tail with `tail_fraction`, by its frequency in
     the problems with `zipf_fraction`, else from the head; tail and head are uniform.
     `is_noisy_tail` gives tail functions a fresh random result each time (format without facts);
     otherwise function i is right with its reliability and else shows its fixed false shift.
-
-    What a phase teaches is learnt all at once, after a number of updates that differs much from one base to another.
-    With `until_loss` the phase goes on, in rounds of n_documents fresh ones, until a token of documents that were never
-    seen costs less than that many nats; a base that has not come so far after `most_rounds` is refused.
     """
 
-    n_documents: int = whole(1, MOST_DOCUMENTS)
-    lr: float = real(above=0)
     tail_fraction: float = real(0, 1, default=0.0)
     zipf_fraction: float = real(0, 1, default=0.0)
     is_noisy_tail: bool = False
@@ -40,11 +33,6 @@ class Phase:
     careful_skip: float = real(0, 1, default=0.0)
     skip_hard: float = real(0, 1, default=0.0)
     skip_easy: float = real(0, 1, default=0.0)
-    batch_size: int = whole(1, default=64)
-    embedding_lr_scale: float = real(above=0, default=1.0)
-    schedule: str = choice(*SCHEDULES, default="cosine")  # "constant" where the next phase goes on from a working rate
-    until_loss: float | None = real(above=0, default=None)
-    most_rounds: int = whole(1, 10**4, default=16)
 
     def __post_init__(self) -> None:
         if self.tail_fraction + self.zipf_fraction > 1:
@@ -56,7 +44,7 @@ class Phase:
 
 def documents(
     world: World,
-    phase: Phase,
+    phase: SkillsPhase,
     *,
     n_head: int,
     chain_length: int,
@@ -84,7 +72,7 @@ def documents(
 
 
 def chains(
-    world: World, phase: Phase, n_chains: int, *, n_head: int, chain_length: int, rng: np.random.Generator
+    world: World, phase: SkillsPhase, n_chains: int, *, n_head: int, chain_length: int, rng: np.random.Generator
 ) -> np.ndarray:
     """(n_chains, chain_length) different functions, as the phase's documents ask them; ValueError where none exist."""
     dials = (
@@ -94,7 +82,7 @@ def chains(
     return distinct_draws(_weights(world, phase, n_head), n_chains, chain_length, rng, dials)
 
 
-def _weights(world: World, phase: Phase, n_head: int) -> np.ndarray:
+def _weights(world: World, phase: SkillsPhase, n_head: int) -> np.ndarray:
     """(n_skills,) the mixture of head, tail and problem frequencies."""
     is_tail = np.arange(world.n_skills) >= n_head
     weights = phase.zipf_fraction * world.frequencies
@@ -106,7 +94,7 @@ def _weights(world: World, phase: Phase, n_head: int) -> np.ndarray:
 
 
 def _believed_shifts(
-    world: World, phase: Phase, functions: np.ndarray, n_head: int, rng: np.random.Generator
+    world: World, phase: SkillsPhase, functions: np.ndarray, n_head: int, rng: np.random.Generator
 ) -> np.ndarray:
     """(n_documents, chain_length) what each step adds in the base's own picture of the world."""
     is_right = rng.random(functions.shape) < world.reliabilities[functions]

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from sweep.data.domain import BAD_FORMAT, Verdicts, one_by_one
+from sweep.data.phase import Phase
 from sweep.data.records import Problem
-from sweep.data.skills.curriculum import Phase, chains, documents
+from sweep.data.skills.curriculum import SkillsPhase, chains, documents
 from sweep.data.skills.world import SEPARATOR, World, distinct_draws, prompt_text, random_world, solution_text
 from sweep.data.splits import SPLITS, checked_disjoint, first_problems
 from sweep.fields import choice, real, seed_number, several, typed, whole
@@ -57,7 +58,7 @@ class SkillsDials:
     n_head: int = whole(0)
     head_reliability: float = real(0, 1)
     tail_reliability: tuple[float, ...] = several(real(0, 1), 2, 2)  # lowest, highest
-    curriculum: tuple[Phase, ...] = several(None, 0, default=())
+    curriculum: tuple[SkillsPhase, ...] = several(None, 0, default=())
 
     def __post_init__(self) -> None:
         if self.tail_reliability[0] > self.tail_reliability[1]:
@@ -157,6 +158,7 @@ class Skills:
         return solution_text(self.world, value, functions, self.world.shifts[functions], is_omitted)
 
     def pretraining_documents(self, phase: Phase, rng: np.random.Generator) -> list[tuple[str, str]]:
+        assert isinstance(phase, SkillsPhase), phase
         written = documents(
             self.world,
             phase,
