@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYDRA_FULL_ERROR ?= 0
 
-.PHONY: reproduce map test test-slurm slurm-demo bench smoke lock clean help
+.PHONY: reproduce map figures test test-slurm slurm-demo bench smoke lock clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -33,6 +33,9 @@ map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (
 	  $(PY) -m sweep collect -m experiment=map $$change --out outputs/map/$$name || exit 1; done
 	$(PY) -m analysis map $(addprefix outputs/map/,study $(VARIANTS)) --law saturating --share-of "hard skip" \
 	  --share-of "easy skip" --out outputs/map/map
+
+figures: $(VENV)/.run  ## the paper's figures from what was run, and the page that shows them (outputs/figures/index.html)
+	$(PY) -m analysis figures
 
 smoke: $(VENV)/.run  ## every stage once, in under a minute
 	$(PY) -m sweep -m experiment=smoke

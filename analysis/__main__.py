@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import commands, published, terminal
+from analysis.gallery.write import write_gallery
 from analysis.laws import chinchilla
 from analysis.map import survey, write_map
 from analysis.options import Options
-from analysis.report.write import write_figures, write_report
+from analysis.report.write import write_report
 from analysis.tables.table import Columns
 from analysis.tables.where import filters_of
 
@@ -49,12 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     design.add_argument("--width", type=float, help="wanted: m within this factor either way, for example 1.25")
     design.add_argument("--tell", type=float, default=2.0, help="wanted: this multiplier distinguished from 1")
     _command(kinds, "validate", _validate, "held-out error of each law")
-    for name, what in (("report", "figures, tables, verdicts and the page"), ("figures", "the figures alone")):
-        one = _command(kinds, name, _report, what)
-        one.add_argument("--out", required=True, help="folder to write")
-        one.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
-        if name == "report":
-            one.add_argument("--record", help="report folder of a larger study: what it predicts for this one")
+    report = _command(kinds, "report", _report, "figures, tables, verdicts and the page of one table")
+    report.add_argument("--out", required=True, help="folder to write")
+    report.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
+    report.add_argument("--record", help="report folder of a larger study: what it predicts for this one")
+    _figures_command(kinds)
     _map_command(kinds)
     others = kinds.add_parser("published", help="others' tables: fits and multipliers")
     others.add_argument("--json", action="store_true")
@@ -74,6 +75,18 @@ def _fit_command(kinds: Kinds) -> None:
     fit.add_argument("--delta", type=float, default=1e-3, help="of the Huber objective")
     fit.add_argument("--n-params", default="n_params", help="column of model sizes, for --law chinchilla")
     fit.add_argument("--n-tokens", default="n_tokens", help="column of data sizes, for --law chinchilla")
+
+
+def _figures_command(kinds: Kinds) -> None:
+    """Every figure of the paper; tables are found where runs leave them, so that none needs to be named."""
+    figures = kinds.add_parser("figures", help="the paper's figures, and the page that shows them all")
+    figures.add_argument("--only", action="append", default=[], metavar="NAME", help="one figure; may repeat")
+    figures.add_argument("--out", default="outputs/figures", help="folder to write (outputs/figures)")
+    given = "a table in place of the one that is found; may repeat"
+    figures.add_argument("--table", action="append", default=[], metavar="EXPERIMENT=FOLDER", help=given)
+    figures.add_argument("--draws", type=int, default=4000)
+    figures.add_argument("--json", action="store_true", help="one JSON object")
+    figures.set_defaults(run=_figures)
 
 
 def _map_command(kinds: Kinds) -> None:
@@ -184,14 +197,19 @@ def _validate(asked: argparse.Namespace) -> str:
 
 
 def _report(asked: argparse.Namespace) -> str:
-    if asked.command == "figures":
-        pictures = write_figures(asked.table, asked.out, options(asked), map_path=asked.map)
-        return terminal.as_json({"written": list(map(str, pictures))}) if asked.json else str(pictures[0])
     report = write_report(asked.table, asked.out, options(asked), map_path=asked.map, record_path=asked.record)
     if asked.json:
         return terminal.as_json({"prediction": report.prediction, "written": list(map(str, report.files))})
     known = "" if report.is_new else " (as it was: made of the same table, options and code)"
     return "\n".join([*([report.prediction] if report.prediction else []), f"{report.page}{known}"])
+
+
+def _figures(asked: argparse.Namespace) -> str:
+    if wrong := [word for word in asked.table if not all(word.partition("=")[::2])]:
+        raise ValueError(f"--table {wrong[0]}: EXPERIMENT=FOLDER was expected, for example study=outputs/study/table")
+    tables = {name: Path(folder) for name, _, folder in (word.partition("=") for word in asked.table)}
+    written = write_gallery(asked.out, only=asked.only, tables=tables, n_draws=asked.draws)
+    return terminal.as_json({"written": list(map(str, written))}) if asked.json else str(written[0])
 
 
 def _map(asked: argparse.Namespace) -> str:

@@ -107,7 +107,7 @@ def test_fit_of_the_two_variable_law(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "least squares on the loss" in found["objective_name"]
 
 
-def test_design_validate_report_and_figures(path: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_design_validate_and_report(path: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     plans = json.loads(said(capsys, "design", path, "--width", "1.1", "--json"))["plans"]
     assert plans[0]["options"][0]["overrides"] or plans[0]["options"][0]["n_new_runs"] == 0
     assert "new runs" in said(capsys, "design", path, "--width", "1.1")
@@ -115,8 +115,6 @@ def test_design_validate_report_and_figures(path: str, tmp_path: Path, capsys: p
     assert {one["law"] for one in scores["scores"]} == {"power", "power_floor", "log_linear"}
     assert "RMSLE" in said(capsys, "validate", path)
     assert said(capsys, "report", path, "--out", str(tmp_path / "out")).strip().endswith("index.html")
-    written = json.loads(said(capsys, "figures", path, "--out", str(tmp_path / "figures"), "--json"))["written"]
-    assert len(written) >= 9
 
 
 def test_the_compute_multiplier_is_another_number(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -19,7 +19,7 @@ from simulated_tables import power
 from analysis.noise.draws import draws
 from analysis.options import Options
 from analysis.report import made_of, write
-from analysis.report.write import Written, write_figures, write_report
+from analysis.report.write import Written, write_report
 from analysis.sheet import Sheet
 from analysis.tables.read import table_at
 from analysis.worth.comparison import Comparison
@@ -194,20 +194,11 @@ def test_a_law_that_held_out_sizes_refute_is_said_to_be(tmp_path: Path) -> None:
     assert "law_refuted" in pages["power"] and "law_refuted" not in pages["power_floor"]
 
 
-def test_a_page_that_is_no_report_and_tables_beside_figures_are_not_touched(table: Path, tmp_path: Path) -> None:
+def test_a_page_that_is_no_report_is_not_touched(table: Path, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("my home page")
     with pytest.raises(ValueError, match=r"index.html there was not written by `report`"):
         write_report(table, tmp_path, QUICK)
     assert (tmp_path / "index.html").read_text() == "my home page"
-    (tmp_path / "cost.csv").write_text("mine")
-    write_figures(table, tmp_path, QUICK)
-    assert (tmp_path / "cost.csv").read_text() == "mine"
-
-
-def test_figures_alone_leave_figures_alone(table: Path, tmp_path: Path) -> None:
-    paths = write_figures(table, tmp_path, QUICK)
-    assert sorted(tmp_path.iterdir()) == sorted(paths)
-    assert {path.suffix for path in paths} == {".png", ".svg", ".pdf"}
 
 
 def test_a_baseline_that_is_not_there_is_refused(table: Path, tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ def test_a_place_that_cannot_be_written_is_said_before_any_work(
     (tmp_path / "file").write_text("")
     missing = tmp_path / "no table is read"
     for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
-        assert main([command, str(missing), "--out", str(out)]) == 2
+        words = [] if command == "figures" else [str(missing)]
+        assert main([command, *words, "--out", str(out)]) == 2
         assert f"error: --out {out}: nothing can be written there" in capsys.readouterr().err
 
 

@@ -33,6 +33,7 @@ LAYERS = {
     "sweep.arms": 3,
     "sweep.results": 3,
     "sweep.bench": 3,
+    "sweep.exact": 3,
     "sweep.training_set": 3,
     "sweep.stages": 4,
     "sweep.build": 4,
@@ -67,6 +68,7 @@ ROOMS = {  # of analysis; a room imports from lower ones alone
     "analysis.map": 6,
     "analysis.report": 7,
     "analysis.commands": 7,
+    "analysis.gallery": 8,
     "analysis.terminal": 8,
     "analysis.__main__": 9,
 }
@@ -81,7 +83,7 @@ KNOW_HYDRA = (
     "sweep.config",
 )
 MAY_IMPORT = {
-    "torch": ("sweep.models", "sweep.launchers.worker", "sweep.launchers.slurm.job", "sweep.bench"),
+    "torch": ("sweep.models", "sweep.exact", "sweep.launchers.worker", "sweep.launchers.slurm.job", "sweep.bench"),
     "transformers": ("sweep.models",),
     "vllm": ("sweep.models",),
     "accelerate": ("sweep.models",),

@@ -39,36 +39,46 @@ def error_against_n_problems(
     comparison: Comparison, baseline: str, shifts: Sequence[Multiplier], arms: Sequence[str] | None = None
 ) -> Figure:
     """Error against size, fitted curves, and each arm's horizontal shift to the baseline (the paper's Figs. 2, 5)."""
-    table = comparison.draws.table
-    arms = list(arms or _main(table.arms, baseline))
-    looks, shift_laws = look(table.arms), {one.law for one in shifts}
+    arms = list(arms or _main(comparison.draws.table.arms, baseline))
     with paper():
         figure, grid = new_figure(TEXT_WIDTH, 3.6)
-        axes = grid[0, 0]
-        lows, highs, ends = [], [], []
-        for arm in arms:
-            law = comparison.law_of(arm, baseline)
-            if arm == baseline and len(shift_laws) == 1:  # the arrows end on this curve
-                (law,) = shift_laws
-            low, high, last = _curve_with_points(axes, comparison, arm, law, looks[arm])
-            lows.append(low)
-            highs.append(high)
-            ends.append((*last, arm, looks[arm][0]))
-        sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arm in arms]))
-        if table.reference_error is not None and table.reference_error < 1.6 * max(highs):
-            _base_model(axes, float(sizes.min()), table.reference_error)
-            highs.append(table.reference_error)
-        log_size_axis(axes, sizes, _size_name(table.x_name))
-        log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), f"test {table.y_name}")
-        axes.set_xlim(sizes.min() / 1.12, sizes.max() * 1.12)
-        _draw_shifts(axes, comparison, [one for one in shifts if one.arm in arms], looks)
-        worth = {one.arm: multiplier_text(one) for one in shifts}
-        end_labels(
-            axes,
-            [(x, y, f"{arm}\n{worth[arm]}" if arm in worth else arm, colour) for x, y, arm, colour in ends],
-            least_gap=0.105,
-        )
+        draw_errors(grid[0, 0], comparison, baseline, shifts, arms)
     return figure
+
+
+def draw_errors(
+    axes: Axes, comparison: Comparison, baseline: str, shifts: Sequence[Multiplier], arms: Sequence[str]
+) -> None:
+    """The curves, shifts, axes and names of that figure."""
+    table = comparison.draws.table
+    looks, shift_laws = look(table.arms), {one.law for one in shifts}
+    lows, highs, ends = [], [], []
+    for arm in arms:
+        law = comparison.law_of(arm, baseline)
+        if arm == baseline and len(shift_laws) == 1:  # the arrows end on this curve
+            (law,) = shift_laws
+        low, high, end = _curve_with_points(axes, comparison, arm, law, looks[arm])
+        lows.append(low)
+        highs.append(high)
+        ends.append((*end, arm, looks[arm][0]))
+    sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arm in arms]))
+    if table.reference_error is not None and table.reference_error < 1.6 * max(highs):
+        _base_model(axes, float(sizes.min()), table.reference_error)
+        highs.append(table.reference_error)
+    log_size_axis(axes, sizes, _size_name(table.x_name), 10)
+    log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), f"test {table.y_name}")
+    axes.set_xlim(sizes.min() / 1.12, sizes.max() * 1.12)
+    _draw_shifts(axes, comparison, [one for one in shifts if one.arm in arms], looks)
+    last, worth = max(x for x, *_ in ends), {one.arm: one for one in shifts}
+    named = [(x, y, _named(arm, worth.get(arm), is_last=x == last), colour) for x, y, arm, colour in ends]
+    end_labels(axes, named, least_gap=0.06 if all(x < last for x, _, arm, _ in ends if arm in worth) else 0.105)
+
+
+def _named(arm: str, m: Multiplier | None, *, is_last: bool) -> str:
+    """The arm and its worth, with the interval where the label has the margin to itself."""
+    if m is None:
+        return arm
+    return f"{arm}\n{multiplier_text(m)}" if is_last else f"{arm} {multiplier_text(m, with_interval=False)}"
 
 
 def _base_model(axes: Axes, x: float, error: float) -> None:

@@ -16,10 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
-TEXT_WIDTH, COLUMN_WIDTH = 6.0, 3.25
+TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25  # inches, of two columns of a journal and of one
 ARROW = 1.55  # length of an arrow from a bound, as a factor
 RC: Any = {
     "font.family": "serif",
@@ -98,7 +99,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
             (".pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
         ):
             path = stem.with_name(stem.name + suffix)
-            figure.savefig(path, dpi=220, metadata=metadata, bbox_inches="tight", pad_inches=0.04)
+            figure.savefig(path, dpi=220, metadata=metadata)  # not cropped: a column is as wide as it is
             paths.append(path)
     return paths
 
@@ -135,7 +136,7 @@ def log_size_axis(axes: Axes, sizes: np.ndarray, label: str, n_labels: int = 8) 
     """A log axis whose ticks are the sizes that were run, thinned until n_labels at most stand apart."""
     axes.set_xscale("log")
     ticks = sorted(set(float(size) for size in sizes))
-    least = 10 ** (np.log10(ticks[-1] / ticks[0]) / n_labels) if len(ticks) > 1 else 1.0
+    least = 10 ** (np.log10(ticks[-1] / ticks[0]) / n_labels) * (1 - 1e-9) if len(ticks) > 1 else 1.0
     kept = ticks[:1]
     for tick in ticks[1:]:
         if tick >= kept[-1] * least:
@@ -171,20 +172,27 @@ def worth_axis(axes: Axes, low: float, high: float, label: str) -> None:
 
 
 def size_label(value: float) -> str:
-    """128, 2,048, 16k, 1.5M."""
-    for size, suffix in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+    """128, 2,048, 16k, 16,384, 1.5M."""
+    for size, suffix in ((1e9, "B"), (1e6, "M")):
         if value >= size:
-            scaled = value / (1e3 if suffix == "k" else size)
-            return f"{scaled:.3g}{suffix}"
+            return f"{value / size:.3g}{suffix}"
+    if value >= 1e4 and value % 1000 == 0:
+        return f"{value / 1000:.0f}k"
     return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
 
 
 def end_labels(axes: Axes, places: list[tuple[float, float, str, str]], *, least_gap: float = 0.052) -> None:
-    """Labels right of the curves' ends, pushed apart vertically; each (x, y, text, colour), x shared."""
-    if not places:
-        return
+    """Labels right of the curves' ends, those of one x pushed apart vertically; each (x, y, text, colour)."""
+    last = max((place[0] for place in places), default=0.0)
+    for x in sorted({place[0] for place in places}):
+        _end_labels(axes, [place for place in places if place[0] == x], least_gap, is_inside=x < last)
+
+
+def _end_labels(axes: Axes, places: list[tuple[float, float, str, str]], least_gap: float, *, is_inside: bool) -> None:
+    """Of curves that end at one x; inside the frame they keep below the highest end, off the curves that go on above.
+    A thin white edge keeps the letters free of what they lie on."""
     to_axes = axes.transData + axes.transAxes.inverted()
-    x = max(to_axes.transform((place[0], place[1]))[0] for place in places)
+    x = to_axes.transform(places[0][:2])[0]
     ordered = sorted(places, key=lambda place: place[1])
     heights = [to_axes.transform((place[0], place[1]))[1] for place in ordered]
     for _ in range(200):
@@ -197,10 +205,12 @@ def end_labels(axes: Axes, places: list[tuple[float, float, str, str]], *, least
                 moved = True
         if not moved:
             break
+    highest = to_axes.transform((ordered[-1][0], ordered[-1][1]))[1] - least_gap / 2
+    down = max(0.0, heights[-1] - highest) if is_inside and len(places) > 1 else 0.0
     for (_, _, text, colour), height in zip(ordered, heights, strict=True):
         axes.annotate(
             text,
-            (x, height),
+            (x, height - down),
             xycoords=axes.transAxes,
             xytext=(7, 0),
             textcoords="offset points",
@@ -209,4 +219,6 @@ def end_labels(axes: Axes, places: list[tuple[float, float, str, str]], *, least
             ha="left",
             fontsize=8.5,
             linespacing=1.0,
+            zorder=6,
+            path_effects=[withStroke(linewidth=2.2, foreground="white", alpha=0.85)],
         )

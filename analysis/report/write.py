@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from analysis.arms import MAIN_ARMS, in_order
 from analysis.claims import verdicts
@@ -116,25 +114,6 @@ SECTIONS = (
     colophon.how,
     colophon.made,
 )
-
-
-def write_figures(
-    path: str | Path, out: str | Path, options: Options | None = None, *, map_path: str | Path | None = None
-) -> list[Path]:
-    """Write the figures alone: a report's tables that lie in `out` already stay as they are."""
-    folder = tried(out)
-    with TemporaryDirectory() as scratch:
-        pictures = _pictures(read_study(path, scratch, options or Options()), map_path)
-        folder.mkdir(parents=True, exist_ok=True)
-        return [Path(shutil.copy(one, folder)) for one in pictures]
-
-
-def _pictures(study: sections.Study, map_path: str | Path | None) -> list[Path]:
-    if map_path:
-        sections.map_section(map_path, study.figure)
-    for section in SECTIONS:
-        section(study)
-    return [one for one in study.written if one.suffix in (".png", ".svg", ".pdf")]
 
 
 def read_study(path: str | Path, out: str | Path, options: Options) -> sections.Study:

@@ -1,0 +1,76 @@
+"""What a figure of the gallery is: its place in the paper, the runs it needs, and how it is drawn and described."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs behind a figure.
+
+    Args:
+        name: the experiment; its table lies in outputs/NAME/table, or of record in analysis/results/NAME.
+        others: experiments with the same arms, whose tables serve as well.
+        by: the setting that `collect --by` names arms by; none where empty.
+        commands: what makes the table; empty: `sweep` and `collect` of the experiment.
+        table: the file in the folder that the figure reads.
+    """
+
+    name: str
+    others: tuple[str, ...] = ()
+    by: str = ""
+    commands: tuple[str, ...] = ()
+    table: str = "runs.parquet"
+
+    @property
+    def is_sweep(self) -> bool:
+        return not self.commands
+
+    def lines(self) -> list[str]:
+        """The commands that make the table, as they are typed."""
+        if self.commands:
+            return list(self.commands)
+        words = f"-m experiment={self.name}"
+        by = f" --by {self.by}" if self.by else ""
+        return [f"python -m sweep {words}", f"python -m sweep collect {words}{by}"]
+
+
+@dataclass(frozen=True)
+class View(Generic[T]):
+    """How a figure comes of its table's folder or plan: read (with so many draws), drawn, as data, described."""
+
+    read: Callable[[Any, int], T]
+    draw: Callable[[T], Figure]
+    data: Callable[[T], pd.DataFrame]
+    caption: Callable[[T], str]
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """One entry of the registry.
+
+    Args:
+        number: in the paper (NeurIPS version), or "beyond" where the paper has none.
+        name: what `--only` calls it, and the stem of its files.
+        shows: what it shows, in a sentence.
+        runs: None where no experiment file makes them yet.
+        plans: of a figure that is drawn from a plan and needs no run: the words of `python -m sweep plan -m`.
+        view: None where nothing draws it yet.
+        needs: what must be there first, where runs or view are None.
+    """
+
+    number: str
+    name: str
+    shows: str
+    runs: Runs | None = None
+    view: View[Any] | None = None
+    plans: tuple[str, ...] = ()
+    needs: str = ""

@@ -1,0 +1,80 @@
+"""The figures, one entry each, in the paper's order (NeurIPS version of arXiv:2406.14532)."""
+
+from __future__ import annotations
+
+from analysis.gallery import star_graph, theorem
+from analysis.gallery.entries import PaperFigure, Runs
+from analysis.gallery.flow import FLOW
+from analysis.gallery.shifts import curves_of
+from analysis.gallery.theorem import THEOREM
+
+STUDY = Runs("study", others=("reproduce",))
+POSITIVES = Runs("positives", by="source.max_solutions_per_problem")
+CAPPED = "RFT, max_solutions_per_problem={}".format
+NEEDS_FILE = "An experiment file and, where the paper's figure asks for them, new stages."
+
+FIGURES: tuple[PaperFigure, ...] = (
+    PaperFigure(
+        "1", "flow", "The flow of data: who hands what to whom.", view=FLOW,
+        plans=("experiment=study", "arm=sft,rft,dpo,step_dpo"),
+    ),
+    PaperFigure(
+        "2a, 2b", "sft_and_rft", "Error of SFT and of RFT against the number of problems, and RFT's shift; the paper "
+        "has 2x.", STUDY,
+        curves_of("RFT", claims=("RFT is worth 2x SFT's data", "RFT is worth more than 1x")),
+    ),
+    PaperFigure(
+        "2c", "more_positives", "Error against the number of self-generated positives a problem; the paper's "
+        "flattens or rises.", POSITIVES,
+        curves_of(CAPPED(1), CAPPED(4), CAPPED(16), claims=("More positives a problem flatten (RFT)",)),
+    ),
+    PaperFigure(
+        "3", "likelihood_under_base", "Negative log-likelihood under the base model of the teacher's and of "
+        "self-generated solutions.", needs="A stage that scores solutions under the base model.",
+    ),
+    PaperFigure(
+        "4", "spurious_steps", "Error of RFT on solutions whose steps are all right, and on those with a spurious "
+        "step; the paper mixes them in at several rates.", STUDY,
+        curves_of("RFT", "RFT, sound steps", "RFT, spurious steps", claims=("Spurious steps hurt (RFT)",)),
+    ),
+    PaperFigure(
+        "5a, 5b", "negatives", "Error of SFT, DPO, DPO on distant pairs and per-step DPO against the number of "
+        "problems, and their shifts; the paper has 8x for per-step DPO.", STUDY,
+        curves_of("DPO", "DPO, distant pairs", "per-step DPO", claims=(
+            "per-step DPO is worth 8x SFT's data", "per-step DPO is worth more than 1x",
+            "Per-step DPO beats standard DPO", "Standard DPO fails: SFT beats it",
+        )),
+    ),
+    PaperFigure(
+        "5c", "negatives_constructed", "Ways to construct negatives: arbitrary pairs, distant pairs, pairs at a random "
+        "step and at the first pit.", STUDY,
+        curves_of("DPO", "DPO, distant pairs", "random-step DPO", "per-step DPO", claims=(
+            "Per-step DPO beats DPO on distant pairs", "Pairs at the pit beat pairs at a random step",
+        )),
+    ),
+    PaperFigure(
+        "7", "q_at_each_step", "Q at each step under each trained policy.",
+        needs="A stage that rolls out from trained policies on test problems.",
+    ),
+    PaperFigure(
+        "8", "star_graph", "Star graphs: SFT's loss, the critical token, and test error of per-step DPO and of SFT "
+        "continued from under-trained checkpoints and an over-trained one.", star_graph.STAR_GRAPH, star_graph.VIEW,
+    ),
+    PaperFigure(
+        "9", "one_solution_each", "One self-generated solution a problem against one of the teacher's.", POSITIVES,
+        curves_of(CAPPED(1)),
+    ),
+    PaperFigure(
+        "10", "advantages_of_both", "Advantages from negatives alone and from both: error of the estimate, and test "
+        "error.", needs=NEEDS_FILE,
+    ),
+    PaperFigure(
+        "11", "advantage_filtered", "RFT on responses whose steps have high advantages, right or wrong, beside RFT.",
+        STUDY,
+        curves_of("RFT", "advantage-filtered RFT", claims=("Advantage-filtered RFT beats RFT",)),
+    ),
+    PaperFigure(
+        "theorem 6.1", "theorem", "Per-step DPO with advantage-sampled pairs and advantage-weighted regression reach "
+        "one policy: distance against the number of pairs.", THEOREM, theorem.VIEW,
+    ),
+)  # fmt: skip

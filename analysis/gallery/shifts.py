@@ -1,0 +1,74 @@
+"""Figures of error against n_problems: some arms beside SFT, and each one's horizontal shift (Figs. 2, 4, 5, 9, 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.contrasts import errors_and_differences
+from analysis.gallery.entries import View
+from analysis.gallery.evidence import Evidence, of_what, ruling_sentence, shift_sentence
+from analysis.options import Options
+
+OF_SWEEPS = Options(law="saturating")  # chosen by held-out sizes on validation runs: analysis/claims/rules.py
+
+
+@cache
+def evidence_of(path: Path, n_draws: int) -> Evidence:
+    """One table is read, drawn from and ruled once for all figures."""
+    return Evidence(path, replace(OF_SWEEPS, n_draws=n_draws))
+
+
+def curves_of(*arms: str, claims: Sequence[str] = ()) -> View[Evidence]:
+    """The figure of these arms and of SFT.
+
+    Args:
+        claims: whose rulings the caption states, by their text in the report.
+    """
+    return View(
+        read=partial(_read, arms=arms),
+        draw=partial(_drawn, arms=arms),
+        data=partial(_cells, arms=arms),
+        caption=partial(_caption, arms=arms, claims=tuple(claims)),
+    )
+
+
+def _read(path: Path, n_draws: int, arms: Sequence[str]) -> Evidence:
+    evidence = evidence_of(path, n_draws)
+    if missing := evidence.missing([evidence.options.baseline, *arms]):
+        raise ValueError(
+            f"{path}: expected the arms {', '.join([evidence.options.baseline, *arms])}, found no "
+            f"{', '.join(missing)}; give a table with them (--table NAME=PATH), or run the experiment with these arms"
+        )
+    return evidence
+
+
+def _drawn(evidence: Evidence, arms: Sequence[str]) -> Figure:
+    baseline = evidence.options.baseline
+    return errors_and_differences(
+        evidence.comparison, baseline, evidence.shifts(arms), arms, evidence.cells([baseline, *arms])
+    )
+
+
+def _cells(evidence: Evidence, arms: Sequence[str]) -> pd.DataFrame:
+    return evidence.cells([evidence.options.baseline, *arms])
+
+
+def _caption(evidence: Evidence, arms: Sequence[str], claims: Sequence[str]) -> str:
+    level = f"{evidence.comparison.level:.0%}"
+    table, baseline = evidence.comparison.draws.table, evidence.options.baseline
+    shown = (
+        f"Left: test error (greedy) against {table.x_name}, both logarithmic. Points are means with {level} intervals "
+        f"of the level, small dots single runs, curves the {evidence.options.law} law with its {level} band; an arrow "
+        f"is the horizontal shift to {baseline}, broken where it is a bound. Right: each arm's error minus "
+        f"{baseline}'s at the same size, with the {level} interval of that difference; arms share their runs' luck, so "
+        "that bands which overlap at the left do not say that they are alike."
+    )
+    worth = "; ".join(shift_sentence(one) for one in evidence.shifts(arms))
+    ruled = " ".join(f"{ruling_sentence(evidence.rulings[claim])}." for claim in claims)
+    return " ".join(part for part in (shown, f"{worth[0].upper()}{worth[1:]}.", ruled, f"{of_what(evidence)}.") if part)

@@ -1,0 +1,99 @@
+"""The gallery: every figure of the registry as files, and one page with them all.
+
+OUT/index.html                 the page, self-contained, in the look of the report
+OUT/<name>.{pdf,png,svg}       each figure, 3.25 or 6.75 inches wide
+OUT/<name>.csv, <name>.txt     its data and its caption
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.figures.style import save
+from analysis.gallery.entries import PaperFigure, Runs, View
+from analysis.gallery.registry import FIGURES
+from analysis.gallery.runs_of import plan_text, planned, table_of
+from analysis.place import tried
+from analysis.report import page
+
+TITLE = "The paper's figures, from runs of our own"
+LEAD = (
+    "Each figure is drawn from the table that is named under it; captions, intervals and rulings are computed from "
+    "that table. A figure whose runs are not there shows the commands that make them, and no picture."
+)
+
+
+def write_gallery(
+    out: str | Path, *, only: Sequence[str] = (), tables: Mapping[str, Path] | None = None, n_draws: int = 4000
+) -> list[Path]:
+    """Write the figures (those named, or all) into `out`; the page is the first of the files returned.
+
+    Args:
+        tables: experiment to the folder of a table that is to be read in place of what is found.
+        n_draws: for the intervals.
+    Raises:
+        ValueError: an unknown figure or experiment, a table that lacks an arm, or nothing can be written there.
+    """
+    folder, chosen = tried(out), _chosen(only)
+    known = {one.runs.name for one in FIGURES if one.runs}
+    if unknown := sorted(set(tables or {}) - known):
+        raise ValueError(f"--table {unknown[0]}=...: no figure reads it; the tables are {', '.join(sorted(known))}")
+    found = {one.name: table_of(one.runs, tables or {}) if one.runs else None for one in chosen}
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    sections = [_section(one, found[one.name], folder, n_draws, written) for one in chosen]
+    index = folder / "index.html"
+    index.write_text(page.whole_page(TITLE, [LEAD], sections), encoding="utf-8")
+    return [index, *written]
+
+
+def _chosen(only: Sequence[str]) -> list[PaperFigure]:
+    names = [one.name for one in FIGURES]
+    if unknown := [name for name in only if name not in names]:
+        raise ValueError(f"--only {unknown[0]}: no such figure; the figures are {', '.join(names)}")
+    return [one for one in FIGURES if not only or one.name in only]
+
+
+def _section(one: PaperFigure, table: Path | None, folder: Path, n_draws: int, written: list[Path]) -> page.Section:
+    title = f"Figure {one.number}" if one.number[0].isdigit() else one.number.capitalize()
+    parts = [page.paragraph(one.shows)]
+    if one.view is not None and one.plans:
+        parts += _drawn(one, one.view, planned(one.plans), folder, n_draws, written)
+        parts.append(page.folded("The plan", page.preformatted(f"python -m sweep plan -m {' '.join(one.plans)}")))
+    elif one.view is None or one.runs is None:
+        parts.append(page.paragraph(f"Not drawn yet. It needs: {one.needs}", "soft"))
+    elif table is None:
+        parts += _not_run(one.runs)
+    else:
+        parts += _drawn(one, one.view, table, folder, n_draws, written)
+        parts.append(page.paragraph(f"Table: {table}.", "soft"))
+        parts.append(page.folded("The runs, and the commands that make them", page.preformatted(_lines(one.runs))))
+    return page.Section(one.name, f"{title}: {one.name.replace('_', ' ')}", parts)
+
+
+def _not_run(runs: Runs) -> list[str]:
+    """The commands, and what the first of them will do."""
+    told = plan_text(planned([f"experiment={runs.name}"])) if runs.is_sweep else "a few seconds"
+    return [page.paragraph(f"Its runs are not there yet ({told}). They are made by:"), page.preformatted(_lines(runs))]
+
+
+def _lines(runs: Runs) -> str:
+    return "\n".join([*runs.lines(), "python -m analysis figures"])
+
+
+def _drawn(
+    one: PaperFigure, view: View[Any], source: Any, folder: Path, n_draws: int, written: list[Path]
+) -> list[str]:
+    """The picture, its data and caption as files, and their HTML."""
+    given = view.read(source, n_draws)
+    caption = view.caption(given)
+    files = save(view.draw(given), folder / one.name)
+    data, text = folder / f"{one.name}.csv", folder / f"{one.name}.txt"
+    view.data(given).to_csv(data, index=False)
+    text.write_text(f"{caption}\n", encoding="utf-8")
+    written += [*files, data, text]
+    svg = (folder / f"{one.name}.svg").read_text(encoding="utf-8")
+    named = page.paragraph(f"Files: {', '.join(path.name for path in (*files, data, text))}.", "soft")
+    return [page.figure(svg[svg.index("<svg") :], caption, one.name), named]

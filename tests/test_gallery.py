@@ -1,0 +1,167 @@
+"""The gallery: its registry, what it writes of a table, and what it says where there is none."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from analysis_tables import FALLING, write_sweep
+from tiny_sweep import GRID, planned
+
+from analysis.__main__ import main
+from analysis.gallery import runs_of, write
+from analysis.gallery.entries import Runs
+from analysis.gallery.registry import FIGURES
+from analysis.gallery.runs_of import plan_text, table_of
+from analysis.gallery.write import write_gallery
+from analysis.worth.words import multiplier_text
+from sweep.arms import ARMS
+from sweep.plan import flow, summary
+
+CONF = Path(__file__).parents[1] / "conf/experiment"
+QUICK = 200
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sweep(tmp_path_factory.mktemp("sweep") / "table", FALLING, n_problems=600)
+
+
+@pytest.fixture(scope="module")
+def out(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gallery")
+    write_gallery(folder, only=["sft_and_rft"], tables={"study": table}, n_draws=QUICK)
+    return folder
+
+
+def test_every_figure_has_a_name_of_its_own_and_its_experiment_a_file() -> None:
+    assert len({one.name for one in FIGURES}) == len(FIGURES)
+    for one in FIGURES:
+        assert one.needs or (one.view and (one.plans or one.runs)), one.name
+        if one.runs and one.runs.is_sweep:
+            assert all((CONF / f"{name}.yaml").is_file() for name in (one.runs.name, *one.runs.others))
+
+
+def test_a_figure_is_written_as_pdf_picture_data_and_caption(out: Path) -> None:
+    assert (out / "sft_and_rft.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (out / "sft_and_rft.svg").read_text()
+    data = pd.read_csv(out / "sft_and_rft.csv")
+    assert set(data["arm"]) == {"SFT", "RFT"} and len(data) == 8
+    assert (data["error_low"] <= data["error"]).all() and (data["error"] <= data["error_high"]).all()
+
+
+def test_the_pdf_is_as_wide_as_two_columns_and_its_letters_are_true_type(out: Path) -> None:
+    raw = (out / "sft_and_rft.pdf").read_bytes()
+    box = re.search(rb"/MediaBox \[ 0 0 (\S+) (\S+) \]", raw)
+    assert box and float(box[1]) == 6.75 * 72
+    streams = [
+        zlib.decompress(one) for one in re.findall(rb"stream\n(.*?)\nendstream", raw, re.DOTALL) if one[:1] == b"x"
+    ]
+    assert b"/CIDFontType2" in raw + b"".join(streams) and b"/Type3" not in raw
+
+
+def test_the_caption_states_the_shift_the_ruling_and_their_numbers(table: Path, out: Path) -> None:
+    view = next(one.view for one in FIGURES if one.name == "sft_and_rft")
+    assert view is not None
+    evidence = view.read(table, QUICK)
+    (m,) = evidence.shifts(["RFT"])
+    text = (out / "sft_and_rft.txt").read_text()
+    assert f"RFT: worth {multiplier_text(m)} at error" in text
+    ruling = evidence.rulings["RFT is worth 2x SFT's data"]
+    assert f"“RFT is worth 2x SFT's data”: {ruling.ruling}" in text and ruling.evidence in text
+    assert float(pd.read_csv(out / "sft_and_rft.csv").query("arm == 'RFT'")["multiplier"].iloc[0]) == m.multiplier
+
+
+def test_differences_in_the_data_are_the_arm_s_error_less_the_baseline_s(out: Path) -> None:
+    data = pd.read_csv(out / "sft_and_rft.csv").pivot(index="n_problems", columns="arm")
+    found = (data["error"]["RFT"] - data["error"]["SFT"]).tolist()
+    assert data["difference"]["RFT"].tolist() == pytest.approx(found)
+    assert data["difference"]["SFT"].isna().all()
+
+
+def test_a_figure_without_runs_shows_its_commands_and_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = {"runs": 120, "stages": 411, "to_build": 411, "seconds": 0, "n_without_estimate": 411, "n_workers": 2}
+    monkeypatch.setattr(write, "planned", lambda words: told)
+    written = write_gallery(tmp_path / "out", only=["more_positives"])
+    text = (tmp_path / "out/index.html").read_text()
+    assert written == [tmp_path / "out/index.html"] and "<figure" not in text
+    assert "python -m sweep -m experiment=positives" in text and "120 runs = 411 stages" in text
+    assert "collect -m experiment=positives --by source.max_solutions_per_problem" in text
+
+
+def test_a_figure_that_nothing_draws_yet_says_what_it_needs(tmp_path: Path) -> None:
+    write_gallery(tmp_path, only=["likelihood_under_base"])
+    assert "It needs: A stage that scores solutions" in (tmp_path / "index.html").read_text()
+
+
+def test_one_s_own_table_comes_before_the_record_s_and_a_given_one_before_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs_of, "PROJECT", tmp_path / "project")
+    runs = Runs("study", others=("reproduce",))
+    assert table_of(runs, {}) is None
+    for place in ("project/analysis/results/study", "outputs/reproduce/table", "outputs/study/table", "given"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "runs.parquet").write_text("")
+        found = table_of(runs, {"study": Path("given")} if place == "given" else {})
+        assert found is not None and found.resolve() == tmp_path / place
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ({"to_build": 4, "n_without_estimate": 4, "seconds": 0}, "no estimate of the time"),
+        ({"to_build": 4, "n_without_estimate": 1, "seconds": 600}, "5 min on 2 workers, and 1 stages of kinds"),
+        ({"to_build": 0, "n_without_estimate": 0, "seconds": 0}, "0 to build; estimated 0 min"),
+    ],
+)
+def test_a_plan_is_told_in_a_sentence(plan: dict[str, int], said: str) -> None:
+    assert said in plan_text({"runs": 2, "stages": 9, "n_workers": 2, **plan})
+
+
+def test_mistakes_end_in_one_paragraph(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*words: str) -> str:
+        assert main(["figures", "--out", str(tmp_path), *words]) == 2
+        return capsys.readouterr().err
+
+    assert "--only no: no such figure; the figures are flow" in refused("--only", "no")
+    assert "--table study: EXPERIMENT=FOLDER was expected" in refused("--table", "study")
+    assert "--table odd=...: no figure reads it" in refused("--table", f"odd={table}")
+    assert "expected a folder with runs.parquet" in refused("--table", f"study={tmp_path}", "--only", "negatives")
+    said = refused("--table", f"study={table}", "--only", "negatives")
+    assert "found no DPO, distant pairs; give a table with them" in said
+
+
+def test_a_plan_that_fails_is_reported_with_what_it_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"plan -m experiment=none: .*experiment/none"):
+        runs_of.planned(["experiment=none"])
+
+
+def test_the_flow_is_drawn_of_a_plan_and_its_data_are_its_edges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(*GRID)
+    told = json.loads(json.dumps({**summary(plan, {}), "flow": flow(plan)}))
+    monkeypatch.setattr(write, "planned", lambda words: told)
+    write_gallery(tmp_path, only=["flow"])
+    edges = {tuple(row) for row in pd.read_csv(tmp_path / "flow.csv")[["from", "to"]].to_numpy()}
+    assert {("dsyn", "sft"), ("base", "RFT"), ("advantages", "per-step DPO"), ("DPO", "evaluate")} <= edges
+    assert ("advantages", "DPO") not in edges
+    assert "12 runs share 31 stages; without sharing they would be 72" in (tmp_path / "flow.txt").read_text()
+
+
+def test_the_claims_that_captions_state_are_those_of_the_rules() -> None:
+    claims = {claim.text for arm in ARMS for claim in arm.claims}
+    stated = {
+        claim for one in FIGURES if one.view for claim in getattr(one.view.caption, "keywords", {}).get("claims", ())
+    }
+    assert {claim for claim in stated if "beat" in claim} <= claims
