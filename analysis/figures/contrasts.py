@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.arms import look
 from analysis.figures.curves import draw_errors
-from analysis.figures.style import TEXT_WIDTH, log_size_axis, new_figure, paper
+from analysis.figures.style import TEXT_WIDTH, end_labels, log_size_axis, new_figure, paper
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier
 
@@ -27,8 +27,8 @@ def errors_and_differences(
         cells: columns arm, the table's axis, difference, difference_low, difference_high.
     """
     with paper():
-        figure, grid = new_figure(TEXT_WIDTH, 3.1, 1, 2, width_ratios=(1.75, 1))
-        draw_errors(grid[0, 0], comparison, baseline, shifts, [baseline, *arms])
+        figure, grid = new_figure(TEXT_WIDTH, 3.1, 1, 2, width_ratios=(1.6, 1))
+        draw_errors(grid[0, 0], comparison, baseline, shifts, [baseline, *arms], is_worth_alone=True)
         _differences(grid[0, 1], cells.dropna(subset=["difference"]), comparison, baseline, arms)
     return figure
 
@@ -36,11 +36,13 @@ def errors_and_differences(
 def _differences(axes: Axes, cells: pd.DataFrame, comparison: Comparison, baseline: str, arms: Sequence[str]) -> None:
     looks, x_name = look(comparison.draws.table.arms), comparison.draws.table.x_name
     axes.axhline(0, color=looks[baseline][0], linewidth=1.0)
+    ends = []
     for k, arm in enumerate(arms):
         of = cells[cells["arm"] == arm]
         colour, marker, is_control = looks[arm]
         x = of[x_name].to_numpy(float) * (1 + 0.07 * (k - (len(arms) - 1) / 2))  # side by side at one size
         value = of["difference"].to_numpy(float)
+        ends += [(float(of[x_name].max()), float(value[-1]), _in_two_lines(arm), colour)] if len(of) else []
         limits = np.abs(of[["difference_low", "difference_high"]].to_numpy(float).T - value)
         axes.errorbar(
             x, value, yerr=limits, fmt=marker, color=colour, markersize=3.6, elinewidth=0.9, capsize=0,
@@ -49,3 +51,9 @@ def _differences(axes: Axes, cells: pd.DataFrame, comparison: Comparison, baseli
     if len(cells):
         log_size_axis(axes, cells[x_name].to_numpy(float), "the same size", 5)
     axes.set_ylabel(f"error minus {baseline}'s")
+    end_labels(axes, ends, least_gap=0.11)
+
+
+def _in_two_lines(name: str) -> str:
+    """Broken where it has a comma, else as it is."""
+    return name.replace(", ", ",\n", 1)

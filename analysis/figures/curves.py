@@ -47,9 +47,15 @@ def error_against_n_problems(
 
 
 def draw_errors(
-    axes: Axes, comparison: Comparison, baseline: str, shifts: Sequence[Multiplier], arms: Sequence[str]
+    axes: Axes,
+    comparison: Comparison,
+    baseline: str,
+    shifts: Sequence[Multiplier],
+    arms: Sequence[str],
+    *,
+    is_worth_alone: bool = False,
 ) -> None:
-    """The curves, shifts, axes and names of that figure."""
+    """The curves, shifts, axes and names of that figure; or, where arms are named beside it, their worth alone."""
     table = comparison.draws.table
     looks, shift_laws = look(table.arms), {one.law for one in shifts}
     lows, highs, ends = [], [], []
@@ -70,8 +76,14 @@ def draw_errors(
     axes.set_xlim(sizes.min() / 1.12, sizes.max() * 1.12)
     _draw_shifts(axes, comparison, [one for one in shifts if one.arm in arms], looks)
     last, worth = max(x for x, *_ in ends), {one.arm: one for one in shifts}
-    named = [(x, y, _named(arm, worth.get(arm), is_last=x == last), colour) for x, y, arm, colour in ends]
-    end_labels(axes, named, least_gap=0.06 if all(x < last for x, _, arm, _ in ends if arm in worth) else 0.105)
+    label = _worth if is_worth_alone else _named
+    named = [(x, y, label(arm, worth.get(arm), is_last=x == last), colour) for x, y, arm, colour in ends]
+    is_short = is_worth_alone or all(x < last for x, _, arm, _ in ends if arm in worth)
+    end_labels(axes, named, least_gap=0.06 if is_short else 0.105)
+
+
+def _worth(arm: str, m: Multiplier | None, *, is_last: bool) -> str:
+    return arm if m is None else multiplier_text(m, with_interval=False)
 
 
 def _named(arm: str, m: Multiplier | None, *, is_last: bool) -> str:
