@@ -192,8 +192,8 @@ def test_micro_batches_hold_every_item_once_and_keep_the_bound() -> None:
     lengths = [5, 9, 2, 9, 7, 30, 1]
     groups = micro_batches(lengths, 20)
     assert sorted(i for group in groups for i in group) == list(range(7))
-    assert [max(lengths[i] for i in group) * len(group) for group in groups] == [15, 18, 9, 30]
-    assert len(micro_batches(lengths, 20, multiple_of=3)) == 6
+    assert [sum(lengths[i] for i in group) for group in groups] == [15, 18, 30]
+    assert len(micro_batches(lengths, 20, multiple_of=2)) == 4
     with pytest.raises(ValueError, match="2 items cannot be shared by 3 processes"):
         micro_batches([1, 1], 20, multiple_of=3)
 

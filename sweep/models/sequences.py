@@ -1,35 +1,20 @@
 """Rows and pairs as tokens, and the log-probabilities of their continuations.
 
-Training, the DPO reference and scoring all go through `TokenLogps`, so that one convention
+Training, the DPO reference and scoring all go through packs and `TokenLogps`, so that one convention
 holds everywhere: temperature 1, continuation tokens alone, prefix tokens never.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import Tensor
 
 from sweep.data.records import Pair, Row
+from sweep.models.attention import has_kernel, reading_packs
+from sweep.models.logps import TokenLogps
+from sweep.models.packing import Item, Pack, Tokens, n_packed, pack
 from sweep.models.policy import Policy, encode_continuations, encode_prefixes
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Prefix and continuation as ids, (n_tokens,) int32; ids[n_prefix:] carry the loss."""
-
-    ids: np.ndarray
-    n_prefix: int
-
-    @property
-    def n_trained(self) -> int:
-        return len(self.ids) - self.n_prefix
-
-
-Item = tuple[Tokens, ...]  # what a batch counts: a row (one sequence) or a pair (chosen, rejected)
 
 
 def encode_rows(policy: Policy, rows: Sequence[Row] | Sequence[Pair]) -> list[Item]:
@@ -78,81 +63,30 @@ def _check_lengths(problem_id: str, n_prefix: int, n_continuation: int, max_leng
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Right-padded sequences and where their continuation tokens are predicted.
-
-    Without an attention mask: under causal attention no real token sees the padding to its right.
-    """
-
-    input_ids: Tensor  # (n_sequences, longest - 1): the last token of a sequence predicts nothing
-    positions: Tensor  # (n_trained,) index into the flattened input_ids of the token before each target
-    targets: Tensor  # (n_trained,)
-    sequence: Tensor  # (n_trained,) which sequence a target belongs to
-
-    def sums(self, values: Tensor) -> Tensor:
-        """(n_trained,) values summed by sequence, (n_sequences,)."""
-        return values.new_zeros(len(self.input_ids)).index_add(0, self.sequence, values)
-
-
-def batch(sequences: Sequence[Tokens], pad_id: int, device: torch.device) -> Batch:
-    width = max(len(tokens.ids) for tokens in sequences) - 1
-    input_ids = np.full((len(sequences), width), pad_id, dtype=np.int64)
-    positions, targets = [], []
-    for i, tokens in enumerate(sequences):
-        n = len(tokens.ids)
-        input_ids[i, : n - 1] = tokens.ids[:-1]
-        positions.append(np.arange(i * width + tokens.n_prefix - 1, i * width + n - 1))
-        targets.append(tokens.ids[tokens.n_prefix :])
-    sequence = np.repeat(np.arange(len(sequences)), [tokens.n_trained for tokens in sequences])
-    arrays = (input_ids, np.concatenate(positions), np.concatenate(targets, dtype=np.int64), sequence)
-    return Batch(*(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays))
-
-
-class TokenLogps(nn.Module):
-    """The log-probability of each continuation token of a batch, and of no other token.
-
-    The vocabulary's logits are computed at these positions only: with a prefix of a third
-    of the sequence this is a third of the output layer's work and of its memory.
-    """
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__()
-        scaled = [n for n in ("final_logit_softcapping", "logit_scale", "logits_scaling") if _is_set(model, n)]
-        if scaled:
-            raise ValueError(
-                f"{type(model).__name__} changes its logits after the output layer ({', '.join(scaled)}), which "
-                "this trainer does not do; choose a model without, such as Llama, Mistral or Qwen"
-            )
-        self.model = model
-
-    def forward(self, input_ids: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
-        """(n_trained,) in nats, float32; see `Batch` for the arguments."""
-        hidden = self.model.get_decoder()(input_ids=input_ids, use_cache=False).last_hidden_state
-        logits = self.model.get_output_embeddings()(hidden.flatten(0, 1).index_select(0, positions))
-        return -F.cross_entropy(logits.float(), targets, reduction="none")
-
-
-def _is_set(model: PreTrainedModel, name: str) -> bool:
-    return getattr(model.config, name, None) not in (None, 1, 1.0)
+def packed(policy: Policy, items: Sequence[Item]) -> Pack:
+    """Items as one row of tokens, laid out for the attention that the policy's device has."""
+    return pack(items, policy.pad_id, policy.device, has_kernel(policy.device, policy.model.dtype))
 
 
 def micro_batches(lengths: Sequence[int], max_tokens: int, multiple_of: int = 1) -> list[list[int]]:
-    """Splits items into groups of similar length, each padded to at most max_tokens.
+    """Splits items into groups of similar length, of at most max_tokens together.
 
     Args:
-        lengths: tokens of each item's longest sequence times its sequences (2 for a pair).
-        max_tokens: padded tokens of a group; an item above it makes a group of its own.
+        lengths: tokens that each item lays down.
+        max_tokens: tokens of a group; an item above it makes a group of its own.
         multiple_of: the number of groups is a multiple of this (one share for each process).
     Returns:
         indices into lengths; every index once.
     """
     groups: list[list[int]] = []
+    n_tokens = 0
     for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if groups and lengths[i] * (len(groups[-1]) + 1) <= max_tokens:
+        if groups and n_tokens + lengths[i] <= max_tokens:
             groups[-1].append(i)
+            n_tokens += lengths[i]
         else:
             groups.append([i])
+            n_tokens = lengths[i]
     while len(groups) % multiple_of:
         largest = max(range(len(groups)), key=lambda g: len(groups[g]))
         group = groups[largest]
@@ -160,10 +94,6 @@ def micro_batches(lengths: Sequence[int], max_tokens: int, multiple_of: int = 1)
             raise ValueError(f"{len(lengths)} items cannot be shared by {multiple_of} processes; use a larger batch")
         groups[largest : largest + 1] = [group[: len(group) // 2], group[len(group) // 2 :]]
     return groups
-
-
-def padded_length(item: Item) -> int:
-    return len(item) * max(len(tokens.ids) for tokens in item)
 
 
 @torch.inference_mode()
@@ -176,10 +106,11 @@ def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int) -> Tensor:
     token_logps = TokenLogps(policy.model).eval()
     n_sequences = len(items[0])
     sums = torch.empty(len(items), n_sequences, device=policy.device)
-    for group in micro_batches([padded_length(item) for item in items], max_tokens):
-        flat = batch([tokens for i in group for tokens in items[i]], policy.pad_id, policy.device)
-        logps = token_logps(flat.input_ids, flat.positions, flat.targets)
-        sums[torch.tensor(group, device=policy.device)] = flat.sums(logps).view(len(group), n_sequences)
+    with reading_packs(policy.model):
+        for group in micro_batches([n_packed(item) for item in items], max_tokens):
+            scored = packed(policy, [items[i] for i in group])
+            found = scored.sums(token_logps(scored)).view(len(group), n_sequences)
+            sums[torch.tensor(group, device=policy.device)] = found
     n_odd = int((~sums.isfinite()).any(1).sum())
     if n_odd:
         raise FloatingPointError(

@@ -23,19 +23,14 @@ from torch import Tensor, nn
 
 from sweep.data.records import Pair, Row
 from sweep.fields import PRECISIONS
+from sweep.models.attention import reading_packs
 from sweep.models.checkpoint import read_checkpoint, restore_weights, write_checkpoint
+from sweep.models.logps import MAX_LOGITS, TokenLogps
 from sweep.models.optim import Optim, adamw, batch_indices, set_lr
+from sweep.models.packing import Item, n_packed
 from sweep.models.policy import Policy
 from sweep.models.progress import Interrupted
-from sweep.models.sequences import (
-    Item,
-    TokenLogps,
-    batch,
-    encode_rows,
-    logp_sums,
-    micro_batches,
-    padded_length,
-)
+from sweep.models.sequences import encode_rows, logp_sums, micro_batches, packed
 
 N_LOGGED = 200  # metrics of about this many updates of a run are logged
 
@@ -47,7 +42,8 @@ reference_chosen, reference_rejected), each a log-probability sum (n_pairs,), ->
 @dataclass(frozen=True)
 class TrainCost:
     """What a run cost; n_trained_tokens counts the tokens that carried loss, in every epoch again; flops are three
-    passes' worth a token of a batch (forward, and twice that backward), one for each that the reference scores."""
+    passes' worth a token of a batch (forward, and twice that backward), one for each that the reference scores, each
+    sequence counted whole: what a pair's two share is computed once and counted twice."""
 
     n_updates: int
     n_trained_tokens: int
@@ -66,6 +62,7 @@ def train(
     reference: Policy | None = None,
     precision: str = "fp32",
     micro_batch_tokens: int = 2048,
+    max_logits: int = MAX_LOGITS,
     checkpoint_dir: Path | None = None,
     checkpoint_every_s: float = 600.0,
     should_stop: Callable[[], bool] | None = None,
@@ -78,7 +75,8 @@ def train(
         reference: frozen policy of the pairs' log-ratios, scored once for all pairs before the
             first update, so it may be `policy` itself, as it is at the start. None for rows.
         precision: fp32, or bf16 for autocast; the weights keep the dtype they were loaded in.
-        micro_batch_tokens: bound on the padded tokens of one forward pass; memory, not mathematics.
+        micro_batch_tokens: bound on the tokens of one forward pass; memory, not mathematics.
+        max_logits: bound on the logits held at once; memory, not mathematics.
         checkpoint_dir: resumes from its checkpoint if there is one; the caller removes it in the end.
         should_stop: asked after every update; True leaves a checkpoint and raises Interrupted.
         report: told after every update how many are done, and of how many.
@@ -87,19 +85,34 @@ def train(
         FloatingPointError: loss, gradient or a weight after an update is not finite; names the update.
         Interrupted: should_stop said so.
     """
-    run = _start(policy, rows, loss, optim, seed, reference, precision, micro_batch_tokens)
+    run = _start(policy, rows, loss, optim, seed, reference, precision, micro_batch_tokens, max_logits)
     if checkpoint_dir is not None:
         _resume(run, checkpoint_dir)
-    log_every = max(1, optim.n_updates // N_LOGGED)
+    policy.model.train()
+    with reading_packs(policy.model):
+        _updates(run, log, checkpoint_dir, checkpoint_every_s, should_stop, report)
+    policy.model.eval()
+    return TrainCost(run.n_updates, run.n_trained_tokens, run.flops, run.seconds)
+
+
+def _updates(
+    run: "_Run",
+    log: Callable[[int, dict[str, float]], None],
+    checkpoint_dir: Path | None,
+    checkpoint_every_s: float,
+    should_stop: Callable[[], bool] | None,
+    report: Callable[[int, int], None] | None,
+) -> None:
+    n_updates = run.optim.n_updates
+    log_every = max(1, n_updates // N_LOGGED)
     saved = time.monotonic()
     began = saved - run.seconds
-    policy.model.train()
-    while run.n_updates < optim.n_updates:
-        is_last = run.n_updates + 1 == optim.n_updates
+    while run.n_updates < n_updates:
+        is_last = run.n_updates + 1 == n_updates
         metrics = _update(run, is_logged=is_last or (run.n_updates + 1) % log_every == 0)
         run.seconds = time.monotonic() - began
         if report is not None:
-            report(run.n_updates, optim.n_updates)
+            report(run.n_updates, n_updates)
         if metrics is not None and run.accelerator.is_main_process:
             log(run.n_updates, metrics)
         is_stopped = not is_last and should_stop is not None and _any_process(run, should_stop())
@@ -108,9 +121,7 @@ def train(
             _save(run, checkpoint_dir)
             saved = time.monotonic()
         if is_stopped:
-            raise Interrupted(run.n_updates, optim.n_updates)
-    policy.model.eval()
-    return TrainCost(run.n_updates, run.n_trained_tokens, run.flops, run.seconds)
+            raise Interrupted(run.n_updates, n_updates)
 
 
 @dataclass
@@ -119,6 +130,7 @@ class _Run:
 
     policy: Policy
     items: list[Item]
+    lengths: list[int]  # tokens that each item lays down
     reference_logp_sums: Tensor | None  # (n_pairs, 2)
     loss: Loss
     optim: Optim
@@ -146,6 +158,7 @@ def _start(
     reference: Policy | None,
     precision: str,
     micro_batch_tokens: int,
+    max_logits: int,
 ) -> _Run:
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
@@ -158,10 +171,11 @@ def _start(
     accelerator = Accelerator(cpu=policy.device.type == "cpu", mixed_precision="no")
     torch.manual_seed(seed)
     optimizer = adamw(policy.model, optim)
-    token_logps = accelerator.prepare_model(TokenLogps(policy.model))
+    token_logps = accelerator.prepare_model(TokenLogps(policy.model, max_logits))
     run = _Run(
         policy,
         items,
+        [n_packed(item) for item in items],
         None,
         loss,
         optim,
@@ -183,7 +197,7 @@ def _start(
 def _update(run: _Run, is_logged: bool) -> dict[str, float] | None:
     """One step of the optimizer on one batch; metrics if they are logged."""
     indices = batch_indices(len(run.items), run.optim.batch_size, run.seed, run.n_updates)
-    lengths = [padded_length(run.items[i]) for i in indices]
+    lengths = [run.lengths[i] for i in indices]
     n_processes = run.accelerator.num_processes
     groups = micro_batches(lengths, run.micro_batch_tokens, multiple_of=n_processes)
     assert sum(map(len, groups)) == run.optim.batch_size  # no row is lost between epoch and gradient
@@ -234,14 +248,13 @@ def _check_finite(run: _Run, numbers: dict[str, float]) -> None:
 
 def _loss_sum(run: _Run, indices: list[int]) -> tuple[Tensor, Tensor]:
     """Loss summed over a micro-batch's units; and (5,) the same with the pairs' statistics, for the log."""
-    sequences = [tokens for side in zip(*(run.items[i] for i in indices), strict=True) for tokens in side]
-    flat = batch(sequences, run.policy.pad_id, run.accelerator.device)
+    batch = packed(run.policy, [run.items[i] for i in indices])
     with run.autocast():
-        logps = run.token_logps(flat.input_ids, flat.positions, flat.targets)
+        logps = run.token_logps(batch)
     if run.reference_logp_sums is None:
         loss_sum = run.loss(logps).sum()
         return loss_sum, torch.cat([loss_sum.detach()[None], loss_sum.new_zeros(4)])
-    chosen, rejected = flat.sums(logps).chunk(2)
+    chosen, rejected = batch.sums(logps).view(-1, 2).unbind(1)
     reference_chosen, reference_rejected = run.reference_logp_sums[indices].unbind(1)
     loss_sum = run.loss(chosen, rejected, reference_chosen, reference_rejected).sum()
     with torch.no_grad():
@@ -251,7 +264,7 @@ def _loss_sum(run: _Run, indices: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def _n_tokens(items: Iterable[Item]) -> int:
-    """Tokens that a forward pass over the items reads, prefixes included."""
+    """Tokens of the items' sequences, prefixes included."""
     return sum(len(tokens.ids) for item in items for tokens in item)
 
 
