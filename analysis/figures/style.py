@@ -151,11 +151,12 @@ def log_error_axis(axes: Axes, low: float, high: float, label: str) -> None:
     """A log axis with plain decimal ticks at round errors."""
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    steps = (
-        (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-        if high / low > 2.2
-        else tuple(np.round(np.arange(0.02, 1.0, 0.02 if high / low < 1.25 else 0.05), 2))
-    )
+    if high / low > 30:
+        steps: tuple[float, ...] = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+    elif high / low > 2.2:
+        steps = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+    else:
+        steps = tuple(np.round(np.arange(0.02, 1.0, 0.02 if high / low < 1.25 else 0.05), 2))
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in steps if low <= tick <= high]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())

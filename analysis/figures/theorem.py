@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import COLUMN_WIDTH, end_labels, log_size_axis, new_figure, paper
+from analysis.figures.style import TEXT_WIDTH, end_labels, log_error_axis, log_size_axis, new_figure, paper
 
 LOOKS = {  # curve: colour, marker, line, name at its end
     "drawn by advantage": ("#D55E00", "D", "-", "per-step DPO,\ndrawn by advantage"),
@@ -23,15 +23,16 @@ def distance_against_n_pairs(curves: pd.DataFrame) -> Figure:
         curves: columns curve, n_pairs, distance, low, high; finite n_pairs.
     """
     with paper():
-        figure, grid = new_figure(COLUMN_WIDTH, 2.7)
+        figure, grid = new_figure(TEXT_WIDTH, 2.7)
         axes = grid[0, 0]
         ends = []
         for name, of in curves.groupby("curve", sort=False):
             ends.append(_curve(axes, of.sort_values("n_pairs"), *LOOKS[str(name)]))
-        log_size_axis(axes, curves["n_pairs"].to_numpy(float), "pairs (steps, for regression)", 5)
-        axes.set_yscale("log")
-        axes.set_ylabel("total variation distance")
-        end_labels(axes, ends, least_gap=0.15)
+        log_size_axis(axes, curves["n_pairs"].to_numpy(float), "pairs (for regression: steps)", 12)
+        log_error_axis(
+            axes, curves["low"].min() / 1.1, min(1.0, curves["high"].max() * 1.1), "total variation distance"
+        )
+        end_labels(axes, ends, least_gap=0.14)
     return figure
 
 
