@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYDRA_FULL_ERROR ?= 0
 
-.PHONY: reproduce map figures test test-slurm slurm-demo bench smoke lock clean help
+.PHONY: reproduce map figures test test-slurm slurm-demo bench smoke docs pictures lock clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -56,17 +56,24 @@ test-slurm: $(VENV)/.dev  ## every fault on a real one-machine SLURM (root; a qu
 bench: $(VENV)/.dev  ## the measurements behind the README's speed and memory figures
 	$(PY) -m tests.benchmarks
 
+docs: $(VENV)/.dev  ## the documentation (outputs/site/index.html)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
+pictures: $(VENV)/.run  ## the pictures of docs/statistics.md, drawn anew from the committed study
+	$(PY) docs/pictures.py
+
 LOCKING := outputs/.locking
+LOCKED_PIP := $(LOCKING)/bin/python -m pip install -q -c $(LOCKING)/kept.txt
 FROZEN := $(LOCKING)/bin/python -m pip freeze --all --exclude pip --exclude torch --exclude rl-on-incorrect
 HASHED := $(LOCKING)/bin/uv pip compile - --no-deps --universal --generate-hashes --no-annotate --no-header --no-emit-index-url -q
 # what torch brings along for a GPU is of its build, like torch itself
-lock:  ## remake both locks: the newest versions that pyproject.toml allows, with hashes
+lock:  ## remake both locks, for pip and for uv; versions that still fit stay (newest=yes: the newest that pyproject.toml allows)
 	rm -rf $(LOCKING) && $(PYTHON) -m venv $(LOCKING)
-	$(LOCKING)/bin/python -m pip install -q torch==2.13.0
-	$(LOCKING)/bin/python -m pip install -q . && $(FROZEN) | grep -vE '^(triton|nvidia|cuda)' > $(LOCKING)/run.txt
-	$(LOCKING)/bin/python -m pip install -q '.[dev]' && $(FROZEN) | grep -vE '^(triton|nvidia|cuda)' | \
+	{ [ -n "$(newest)" ] || sed -nE 's/^([a-z0-9._-]+==[^ ;]+).*/\1/p' requirements.lock requirements-dev.lock; } > $(LOCKING)/kept.txt
+	$(LOCKED_PIP) torch==2.13.0
+	$(LOCKED_PIP) '.[sweep]' && $(FROZEN) | grep -vE '^(triton|nvidia|cuda)' > $(LOCKING)/run.txt
+	$(LOCKED_PIP) '.[sweep,dev]' && $(FROZEN) | grep -vE '^(triton|nvidia|cuda)' | \
 	  grep -vxFf $(LOCKING)/run.txt > $(LOCKING)/dev.txt
-	$(LOCKING)/bin/python -m pip install -q uv
 	for kind in run dev; do name=requirements$$([ $$kind = dev ] && echo -dev).lock; \
 	  { grep '^#' $$name; $(HASHED) < $(LOCKING)/$$kind.txt; } > $(LOCKING)/new && mv $(LOCKING)/new $$name || exit 1; done
 	rm -rf $(LOCKING)

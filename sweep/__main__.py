@@ -39,6 +39,7 @@ from yaml import YAMLError
 
 from sweep.commands.words import Line, composer, line_of, usage
 from sweep.fields import nearest
+from sweep.installed import refused
 from sweep.launchers.plugins import refusal, register
 from sweep.sharing import denied
 
@@ -55,6 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
             raise
         return refusal(error)
+    except ModuleNotFoundError as error:
+        if (told := refused(error, f"python -m sweep {verb}")) is None:
+            raise
+        return refusal(told)
     except PermissionError as error:  # another user's file: what there is to say of it fits in one paragraph
         return refusal(ValueError(denied(error)))
     except BrokenPipeError:  # the reader of a pipe, `head` say, has seen enough

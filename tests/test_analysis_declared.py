@@ -37,14 +37,15 @@ def test_rules_changed_after_the_first_run_are_said_to_be_younger(rules: Path) -
 
 def test_rules_that_are_not_what_was_committed_have_no_date(rules: Path) -> None:
     rules.write_text("MARGIN = 0.02\n")
-    assert rules_dated({"first_run": "2026-03-02T12:00:00+00:00"}, rules).is_older_than_runs is None
+    found = rules_dated({"first_run": "2026-03-02T12:00:00+00:00"}, rules)
+    assert found.is_older_than_runs is None and ", not committed; first run begun 2026-03-02" in found.sentence()
 
 
 def test_a_folder_without_history_or_a_table_without_dates_is_told_as_such(tmp_path: Path) -> None:
     path = tmp_path / "rules.py"
     path.write_text("x")
     said = rules_dated({}, path).sentence()
-    assert "not committed; first run of unknown date. Which came first cannot be told." in said
+    assert "of unknown date (this copy has no git history); first run of unknown date. Which came first cannot" in said
 
 
 def test_an_environment_that_points_git_elsewhere_is_not_believed(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = {
     "sweep.fields": 0,
+    "sweep.installed": 0,
     "sweep.places": 0,
     "sweep.data": 0,
     "sweep.disk": 0,

@@ -1,4 +1,4 @@
-"""A new arm is the files that the README names, and is then in table, figure, legend and verdicts."""
+"""A new arm is the files that CONTRIBUTING.md names, and is then in table, figure, legend and verdicts."""
 
 import html
 import os
@@ -46,7 +46,7 @@ ARM = """
 
 
 def add_arm(root: Path) -> list[str]:
-    """Write what a new method is; the files, as the README names them."""
+    """Write what a new method is; the files, as CONTRIBUTING.md names them."""
     arms = root / "sweep" / "arms.py"
     (root / "sweep" / "methods" / "short_dpo.py").write_text(METHOD.lstrip())
     (root / "conf" / "method" / "short_dpo.yaml").write_text(SETTINGS.lstrip())
@@ -59,7 +59,7 @@ def add_arm(root: Path) -> list[str]:
 def test_a_new_arm_is_three_files_and_then_in_table_figure_legend_and_verdicts(tmp_path: Path) -> None:
     for folder in ("sweep", "analysis", "conf"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "results"))
-    paragraph = re.search(r"- \*\*A method\*\*:.*?\n\n", (ROOT / "README.md").read_text(), re.DOTALL)
+    paragraph = re.search(r"## A method\n\n.*?\n\n", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     assert paragraph is not None
     assert re.findall(r"`((?:sweep|conf)/[\w./]+)`", paragraph[0]) == add_arm(tmp_path)
 

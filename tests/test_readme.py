@@ -1,12 +1,14 @@
-"""Every command of the README runs, in the order it stands there."""
+"""Every command of the README and every snippet of the documentation runs, in the order it stands there."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -41,26 +43,68 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+ELSEWHERE = {  # what needs a network, a cluster or a service: the beginning of the line, and the test that has it
+    "pip install ": "test_packaging.py",
+    "uv pip install ": "test_packaging.py",
+    ".venv/bin/pre-commit install": "test_packaging.py",
+    "srun ": "test_slurm_preflight.py",
+    "squeue ": "test_slurm_watch.py",
+    "python -m sweep cancel": "test_slurm_faults.py",
+    "python -m sweep sync": "test_wandb_server.py",
+}
+
+
+def as_run_here(line: str) -> str:
+    """The line as a test can run it: what make would do, a plan in place of weights that nobody has here."""
+    words = line.split()
+    if words[:1] == ["make"]:  # the suite runs inside make test, and the study takes half an hour: they must exist
+        return shlex.join(["make", "-n", "-C", str(ROOT), *words[1:]])
+    if any(line.lstrip().startswith(beginning) for beginning in ELSEWHERE):
+        return ":"
+    if "hydra/launcher=slurm" in words:
+        rest = [word for word in words if word != "hydra/launcher=slurm"]
+        return " ".join(rest if "experiment=smoke" in words else [*rest[:3], "plan", *rest[3:]])
+    return line.replace("=COMMIT", f"={'0' * 40}")  # the full commit of a model that a reader pins
+
+
+def run(line: list[str], desk: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "WANDB_MODE": "offline"}
+    done = subprocess.run(line, cwd=desk, capture_output=True, text=True, timeout=600, env=env)
+    assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
 @pytest.mark.parametrize("command", commands())
 def test_the_command_runs(command: str, desk: Path) -> None:
-    words = command.split()
-    if words[0] == "make":  # the suite runs inside make test, and the study takes half an hour: they must exist
-        done = subprocess.run(["make", "-n", "-C", str(ROOT), *words[1:]], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return
-    if "hydra/launcher=slurm" in words:  # needs the cluster and the weights: its plan is what can be checked here
-        command = " ".join([*words[:3], "plan", *(w for w in words[3:] if w != "hydra/launcher=slurm")])
-    command = command.replace("=COMMIT", f"={'0' * 40}")  # the full commit of a model that a reader pins
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=desk,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "PATH": path, "WANDB_MODE": "offline"},
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    run(["bash", "-c", as_run_here(command)], desk)
+
+
+def snippets() -> list[tuple[str, str, str]]:
+    """Page, language and text of each snippet of the documentation; behind the README, whose store they share."""
+    found = []
+    for path in [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]:
+        blocks = re.findall(
+            r"^( *)```(bash|python)\n(.*?)^\1```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        )
+        found += [(str(path.relative_to(ROOT)), kind, textwrap.dedent(text)) for _, kind, text in blocks]
+    return found
+
+
+@pytest.mark.parametrize(("page", "language", "text"), snippets())
+def test_the_snippet_runs(page: str, language: str, text: str, desk: Path) -> None:
+    if language == "python":
+        return run([sys.executable, "-c", text], desk)
+    run(["bash", "-e", "-c", "\n".join(map(as_run_here, text.splitlines()))], desk)
+
+
+def test_the_documentation_has_no_snippet_that_is_not_run() -> None:
+    for path in (ROOT / "docs").rglob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"^ *```(\w*)$", text, re.MULTILINE)) <= {"bash", "python", "text", ""}, path
+        outside = re.sub(r"^( *)```.*?^\1```", "", text, flags=re.DOTALL | re.MULTILINE)
+        assert re.findall(r"^    +(?:python|make|pip|srun|sbatch) .*", outside, re.MULTILINE) == [], path
+    for beginning, name in ELSEWHERE.items():
+        assert beginning.split()[-1].split("/")[-1] in (ROOT / "tests" / name).read_text(encoding="utf-8"), beginning
 
 
 def test_the_multipliers_it_states_are_those_of_record() -> None:

@@ -24,11 +24,13 @@ class Declared:
         sha256: of analysis/claims/rules.py as it judged, and of which arms it sets against which.
         committed: date of its last commit; None outside a checkout, or where it differs from what is committed.
         first_run: start of the earliest stage in the table's provenance; None in a table that does not say.
+        has_history: whether git knows the file; not where the package was installed or copied without it.
     """
 
     sha256: str
     committed: datetime | None
     first_run: datetime | None
+    has_history: bool = True
 
     @property
     def is_older_than_runs(self) -> bool | None:
@@ -39,9 +41,8 @@ class Declared:
 
     def sentence(self) -> str:
         """For a report."""
-        rules_date = (
-            f"last changed in a commit of {self.committed:%Y-%m-%d %H:%M %z}" if self.committed else "not committed"
-        )
+        undated = "not committed" if self.has_history else "of unknown date (this copy has no git history)"
+        rules_date = f"last changed in a commit of {self.committed:%Y-%m-%d %H:%M %z}" if self.committed else undated
         run_date = f"begun {self.first_run:%Y-%m-%d %H:%M %z}" if self.first_run else "of unknown date"
         order = {
             True: "The rules are older than the runs.",
@@ -60,7 +61,8 @@ def rules_dated(provenance: Mapping[str, Any], path: Path = RULES) -> Declared:
     first = provenance.get("first_run")
     begun = datetime.fromisoformat(first) if first else None
     pairs = repr((rules.WORTH, tuple(rules.PAIRS), rules.MORE_POSITIVES)).encode()
-    return Declared(hashlib.sha256(path.read_bytes() + pairs).hexdigest(), _committed(path), begun)
+    is_known = _git(path, "ls-files", "--error-unmatch", "--", path.name) is not None
+    return Declared(hashlib.sha256(path.read_bytes() + pairs).hexdigest(), _committed(path), begun, is_known)
 
 
 def _committed(path: Path) -> datetime | None:

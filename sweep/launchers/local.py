@@ -16,6 +16,7 @@ from pathlib import Path
 from sweep import grids, heartbeat
 from sweep.artifacts import Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
+from sweep.installed import BUILDING, check_installed
 from sweep.interruption import Asked, noted
 from sweep.launchers.local_view import View, label
 from sweep.launchers.todo import set_corrupted_aside, todo
@@ -51,6 +52,8 @@ def _run(plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> int:
         pool.view.close()
         print(f"all {len(plan.runs)} runs are built already ({len(pool.manifests)} artifacts in {store.root})")
         return 0
+    if pool.waiting:
+        check_installed(BUILDING, f"building {len(pool.waiting)} stages")
     with for_a_sweep(tracking, store.root / ".logs") as pool.tracking, noted() as asked:
         try:
             pool.work(asked)

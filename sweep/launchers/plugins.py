@@ -30,6 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweep.compose import leaves, reason
 from sweep.conf_files import read_once
 from sweep.config import Leaf
+from sweep.installed import BUILDING, check_installed
 from sweep.places import check_writable
 from sweep.plan import Plan, plan
 from sweep.points import grid
@@ -120,6 +121,7 @@ class SlurmLauncher(PlanLauncher):
     """A graph of SLURM jobs through Submitit."""
 
     def run(self, the_plan: Plan, leaf: Leaf, folder: Path) -> int:
+        check_installed(BUILDING, "submitting stages")
         from sweep.launchers.slurm.submit import submit
 
         return submit(the_plan, leaf.exec, leaf.tracking, folder, self.options)

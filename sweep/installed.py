@@ -1,0 +1,32 @@
+"""Which packages are there: plans, tables and the analysis need few, building stages needs more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+
+BUILDING = ("torch", "transformers", "accelerate", "submitit", "rapidfuzz", "math_verify")
+EXTRA = (*BUILDING, "wandb")  # modules of what pyproject.toml lists under [sweep]
+HOW = (
+    "install what sweeps need: pip install torch==2.13.0, then pip install '.[sweep]' in a checkout (`make` does both)"
+)
+
+
+def check_installed(names: Iterable[str], what: str) -> None:
+    """Refuse work whose packages are not there, before any of it.
+
+    Args:
+        names: modules, without importing them.
+        what: the work, for the message.
+    Raises:
+        ValueError: names all that are missing.
+    """
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise ValueError(f"{what} needs {', '.join(missing)}, which this Python does not have; {HOW}")
+
+
+def refused(error: ModuleNotFoundError, what: str) -> ValueError | None:
+    """The same in words for an import that failed half-way; None where the module is none of the [sweep] extra."""
+    name = (error.name or "").split(".")[0]
+    return ValueError(f"{what} needs {name}, which this Python does not have; {HOW}") if name in EXTRA else None
