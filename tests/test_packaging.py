@@ -258,7 +258,7 @@ def test_every_command_of_the_analysis_runs_without_torch_and_without_hydra(inst
         f"design t.csv {few}",
         "validate t.csv --of SFT --draws 100",
         f"report t.csv --out report {few}",
-        f"figures t.csv --out figures {few}",
+        f"figures --only theorem --out figures",
         f"map {ours} --of RFT --out map --law saturating --draws 100",
         "published --draws 100",
     ]
