@@ -224,7 +224,7 @@ def test_the_wheel_has_every_file_of_conf_and_the_published_tables(installed: In
 
 
 def test_the_wheel_plans_from_an_empty_folder_without_torch(installed: Installed) -> None:
-    assert "experiment: map, positives" in installed.said("sweep", "--help")
+    assert "experiment: " in installed.said("sweep", "--help")
     assert "22 runs = " in installed.said("sweep", "plan", "-m", "experiment=smoke")
     assert list(installed.empty.iterdir()) == []
 
@@ -258,7 +258,7 @@ def test_every_command_of_the_analysis_runs_without_torch_and_without_hydra(inst
         f"design t.csv {few}",
         "validate t.csv --of SFT --draws 100",
         f"report t.csv --out report {few}",
-        f"figures --only theorem --out figures",
+        "figures --only theorem --out figures",
         f"map {ours} --of RFT --out map --law saturating --draws 100",
         "published --draws 100",
     ]
