@@ -19,6 +19,7 @@ from analysis.worth.readings import (
     at_size,
     at_sizes,
     distance,
+    exp,
     headline,
     kind_of,
     reading,
@@ -63,6 +64,11 @@ def test_an_error_lies_inside_where_rounding_alone_takes_it_out() -> None:
     ]  # fmt: skip
     assert where(0.2 * (1 - 1e-12), 0.2, 0.5) == where(0.5 * (1 + 1e-12), 0.2, 0.5) == "inside"
     assert (where(0.2 * (1 - 1e-11), 0.2, 0.5), where(0.5 * (1 + 1e-11), 0.2, 0.5)) == ("below", "above")
+
+
+@pytest.mark.parametrize(("most", "least"), [(16384, 2048), (12800, 1600), (3, 1), (5, 1)])
+def test_a_bound_is_the_ratio_of_the_sizes_and_not_less_by_a_rounding(most: int, least: int) -> None:
+    assert exp(np.log(most) - np.log(least)) == most / least
 
 
 def test_only_sizes_that_were_run_carry_a_bound() -> None:

@@ -83,9 +83,13 @@ class Multiplier:
     n_joint: int = 1
 
 
+DIGITS = 12  # significant ones: from their logarithms 16,384 is 7.999999999999995 times 2,048, and short of 8
+
+
 def exp(value: float) -> float:
+    """The ratio of a difference of logarithms, without the digits that rounding decides."""
     with np.errstate(over="ignore"):
-        return float(np.exp(value))
+        return float(f"{np.exp(value):.{DIGITS}g}")
 
 
 def where(error: float, low: float, high: float) -> str:
