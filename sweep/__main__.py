@@ -104,6 +104,7 @@ GROUPS = (
     "source",
     "method",
     "dataset",
+    "prompt",
     "model",
     "evaluation",
     "variant",

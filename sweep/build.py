@@ -47,7 +47,8 @@ def build_dsyn(stage: Stage, bench: Bench) -> Built:
     write_jsonl(bench.out / "solutions.jsonl", solutions)
     n_asked = data.n_problems("train")
     facts = {"n_problems": len(problems), "n_dropped": n_asked - len(problems), "n_attempts": n_attempts}
-    return Built(facts | counted("left_out", data.left_out), Cost())
+    shown = {"prompt": data.prompt(problems[0])} if problems else {}  # a rendered one, for whoever reads the manifest
+    return Built(facts | shown | counted("left_out", data.left_out), Cost())
 
 
 def build_base(stage: Stage, bench: Bench) -> Built:

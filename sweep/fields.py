@@ -16,7 +16,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING as NO_DEFAULT
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -41,6 +41,7 @@ class Valid:
     told: str
     holds: Callable[[Any], bool]
     is_whole_an_int: bool = False  # a float that is spelt 2, not 2.0, where it is whole
+    has_lines: bool = False  # a text in which line ends and tabs may stand
 
 
 def whole(least: int = 0, most: int = LARGEST, **default: Any) -> Any:
@@ -95,6 +96,12 @@ def choice(*among: str, **default: Any) -> Any:
 def text(pattern: str = r".+", told: str = "a text of at least one character", **default: Any) -> Any:
     """A text without control characters that `pattern` matches from end to end."""
     return _field(Valid(told, lambda value: re.fullmatch(pattern, value) is not None), default)
+
+
+def prose(pattern: str = r".*", told: str = "a text", **default: Any) -> Any:
+    """A text of any number of lines, without other control characters, in which `pattern` is found."""
+    holds = re.compile(pattern, re.DOTALL).search
+    return _field(Valid(told, lambda value: holds(value) is not None, has_lines=True), default)
 
 
 def several(each: Any, least: int = 1, most: int = LARGEST, **default: Any) -> Any:
@@ -181,7 +188,7 @@ def _converted(kind: Any, value: Any, name: str, valid: Valid | None, each: Vali
             return None
         kind, *_ = (arg for arg in get_args(kind) if arg is not NoneType)
         told = f"{valid.told if valid else kind.__name__}, or null"
-        valid = Valid(told, valid.holds if valid else lambda _: True)
+        valid = replace(valid, told=told) if valid else Valid(told, lambda _: True)
     if isinstance(kind, type) and is_dataclass(kind):
         return value if isinstance(value, kind) else typed(kind, value, name)
     if get_origin(kind) is tuple:
@@ -189,7 +196,7 @@ def _converted(kind: Any, value: Any, name: str, valid: Valid | None, each: Vali
     if kind is Any or get_origin(kind) is dict:
         return value
     told = valid.told if valid else {bool: "true or false"}.get(kind, f"of type {kind.__name__}")
-    converted = _CONVERSIONS[kind](value)
+    converted = _prose(value) if valid is not None and valid.has_lines else _CONVERSIONS[kind](value)
     if converted is None or (valid is not None and not valid.holds(converted)):
         raise ValueError(f"{name} must be {told}; found {shown(value)}")
     if valid is not None and valid.is_whole_an_int and converted == int(converted):
@@ -240,6 +247,11 @@ def _str(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return str(value)
     return value if isinstance(value, str) and is_plain(value) else None
+
+
+def _prose(value: Any) -> str | None:
+    is_text = isinstance(value, str) and is_plain(value.replace("\n", "").replace("\t", ""))
+    return value if is_text else None
 
 
 _CONVERSIONS: dict[type, Callable[[Any], Any]] = {int: _int, float: _float, bool: _bool, str: _str}

@@ -23,6 +23,7 @@ FILES = (
     "generation_config.json",
     "adapter_config.json",
     "tokenizer*",
+    "chat_template*",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab*",
@@ -60,6 +61,15 @@ def named(model: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
             f"short hash may be another model tomorrow; the hub shows the commit of {path} under its history"
         )
     return dict(model), {"path": path}
+
+
+def is_known_not_to_chat(model: Mapping[str, Any]) -> bool:
+    """Whether the model is a folder whose tokenizer has no chat template; of a hub's that shows when it is opened."""
+    folder = Path(str(model["path"])).expanduser()
+    if not folder.is_dir() or any(folder.glob("chat_template*")):
+        return False
+    settings = folder / "tokenizer_config.json"
+    return not settings.is_file() or '"chat_template"' not in settings.read_text(encoding="utf-8")
 
 
 def place(stage: Stage) -> tuple[str, str | None]:

@@ -66,17 +66,22 @@ def base(exp: Exp) -> Stage:
     """
     if exp.model["kind"] != "from_scratch":
         model, places = pretrained.named(exp.model)
+        if exp.dataset.get("is_chat") and pretrained.is_known_not_to_chat(exp.model):
+            raise ValueError(
+                f"dataset.is_chat=true asks for the chat template of model.path={exp.model['path']}, whose tokenizer "
+                "has none; take a model that was tuned to chat, or prompt=plain"
+            )
         return replace(_stage("base", {"model": model}, {}, exp), places=places)
     domain = _procedural(_dataset(exp))
     if domain is None:
         raise ValueError(
-            f"model.kind=from_scratch pretrains on a procedural domain, but dataset={exp.dataset['name']} is natural "
+            f"model.kind=from_scratch pretrains on a procedural domain, but dataset={_name(exp)} is natural "
             "text; choose a pretrained model, e.g. model=deepseek_math_7b"
         )
     if not domain.curriculum:
         raise ValueError(
             "dataset.curriculum=[] leaves model.kind=from_scratch nothing to pretrain on: expected one phase or more, "
-            f"as in conf/dataset/{exp.dataset['name']}.yaml, or a pretrained model"
+            f"as in conf/dataset/{_name(exp)}.yaml, or a pretrained model"
         )
     unread = {name: value for name, value in exp.dataset.items() if name in domain.not_in_documents}
     data = {name: value for name, value in _data(exp).items() if name not in unread}
@@ -93,7 +98,7 @@ def samples(exp: Exp) -> Stage:
     if exp.sampling.is_cross_fit and 2 * exp.n_problems > (n_train := _opened(exp).n_problems("train")):
         raise ValueError(
             f"sampling.is_cross_fit=true at n_problems={exp.n_problems} needs as many problems again, and "
-            f"dataset={exp.dataset['name']} has {n_train} train problems; choose sizes up to {n_train // 2} or a "
+            f"dataset={_name(exp)} has {n_train} train problems; choose sizes up to {n_train // 2} or a "
             "larger dataset"
         )
     sampling = {k: v for k, v in _plain(exp.sampling).items() if k != "rollouts"}
@@ -123,7 +128,7 @@ def train(exp: Exp) -> Stage:
     method, source = METHODS[exp.method.name], SOURCES[exp.source.name]
     if source.is_step_judged and _procedural(_dataset(exp)) is None:
         raise ValueError(
-            f"source={exp.source.name} tells sound steps from spurious ones, which dataset={exp.dataset['name']} "
+            f"source={exp.source.name} tells sound steps from spurious ones, which dataset={_name(exp)} "
             "cannot judge; choose a procedural domain (dataset=skills) or another source"
         )
     parents = {method.start: base(exp) if method.start == "base" else sft(exp), "dsyn": dsyn(exp)}
@@ -163,7 +168,7 @@ def _evaluation_of(weights: Stage, exp: Exp, parents: Mapping[str, Stage] | None
     split = exp.evaluation.split
     if not _opened(exp).n_problems(split):  # type: ignore[arg-type]  # the schema admits the splits alone
         raise ValueError(
-            f"evaluation.split={split} but dataset={exp.dataset['name']} has no {split} problem (dataset.n_{split}=0); "
+            f"evaluation.split={split} but dataset={_name(exp)} has no {split} problem (dataset.n_{split}=0); "
             "raise it to 1 or more, or evaluate on another split"
         )
     evaluation = {name: value for name, value in _plain(exp.evaluation).items() if name != "is_entropy_matched"}
@@ -189,7 +194,7 @@ def _point(exp: Exp) -> dict[str, int]:
     n_train = _opened(exp).n_problems("train")
     if exp.n_problems > n_train:
         raise ValueError(
-            f"n_problems={exp.n_problems} but dataset={exp.dataset['name']} has {n_train} train problems to make D_syn "
+            f"n_problems={exp.n_problems} but dataset={_name(exp)} has {n_train} train problems to make D_syn "
             "of; choose smaller sizes or a larger dataset"
         )
     return {"n_problems": exp.n_problems, "seed": exp.seed}
@@ -224,6 +229,11 @@ def _data(exp: Exp) -> dict[str, Any]:
 @once
 def _dataset(exp: Exp) -> str:
     return json.dumps(exp.dataset, sort_keys=True)
+
+
+def _name(exp: Exp) -> str:
+    """What messages call the dataset."""
+    return str(exp.dataset.get("title", exp.dataset["name"]))
 
 
 def _opened(exp: Exp) -> Domain:

@@ -13,11 +13,15 @@ from sweep.sources import SOURCES
 
 CONF = Path(__file__).parents[1] / "conf"
 EXPERIMENTS = sorted((CONF / "experiment").glob("*.yaml"))
-GROUPS = ("dataset", "evaluation", "method", "model", "sampling", "source", "teacher", "tracking")
+GROUPS = ("dataset", "evaluation", "method", "model", "prompt", "sampling", "source", "teacher", "tracking")
 MUST_BE_GIVEN = {
+    "dataset=problems": "dataset.title=mine dataset.train_path=problems.jsonl dataset.verifier=number",
+    "prompt=chat": "dataset=gsm8k",
+    "prompt=few_shot": "dataset=gsm8k",
+    "prompt=plain": "dataset=gsm8k",
     "model=deepseek_math_7b": "model.revision=abc",
-    "source=self_filtered": "sampling.rollouts={of: all, until: end}",
-    "method=good_steps": "sampling.rollouts={of: all, until: end}",
+    "source=self_filtered": "sampling.rollouts.of=all sampling.rollouts.until=end",
+    "method=good_steps": "sampling.rollouts.of=all sampling.rollouts.until=end",
 }
 
 
@@ -38,7 +42,7 @@ FILES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / g
 
 @pytest.mark.parametrize("word", [*FILES, *(f"arm={arm.word}" for arm in ARMS)])
 def test_every_option_of_every_group_composes_alone(word: str) -> None:
-    words = [word, MUST_BE_GIVEN[word]] if word in MUST_BE_GIVEN else [word]
+    words = [word, *MUST_BE_GIVEN.get(word, "").split()]
     ours, _ = composed(*words, n_hydras=0)
     assert len(ours) == 1
 

@@ -117,7 +117,7 @@ INF, NAN = float("inf"), float("nan")
         ("model.precision", "one of fp32, bf16", ("fp8",)),
         ("model.betas", "a list of 2 entries, each a finite number of at least 0 and below 1", ([], [0.9], 0.9, "no")),
         ("model.betas[1]", "a finite number of at least 0 and below 1", (1.0, NAN, True)),
-        ("dataset.name", "one of skills, gsm8k, math", ("maths", None)),
+        ("dataset.name", "one of skills, star_graph, problems", ("maths", None)),
         ("dataset.n_train", "a whole number from 0 to 10000000", (-1, 96.5, 10**12)),
         ("dataset.domain_seed", SEED, (-1, 2**63)),
         ("dataset.n_values", "a whole number from 3 to 1000000", (2,)),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import gzip
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import natural
 import numpy as np
 import pytest
 
 from sweep.data import ProceduralDomain, domain
-from sweep.data.boxed import final_answer, last_box, normalised, steps_of
+from sweep.data.answers import BOX, Answers
+from sweep.data.boxed import last_box, normalised
 from sweep.data.equality import DIFFERENT, EQUAL, TOO_LONG, Equality
-from sweep.data.math_problems import Math
+from sweep.data.natural_text import NaturalText
+from sweep.data.segments import cutter, up_to_the_answer
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "math"
 UNREAD = Path(__file__).parent / "fixtures" / "math_references_unread.csv"
@@ -26,20 +28,17 @@ ROWS = [
 ]
 
 
-def written(path: Path, rows: list[Any]) -> str:
-    content = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-    return str(path)
+MATH = Answers(BOX, "math")
+final_answer = MATH.final
 
 
-def opened(folder: Path, train: list[Any], test: list[Any], ending: str = "jsonl", **dials: Any) -> Math:
-    paths = {
-        "train_path": written(folder / f"train.{ending}", train),
-        "test_path": written(folder / f"test.{ending}", test),
-    }
-    result = domain({"name": "math", **paths, "n_validation": 0, "most_left_out": 0, **dials})
-    assert isinstance(result, Math)
-    return result
+def opened(folder: Path, train: list[Any], test: list[Any], ending: str = "jsonl", **dials: Any) -> NaturalText:
+    return natural.opened("math", folder, train, test, ending, **dials)
+
+
+def steps_of(text: str, step: str) -> list[str]:
+    parts, start = cutter(step, None)(text), MATH.start(text)
+    return parts if start is None else up_to_the_answer(parts, start)
 
 
 @pytest.mark.parametrize(
@@ -111,10 +110,11 @@ def test_problems_that_cannot_be_used_are_refused_or_left_out_and_counted(tmp_pa
         {"problem": "Long?", "solution": r"\boxed{%s}" % ("1" * 501)},
     ]
     data = opened(tmp_path, train, [*ROWS[3:5], ROWS[3]], most_left_out=6)
-    assert data.left_out == {"asked before": 2, "asked in the test file": 1, "no boxed answer": 3}
+    assert data.left_out == {"asked before": 2, "asked in test": 1, "no answer": 3}
     assert [p.answer for p in data.problems("train")] == ["2", "4", "6"]
     assert [p.answer for p in data.problems("test")] == ["8", "10"]
-    told = r"6 problems cannot be used and most_left_out=5 .*\(.*test.jsonl, line 3: asked before; .*\.\.\.\)"
+    counts = r"6 problems cannot be used \(3 no answer, 2 asked before, 1 asked in test\) and most_left_out=5 .*"
+    told = counts + r"\(.*test.jsonl, line 3: asked before; .*\.\.\.\)"
     with pytest.raises(ValueError, match=told):
         opened(tmp_path, train, [*ROWS[3:5], ROWS[3]], most_left_out=5)
 
@@ -126,7 +126,7 @@ def test_validation_is_held_out_by_content_whatever_the_order_of_the_file(tmp_pa
     assert [len(i) for i in ids] == [10, 5, 5] == [data.n_problems(s) for s in ("train", "validation", "test")]
     assert len(set.union(*ids)) == 20
     assert {p.problem_id for p in again.problems("validation")} == ids[1]
-    with pytest.raises(ValueError, match="n_validation=16 of 15 problems"):
+    with pytest.raises(ValueError, match="n_validation=16 and n_test=0 of 15 problems"):
         opened(tmp_path, ROWS[:15], ROWS[15:], n_validation=16)
     with pytest.raises(ValueError, match="dataset math, train: 11 problems were asked for and it has 10"):
         data.problems("train", 11)
@@ -145,9 +145,9 @@ def test_packed_files_are_the_same_data_set(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("[1]", r"train.jsonl, line 2: expected a JSON object, got"),
-        ({"problem": "q"}, r"line 2: expected a JSON object with the texts problem and solution"),
-        ({"problem": 3, "solution": r"\boxed{3}"}, r"line 2: expected a JSON object with the texts"),
-        ({"problem": " ", "solution": r"\boxed{3}"}, r"line 2: expected a JSON object with the texts"),
+        ({"problem": "q"}, r"train.jsonl, line 2: no answer"),
+        ({"problem": {}, "solution": r"\boxed{3}"}, r"line 2: expected a text in the column problem"),
+        ({"problem": " ", "solution": r"\boxed{3}"}, r"line 2: no question"),
     ],
 )
 def test_a_bad_line_is_refused_with_file_and_line(tmp_path: Path, line: Any, message: str) -> None:
@@ -159,17 +159,16 @@ def test_files_that_cannot_be_read_or_unpacked_are_refused(tmp_path: Path) -> No
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"x" * 1000)[:-12])
     (tmp_path / "plain.gz").write_bytes(b"plain")
     for name in ("missing.jsonl", "cut.gz", "plain.gz"):
-        with pytest.raises(ValueError, match=rf"dataset math: .*{name} can't be read \(.+\); give dataset.train_path"):
-            domain({"name": "math", "train_path": str(tmp_path / name), "test_path": "x", "n_validation": 0,
-                    "most_left_out": 0})  # fmt: skip
+        with pytest.raises(ValueError, match=rf"dataset math: .*{name} can't be read \(.+\); give files that can"):
+            domain({**natural.dials_of("math"), "test_path": str(tmp_path / name)})
 
 
-def of_math() -> Math:
+def of_math() -> NaturalText:
     if not REAL.is_dir():
         pytest.skip("needs MATH in ../shared/data/math")
     paths = {f"{name}_path": str(REAL / f"{name}.jsonl.gz") for name in ("train", "test")}
-    found = domain({"name": "math", **paths, "n_validation": 500, "most_left_out": 20})
-    assert isinstance(found, Math)
+    found = domain({**natural.dials_of("math"), **paths})
+    assert isinstance(found, NaturalText)
     return found
 
 
@@ -186,7 +185,7 @@ def test_every_problem_of_math_is_used_or_counted_and_its_solution_joins_and_ver
             assert final_answer(steps[-1]) == problem.answer
     verdicts = data.verdicts(texts, problems)
     assert all(verdicts.is_correct) and verdicts.undecided == {}
-    assert data._equality._processes == []  # equal text needs none
+    assert data.answers.equality is not None and data.answers.equality._processes == []  # equal text needs none
 
 
 class ByMeaning(Equality):
@@ -200,7 +199,8 @@ class ByMeaning(Equality):
 def test_math_verify_agrees_with_every_reference_answer_but_the_listed_ones() -> None:
     data = of_math()
     n_problems = Counter(p.answer for s in ("train", "validation", "test") for p in data.problems(s))
-    comparer = ByMeaning(data._equality.limits)
+    assert data.answers.equality is not None
+    comparer = ByMeaning(data.answers.equality.limits)
     outcomes = comparer.outcomes([(answer, answer) for answer in n_problems])
     comparer.close()
     assert {*outcomes} == {EQUAL, DIFFERENT}

@@ -28,9 +28,12 @@ from sweep.__main__ import VERBS
 from sweep.artifacts import MANIFEST, CorruptArtifact, Cost, Manifest, Stage, Store, read_jsonl
 from sweep.commands.words import Files, composer, line_of
 from sweep.compose import leaves
-from sweep.data.gsm8k import final_answer, normalised_number, parsed_problems, steps_of
+from sweep.data.answers import Answers
 from sweep.data.jsonl import objects
+from sweep.data.numbers import normalised_number
+from sweep.data.problem_rows import Columns, read_row
 from sweep.data.records import Credit, Trace
+from sweep.data.segments import cutter, up_to_the_answer
 from sweep.launchers.plugins import register
 from sweep.points import accepted, grid
 
@@ -109,16 +112,19 @@ def json_lines_hold(content: bytes) -> None:
         json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
 
 
+ANSWERS, COLUMNS = Answers("#### ", "number"), Columns("gsm8k", "question", "answer", None, None)
+
+
 def problems_hold(content: bytes) -> None:
     try:
-        parsed = parsed_problems(content, "some.jsonl")
+        rows = [(f"some.jsonl, line {number}", row) for number, row in objects(content, "some.jsonl")]
+        read = [read_row(row, COLUMNS, ANSWERS) for row in rows]
     except ValueError as error:
         assert re.match(r"some\.jsonl, line \d+", str(error))
         str(error).encode()
         return
-    assert len({p.problem_id for p, _ in parsed}) == len(parsed)
-    for problem, solution in parsed:
-        assert normalised_number(problem.answer) == problem.answer == final_answer(solution)
+    for problem, solution in (one for one in read if not isinstance(one, str)):
+        assert normalised_number(problem.answer) == problem.answer == ANSWERS.final(solution)
 
 
 def number_holds(text: str) -> None:
@@ -135,16 +141,17 @@ def number_holds(text: str) -> None:
 
 
 def answer_holds(text: str) -> None:
-    answer = final_answer(text)
+    answer = ANSWERS.final(text)
     assert answer is None or ("#### " in text and normalised_number(answer) == answer)
 
 
 def steps_hold(text: str) -> None:
-    for step in ("line", "sentence"):
-        steps = steps_of(text, step)
+    for step, pattern in (("line", None), ("sentence", None), ("pattern", r"[.!?]|\n+")):
+        steps, start = cutter(step, pattern)(text), ANSWERS.start(text)
+        if start is not None:
+            steps = up_to_the_answer(steps, start)
+            assert ANSWERS.mark in text[start:] and len("".join(steps[:-1])) <= start
         assert "".join(steps) == text and all(steps)
-        if final_answer(text) is not None and "\n" not in text.split("#### ", 1)[1]:
-            assert "#### " in steps[-1]
 
 
 def records_hold(content: bytes) -> None:

@@ -15,11 +15,12 @@ from tiny_sweep import build_all
 from sweep.artifacts import Store, read_jsonl
 from sweep.bench import domain_of
 from sweep.commands.words import plan_of
-from sweep.data.boxed import final_answer
+from sweep.data.answers import BOX, Answers
 from sweep.data.records import Trace
 from sweep.models import Policy, save_policy
 from sweep.results import collect
 
+final_answer = Answers(BOX, "math").final
 TEMPLATE = "Take {n}.\nSo $\\boxed{{{answer}}}$."
 
 

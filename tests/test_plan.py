@@ -370,7 +370,7 @@ def test_natural_text_pretrains_no_base(natural: tuple[str, ...]) -> None:
 
 def test_a_model_of_a_hub_is_trained_on_natural_text(natural: tuple[str, ...]) -> None:
     the_plan, _ = plan_of((*natural, "model=deepseek_math_7b", f"model.revision={'a' * 40}", "arm=rft"))
-    assert [run.evaluate.identity["dataset"]["name"] for run in the_plan.runs] == ["gsm8k"]
+    assert [run.evaluate.identity["dataset"]["title"] for run in the_plan.runs] == ["gsm8k"]
 
 
 def test_steps_of_natural_text_are_not_sorted_into_sound_and_spurious(natural: tuple[str, ...]) -> None:

@@ -136,3 +136,16 @@ def test_naming_a_model_needs_no_torch(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_folder_without_a_chat_template_is_refused_when_a_chat_is_planned(folder: Path) -> None:
+    exp = planned("arm=sft").runs[0].leaf.exp
+    chat = replace(
+        exp, model={**SETTINGS, "path": str(folder), "revision": None}, dataset={**exp.dataset, "is_chat": True}
+    )
+    with pytest.raises(
+        ValueError, match=r"is_chat=true asks for the chat template of model.path=.*, whose tokenizer has none"
+    ):
+        stages.base(chat)
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    assert stages.base(replace(chat, seed=1)).key

@@ -1,5 +1,6 @@
 """Text as tokens: the tokens of a text's steps are those of the text, and a special token's name is plain text."""
 
+import copy
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -11,8 +12,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from sweep.data.gsm8k import steps_of
-from sweep.data.records import Credit, Pair, Row, Solution
+from sweep.data.records import END_OF_TURN, Credit, Pair, Row, Solution
+from sweep.data.segments import cutter
 from sweep.methods.dials import Dials
 from sweep.methods.material import Material
 from sweep.methods.step_dpo import pairs
@@ -77,7 +78,7 @@ def test_the_tokens_of_the_steps_are_the_tokens_of_the_text(words: str, step: st
     if not texts:
         pytest.skip("needs GSM8K in ../shared/data/gsm8k")
     policy = policy_of(words)
-    steps = [steps_of(text, step) for text in texts]
+    steps = [cutter(step, None)(text) for text in texts]
     parts = [(part, n == len(of) - 1) for of in steps for n, part in enumerate(of)]
     alone = iter(encode_continuations(policy, *zip(*parts, strict=True)))
     joined = [[i for _ in of for i in next(alone)] for of in steps]
@@ -91,7 +92,7 @@ def test_the_tokens_of_the_steps_are_the_tokens_of_the_text(words: str, step: st
 def test_a_prefix_and_what_follows_it_have_the_tokens_of_the_text(words: str) -> None:
     policy = policy_of(words)
     for text in of_shapes():
-        prompt, steps = "Question: Why?\nAnswer:\n", steps_of(text, "sentence")
+        prompt, steps = "Question: Why?\nAnswer:\n", cutter("sentence", None)(text)
         whole = encode_prefix(policy, prompt) + encode_continuation(policy, text, True)
         for i in range(1, len(steps)):
             before, rest = prompt + "".join(steps[:i]), "".join(steps[i:])
@@ -103,7 +104,7 @@ def test_both_sides_of_a_step_pair_have_the_tokens_of_their_solutions() -> None:
     other = "Ada has 3.5 pens. So 4.\n#### 4"  # shares letters with the wrong one, and no step
     material = Material(
         prompts={"p": "Question: Why?\nAnswer:\n"}, solutions=[Solution("p", other), Solution("p", good)], traces=(),
-        credits=[Credit("p", wrong, False, 0.5, [0.5, 0.0])], steps=lambda text: steps_of(text, "sentence"),
+        credits=[Credit("p", wrong, False, 0.5, [0.5, 0.0])], steps=lambda text: cutter("sentence", None)(text),
         dials=Dials(), max_solutions_per_problem=4, rng=np.random.default_rng(0),
     )  # fmt: skip
     (pair,) = pairs(material)
@@ -157,3 +158,36 @@ def test_a_special_token_that_cannot_be_distinguished_from_text_is_refused(row: 
     # one word, one token: a word-level vocabulary has no other way to read it
     with pytest.raises(ValueError, match=r"has the tokenizer's own special tokens in it.*: <eos>; a row must not end"):
         encode_rows(tiny_policy(), [row])
+
+
+CHAT = "{% for one in messages %}" + END + "{{ one.role }}: {{ one.content }}" + END + "\n{% endfor %}{% if "
+CHAT += "add_generation_prompt %}assistant:\n{% endif %}"
+
+
+def chatting(template: str | None) -> Policy:
+    policy = copy.deepcopy(policy_of("gpt2"))
+    policy.tokenizer.chat_template = template
+    return policy
+
+
+def test_a_users_turn_stands_in_the_models_chat_template_and_its_own_special_tokens_are_text() -> None:
+    policy = chatting(CHAT)
+    ids = encode_prefix(policy, f"Why {END}?{END_OF_TURN}So")
+    assert [i for i, one in enumerate(ids) if one == policy.eos_id] == [0, ids.index(policy.eos_id, 1)]
+    text = policy.tokenizer.decode(ids, skip_special_tokens=False)
+    assert text == f"{END}user: Why {END}?{END}\nassistant:\nSo"
+    bare = encode_prefix(policy, f"Why {END}?{END_OF_TURN}")
+    assert ids == bare + encode_continuation(policy, "So", False)
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        (None, "asks for the model's chat template, and its tokenizer has none"),
+        ("{{ messages[0].role }}", "chat template does not put the user's message in once, as it is"),
+        ("{{ messages[0].content * 2 }}", "chat template does not put the user's message in once"),
+    ],
+)
+def test_a_model_that_cannot_chat_is_refused(template: str | None, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        encode_prefix(chatting(template), f"Why?{END_OF_TURN}")

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweep.data.domain import Domain, ProceduralDomain, Split
-from sweep.data.gsm8k import Gsm8kDials, open_gsm8k
-from sweep.data.math_problems import MathDials, open_math
+from sweep.data.problems import ProblemsDials, open_problems
 from sweep.data.records import Pair, Problem, Row, Solution, Trace
 from sweep.data.skills.domain import SkillsDials, open_skills
 from sweep.data.star_graph import StarGraphDials, open_star_graph
@@ -34,14 +33,12 @@ __all__ = [
 DOMAINS: dict[str, Callable[[Mapping[str, Any]], Domain]] = {
     "skills": open_skills,
     "star_graph": open_star_graph,
-    "gsm8k": open_gsm8k,
-    "math": open_math,
+    "problems": open_problems,
 }
 DIALS = {  # the typed node of each, name aside
     "skills": SkillsDials,
     "star_graph": StarGraphDials,
-    "gsm8k": Gsm8kDials,
-    "math": MathDials,
+    "problems": ProblemsDials,
 }
 
 

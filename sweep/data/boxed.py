@@ -1,4 +1,4 @@
-r"""Solutions that end in `\boxed{answer}`: where the box is, what it holds, and steps with the box in the last.
+r"""Solutions that end in `\boxed{answer}`: where the box is, and what it holds in one spelling.
 
 Answers are LaTeX, compared as text here; `sweep.data.equality` compares what the text means.
 """
@@ -6,11 +6,6 @@ Answers are LaTeX, compared as text here; `sweep.data.equality` compares what th
 from __future__ import annotations
 
 import re
-
-from sweep.data.segments import lines, sentences
-
-MAX_CHARACTERS = 20_000  # a longer text is no solution, and is not looked into
-MAX_ANSWER = 500  # of a solution's answer; the longest of MATH has 159
 
 # boxes, braces, and what is escaped: \{ opens nothing
 _TOKEN = re.compile(r"(?P<box>\\boxed)(?P<opens>\{)?|\\.|[{}]", re.DOTALL)
@@ -51,14 +46,6 @@ def _unbraced(text: str, after: int) -> str | None:
     return inside if inside.strip() and "\n" not in inside else None
 
 
-def final_answer(text: str) -> str | None:
-    """What the last box holds, normalised; None where there is no box, nothing in it, or text without end."""
-    if len(text) > MAX_CHARACTERS:
-        return None
-    found = last_box(text)
-    return (normalised(found[1]) or None) if found else None
-
-
 def normalised(answer: str) -> str:
     r"""One spelling for answers that differ in spacing, `\dfrac`, `\left`, dollar signs or a last full stop.
 
@@ -69,21 +56,3 @@ def normalised(answer: str) -> str:
     bare = _MIXED.sub(r"\1\\frac{\2}{\3}", bare)
     bare = _NEEDLESS_BLANK.sub("", bare.strip().removesuffix(".").strip())
     return re.sub(r"\s+", " ", bare)
-
-
-def steps_of(text: str, step: str) -> list[str]:
-    """Lines or sentences that join to the text; the one in which the last box begins is the last, whatever follows."""
-    parts = lines(text)
-    if step == "sentence":
-        parts = [part for line in parts for part in sentences(line)]
-    found = last_box(text)
-    if found is None:
-        return parts
-    kept: list[str] = []
-    n_before = 0
-    for part in parts:
-        n_before += len(part)
-        if n_before > found[0]:
-            return [*kept, text[n_before - len(part) :]]
-        kept.append(part)
-    return parts

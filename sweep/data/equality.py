@@ -1,7 +1,8 @@
 """Whether a model's answer says the same as the reference, found out in processes that are killed where it takes long.
 
-Equal text is equal. Otherwise math-verify compares the two in one of a few processes (`equality_worker.py`); one that
-needs more time or memory than allowed, or dies, is replaced, and its verdict is that the answers are not equal.
+Equal text is equal. Otherwise math-verify, or a function of the user's, compares the two in one of a few processes
+(`equality_worker.py`); one that needs more time or memory than allowed, or dies, is replaced, and its verdict is that
+the answers are not equal.
 """
 
 from __future__ import annotations
@@ -90,10 +91,13 @@ class Equality:
 
     Args:
         program: a script that reads and writes the lines of `equality_worker.py`.
+        function: `module:name` of a function of (reference, answer) that is asked in place of math-verify, about equal
+            texts too.
     """
 
     limits: Limits
     program: Path = PROGRAM
+    function: str | None = None
     _known: dict[Pair, str] = field(default_factory=dict)
     _processes: list[_Process] = field(default_factory=list)
 
@@ -116,7 +120,7 @@ class Equality:
 
     def _without_asking(self, pair: Pair) -> str | None:
         reference, answer = pair
-        if reference == answer:
+        if reference == answer and self.function is None:
             return EQUAL
         return TOO_LONG if len(answer) > self.limits.n_characters else None
 
@@ -128,7 +132,7 @@ class Equality:
             while waiting or any(one.pair for one in self._processes):
                 n_wanted = min(n_processes(), len(waiting) + sum(one.pair is not None for one in self._processes))
                 while len(self._processes) < n_wanted:
-                    self._processes.append(_started(self.program, self.limits))
+                    self._processes.append(self._started())
                 for one in self._processes:
                     if one.is_ready and one.pair is None and waiting:
                         one.ask(waiting.popleft(), WALL_FACTOR * self.limits.seconds)
@@ -136,6 +140,28 @@ class Equality:
         except BaseException:  # a pair left half asked would answer the next question
             self.close()
             raise
+
+    def _started(self) -> _Process:
+        words = tempfile.TemporaryFile()  # noqa: SIM115  # what it prints when it dies
+        of_user = [] if self.function is None else [self.function]
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                str(self.program),
+                str(self.limits.seconds),
+                str(self.limits.megabytes * 2**20),
+                *of_user,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            text=True,
+            # SymPy's orders of sets, and with them its roads; a function of the user's is found as by this process
+            env={**os.environ, "PYTHONHASHSEED": "0", **({"PYTHONPATH": os.pathsep.join(sys.path)} if of_user else {})},
+            start_new_session=True,  # Ctrl-C is for the stage, which ends these itself
+        )
+        return _Process(process, words, time.monotonic() + START_LIMIT_S)
 
     def _dismiss_dead(self) -> None:
         """Forget those that ended while they had nothing to do."""
@@ -167,8 +193,9 @@ class Equality:
             status = one.end()
             if not one.is_ready:
                 raise RuntimeError(
-                    f"answers are compared by math-verify in processes of their own, and none starts (exit status "
-                    f"{status}): {one.last_words() or 'it said nothing'}; install the packages of pyproject.toml"
+                    f"answers are compared by {self.function or 'math-verify'} in processes of their own, and none "
+                    f"starts (exit status {status}): {one.last_words() or 'it said nothing'}; install the packages of "
+                    "pyproject.toml"
                 )
             if one.pair:
                 self._known[one.pair] = OUT_OF_TIME if is_late or status == -signal.SIGPROF else CRASHED
@@ -177,17 +204,3 @@ class Equality:
 def n_processes() -> int:
     """How many comparisons run at once: as many as there are processors for this process, up to MOST_PROCESSES."""
     return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
-
-
-def _started(program: Path, limits: Limits) -> _Process:
-    words = tempfile.TemporaryFile()  # noqa: SIM115  # what it prints when it dies
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(program), str(limits.seconds), str(limits.megabytes * 2**20)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=words,
-        text=True,
-        env={**os.environ, "PYTHONHASHSEED": "0"},  # SymPy's orders of sets, and with them its roads
-        start_new_session=True,  # Ctrl-C is for the stage, which ends these itself
-    )
-    return _Process(process, words, time.monotonic() + START_LIMIT_S)

@@ -1,84 +1,150 @@
-"""What data sets of two files have in common: reading them, content of a question, splits with a hold-out.
+"""Files of problems: JSON lines or Parquet, on this machine or in a data set of a hub at a pinned commit.
 
-The validation problems are the `n_validation` training problems with the smallest content hash, so
-that they do not depend on the order of the file; the others are the train pool, in file order.
+data/train.jsonl                                         also .jsonl.gz and .parquet
+data/train-*.parquet                                     all that match, in the order of their names
+hf://datasets/OWNER/NAME@COMMIT/main/train-*.parquet     the same of a data set on a Hugging Face hub
 """
 
 from __future__ import annotations
 
+import glob
 import gzip
 import hashlib
+import io
+import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sweep.data.records import Problem
-from sweep.data.splits import SPLITS, first_problems
+from sweep.data.jsonl import objects
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+HUB = "hf://"
+_OF_HUB = re.compile(r"hf://datasets/(?P<name>(?:[\w.-]+/)?[\w.-]+)@(?P<commit>[0-9a-f]{40})/(?P<files>[^/].*)")
+
+Row = tuple[str, dict[str, Any]]  # where it stands, and its columns
 
 
 @dataclass(frozen=True)
-class Splits:
-    """Train, validation and test problems of the data set `dataset`."""
-
-    dataset: str
-    by_split: Mapping[str, Sequence[Problem]]
-
-    def first(self, split: str, n_problems: int | None) -> list[Problem]:
-        """The first `n_problems` of the split, or all; ValueError beyond what it has, or for another split."""
-        if split not in self.by_split:
-            raise ValueError(f"dataset {self.dataset}: no split {split!r}; choose one of {', '.join(SPLITS)}")
-        return first_problems(self.by_split[split], n_problems, f"dataset {self.dataset}, {split}")
-
-
-def normalised_question(question: str) -> str:
-    """Content of a question: case and blanks do not make another problem."""
-    return " ".join(question.lower().split())
-
-
-def content_hash(question: str) -> str:
-    """Hexadecimal SHA-256 of the normalised question."""
-    return hashlib.sha256(normalised_question(question).encode()).hexdigest()
-
-
-def content_of(train: bytes, test: bytes) -> str:
-    """Hexadecimal SHA-256 of what both files hold."""
-    return hashlib.sha256(hashlib.sha256(train).digest() + hashlib.sha256(test).digest()).hexdigest()
-
-
-def splits(
-    train: Sequence[Problem], test: Sequence[Problem], n_validation: int, train_path: str
-) -> dict[str, list[Problem]]:
-    """Hold the validation problems out of train; no content may occur twice.
-
-    Raises:
-        ValueError: train has fewer problems than are to be held out.
-    """
-    if n_validation > len(train):
-        raise ValueError(
-            f"{train_path}: n_validation={n_validation} of {len(train)} problems can't be held out; ask for fewer"
-        )
-    held_out = set(sorted(content_hash(p.question) for p in train)[:n_validation])
-    return {
-        "train": [p for p in train if content_hash(p.question) not in held_out],
-        "validation": [p for p in train if content_hash(p.question) in held_out],
-        "test": list(test),
-    }
-
-
-def file_bytes(path: str, dataset: str, wanted: str) -> bytes:
-    """What a file holds, unpacked where its name ends in .gz.
+class Table:
+    """The rows of the files that a path names.
 
     Args:
-        wanted: which files `dataset.train_path` and `dataset.test_path` should name.
-    Raises:
-        ValueError: the file can't be read or unpacked.
+        content: hexadecimal SHA-256 of what the files hold, unpacked.
     """
+
+    content: str
+    rows: list[Row]
+
+
+def table_of(path: str, dataset: str) -> Table:
+    """Read all rows of the files that `path` names.
+
+    Raises:
+        ValueError: no such file, one that can't be read or unpacked, of another kind, or with a row that is no object.
+    """
+    digest, rows = hashlib.sha256(), list[Row]()
+    for file in _files(path, dataset):
+        content = _bytes(file, dataset)
+        digest.update(hashlib.sha256(content).digest())
+        rows += _rows(content, str(file), dataset)
+    return Table(digest.hexdigest(), rows)
+
+
+def module_content(function: str, dataset: str) -> str:
+    """Hexadecimal SHA-256 of the file that the module of `module:name` is in, which is not run.
+
+    Raises:
+        ValueError: no such module, or one without a file of Python.
+    """
+    import importlib.util
+
+    module, _, name = function.partition(":")
     try:
-        content = Path(path).read_bytes()
-        return gzip.decompress(content) if path.endswith(".gz") else content
+        found = importlib.util.find_spec(module) if name else None
+    except (ImportError, ValueError):
+        found = None
+    if found is None or found.origin is None or not found.origin.endswith(".py"):
+        raise ValueError(
+            f"dataset {dataset}: verifier_function={function}: expected MODULE:NAME of a module in Python that can be "
+            "imported from here; write it so, and run from its folder or put that on PYTHONPATH"
+        )
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+
+
+def column(row: Mapping[str, Any], name: str) -> Any:
+    """The value of a column; `choices.text` is that of `text` in the object `choices`; None where there is none."""
+    value: Any = row
+    for part in [name] if name in row else name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _files(path: str, dataset: str) -> list[Path]:
+    folder, pattern = _hub_folder(path, dataset) if path.startswith(HUB) else ("", path)
+    if not re.search(r"[*?\[]", pattern) or Path(folder, pattern).exists():
+        return [Path(folder, pattern)]
+    found = sorted(glob.glob(pattern, root_dir=folder or None))
+    if not found:
+        raise ValueError(f"dataset {dataset}: no file matches {path}; give one that does")
+    return [Path(folder, one) for one in found]
+
+
+def _hub_folder(path: str, dataset: str) -> tuple[str, str]:
+    """A folder that holds these files of a hub's data set, fetched once, and their path in it."""
+    found = _OF_HUB.fullmatch(path)
+    if found is None:
+        raise ValueError(
+            f"dataset {dataset}: {path}: expected hf://datasets/OWNER/NAME@COMMIT/FILE with the 40 hexadecimal "
+            "digits of a commit, because a branch may hold other problems tomorrow"
+        )
+    try:
+        import httpx
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ValueError(f"dataset {dataset}: {path}: {error}; pip install '.[sweep]', or give a file") from None
+    try:
+        folder = snapshot_download(
+            found["name"], repo_type="dataset", revision=found["commit"], allow_patterns=[found["files"]]
+        )
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        raise ValueError(
+            f"dataset {dataset}: {path} can't be fetched ({' '.join(str(error).split())[:200]}); plan where the hub "
+            "can be reached, or give a file"
+        ) from None
+    return folder, found["files"]
+
+
+def _bytes(file: Path, dataset: str) -> bytes:
+    try:
+        content = file.read_bytes()
+        return gzip.decompress(content) if file.suffix == ".gz" else content
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ValueError(
-            f"dataset {dataset}: {path} can't be read ({why}); give dataset.train_path and dataset.test_path {wanted}"
+            f"dataset {dataset}: {file} can't be read ({why}); give files that can, such as dataset.train_path=FILE"
         ) from None
+
+
+def _rows(content: bytes, file: str, dataset: str) -> Iterator[Row]:
+    if not file.endswith(SUFFIXES):
+        raise ValueError(f"dataset {dataset}: {file}: expected a file that ends in one of {', '.join(SUFFIXES)}")
+    if not file.endswith(".parquet"):
+        yield from ((f"{file}, line {number}", row) for number, row in objects(content, file))
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        batches = pq.ParquetFile(io.BytesIO(content)).read().to_batches()
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"dataset {dataset}: {file} is no Parquet file that can be read ({str(error)[:100]})"
+        ) from None
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            number += 1
+            yield f"{file}, row {number}", row

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Ends the user's turn in a prompt that is for the model's chat template: what stands before it is the user's message,
+# what stands behind it the assistant's. A control character (end of transmission block), which no question may hold.
+END_OF_TURN = "\x17"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

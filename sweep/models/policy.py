@@ -3,7 +3,8 @@
 How it is opened and written is in `folder`. Text becomes tokens in two functions only:
 `encode_prefixes` (with the beginning-of-sequence token, if the model has one) and
 `encode_continuations` (with the end-of-sequence token where a solution ends, and nowhere else).
-A text that spells a special token is text: no end of sequence stands inside a row.
+A text that spells a special token is text: no end of sequence stands inside a row. Only where a prefix has an end of
+turn in it does the model's own chat template put special tokens around the user's turn.
 """
 
 from collections import Counter
@@ -19,6 +20,8 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+
+from sweep.data.records import END_OF_TURN
 
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
 LETTER = "a"  # what stands for text that goes on
@@ -175,6 +178,8 @@ def encode_prefixes(policy: Policy, texts: Sequence[str]) -> list[list[int]]:
         ValueError: a text has a word outside a word-level vocabulary, a special token that cannot be distinguished from
             text, or no token at all.
     """
+    if any(END_OF_TURN in text for text in texts):
+        return _encode_turns(policy, texts)
     start = _start_ids(policy)
     encoded = [[*start, *ids] for ids in _token_ids(policy, texts, is_start=True, goes_on=[True] * len(texts))]
     for text, ids in zip(texts, encoded, strict=True):
@@ -184,6 +189,39 @@ def encode_prefixes(policy: Policy, texts: Sequence[str]) -> list[list[int]]:
                 "needs at least one token, so render the problem into it"
             )
     return encoded
+
+
+def _encode_turns(policy: Policy, texts: Sequence[str]) -> list[list[int]]:
+    """The user's turns in the model's chat template, and what of the assistant's turn stands behind each."""
+    before, behind = _turn_ids(policy)
+    turns = [text.partition(END_OF_TURN) for text in texts]
+    asked = _token_ids(policy, [user for user, _, _ in turns], is_start=False, goes_on=[False] * len(texts))
+    begun = _token_ids(policy, [said for _, _, said in turns], is_start=False, goes_on=[True] * len(texts))
+    return [[*before, *user, *behind, *said] for user, said in zip(asked, begun, strict=True)]
+
+
+def _turn_ids(policy: Policy) -> tuple[list[int], list[int]]:
+    """What the chat template puts before and behind a user's message where the assistant is to speak.
+
+    Raises:
+        ValueError: the model has no chat template, or one that does not put a message in as it is.
+    """
+    if not policy.tokenizer.chat_template:
+        raise ValueError(
+            "dataset.is_chat=true asks for the model's chat template, and its tokenizer has none; take a model that "
+            "was tuned to chat, or prompt=plain"
+        )
+    message = [{"role": "user", "content": END_OF_TURN}]
+    shown = policy.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    before, mark, behind = str(shown).partition(END_OF_TURN)
+    if not mark or END_OF_TURN in behind:
+        raise ValueError(
+            "dataset.is_chat=true: the model's chat template does not put the user's message in once, as it is; take "
+            "another model, or prompt=plain"
+        )
+    backend = policy.tokenizer.backend_tokenizer
+    backend.encode_special_tokens = False
+    return tuple(backend.encode(text, add_special_tokens=False).ids for text in (before, behind))  # type: ignore[return-value]
 
 
 def encode_continuations(policy: Policy, texts: Sequence[str], are_final: Sequence[bool]) -> list[list[int]]:

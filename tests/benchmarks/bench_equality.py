@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from sweep.data.boxed import final_answer
+from sweep.data.answers import BOX, Answers
 from sweep.data.equality import Equality, Limits, n_processes
 
 MATH = Path(__file__).parents[3] / "shared/data/math/train.jsonl.gz"
@@ -26,7 +26,7 @@ def pairs() -> list[tuple[str, str]]:
     of_subject: dict[str, list[str]] = {}
     for line in gzip.decompress(MATH.read_bytes()).splitlines():
         row = json.loads(line)
-        of_subject.setdefault(row["type"], []).append(final_answer(row["solution"]) or "none")
+        of_subject.setdefault(row["type"], []).append(Answers(BOX, "math").final(row["solution"]) or "none")
     rng, found = random.Random(0), set()
     while len(found) < N_PAIRS:
         answers = rng.choice(list(of_subject.values()))
