@@ -17,6 +17,7 @@
     config.py      the schema of conf/: exp (identity) apart from exec (resources)
     tracking/      metrics.jsonl, and W&B or trackio as views of it
     commands/      the verbs of the command line
+    prepare/       what a sweep starts from, made once before it: files of problems, folders of models
     launchers/     local worker processes, or a graph of SLURM jobs
     methods/ sources/ models/ data/    algorithms, whose solutions, torch, problems
 

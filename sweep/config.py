@@ -31,7 +31,7 @@ from sweep.methods.dials import Dials
 from sweep.rates import at_size
 from sweep.sources import SOURCES
 
-SPLITS = ("test", "validation")
+SPLITS = ("test", "validation", "unseen")
 MISSING: Any = "???"  # OmegaConf's own word, without importing it: whoever reads a table imports this module
 
 

@@ -91,7 +91,7 @@ def collect(
         "versions": made[0]["versions"], "created": max(m["ended"] for m in made),
         "first_run": min(m["started"] for m in made), "commits": sorted({_commit(m) for m in made}),
     }  # fmt: skip
-    on_test = set(table.run[table.split == "test"])
+    on_test = set(table.run[table.split != "validation"])
     record["test_looks"] = looks.counted(looks.looks_of(store) if on_test else None, on_test)
     if unhashed := [key for key, manifest in manifests.items() if not manifest.record]:
         record["unhashed_records"] = sorted(unhashed)  # made before manifests had hashes: an edit would not be seen

@@ -175,6 +175,16 @@ def test_splits_without_a_file_are_drawn_by_content_and_seed(tmp_path: Path) -> 
         problems(tmp_path, rows, n_test=11, n_validation=20)
 
 
+def test_unseen_problems_have_a_file_of_their_own_and_are_in_no_other(tmp_path: Path) -> None:
+    path = written(tmp_path / "unseen.jsonl", [words(7), words(8)])
+    data = problems(tmp_path, [words(0)], [words(1)], unseen_path=path)
+    assert [p.answer for p in data.problems("unseen")] == ["Ann 7", "Ann 8"]
+    with pytest.raises(ValueError, match=r"2 problems cannot be used \(1 asked in test, 1 asked in unseen\)"):
+        problems(tmp_path, [words(0), words(8)], [words(7)], unseen_path=path)
+    with pytest.raises(ValueError, match="dataset mine: no split 'unseen'; choose one of test, train, validation"):
+        problems(tmp_path, [words(0)], [words(1)]).problems("unseen")
+
+
 def test_a_validation_file_and_contamination_between_all_three(tmp_path: Path) -> None:
     shared = words(7, question="WHO, is   number 7")  # words(7) in another spelling
     path = written(tmp_path / "validation.jsonl", [words(7), words(8)])

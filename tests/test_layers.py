@@ -46,6 +46,7 @@ LAYERS = {
     "sweep.points": 4,
     "sweep.launchers": 5,
     "sweep.commands": 6,
+    "sweep.prepare": 6,
     "sweep.__main__": 7,
     "analysis": 8,
 }

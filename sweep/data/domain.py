@@ -11,7 +11,7 @@ import numpy as np
 from sweep.data.phase import Phase
 from sweep.data.records import Problem
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "unseen"]  # unseen: problems of kinds that are in no other split
 BAD_FORMAT = "bad format"  # the kind of fault that every procedural domain calls a step by that it cannot read
 
 

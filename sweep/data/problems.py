@@ -34,6 +34,7 @@ class ProblemsDials(Wording):
     train_path: str = text()
     validation_path: str | None = text(default=None)
     test_path: str | None = text(default=None)
+    unseen_path: str | None = text(default=None)
     examples_path: str | None = text(default=None)
     n_validation: int = whole(0, default=0)
     n_test: int = whole(0, default=0)
@@ -104,6 +105,7 @@ def _tables(dials: ProblemsDials) -> dict[str, Table]:
     """The rows of each file, those of the splits that others are compared with first."""
     paths = {
         "test": dials.test_path,
+        "unseen": dials.unseen_path,
         "validation": dials.validation_path,
         "train": dials.train_path,
         "examples": dials.examples_path,
@@ -139,7 +141,7 @@ def _read_splits(
     read: dict[str, list[Read]] = {}
     for split in [name for name in tables if name != "examples"]:
         # a file of test problems is taken as it is: no two questions of it that differ in punctuation are one
-        content = content_hash if split == "test" else heard
+        content = content_hash if split in ("test", "unseen") else heard
         read[split] = _kept(tables[split].rows, split, dials, answers, content, dict(taken), why)
         taken |= {heard(problem.question): f"asked in {split}" for problem, _ in read[split]}
     if len(why) > dials.most_left_out:
@@ -214,7 +216,7 @@ def _examples(
     n, place = dials.n_examples, dials.examples_path or "the train split"
     if "examples" in tables:
         why: list[tuple[str, str]] = []
-        taken = {heard(p.question): f"asked in {split}" for split in ("test", "validation") for p, _ in read[split]}
+        taken = {heard(p.question): f"asked in {split}" for split in read if split != "train" for p, _ in read[split]}
         found = _kept(tables["examples"].rows[:n], "examples", dials, answers, heard, taken, why)
         if why:
             raise ValueError(

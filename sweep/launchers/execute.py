@@ -87,7 +87,7 @@ def _build(
             done = BUILDERS[stage.kind](stage, bench)
             cost = replace(done.cost, seconds=round(time.monotonic() - clock, 3))
             made = provenance(started, exec) | dict(noticed)
-            if stage.kind == "evaluate" and stage.identity["evaluation"]["split"] == "test":
+            if stage.kind == "evaluate" and stage.identity["evaluation"]["split"] != "validation":
                 looks.note(store, _look(stage, made["ended"]))  # before it is published, or shown by a tracker
             if tracking.name != "jsonl":
                 tracker.conclude(*conclusion(stage, folder, done.facts, cost, made, store))
