@@ -26,8 +26,8 @@ from sweep.disk import flush
 
 @dataclass(frozen=True)
 class Look:
-    """One evaluation on test problems, of kinds seen in training or not: whose policy (by its key), at which point of the
-    grid, on which problems."""
+    """One evaluation on test problems, of kinds seen in training or not: whose policy (by its key), at which point of
+    the grid, on which problems."""
 
     key: str
     problems: str  # what they are: problems_sha256
