@@ -1,6 +1,8 @@
 """python -m analysis fit | multiplier | design | validate | report | figures | map | published
 
-    TABLE is a folder written by `python -m sweep collect`, or any .csv or .parquet file.
+    TABLE is a folder written by `python -m sweep collect`; any .csv or .parquet file; a log of lm-evaluation-harness,
+    Inspect, a Hugging Face or TRL trainer, verl, prime-rl or W&B; or a pattern over many files, which says what they do
+    not: 'runs/{arm}-n{n_problems}-s{seed}/samples_*.jsonl'. Of a wide table --y 'accuracy_{seed}' reads the columns.
 Exit codes: 0 done, 2 a mistake in the table or the options (one paragraph on stderr).
 """
 
@@ -18,6 +20,7 @@ from analysis.laws import chinchilla
 from analysis.map import survey, write_map
 from analysis.options import Options
 from analysis.report.write import write_report
+from analysis.tables.formats import FORMATS
 from analysis.tables.table import Columns
 from analysis.tables.where import filters_of
 
@@ -117,6 +120,7 @@ def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], 
     ceiling = "error (or loss) at zero data for --law saturating, where no run of size 0 tells it"
     one.add_argument("--ceiling", type=float, help=ceiling)
     one.add_argument("--unpaired", action="store_true", help="arms were tested on different problems")
+    _file_options(one)
     columns = one.add_argument_group("columns")
     columns.add_argument("--arm", default="arm")
     columns.add_argument("--x", default="n_problems")
@@ -127,8 +131,18 @@ def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], 
     columns.add_argument("--problem", default="problem_id")
     columns.add_argument("--n-test", default="n_test")
     columns.add_argument("--stderr", help="column with the standard error of y")
+    columns.add_argument("--sample", default="sample", help="several attempts at one problem, averaged")
     columns.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="rows to read")
     return one
+
+
+def _file_options(one: argparse.ArgumentParser) -> None:
+    """How files are read, of every command that reads a table."""
+    files = one.add_argument_group("files")
+    files.add_argument("--format", choices=tuple(FORMATS), help="what a log is, where its content is not to decide")
+    step = "of training curves the row to take: 'last', or a step's number; for a curve itself say --x step"
+    files.add_argument("--step", metavar="STEP", help=step)
+    files.add_argument("--drop-blank", action="store_true", help="leave rows without an outcome out")
 
 
 def options(asked: argparse.Namespace) -> Options:
@@ -144,6 +158,10 @@ def options(asked: argparse.Namespace) -> Options:
         n_test=asked.n_test,
         stderr=asked.stderr,
         filters=filters_of(asked.where),
+        step=asked.step,
+        sample=asked.sample,
+        drop_blank=asked.drop_blank,
+        format=asked.format,
     )
     return Options(
         baseline=asked.baseline,

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.arms import in_order
-from analysis.delimited import check_csv
 from analysis.figures import style
 from analysis.figures.map import map_figure, readable, worth_by_share
 from analysis.options import Options, comparison_of
 from analysis.place import tried
 from analysis.sheet import Sheet
+from analysis.tables.delimited import check_csv
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, at_size
 from analysis.worth.words import count, error_text, multiplier_text

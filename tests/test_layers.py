@@ -52,7 +52,6 @@ LAYERS = {
 }
 ROOMS = {  # of analysis; a room imports from lower ones alone
     "analysis.arms": 0,
-    "analysis.delimited": 0,
     "analysis.intervals": 0,
     "analysis.notes": 0,
     "analysis.place": 0,

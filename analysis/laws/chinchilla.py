@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
 
-from analysis.delimited import check_csv
 from analysis.intervals import interval
 from analysis.laws.fit import FitStatus
 from analysis.notes import Note, note
+from analysis.tables.delimited import check_csv
 
 Objective = Literal["huber", "least_squares"]
 _EXPONENTS = np.geomspace(0.02, 2.5, 36)

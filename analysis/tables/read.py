@@ -1,9 +1,9 @@
-"""Reading a table: a folder written by `python -m sweep collect`, or anybody's CSV or Parquet file."""
+"""Reading a table: a folder written by `python -m sweep collect`, or anybody's CSV, Parquet or log."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
-from analysis.delimited import check_csv
+from analysis.tables.gather import attempts_averaged, gathered
 from analysis.tables.outcomes import blocks, codes, unique_small
-from analysis.tables.table import COSTS, Columns, Table, table_from_runs
+from analysis.tables.plain import costs, without_blank
+from analysis.tables.table import Columns, Table, table_from_runs
 from analysis.tables.where import kept
 
+N_SHOWN = 20
 SWEEP_Y = {"greedy": ("n_correct", "n_test"), "sampled": ("n_correct_sampled", "n_sampled")}
 
 
@@ -28,25 +28,19 @@ def table_at(
     """The table at `path`, checked.
 
     Args:
-        path: a folder with runs.parquet, outcomes.parquet and provenance.json, or one .csv or .parquet file.
+        path: a folder with runs.parquet, outcomes.parquet and provenance.json; or one .csv or .parquet file, a log of
+            another tool (formats/), or a pattern over many files (names.py).
         columns: names of the columns; for a sweep's folder `y` is "greedy" (default) or "sampled".
         is_unpaired: accept arms that were tested on different problems, and resample each arm's own.
         x: another axis for the same cells, for example total_seconds; any column with one number a run.
     Raises:
         ValueError: anything the analysis would otherwise have to guess.
     """
-    path, columns = Path(path), columns or Columns()
-    if path.is_dir():
-        table = _read_sweep(path, columns, is_unpaired)
-    elif path.suffix.lower() in (".csv", ".parquet", ".pq"):
-        table = _read_file(path, columns, is_unpaired, x)
-    elif not path.exists():
-        raise ValueError(
-            f"{path}: no such file or folder; give the folder that `python -m sweep collect` wrote, "
-            "or a .csv or .parquet file"
-        )
+    columns = columns or Columns()
+    if Path(path).is_dir():
+        table = _read_sweep(Path(path), columns, is_unpaired)
     else:
-        raise ValueError(f"{path}: a folder, .csv or .parquet was expected, found {path.suffix or 'no suffix'!r}")
+        table = _read_files(str(path), columns, is_unpaired, x)
     return table.with_x(x) if x else table
 
 
@@ -66,7 +60,7 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
         runs["malformed"] = malformed / wanted["n_test"]
     unit = ["replicate", "seed"] if "replicate" in runs else ["seed"]
     told = [name for name in ("malformed", "entropy") if name in runs]
-    runs = runs[["run", "arm", "size", "x", *unit, "error", "n_test", *told, *_costs(runs.columns)]]
+    runs = runs[["run", "arm", "size", "x", *unit, "error", "n_test", *told, *costs(runs.columns)]]
     known: dict[str, Any] = {"x_name": "n_problems", "y_name": f"{y} error"}
     known |= {"path": str(path), "provenance": found.provenance}
     if "replicate" in runs and runs["replicate"].nunique() > 1:  # each has its own test problems: counts are enough
@@ -106,12 +100,6 @@ def _refuse_contradiction(runs: pd.DataFrame, outcomes: pd.DataFrame, y: str, pa
         )
 
 
-def _costs(names: Iterable[str], x: str | None = None) -> list[str]:
-    """The columns that say what a run cost, and the one that was asked for as an axis."""
-    known = {f"{prefix}{cost}" for prefix in ("", "total_") for cost in COSTS}
-    return [name for name in names if name in known or name.startswith("total_") or name == x]
-
-
 def _wanted_runs(runs: pd.DataFrame, filters: Mapping[str, str], path: Path) -> pd.DataFrame:
     """The runs that pass the filters, all on one split."""
     if filters:
@@ -131,78 +119,53 @@ def _wrong_share(outcomes: pa.Table, y: str) -> np.ndarray:
     return (1.0 - outcomes["n_correct_sampled"].to_numpy() / n_sampled).astype(np.float32)
 
 
-def _read_file(path: Path, columns: Columns, is_unpaired: bool, x: str | None) -> Table:
-    data = _arrow(path, columns, x)
+def _read_files(path: str, columns: Columns, is_unpaired: bool, x: str | None) -> Table:
+    rows = gathered(path, columns, x)
+    data, columns = rows.data, rows.columns
     have = data.column_names
     for name in (columns.arm, columns.x):
         if name not in have:
             raise ValueError(
-                f"{path}: no column {name!r}; the columns are {', '.join(have)}; name yours with --arm, --x and --y"
+                f"{path}: no column {name!r}; the columns are {_listed(have)}; name yours with --arm, --x and --y, or "
+                f"read it out of the names of files: 'runs/{{{name}}}.csv'"
             )
+    y = outcome_column(data, columns, path)
+    data, notes = without_blank(data, y, columns, path)
+    for name in (columns.arm, columns.x, columns.seed, columns.replicate, columns.problem):
+        if name in have and (n_missing := data[name].null_count):
+            raise ValueError(f"{path}: {name} is missing in {n_missing} of {len(data)} rows; fill or drop them")
+    table = _of_kind(data, y, columns, is_unpaired, path, x)
+    return dataclasses.replace(table, notes=(*rows.notes, *notes, *table.notes))
+
+
+def _of_kind(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
+    have = data.column_names
+    if columns.problem not in have:
+        return _from_rows(data, y, columns, is_unpaired, path, x)
+    if columns.sample in have:
+        run = [name for name in (columns.replicate, columns.arm, columns.x, columns.seed) if name in have]
+        averaged = attempts_averaged(data.to_pandas(), y, columns.problem, run)
+        data = pa.Table.from_pandas(averaged, preserve_index=False)
+    if columns.replicate in have and pc.count_distinct(data[columns.replicate]).as_py() > 1:
+        known = dataclasses.replace(columns, y=None, y_is=None, unit="fraction")
+        return _from_rows(_summed(data, y, columns, path), "error", known, is_unpaired, path, x)
+    return _from_outcomes(data, y, columns, is_unpaired, path, x)
+
+
+def outcome_column(data: pa.Table, columns: Columns, path: str) -> str:
+    """The column that is asked for, or the one with a usual name."""
+    have = data.column_names
     y = columns.y or next((name for name in ("is_correct", "n_correct", "error") if name in have), None)
     if y is None or y not in have:
         raise ValueError(
             f"{path}: no outcome column {y or 'is_correct, n_correct or error'!r}; the columns are "
-            f"{', '.join(have)}; name yours with --y"
+            f"{_listed(have)}; name yours with --y"
         )
-    for name in (columns.arm, columns.x, columns.seed, columns.replicate, columns.problem, y):
-        if name in have and (n_missing := data[name].null_count):
-            raise ValueError(f"{path}: {name} is missing in {n_missing} of {len(data)} rows; fill or drop them")
-    if columns.problem in have and columns.replicate in have and pc.count_distinct(data[columns.replicate]).as_py() > 1:
-        summed = _summed(data, y, columns, str(path))
-        known = dataclasses.replace(columns, y=None, y_is=None, unit="fraction")
-        return _from_rows(summed, "error", known, is_unpaired, str(path), x)
-    if columns.problem in have:
-        return _from_outcomes(data, y, columns, is_unpaired, str(path), x)
-    return _from_rows(data, y, columns, is_unpaired, str(path), x)
+    return y
 
 
-def _arrow(path: Path, columns: Columns, x: str | None) -> pa.Table:
-    """The file with text columns as dictionaries, which keeps ten million rows small."""
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; give a .csv or .parquet file with a row a run or a row an outcome")
-    text = [columns.arm, columns.problem]
-    try:
-        if path.suffix.lower() == ".csv":
-            check_csv(path)
-            types = {name: pa.dictionary(pa.int32(), pa.string()) for name in text}
-            data = pa.csv.read_csv(
-                path, convert_options=pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-            )
-        else:
-            schema = pa.parquet.read_schema(path)
-            text = [name for name in text if name in schema.names and pa.types.is_string(schema.field(name).type)]
-            wanted = {
-                columns.arm,
-                columns.x,
-                columns.seed,
-                columns.replicate,
-                columns.problem,
-                columns.n_test,
-                columns.stderr,
-                *columns.filters,
-                *_costs(schema.names, x),
-                *([columns.y] if columns.y else ("is_correct", "n_correct", "error")),
-            }
-            data = pa.parquet.read_table(
-                path,
-                read_dictionary=text,
-                columns=None
-                if columns.problem not in schema.names
-                else [name for name in schema.names if name in wanted],
-            )
-        names = data.column_names  # decoded here: a header may be no text
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path}: not readable as a table ({error}); a .csv with a header line or a .parquet file was expected"
-        ) from error
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{path}: column {', '.join(twice)} stands twice in the header; rename one or drop it")
-    data = kept(data, columns.filters, str(path))
-    if not len(data):
-        raise ValueError(f"{path}: no rows to read; a table has a row a run or a row an outcome")
-    return data
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:N_SHOWN]) + (f" and {len(names) - N_SHOWN} more" if len(names) > N_SHOWN else "")
 
 
 def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
@@ -233,7 +196,7 @@ def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, 
         x=runs["size"],
         n_test=n_test,
         error=np.bincount(run_of_row, weights=wrong, minlength=len(runs)) / n_test,
-        **{name: _one_a_run(data[name], name, run_of_row, len(runs), path) for name in _costs(data.column_names, x)},
+        **{name: _one_a_run(data[name], name, run_of_row, len(runs), path) for name in costs(data.column_names, x)},
     )
     return table_from_runs(
         runs, "outcomes", matrices, x_name=columns.x, path=path, is_unpaired=len(matrices) > 1, notes=tuple(notes)
@@ -359,7 +322,7 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
             if not (stderr > 0).all():
                 raise ValueError(f"{path}: {columns.stderr} must be positive in every row; drop it to use residuals")
             runs = runs.assign(stderr=stderr)
-    runs = runs.assign(**{name: _numbers(frame[name], name, path) for name in _costs(frame, x)})
+    runs = runs.assign(**{name: _numbers(frame[name], name, path) for name in costs(frame, x)})
     if is_counts and not is_unpaired and runs["n_test"].nunique() > 1:
         found = ", ".join(f"{arm} {n:g}" for arm, n in runs.groupby("arm")["n_test"].first().items())
         raise ValueError(

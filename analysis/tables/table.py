@@ -36,6 +36,11 @@ class Columns:
         unit: fraction in [0, 1], or percent; never guessed.
         stderr: column with the standard error of y, for tables of errors.
         filters: column -> wanted value; rows with another value are not read.
+        step: of a training curve the row to take: "last", or the number of an update; None: there is one, or x is a
+            column of the curve.
+        sample: column that tells several attempts at one problem apart.
+        drop_blank: leave rows without an outcome out, which are refused otherwise.
+        format: what a file is, by a name of analysis.tables.formats; None: its content says it.
     """
 
     arm: str = "arm"
@@ -49,6 +54,10 @@ class Columns:
     n_test: str = "n_test"
     stderr: str | None = None
     filters: Mapping[str, str] = field(default_factory=dict)
+    step: str | None = None
+    sample: str = "sample"
+    drop_blank: bool = False
+    format: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
