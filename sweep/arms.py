@@ -144,6 +144,25 @@ ARMS: tuple[Arm, ...] = (
         claims=(Contrast("Good steps beat good solutions", "good steps only", "advantage-filtered RFT"),),
     ),
     Arm(
+        word="nft", name="NFT", source="self", method="nft",
+        about="Negative-aware fine-tuning: likelihood of right solutions, and of wrong ones under an implied negative "
+        "policy.",
+        colour="#6A3D9A", marker="<",
+        claims=(Contrast("Negatives pay by likelihood (NFT)", "NFT", "RFT"),),
+    ),
+    Arm(
+        word="w_reinforce", name="W-REINFORCE", source="self", method="w_reinforce",
+        about="Wrong solutions down with weight 1, right ones up with a tenth of it.",
+        colour="#B15928", marker=">",
+        claims=(Contrast("Negatives pay by policy gradient (W-REINFORCE)", "W-REINFORCE", "RFT"),),
+    ),
+    Arm(
+        word="grpo", name="GRPO", source="self", method="grpo",
+        about="Offline GRPO: solutions up or down by their advantage inside their problem's group, clipped.",
+        colour="#1F9E89", marker="h",
+        claims=(Contrast("Per-step pairs beat the group's advantages (GRPO)", "per-step DPO", "GRPO"),),
+    ),
+    Arm(
         word="rft_sound", name="RFT, sound steps", source="self_sound", method="sft",
         about="Control: RFT on verified solutions without a spurious step.",
         settings={"method.optim.lr": "${rates.rft_sound}"},

@@ -27,7 +27,7 @@ from sweep.methods.rollouts import Prefix, credited, estimated, to_charge
 from sweep.sources import SOURCES
 
 if TYPE_CHECKING:  # the verbs that build nothing must not wait for torch
-    from sweep.models import Completion, Loss
+    from sweep.models import Completion, Loss, Trained
 
 
 def build_dsyn(stage: Stage, bench: Bench) -> Built:
@@ -188,7 +188,10 @@ def build_train(stage: Stage, bench: Bench) -> Built:
             f"{len(written.traces)} traces and {len(written.credits)} mistakes with q_values; draw more solutions "
             "(sampling.n_samples) or take a source whose solutions share a prefix with the mistakes (source=self)"
         )
-    loss = partial(dpo_loss, beta=config.beta) if method.is_preference else sft_loss
+    if method.loss_of is not None:
+        loss = method.loss_of(config)
+    else:
+        loss = partial(dpo_loss, beta=config.beta) if method.is_preference else sft_loss
     return _train(stage, bench, method.start, rows, loss, optim)
 
 
@@ -319,15 +322,13 @@ BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {
 TRACKED = ("base", "sft", "train", "evaluate")
 
 
-def _train(
-    stage: Stage, bench: Bench, start: str, rows: Sequence[Row] | Sequence[Pair], loss: Loss, optim: OptimConfig
-) -> Built:
+def _train(stage: Stage, bench: Bench, start: str, rows: Trained, loss: Loss, optim: OptimConfig) -> Built:
     """n_updates is a function of n_problems alone, so arms with more or fewer rows still get equal updates."""
     from sweep.models import Optim, save_policy, train
 
     n_updates = max(optim.min_updates, math.ceil(optim.passes * stage.identity["n_problems"] / optim.batch_size))
     policy = bench.policy(start)
-    is_preference, last, curve = isinstance(rows[0], Pair), dict[str, float](), bench.tracker.curve("train")
+    last, curve = dict[str, float](), bench.tracker.curve("train")
 
     def log(n_done: int, metrics: dict[str, float]) -> None:
         last.update(metrics)
@@ -349,12 +350,13 @@ def _train(
             betas=tuple(bench.model["betas"]),
         ),
         seed=seed_of(stage),
-        reference=policy if is_preference else None,
+        reference=None if isinstance(rows[0], Row) else policy,
         precision=bench.model["precision"],
         log=log,
         **bench.training_limits("train"),
     )
     save_policy(policy, bench.out)
     n_problems = len({row.problem_id for row in rows})
-    facts = {"n_pairs" if is_preference else "n_rows": len(rows), "n_problems_used": n_problems, "loss": last["loss"]}
+    counted_as = "n_pairs" if isinstance(rows[0], Pair) else "n_rows"
+    facts = {counted_as: len(rows), "n_problems_used": n_problems, "loss": last["loss"]}
     return Built(facts, training_cost(done))

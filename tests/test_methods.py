@@ -3,13 +3,15 @@
 Problem p0 has the right solution `a 1 ; b 2 ; ans C1`; steps end after their semicolon.
 """
 
+import math
 import re
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from sweep.data.records import Credit, Pair, Row, Solution, Trace
+from sweep.data.records import Credit, Judged, Pair, Row, Solution, Trace
 from sweep.methods import METHODS
 from sweep.methods.dials import Dials
 from sweep.methods.material import Material
@@ -233,6 +235,79 @@ def test_good_steps_are_those_that_raise_the_chance_out_of_right_and_wrong_solut
 def test_a_good_step_that_two_solutions_share_is_one_row_and_one_without_a_q_value_none() -> None:
     twice = Credit("p0", OTHER, False, 0.5, [0.6])
     assert METHODS["good_steps"].rows(material(credits=(MISTAKE, twice))) == [Row("Q0 | ", "a 1 ; ", False, "p0")]
+
+
+# judged solutions
+
+
+JUDGED = ("grpo", "nft", "w_reinforce")
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_every_finished_trace_of_a_problem_with_right_and_wrong_ones_is_judged(name: str) -> None:
+    right = Trace("p0", RIGHT, True, True)
+    traces = (wrong(WRONG), right, wrong("a 1 ;", is_finished=False), right, Trace("p1", "x", True, True))
+    assert METHODS[name].rows(material(traces=traces)) == [
+        Judged("Q0 | ", WRONG, True, "p0", False, 0.5),
+        Judged("Q0 | ", RIGHT, True, "p0", True, 0.5),
+        Judged("Q0 | ", RIGHT, True, "p0", True, 0.5),
+    ]
+
+
+def loss_and_slope(name: str, ratio: float, is_correct: bool, pass_rate: float, **dials: Any) -> tuple[float, float]:
+    """Of one token: the loss, and its derivative by the policy's log-probability."""
+    loss_of = METHODS[name].loss_of
+    assert loss_of is not None
+    logp = torch.tensor([math.log(ratio) - 1.0], requires_grad=True)
+    value = loss_of(Dials(**dials))(
+        logp, torch.tensor([-1.0]), torch.tensor([float(is_correct)]), torch.tensor([pass_rate])
+    )
+    value.sum().backward()
+    assert logp.grad is not None
+    return float(value), float(logp.grad)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "is_correct", "pass_rate", "expected"),
+    [
+        (1.0, True, 0.5, (-1.0, -1.0)),  # A = (1 - .5) / .5 = 1
+        (1.0, True, 0.2, (-2.0, -2.0)),  # A = .8 / .4
+        (1.5, True, 0.5, (-1.28, 0.0)),  # far enough up: clipped, no gradient
+        (0.5, False, 0.5, (0.8, 0.0)),  # far enough down
+        (2.0, False, 0.5, (2.0, 2.0)),  # a wrong one that became likelier is never clipped
+        (0.5, True, 0.5, (-0.5, -0.5)),
+    ],
+)
+def test_grpo_of_one_token_by_hand(
+    ratio: float, is_correct: bool, pass_rate: float, expected: tuple[float, float]
+) -> None:
+    assert loss_and_slope("grpo", ratio, is_correct, pass_rate) == pytest.approx(expected, abs=1e-6)
+
+
+def test_w_reinforce_of_one_token_by_hand() -> None:
+    assert loss_and_slope("w_reinforce", 2.0, True, 0.3) == pytest.approx((-0.2, -0.2))
+    assert loss_and_slope("w_reinforce", 0.5, False, 0.3) == pytest.approx((0.5, 0.5))
+    assert loss_and_slope("w_reinforce", 2.0, True, 0.3, positive_weight=1.0)[0] == pytest.approx(-2.0)
+
+
+def test_nft_of_one_token_by_hand() -> None:
+    # right: (1 - p)(-ln ratio)
+    assert loss_and_slope("nft", 2.0, True, 0.5) == pytest.approx((-0.5 * math.log(2), -0.5))
+    # wrong: the negative policy's ratio (1 - .5 * .5) / .5 = 1.5; slope (1 - p) * p R / (1 - p R) = .5 * .25 / .75
+    assert loss_and_slope("nft", 0.5, False, 0.5) == pytest.approx((-0.5 * math.log(1.5), 1 / 6))
+    # wrong and likelier: ratio (1 - .75) / .5 = .5 is held at 1, its gradient p R = .75 is kept
+    assert loss_and_slope("nft", 1.5, False, 0.5) == pytest.approx((0.0, 0.75))
+    assert loss_and_slope("nft", 0.5, False, 0.5, negative_weight=0.0) == (0.0, 0.0)
+    # a pass rate outside [.02, .98] counts as its end
+    assert loss_and_slope("nft", 2.0, True, 0.999)[1] == pytest.approx(-0.02)
+
+
+@pytest.mark.parametrize("pass_rate", [0.125, 0.5, 0.75])
+@pytest.mark.parametrize("is_correct", [True, False])
+def test_where_policy_and_reference_agree_nft_and_grpo_pull_the_same_way(is_correct: bool, pass_rate: float) -> None:
+    nft, grpo = (loss_and_slope(name, 1.0, is_correct, pass_rate)[1] for name in ("nft", "grpo"))
+    assert nft == pytest.approx(pass_rate - is_correct, rel=1e-5)
+    assert grpo == pytest.approx(nft / math.sqrt(pass_rate * (1 - pass_rate)), rel=1e-5)
 
 
 # the control

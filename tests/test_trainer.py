@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny_policy import OPTIM, pairs, rows, tiny_policy, trained, trained_policy, weights
 
-from sweep.data.records import Pair, Row
+from sweep.data.records import Judged, Pair, Row
 from sweep.methods.sft import sft_loss
-from sweep.models import Optim, Policy, sample, train
+from sweep.models import Optim, Policy, continuation_logps, sample, train
 from sweep.models.optim import batch_indices, lr_factor
 from sweep.models.sequences import micro_batches
 
@@ -204,8 +204,8 @@ def test_micro_batches_hold_every_item_once_and_keep_the_bound() -> None:
         ([Row("1 f1 | ", "f1 " * 45, True, "p7")], r"p7: prefix of 4 .* 46 make 50, more than .*max_length=48"),
         ([Pair("1 f1 | ", "f1 ", "f2 " * 45, False, False, "p8")], r"p8: prefix of 4 .* 45 make 49, more than"),
         ([Row("1 f1 | ", "", False, "p9")], "problem p9: the continuation has no tokens"),
-        ([], "all Row or all Pair, and at least one; found nothing"),
-        ([*rows(1), *pairs(1, is_final=True)], "all Row or all Pair, and at least one; found Pair, Row"),
+        ([], "all Row, all Pair or all Judged, and at least one; found nothing"),
+        ([*rows(1), *pairs(1, is_final=True)], "all Row, all Pair or all Judged, and at least one; found Pair, Row"),
     ],
 )  # fmt: skip
 def test_rows_that_cannot_be_trained_on_are_refused_by_name(data: list, problem: str) -> None:
@@ -218,6 +218,47 @@ def test_pairs_without_a_reference_and_rows_with_one_are_refused() -> None:
         trained(tiny_policy(), pairs(2, is_final=True), reference=None)
     with pytest.raises(ValueError, match="rows with a reference policy"):
         trained(tiny_policy(), rows(2), reference=tiny_policy())
+
+
+def judged(n: int) -> list[Judged]:
+    """Rows of problems that are solved half of the time or a quarter of it; every third of them is right."""
+    made = enumerate(rows(n, seed=2))
+    return [Judged(r.prefix, r.continuation, True, r.problem_id, i % 3 == 0, 0.5 if i % 2 else 0.25) for i, r in made]
+
+
+def judged_loss(policy: torch.Tensor, reference: torch.Tensor, right: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
+    return (rate - right) * (policy - reference).exp()
+
+
+@pytest.mark.parametrize("micro_batch_tokens", [1, 50, 10**6])
+def test_judged_solutions_are_weighed_token_by_token_against_the_reference(micro_batch_tokens: int) -> None:
+    policy, data, logged = trained_policy(), judged(12), []
+    lengths = [len(one.continuation.split()) + 1 for one in data]
+    optim = Optim(1e-3, 1, len(data), max_grad_norm=1e9)
+    train(
+        policy, data, judged_loss, optim, seed=0, reference=policy, micro_batch_tokens=micro_batch_tokens,
+        log=lambda update, metrics: logged.append(metrics),
+    )  # fmt: skip
+    # policy and reference agree at the start, so every ratio is 1
+    sums = [n * (one.pass_rate - one.is_correct) for n, one in zip(lengths, data, strict=True)]
+    assert logged[0]["loss"] == pytest.approx(sum(sums) / sum(lengths), rel=1e-5)
+    assert logged[0]["n_trained_tokens"] == sum(lengths)
+
+
+def test_training_on_judged_solutions_makes_right_ones_likelier_and_wrong_ones_less_so() -> None:
+    policy, data = trained_policy(), judged(24)
+    as_rows = [Row(one.prefix, one.continuation, True, one.problem_id) for one in data]
+    before = [logp for logp, _ in continuation_logps(policy, as_rows)]
+    train(policy, data, judged_loss, Optim(3e-3, 20, 8), seed=0, reference=trained_policy(), log=lambda *_: None)
+    gains = [after - b for (after, _), b in zip(continuation_logps(policy, as_rows), before, strict=True)]
+    right, wrong = (np.mean([g for g, one in zip(gains, data, strict=True) if one.is_correct == is_right])
+                    for is_right in (True, False))  # fmt: skip
+    assert right > 0 > wrong
+
+
+def test_judged_solutions_without_a_reference_are_refused() -> None:
+    with pytest.raises(ValueError, match="judged solutions without a reference policy"):
+        train(tiny_policy(), judged(2), judged_loss, OPTIM, seed=0, log=lambda *_: None)
 
 
 def test_an_unknown_precision_lists_the_known_ones() -> None:

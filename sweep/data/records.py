@@ -67,6 +67,21 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """A whole solution that the reference policy sampled, to be made more or less likely than it was there.
+
+    pass_rate: share of correct ones among the solutions that were sampled of its problem, in (0, 1).
+    """
+
+    prefix: str
+    continuation: str
+    is_final: bool
+    problem_id: str
+    is_correct: bool
+    pass_rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class Credit:
     """A trace with its q_values: (n_steps,), or up to the first hopeless step where rollouts
     stopped there. pass_rate is that of the bare problem, from the traces of the same policy."""

@@ -18,6 +18,10 @@ class Dials:
     no_pit: str = choice("skip", "last_step", default="skip")  # a wrong solution with no pit: skip it, or charge that
     chosen_rule: str = choice("random", "shortest", default="random")  # which correct continuation
     chosen_span: str = choice("step", "completion", default="step")  # how much of the correct continuation
+    clip_low: float = real(0, 1, default=0.2)  # GRPO: how far below 1 the ratio to the reference still counts
+    clip_high: float = real(0, default=0.28)  # and how far above
+    positive_weight: float = real(0, default=0.1)  # W-REINFORCE: of right solutions; wrong ones have weight 1
+    negative_weight: float = real(0, default=1.0)  # NFT: of wrong solutions; right ones have weight 1
     rejected_span: str = choice("step", "completion", default="step")  # how much of the wrong solution
 
 

@@ -6,12 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from sweep.data.records import Credit, Pair, Row, Solution, Trace
+from sweep.data.records import Credit, Judged, Pair, Row, Solution, Trace
 from sweep.methods.dials import Dials
+
+if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -59,11 +62,13 @@ class Method:
     come from (none: solutions alone; samples: wrong traces; advantages: wrong traces with q_values).
 
     dials: those of Dials that it reads; no other enters a stage's key.
-    is_of_all_steps: it reads the advantage of every step of right and wrong traces."""
+    is_of_all_steps: it reads the advantage of every step of right and wrong traces.
+    loss_of: its own loss under its dials, where it is not DPO's (of pairs) or the likelihood (of rows)."""
 
-    rows: Callable[[Material], list[Row] | list[Pair]]
+    rows: Callable[[Material], list[Row] | list[Pair] | list[Judged]]
     start: Literal["base", "sft"]
     needs: Literal["none", "samples", "advantages"]
     is_preference: bool
     dials: tuple[str, ...] = ()
     is_of_all_steps: bool = False
+    loss_of: Callable[[Dials], Callable[..., Tensor]] | None = None

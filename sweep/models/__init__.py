@@ -7,7 +7,7 @@ from sweep.models.policy import Policy, encode_continuation, encode_prefix, new_
 from sweep.models.progress import Interrupted
 from sweep.models.sampler import Completion, n_sampled_tokens, sample, sampling_flops
 from sweep.models.sequences import continuation_logps
-from sweep.models.trainer import Loss, TrainCost, train
+from sweep.models.trainer import Loss, TrainCost, Trained, train
 
 __all__ = [
     "Completion",
@@ -16,6 +16,7 @@ __all__ = [
     "Optim",
     "Policy",
     "TrainCost",
+    "Trained",
     "continuation_logps",
     "encode_continuation",
     "encode_prefix",

@@ -4,30 +4,31 @@ Training, the DPO reference and scoring all go through packs and `TokenLogps`, s
 holds everywhere: temperature 1, continuation tokens alone, prefix tokens never.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sweep.data.records import Pair, Row
+from sweep.data.records import Judged, Pair, Row
 from sweep.models.attention import has_kernel, reading_packs
 from sweep.models.logps import TokenLogps
 from sweep.models.packing import Item, Pack, Tokens, n_packed, pack
 from sweep.models.policy import Policy, encode_continuations, encode_prefixes
 
 
-def encode_rows(policy: Policy, rows: Sequence[Row] | Sequence[Pair]) -> list[Item]:
-    """Every row as (continuation,), every pair as (chosen, rejected), in order, none left out.
+def encode_rows(policy: Policy, rows: Sequence[Row] | Sequence[Pair] | Sequence[Judged]) -> list[Item]:
+    """Every row or judged solution as (continuation,), every pair as (chosen, rejected), in order, none left out.
 
     Raises:
-        ValueError: rows and pairs are mixed, a sequence is longer than the model's max_length,
+        ValueError: rows of two kinds are mixed, a sequence is longer than the model's max_length,
             a continuation has no token, or a word is unknown.
     """
     kinds = {type(row) for row in rows}
-    if kinds not in ({Row}, {Pair}):
+    if kinds not in ({Row}, {Pair}, {Judged}):
         found = ", ".join(sorted(kind.__name__ for kind in kinds)) or "nothing"
-        raise ValueError(f"expected rows that are all Row or all Pair, and at least one; found {found}")
+        raise ValueError(f"expected rows that are all Row, all Pair or all Judged, and at least one; found {found}")
     prefixes = encode_prefixes(policy, [row.prefix for row in rows])
     pairs = [row for row in rows if isinstance(row, Pair)]
     if pairs:
@@ -36,7 +37,9 @@ def encode_rows(policy: Policy, rows: Sequence[Row] | Sequence[Pair]) -> list[It
             _continuations(policy, [(pair.rejected, pair.is_rejected_final) for pair in pairs]),
         ]
     else:
-        sides = [_continuations(policy, [(row.continuation, row.is_final) for row in rows if isinstance(row, Row)])]
+        sides = [
+            _continuations(policy, [(row.continuation, row.is_final) for row in rows if not isinstance(row, Pair)])
+        ]
     items = []
     for row, prefix, *continuations in zip(rows, prefixes, *sides, strict=True):
         for continuation in continuations:
@@ -103,14 +106,10 @@ def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int) -> Tensor:
     Raises:
         FloatingPointError: a sum is not finite.
     """
-    token_logps = TokenLogps(policy.model).eval()
     n_sequences = len(items[0])
     sums = torch.empty(len(items), n_sequences, device=policy.device)
-    with reading_packs(policy.model):
-        for group in micro_batches([n_packed(item) for item in items], max_tokens):
-            scored = packed(policy, [items[i] for i in group])
-            found = scored.sums(token_logps(scored)).view(len(group), n_sequences)
-            sums[torch.tensor(group, device=policy.device)] = found
+    for group, scored, logps in _scored(policy, items, max_tokens):
+        sums[torch.tensor(group, device=policy.device)] = scored.sums(logps).view(len(group), n_sequences)
     n_odd = int((~sums.isfinite()).any(1).sum())
     if n_odd:
         raise FloatingPointError(
@@ -119,6 +118,25 @@ def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int) -> Tensor:
             "rate of the training that made it, or take precision=fp32"
         )
     return sums
+
+
+@torch.inference_mode()
+def token_logps(policy: Policy, items: Sequence[Item], max_tokens: int) -> list[Tensor]:
+    """(n_trained,) of each item: the log-probability of each token that carries loss, sequences one after the other."""
+    found: dict[int, Tensor] = {}
+    for group, _, logps in _scored(policy, items, max_tokens):
+        lengths = [sum(tokens.n_trained for tokens in items[i]) for i in group]
+        found |= {i: logps[end - n : end] for i, n, end in zip(group, lengths, accumulate(lengths), strict=True)}
+    return [found[i] for i in range(len(items))]
+
+
+def _scored(policy: Policy, items: Sequence[Item], max_tokens: int) -> Iterator[tuple[list[int], Pack, Tensor]]:
+    """Groups of items, their pack and its log-probabilities; asked for inside an inference mode."""
+    score = TokenLogps(policy.model).eval()
+    with reading_packs(policy.model):
+        for group in micro_batches([n_packed(item) for item in items], max_tokens):
+            scored = packed(policy, [items[i] for i in group])
+            yield group, scored, score(scored)
 
 
 def continuation_logps(policy: Policy, rows: Sequence[Row], *, max_tokens: int = 16384) -> list[tuple[float, int]]:

@@ -21,7 +21,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from sweep.data.records import Pair, Row
+from sweep.data.records import Judged, Pair, Row
 from sweep.fields import PRECISIONS
 from sweep.models.attention import reading_packs
 from sweep.models.checkpoint import read_checkpoint, restore_weights, write_checkpoint
@@ -30,13 +30,16 @@ from sweep.models.optim import Optim, adamw, batch_indices, set_lr
 from sweep.models.packing import Item, n_packed
 from sweep.models.policy import Policy
 from sweep.models.progress import Interrupted
-from sweep.models.sequences import encode_rows, logp_sums, micro_batches, packed
+from sweep.models.sequences import encode_rows, logp_sums, micro_batches, packed, token_logps
 
 N_LOGGED = 200  # metrics of about this many updates of a run are logged
 
 Loss = Callable[..., Tensor]
 """Rows: loss(logps (n_tokens,)) -> (n_tokens,). Pairs: loss(policy_chosen, policy_rejected,
-reference_chosen, reference_rejected), each a log-probability sum (n_pairs,), -> (n_pairs,)."""
+reference_chosen, reference_rejected), each a log-probability sum (n_pairs,), -> (n_pairs,). Judged:
+loss(policy_logps, reference_logps, is_correct, pass_rate), each (n_tokens,), -> (n_tokens,)."""
+
+Trained = Sequence[Row] | Sequence[Pair] | Sequence[Judged]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class TrainCost:
 
 def train(
     policy: Policy,
-    rows: Sequence[Row] | Sequence[Pair],
+    rows: Trained,
     loss: Loss,
     optim: Optim,
     *,
@@ -68,12 +71,12 @@ def train(
     should_stop: Callable[[], bool] | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> TrainCost:
-    """Trains `policy` in place, on shuffled epochs of rows or pairs.
+    """Trains `policy` in place, on shuffled epochs of rows, pairs or judged solutions.
 
     Args:
         log: called with (updates done, metrics) about 200 times a run, and after the last update.
-        reference: frozen policy of the pairs' log-ratios, scored once for all pairs before the
-            first update, so it may be `policy` itself, as it is at the start. None for rows.
+        reference: frozen policy of the log-ratios of pairs and judged solutions, scored once for all of them
+            before the first update, so it may be `policy` itself, as it is at the start. None for rows.
         precision: fp32, or bf16 for autocast; the weights keep the dtype they were loaded in.
         micro_batch_tokens: bound on the tokens of one forward pass; memory, not mathematics.
         max_logits: bound on the logits held at once; memory, not mathematics.
@@ -132,6 +135,7 @@ class _Run:
     items: list[Item]
     lengths: list[int]  # tokens that each item lays down
     reference_logp_sums: Tensor | None  # (n_pairs, 2)
+    judged: list[Tensor] | None  # of each solution: (3, n_tokens) reference log-probabilities, is_correct, pass_rate
     loss: Loss
     optim: Optim
     seed: int
@@ -151,7 +155,7 @@ class _Run:
 
 def _start(
     policy: Policy,
-    rows: Sequence[Row] | Sequence[Pair],
+    rows: Trained,
     loss: Loss,
     optim: Optim,
     seed: int,
@@ -163,10 +167,13 @@ def _start(
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
     items = encode_rows(policy, rows)
-    is_pairs = isinstance(rows[0], Pair)
-    if is_pairs != (reference is not None):
-        found = "pairs without a reference policy" if is_pairs else "rows with a reference policy"
-        raise ValueError(f"{found}: pairs need one and rows have no use for it; correct the method's stage")
+    kind = type(rows[0])
+    if (kind is Row) == (reference is not None):
+        names = {Row: "rows with", Pair: "pairs without", Judged: "judged solutions without"}
+        found = f"{names[kind]} a reference policy"
+        raise ValueError(
+            f"{found}: pairs and judged solutions need one and rows have no use for it; correct the method's stage"
+        )
     # Accelerate's own mixed precision holds for a process, a worker trains runs of both kinds
     accelerator = Accelerator(cpu=policy.device.type == "cpu", mixed_precision="no")
     torch.manual_seed(seed)
@@ -176,6 +183,7 @@ def _start(
         policy,
         items,
         [n_packed(item) for item in items],
+        None,
         None,
         loss,
         optim,
@@ -187,11 +195,25 @@ def _start(
         optimizer,
     )
     if reference is not None:
-        with run.autocast():
-            scores = logp_sums(reference, items, micro_batch_tokens).to(accelerator.device)
-        run.reference_logp_sums = scores.clone()  # of an inference tensor, which autograd cannot keep
+        _score(run, reference, rows)
         run.flops = policy.flops_per_token * _n_tokens(items)
     return run
+
+
+def _score(run: _Run, reference: Policy, rows: Trained) -> None:
+    """What the frozen reference says of every pair or judged solution; clones, since autograd keeps no inference
+    tensor."""
+    device, n_tokens = run.accelerator.device, run.micro_batch_tokens
+    with run.autocast():
+        if isinstance(rows[0], Pair):
+            run.reference_logp_sums = logp_sums(reference, run.items, n_tokens).to(device).clone()
+            return
+        scores = [one.to(device).clone() for one in token_logps(reference, run.items, n_tokens)]
+    verdicts = [(float(row.is_correct), row.pass_rate) for row in rows if isinstance(row, Judged)]
+    run.judged = [
+        torch.stack([score, *(torch.full_like(score, value) for value in told)])
+        for score, told in zip(scores, verdicts, strict=True)
+    ]
 
 
 def _update(run: _Run, is_logged: bool) -> dict[str, float] | None:
@@ -252,7 +274,8 @@ def _loss_sum(run: _Run, indices: list[int]) -> tuple[Tensor, Tensor]:
     with run.autocast():
         logps = run.token_logps(batch)
     if run.reference_logp_sums is None:
-        loss_sum = run.loss(logps).sum()
+        given = () if run.judged is None else torch.cat([run.judged[i] for i in indices], dim=1).unbind(0)
+        loss_sum = run.loss(logps, *given).sum()
         return loss_sum, torch.cat([loss_sum.detach()[None], loss_sum.new_zeros(4)])
     chosen, rejected = batch.sums(logps).view(-1, 2).unbind(1)
     reference_chosen, reference_rejected = run.reference_logp_sums[indices].unbind(1)
