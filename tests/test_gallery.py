@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from analysis_tables import FALLING, write_sweep
+from browser import needs_chromium, shown
 from tiny_sweep import GRID, planned
 
 from analysis.__main__ import main
@@ -81,6 +82,11 @@ def test_differences_in_the_data_are_the_arm_s_error_less_the_baseline_s(out: Pa
     found = (data["error"]["RFT"] - data["error"]["SFT"]).tolist()
     assert data["difference"]["RFT"].tolist() == pytest.approx(found)
     assert data["difference"]["SFT"].isna().all()
+
+
+@needs_chromium
+def test_a_browser_shows_the_gallery_without_an_error(out: Path, tmp_path: Path) -> None:
+    assert len(shown(out / "index.html", tmp_path)["figures"]) == 1
 
 
 def test_a_figure_without_runs_shows_its_commands_and_no_picture(

@@ -221,9 +221,13 @@ def test_pairs_without_a_reference_and_rows_with_one_are_refused() -> None:
 
 
 def judged(n: int) -> list[Judged]:
-    """Rows of problems that are solved half of the time or a quarter of it; every third of them is right."""
-    made = enumerate(rows(n, seed=2))
-    return [Judged(r.prefix, r.continuation, True, r.problem_id, i % 3 == 0, 0.5 if i % 2 else 0.25) for i, r in made]
+    """Right solutions of every third problem, wrong ones of the others, solved half of the time or a quarter of it."""
+    right, rates = [i % 3 == 0 for i in range(n)], [0.5 if i % 2 else 0.25 for i in range(n)]
+    made = [row.continuation if right[i] else f"f7 {i % 5} ; ans {i % 3}" for i, row in enumerate(rows(n, seed=2))]
+    return [
+        Judged(row.prefix, text, True, row.problem_id, is_right, rate)
+        for row, text, is_right, rate in zip(rows(n, seed=2), made, right, rates, strict=True)
+    ]
 
 
 def judged_loss(policy: torch.Tensor, reference: torch.Tensor, right: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
@@ -245,7 +249,7 @@ def test_judged_solutions_are_weighed_token_by_token_against_the_reference(micro
     assert logged[0]["n_trained_tokens"] == sum(lengths)
 
 
-def test_training_on_judged_solutions_makes_right_ones_likelier_and_wrong_ones_less_so() -> None:
+def test_training_on_judged_solutions_moves_wrong_ones_down_and_right_ones_away_from_them() -> None:
     policy, data = trained_policy(), judged(24)
     as_rows = [Row(one.prefix, one.continuation, True, one.problem_id) for one in data]
     before = [logp for logp, _ in continuation_logps(policy, as_rows)]
@@ -253,7 +257,7 @@ def test_training_on_judged_solutions_makes_right_ones_likelier_and_wrong_ones_l
     gains = [after - b for (after, _), b in zip(continuation_logps(policy, as_rows), before, strict=True)]
     right, wrong = (np.mean([g for g, one in zip(gains, data, strict=True) if one.is_correct == is_right])
                     for is_right in (True, False))  # fmt: skip
-    assert right > 0 > wrong
+    assert wrong < -1 and right > wrong + 1
 
 
 def test_judged_solutions_without_a_reference_are_refused() -> None:

@@ -77,4 +77,12 @@ FIGURES: tuple[PaperFigure, ...] = (
         "theorem 6.1", "theorem", "Per-step DPO with advantage-sampled pairs and advantage-weighted regression reach "
         "one policy: distance against the number of pairs.", THEOREM, theorem.VIEW,
     ),
+    PaperFigure(
+        "beyond the paper", "negatives_of_others", "What else is made of the same samples: NFT, W-REINFORCE and "
+        "offline GRPO beside RFT, DPO and per-step DPO.", Runs("negatives"),
+        curves_of("RFT", "DPO", "per-step DPO", "NFT", "W-REINFORCE", "GRPO", claims=(
+            "Negatives pay by likelihood (NFT)", "Negatives pay by policy gradient (W-REINFORCE)",
+            "Per-step pairs beat the group's advantages (GRPO)",
+        )),
+    ),
 )  # fmt: skip
