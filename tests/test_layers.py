@@ -96,7 +96,6 @@ MAY_IMPORT = {
     "math_verify": ("sweep.data.equality_worker",),  # a program by itself, which can be killed
 }
 LAZY_TORCH = ("sweep.launchers.worker", "sweep.launchers.slurm.job", "sweep.bench")  # in a function, in a worker only
-LOSSES = ("sweep.methods.dpo", "sweep.methods.sft")  # tensor-only; torch at type checking and inside the loss
 
 
 def modules() -> dict[str, ast.Module]:
@@ -110,6 +109,9 @@ def modules() -> dict[str, ast.Module]:
 
 
 MODULES = modules()
+LOSSES = tuple(  # tensor-only; torch at type checking and inside the loss
+    name for name in MODULES if name.startswith("sweep.methods.")
+)
 
 
 def imports(name: str, *, at_the_top: bool = False) -> set[str]:
