@@ -20,6 +20,10 @@ MUST_BE_GIVEN = {
     "prompt=few_shot": "dataset=gsm8k",
     "prompt=plain": "dataset=gsm8k",
     "model=deepseek_math_7b": "model.revision=abc",
+    "model=folder": "model.path=somewhere",
+    "model=llama2_7b": "model.revision=abc",
+    "model=qwen2_5_0_5b": "model.revision=abc",
+    "model=smollm2_135m": "model.revision=abc",
     "source=self_filtered": "sampling.rollouts.of=all sampling.rollouts.until=end",
     "method=good_steps": "sampling.rollouts.of=all sampling.rollouts.until=end",
 }
@@ -69,6 +73,18 @@ def test_an_arm_without_a_rate_of_its_own_takes_that_of_the_arm_it_is_most_like(
 
     assert rate(f"rates.{like}=0.125") == 0.125
     assert rate(f"rates.{like}=0.125", f"+rates.{arm}=0.5") == 0.5
+
+
+def test_a_pretrained_models_pair_arms_start_far_below_its_likelihood_arms() -> None:
+    for path in (CONF / "model").glob("*.yaml"):
+        if path.stem == "tiny_llama":
+            continue
+        exp = composed(f"model={path.stem}", "model.path=x", "model.revision=abc", "arm=dpo", n_hydras=0)[0][0].exp
+        assert exp.method.optim.lr <= exp.sft.lr / 10, path
+        more = composed(f"model={path.stem}", "model.path=x", "model.revision=abc", "arm=rft", n_hydras=0)[0][0].exp
+        pairs = exp.method.optim.passes / exp.method.optim.batch_size
+        wanted = exp.sft.passes / exp.sft.batch_size + pairs  # equal updates of all arms
+        assert more.method.optim.passes / more.method.optim.batch_size == wanted, path
 
 
 def test_sources_and_methods_have_a_file_of_configuration_each() -> None:
