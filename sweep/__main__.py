@@ -1,8 +1,10 @@
-"""python -m sweep [run|plan|status|compare|choose|collect|merge|sync|logs|cancel|retry|gc|help] [-m] [Hydra overrides]
+"""python -m sweep [run|plan|status|watch|compare|choose|collect|merge|sync|logs|cancel|retry|gc|help] [-m] [OVERRIDES]
 
     run (the default)   build what the grid needs; the same command again resumes
     plan                unique and cached stages, which field made a stage new, estimated time  [--json]
     status              what of the grid is built, missing or corrupted                         [--json]
+    watch               the grid as it goes on, as a page and in the terminal, until it is done or Ctrl-C
+                        [--out DIR] [--serve] [--port N] on loopback alone  [--terminal] without a page  [--once]
     compare             correct and malformed counts of validation runs beside what differs     [--json]
     choose [FILE.csv..] each arm's learning rate by the rule of sweep/tuning.py, from validation runs of the grid
                         or from files that --out wrote                             [--json] [--out FILE.csv]
@@ -115,6 +117,7 @@ VERBS = {  # imported when asked for: `plan` does not wait for what reads tables
     "run": "sweep.commands.run:run_grid",
     "plan": "sweep.commands.plan:show_plan",
     "status": "sweep.commands.status:show_status",
+    "watch": "sweep.commands.watch:watch_grid",
     "logs": "sweep.commands.status:show_log",
     "collect": "sweep.commands.tables:collect_table",
     "merge": "sweep.commands.tables:merge_tables",

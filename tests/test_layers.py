@@ -45,6 +45,7 @@ LAYERS = {
     "sweep.compose": 4,
     "sweep.points": 4,
     "sweep.launchers": 5,
+    "sweep.view": 6,
     "sweep.commands": 6,
     "sweep.prepare": 6,
     "sweep.__main__": 7,

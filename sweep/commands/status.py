@@ -3,72 +3,28 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from sweep.artifacts import Store
 from sweep.commands.words import Line, exec_of, plan_of, usage
-from sweep.heartbeat import Heartbeat, minutes, path_of, read
 from sweep.launchers.local_view import label
 from sweep.launchers.progress import progress_lines
-from sweep.launchers.slurm.watch import Seen, latest_output, look, told
-from sweep.leases import Holder
-from sweep.plan import Plan, State, needed, state
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a grid stands: what of its plan is built, being built, in the queue, or was tried and is not built.
-
-    Args:
-        ended: (failed, stopped or killed; what there is to say of it) of stages that a process began and left.
-    """
-
-    plan: Plan
-    found: State
-    todo: list[str]
-    jobs: Seen
-    running: dict[str, Holder]
-    progress: dict[str, str]
-    tried: list[str]
-    ended: dict[str, tuple[str, str]]
-
-    @property
-    def n_complete(self) -> int:
-        return sum(run.evaluate.key in self.found.built for run in self.plan.runs)
+from sweep.launchers.slurm.watch import latest_output, told
+from sweep.view.standing import Standing, standing_of
 
 
 def show_status(line: Line) -> int:
     plan, exec = plan_of(line.overrides, line.files)
     store = Store(exec.store)
-    standing = _standing(plan, store)
+    standing = standing_of(plan, store)
     if line.options.json:
         print(json.dumps(_record(standing)))
     else:
         for text in _lines(standing, store):
             print(text)
     return 0
-
-
-def _standing(plan: Plan, store: Store) -> Standing:
-    found = state(plan, store)
-    todo = needed(plan, found.built)
-    seen = look(store, plan.stages, todo)
-    running = {key: who for key, who in store.builders().items() if key in set(todo)}
-    beats = {key: beat for key in todo if (beat := read(path_of(store.root, key))) is not None}
-    rest = [key for key in todo if key not in seen.jobs and key not in running]
-    return Standing(
-        plan,
-        found,
-        todo,
-        seen,
-        running,
-        progress={key: _progress(beats.get(key)) for key in running},
-        tried=[key for key in rest if store.log_path(key).exists() or key in beats],
-        ended={key: _ended(beats[key]) for key in rest if key in beats},
-    )
 
 
 def _record(one: Standing) -> dict[str, Any]:
@@ -105,20 +61,6 @@ def _lines(one: Standing, store: Store) -> Iterator[str]:
         yield f"  {word}: {key} ({label(one.plan.stages[key])}){more}{log}"
     for message in one.found.corrupted.values():
         yield f"  corrupted: {message}"
-
-
-def _progress(beat: Heartbeat | None) -> str:
-    """How far a stage that is being built is, and whether it stands still; empty where nothing is known."""
-    said = [beat.progress, beat.silence(time.time())] if beat is not None else []
-    return "".join(f", {word}" for word in said if word)
-
-
-def _ended(beat: Heartbeat) -> tuple[str, str]:
-    """What became of a stage that nobody builds any more, and what there is to say of it."""
-    where = f", at {beat.progress}" if beat.progress else ""
-    if beat.outcome:
-        return beat.outcome, f" by {beat.by_whom()}{where}: {beat.error}"
-    return "killed", f" with its process: {beat.by_whom()}{where}, last seen {minutes(time.time() - beat.time)} ago"
 
 
 def show_log(line: Line) -> int:

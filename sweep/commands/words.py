@@ -45,10 +45,14 @@ offer_arms()
 FLAG: dict[str, Any] = {"action": "store_true"}
 OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the verbs that take it, what argparse is told
     "--json": (("plan", "status", "compare", "choose"), FLAG),
-    "--out": (("collect", "merge", "choose"), {"metavar": "PATH"}),
+    "--out": (("collect", "merge", "choose", "watch"), {"metavar": "PATH"}),
     "--by": (("collect",), {"metavar": "SETTING"}),
     "--from": (("collect",), {"dest": "origin", "nargs": 2, "metavar": ("wandb", "ENTITY/PROJECT")}),
     "--allow-mixed-code": (("collect", "merge"), FLAG),
+    "--once": (("watch",), FLAG),
+    "--terminal": (("watch",), FLAG),
+    "--serve": (("watch",), FLAG),
+    "--port": (("watch",), {"metavar": "N", "type": int}),
     "--delete": (("gc",), FLAG),
     "--keep": (("gc",), {"action": "append", "default": [], "metavar": "OVERRIDES"}),
     "--without": (("gc",), {"action": "append", "default": [], "metavar": "EXPERIMENT"}),

@@ -114,10 +114,7 @@ def told(store: Store, seen: Seen) -> list[str]:
     if seen.jobs:
         counts = Counter(s.state for s in seen.jobs.values())
         lines.append("in SLURM: " + ", ".join(f"{n} {word}" for word, n in counts.most_common()))
-    waiting = Counter(s.reason for s in seen.jobs.values() if s.state == "PENDING")
-    for reason, n in waiting.most_common():
-        example = next(s.job for s in seen.jobs.values() if (s.state, s.reason) == ("PENDING", reason))
-        lines.append(f"  {n} wait ({reason}, as job {example}): {in_words(reason)}")
+    lines += [f"  {line}" for line in waiting_lines(seen)]
     for key, s in seen.jobs.items():
         if s.state.islower() and s.state not in ("blocked", "cancelled"):
             places = [store.log_path(key)] if store.log_path(key).exists() else []
@@ -127,6 +124,15 @@ def told(store: Store, seen: Seen) -> list[str]:
     for change, n in seen.packages.items():
         lines.append(f"  {n} stages were tried with another package than at submission: {change}")
     lines += [f"  built twice: {key} ({copies})" for key, copies in seen.twice.items()]
+    return lines
+
+
+def waiting_lines(seen: Seen) -> list[str]:
+    """How many stages wait in the queue, by SLURM's reason and what it means."""
+    lines = []
+    for reason, n in Counter(s.reason for s in seen.jobs.values() if s.state == "PENDING").most_common():
+        example = next(s.job for s in seen.jobs.values() if (s.state, s.reason) == ("PENDING", reason))
+        lines.append(f"{n} wait ({reason}, as job {example}): {in_words(reason)}")
     return lines
 
 
