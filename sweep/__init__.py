@@ -18,12 +18,13 @@
     tracking/      metrics.jsonl, and W&B or trackio as views of it
     commands/      the verbs of the command line
     prepare/       what a sweep starts from, made once before it: files of problems, folders of models
+    view/          a sweep as it goes on: a page and the terminal
     launchers/     local worker processes, or a graph of SLURM jobs
     methods/ sources/ models/ data/    algorithms, whose solutions, torch, problems
 
 Imports point down only:
 
-    __main__ -> commands -> launchers -> plan, compose, points, stages, build -> bench, results, arms
+    __main__ -> commands -> view -> launchers -> plan, compose, points, stages, build -> bench, results, arms
              -> config, artifacts, tracking -> sources, methods, models -> data
 
 sources, methods and models do not import each other, and tests/test_layers.py holds all of this.

@@ -65,6 +65,8 @@ def as_run_here(line: str) -> str:
     if "hydra/launcher=slurm" in words:
         rest = [word for word in words if word != "hydra/launcher=slurm"]
         return " ".join(rest if "experiment=smoke" in words else [*rest[:3], "plan", *rest[3:]])
+    if "watch" in words:  # it ends with the sweep, which another command runs
+        return f"{line} --once"
     return line.replace("=COMMIT", f"={'0' * 40}")  # the full commit of a model that a reader pins
 
 

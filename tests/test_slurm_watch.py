@@ -25,6 +25,7 @@ from sweep.launchers.slurm.job import check_gpus
 from sweep.launchers.slurm.snapshot import Snapshot
 from sweep.launchers.slurm.submission import Submission, create
 from sweep.launchers.slurm.watch import Seen, follow, latest_output, look, told
+from sweep.view.picture import Sitter
 
 PLAN = planned("arm=sft", "n_problems=8")
 KEYS = {stage.kind: stage.key for stage in PLAN.stages.values()}
@@ -133,6 +134,28 @@ def test_without_any_slurm_the_records_are_shown(submission: Submission, slurm: 
     assert {found.jobs[KEYS[kind]].state for kind in ("dsyn", "sft")} == {"unknown"}
     assert found.jobs[KEYS["base"]].reason == "ValueError: no"
     assert told(submission.store, found)[0].startswith("what is in the queue is not known: ")
+
+
+def test_a_picture_shows_jobs_as_slurm_and_their_signs_of_life_tell_them(submission: Submission, slurm: Any) -> None:
+    store, now = submission.store, time.time()
+    slurm([("70_0", "RUNNING", "None"), ("72_0", "PENDING", "Priority")], [("71_0", "TIMEOUT", "0:0", "n1")])
+    beat = heartbeat.Heartbeat(KEYS["dsyn"], "n3", "ann", 7, "70_0", now - 60, "", now, now)
+    heartbeat.write(heartbeat.path_of(store.root, KEYS["dsyn"]), beat)
+    output(submission, 1, "71_0", "slurmstepd: error: CANCELLED DUE TO TIME LIMIT\n")
+    one = Sitter(PLAN, store, "tests").picture()
+    states = {kind: one.stages[KEYS[kind]].state for kind in ("dsyn", "base", "sft", "evaluate")}
+    assert states == {"dsyn": "running", "base": "failed", "sft": "lost", "evaluate": "lost"}
+    assert [(b.label, b.host, b.place) for b in one.running] == [("dsyn", "n3", "job 70_0")]
+    assert one.failures[0].why.startswith("timeout in job 71_0: exit 0:0 on n1; slurmstepd: error: CANCELLED DUE TO")
+    assert one.failures[0].logs[0].lines == ("slurmstepd: error: CANCELLED DUE TO TIME LIMIT",)
+    assert one.is_slurm and any(note.startswith("1 wait (Priority, as job 72_0)") for note in one.notes)
+
+
+def test_a_running_job_without_a_sign_of_life_is_not_said_to_build(submission: Submission, slurm: Any) -> None:
+    slurm([("70_0", "RUNNING", "None"), ("71_0", "PENDING", "Priority")], [("72_0", "CANCELLED", "0:0", "n1")])
+    one = Sitter(PLAN, submission.store, "tests").picture()
+    assert {kind: one.stages[KEYS[kind]].state for kind in KEYS} == dict.fromkeys(KEYS, "waiting")
+    assert one.stages[KEYS["dsyn"]].why == "job 70_0 is RUNNING" and one.running == ()
 
 
 def test_a_store_without_submissions_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 from sweep.arms import usual_name
 from sweep.artifacts import Stage
-from sweep.compose import as_typed
 from sweep.launchers.local_view import label
 from sweep.launchers.slurm.reasons import in_words
 from sweep.launchers.slurm.watch import JobState
 from sweep.plan import Plan, Run
+from sweep.points import as_typed
 from sweep.view.standing import Standing
 
 WAITING, RUNNING, DONE, FAILED, LOST = STATES = ("waiting", "running", "done", "failed", "lost")

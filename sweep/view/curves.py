@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class Curve:
 
     updates: Sequence[int]
     seconds: Sequence[float]
-    metrics: dict[str, Sequence[float | None]]
+    metrics: Mapping[str, Sequence[float | None]]
     n_updates: int
 
 
@@ -116,5 +116,5 @@ def thinned(curve: Curve, n: int) -> Curve:
         places.append(max(range(bounds[i], bounds[i + 1]), key=triangle))
     places.append(n_all - 1)
     metrics = {name: [values[at] for at in places] for name, values in curve.metrics.items()}
-    updates, seconds = ([of[at] for at in places] for of in (curve.updates, curve.seconds))
-    return Curve(updates, seconds, metrics, curve.n_updates)
+    seconds = [curve.seconds[at] for at in places]
+    return Curve([x[at] for at in places], seconds, metrics, curve.n_updates)
