@@ -44,14 +44,15 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-ELSEWHERE = {  # what needs a network, a cluster or a service: the beginning of the line, and the test that has it
-    "pip install ": "test_packaging.py",
-    "uv pip install ": "test_packaging.py",
-    ".venv/bin/pre-commit install": "test_packaging.py",
-    "srun ": "test_slurm_preflight.py",
-    "squeue ": "test_slurm_watch.py",
-    "python -m sweep cancel": "test_slurm_faults.py",
-    "python -m sweep sync": "test_wandb_server.py",
+ELSEWHERE = {  # what needs a network, a cluster or a service: the beginning of the line, and where a test has it
+    "pip install ": ("test_packaging.py", "pip"),
+    "uv pip install ": ("test_packaging.py", "uv_reads_the_locks"),
+    ".venv/bin/pre-commit install": ("test_house.py", ".pre-commit-config.yaml"),
+    "srun ": ("test_slurm_preflight.py", "preflight"),
+    "squeue ": ("test_slurm_watch.py", "squeue"),
+    "python -m sweep cancel": ("test_slurm_faults.py", "cancel"),
+    "python -m sweep sync": ("test_wandb_server.py", "sync"),
+    "python -m sweep gc": ("test_gc.py", "gc"),  # composes every experiment
 }
 
 
@@ -97,9 +98,8 @@ def snippets() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("page", "language", "text"), snippets())
 def test_the_snippet_runs(page: str, language: str, text: str, desk: Path) -> None:
-    if language == "python":
-        return run([sys.executable, "-c", text], desk)
-    run(["bash", "-e", "-c", "\n".join(map(as_run_here, text.splitlines()))], desk)
+    script = "\n".join(map(as_run_here, text.splitlines()))
+    run([sys.executable, "-c", text] if language == "python" else ["bash", "-e", "-c", script], desk)
 
 
 def test_the_documentation_has_no_snippet_that_is_not_run() -> None:
@@ -108,8 +108,8 @@ def test_the_documentation_has_no_snippet_that_is_not_run() -> None:
         assert set(re.findall(r"^ *```(\w*)$", text, re.MULTILINE)) <= {"bash", "python", "text", ""}, path
         outside = re.sub(r"^( *)```.*?^\1```", "", text, flags=re.DOTALL | re.MULTILINE)
         assert re.findall(r"^    +(?:python|make|pip|srun|sbatch) .*", outside, re.MULTILINE) == [], path
-    for beginning, name in ELSEWHERE.items():
-        assert beginning.split()[-1].split("/")[-1] in (ROOT / "tests" / name).read_text(encoding="utf-8"), beginning
+    for beginning, (name, word) in ELSEWHERE.items():
+        assert word in (ROOT / "tests" / name).read_text(encoding="utf-8"), beginning
 
 
 def test_the_multipliers_it_states_are_those_of_record() -> None:

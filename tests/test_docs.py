@@ -1,0 +1,63 @@
+"""The documentation's pages: they build without a warning, need nothing from outside, and show what is drawn now."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages, as `make docs` builds them."""
+    folder = tmp_path_factory.mktemp("site")
+    line = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_has_the_pages_that_lie_elsewhere_and_their_pictures(site: Path) -> None:
+    for page, words in {
+        "index.html": "How much is negative data worth?",
+        "contributing.html": "Three files.",
+        "changelog.html": "Unreleased",
+        "slurm.html": "Every file that appears",
+        "tracking.html": "The main chart in three clicks",
+        "reference/analysis.html": "What one of the arm's problems is worth in the baseline's.",
+    }.items():
+        assert words in (site / page).read_text(encoding="utf-8"), page
+    for page in site.rglob("*.html"):
+        for name in re.findall(r'<img [^>]*src="?([^" >]+)', page.read_text(encoding="utf-8")):
+            assert (page.parent / name).is_file(), f"{page.name} shows {name}"
+
+
+@pytest.mark.slow
+def test_every_option_of_the_analysis_stands_in_the_reference(site: Path) -> None:
+    page = re.sub(r"<[^>]+>", "", (site / "reference" / "commands.html").read_text(encoding="utf-8"))
+    options = set(re.findall(r'"(--[a-z-]+)"', (ROOT / "analysis" / "__main__.py").read_text(encoding="utf-8")))
+    assert options and {option for option in options if option not in page} == set()
+
+
+@pytest.mark.slow
+def test_a_reader_fetches_nothing_from_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        fetched = re.findall(
+            r'<(?:script|link|img)[^>]+(?:src|href)="?((?:https?:)?//[^" >]+)', page.read_text("utf-8")
+        )
+        assert fetched == [], page
+
+
+@pytest.mark.slow
+def test_the_pictures_of_the_statistics_are_those_that_are_drawn(tmp_path: Path) -> None:
+    line = [sys.executable, "docs/pictures.py", str(tmp_path)]
+    subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    drawn = {path.name for path in tmp_path.iterdir()}
+    shown = re.findall(r"\(pictures/([\w.]+)\)", (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8"))
+    assert drawn == set(shown) == {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
