@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from analysis import commands, published, terminal
 from analysis.gallery.write import write_gallery
 from analysis.laws import chinchilla
+from analysis.laws.forms import FITTED_ALONE, FORMS
 from analysis.map import survey, write_map
 from analysis.options import Options
 from analysis.report.write import write_report
@@ -111,7 +112,8 @@ def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], 
     one.add_argument("--json", action="store_true", help="one JSON object")
     one.add_argument("--baseline", default="SFT")
     one.add_argument("--of", action="append", default=[], metavar="ARM", help="an arm to look at; may repeat")
-    one.add_argument("--law", default="auto")
+    laws = f"auto, {', '.join(FORMS)}; of fit also {', '.join(FITTED_ALONE)}; of validate several, by commas"
+    one.add_argument("--law", default="auto", help=laws)
     one.add_argument("--draws", type=int, default=4000)
     one.add_argument("--seed", type=int, default=0, help="of the draws")
     one.add_argument("--level", type=float, default=0.95)
@@ -210,7 +212,7 @@ def _design(asked: argparse.Namespace) -> str:
 
 def _validate(asked: argparse.Namespace) -> str:
     chosen = options(asked)
-    found = commands.held_out(asked.table, chosen, None if asked.law == "auto" else [asked.law])
+    found = commands.held_out(asked.table, chosen, None if asked.law == "auto" else asked.law.split(","))
     return terminal.as_json(found) if asked.json else terminal.validation_text(found)
 
 

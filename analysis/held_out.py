@@ -17,12 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.laws.curves import Curves
 from analysis.laws.fit import fit_curves
 from analysis.laws.forms import FORMS, form
 from analysis.noise.draws import Draws
 from analysis.tables.table import Table
 
 LAWS = ("power", "log_linear", "power_floor", "saturating")
+WIDER_LAWS = ("sigmoid", "m4")  # with so many parameters that few sizes would leave little to predict
 FEW_SIZES = 6
 N_TABLES = 400  # drawn from each law
 REFUTED = 0.01  # share of them below which a law's held-out error is beyond the noise
@@ -83,7 +85,8 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
     """Rolling-origin scores of the laws that every arm with a curve can carry.
 
     Args:
-        laws: which; all that one arm can carry where None.
+        laws: which; where None those `offered` that one arm can carry. All are fitted from as many sizes on as the
+            widest of them needs, so that wide laws leave little to predict.
         of: the arms whose sizes are held out; all where empty.
 
     Raises:
@@ -92,7 +95,7 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
     """
     arms = _arms(drawn.table, of)
     most = max(len(drawn.table.cells_of(arm)) for arm in arms)
-    usable = _usable(drawn.table, laws or LAWS, most)
+    usable = _usable(drawn.table, laws or offered(most), most)
     first = min(max(FORMS[law].n_params for law in usable) + 1, most - 1)
     predictions: list[HeldOut] = []
     scores = []
@@ -115,6 +118,11 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
     return Validation(tuple(scores), tuple(predictions), chosen.law if is_feasible else None, is_feasible, says)
 
 
+def offered(most: int) -> tuple[str, ...]:
+    """The laws that are held out where none is asked for, of arms with `most` sizes."""
+    return (*LAWS, *(law for law in WIDER_LAWS if most >= 2 * FORMS[law].n_params + 2))
+
+
 def _arms(table: Table, of: Sequence[str]) -> list[str]:
     """The arms with enough sizes to hold one out."""
     asked = of or table.arms
@@ -133,7 +141,7 @@ def _usable(table: Table, laws: Sequence[str], most: int) -> list[str]:
     if shared:
         raise ValueError(f"law {shared[0]} is shared between arms; sizes are held out of one arm: {', '.join(LAWS)}")
     usable = [law for law in laws if FORMS[law].n_params + 2 <= most]
-    usable = [law for law in usable if law != "saturating" or table.reference_error is not None]
+    usable = [law for law in usable if not FORMS[law].needs_ceiling or table.reference_error is not None]
     if not usable:
         raise ValueError(
             f"{table.path}: none of the laws {', '.join(laws)} can be held out: an arm has {most} sizes at most, a law "
@@ -163,7 +171,7 @@ def _held_out_z(drawn: Draws, arm: str, law: str, first: int, errors: np.ndarray
     ln_n, w, se = _ln_n(drawn, arm), drawn.weights[cells], np.sqrt(drawn.variance[cells])
     out = []
     for n in range(first, len(cells)):
-        curve = fit_curves(law, ln_n[:n], errors[:, :n], w[:n], ceiling=drawn.table.reference_error, n_grid=200)
+        curve = _fitted(drawn, law, ln_n[:n], errors[:, :n], w[:n])
         out.append((curve.error_at(ln_n[n:]) - errors[:, n:]) / se[n:])
     return np.concatenate(out, axis=1) if out else np.empty((len(errors), 0))
 
@@ -172,8 +180,13 @@ def _tables(drawn: Draws, arm: str, law: str) -> np.ndarray:
     """(N_TABLES, n_sizes) errors of the arm if its curve under the law were the truth."""
     cells = drawn.table.cells_of(arm)
     y, ln_n = drawn.observed[cells], _ln_n(drawn, arm)
-    curve = fit_curves(law, ln_n, y[None], drawn.weights[cells], ceiling=drawn.table.reference_error, n_grid=200)
+    curve = _fitted(drawn, law, ln_n, y[None], drawn.weights[cells])
     return np.maximum(curve.error_at(ln_n) + drawn.errors[:N_TABLES, cells] - y, 1e-9)
+
+
+def _fitted(drawn: Draws, law: str, ln_n: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> Curves:
+    ceiling, top = drawn.table.reference_error, drawn.table.top
+    return fit_curves(law, ln_n, errors, weights, ceiling=ceiling, top=top, n_grid=200)
 
 
 def _ln_n(drawn: Draws, arm: str) -> np.ndarray:

@@ -16,8 +16,8 @@ from analysis.commands import NoNextRuns, Result, SharedFit
 from analysis.design.next_runs import NextRuns
 from analysis.held_out import Validation
 from analysis.laws.chinchilla import ChinchillaFit
+from analysis.laws.curves import Curves
 from analysis.laws.fit import FitResult
-from analysis.laws.forms import Curves
 from analysis.noise.malformed import Malformed
 from analysis.notes import Note, sorted_notes
 from analysis.worth.identity import Identity

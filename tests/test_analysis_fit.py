@@ -7,10 +7,11 @@ import pytest
 from scipy.optimize import least_squares
 
 from analysis.intervals import interval
-from analysis.laws.fit import FitStatus, basins_of, fit_curves, fit_result, fit_shared
-from analysis.laws.forms import FORMS, Curves, form
+from analysis.laws.curves import Curves
+from analysis.laws.fit import FitStatus, fit_curves, fit_result, fit_shared
+from analysis.laws.forms import FORMS, form
 from analysis.laws.isotonic import isotonic_curves
-from analysis.laws.projection import project, slope_grid
+from analysis.laws.projection import basins_of, project, slope_grid
 
 SIZES = np.array([128.0, 256, 512, 1024, 2048, 4096, 8192])
 LN_N = np.log(SIZES)
@@ -21,8 +22,13 @@ FLAT = np.ones(len(SIZES))
 def curve(
     law: str, floor: float, excess: float, slope: float, midpoint: float | None = None, ceiling: float | None = None
 ) -> Curves:
-    middle = None if midpoint is None else np.array([midpoint])
-    return Curves(law, float(LN_N.mean()), np.array([floor]), np.array([excess]), np.array([slope]), middle, ceiling)
+    values = {"floor": floor, "excess": excess, "slope": slope, "midpoint": midpoint, "ceiling": ceiling}
+    known = {name: np.array([value]) for name, value in values.items() if value is not None}
+    return Curves(form(law), float(LN_N.mean()), known)
+
+
+def ceiling_of(truth: Curves) -> float | None:
+    return float(truth.values["ceiling"][0]) if "ceiling" in truth.values else None
 
 
 TRUTHS = [
@@ -41,11 +47,11 @@ TRUTHS = [
 @pytest.mark.parametrize("truth", TRUTHS, ids=lambda one: f"{one.name} b={one.slope[0]}")
 def test_a_law_without_noise_is_recovered_to_a_millionth(truth: Curves) -> None:
     errors = truth.error_at(LN_N)
-    found = fit_curves(truth.name, LN_N, errors, FLAT, ceiling=truth.ceiling, n_grid=400)
+    found = fit_curves(truth.name, LN_N, errors, FLAT, ceiling=ceiling_of(truth), n_grid=400)
     for name in ("floor", "excess", "slope"):
         assert getattr(found, name) == pytest.approx(getattr(truth, name), abs=1e-6)
-    if truth.midpoint is not None:
-        assert found.midpoint == pytest.approx(truth.midpoint, abs=1e-6)
+    if "midpoint" in truth.values:
+        assert found.values["midpoint"] == pytest.approx(truth.values["midpoint"], abs=1e-6)
 
 
 @pytest.mark.parametrize("law, floor", [("power_shared", 0.0), ("power_floor_shared", 0.12)])
@@ -60,18 +66,12 @@ def test_a_shared_shape_is_recovered_from_two_arms_of_different_sizes(law: str, 
 
 @pytest.mark.parametrize("truth", TRUTHS, ids=lambda one: f"{one.name} b={one.slope[0]}")
 def test_gradients_agree_with_central_differences(truth: Curves) -> None:
-    has_floor, step = FORMS[truth.name].has_floor, 1e-6
-    names = ["floor", "midpoint", "slope"] if truth.name == "saturating" else ["excess", "slope"]
-    if has_floor and truth.name != "saturating":
-        names.insert(0, "floor")
-    values = {name: getattr(truth, name)[0] for name in ("floor", "excess", "slope")}
-    if truth.midpoint is not None:
-        values["midpoint"] = truth.midpoint[0]
+    step, values = 1e-6, {"floor": 0.0} | {name: float(one[0]) for name, one in truth.values.items()}
 
     def errors(moved: str, by: float) -> np.ndarray:
-        return curve(truth.name, **{**values, moved: values[moved] + by}, ceiling=truth.ceiling).error_at(LN_N)[0]
+        return curve(truth.name, **{**values, moved: values[moved] + by}).error_at(LN_N)[0]
 
-    for k, name in enumerate(names):
+    for k, name in enumerate(FORMS[truth.name].names):
         numeric = (errors(name, step) - errors(name, -step)) / (2 * step)
         assert truth.gradient(LN_N)[0, :, k] == pytest.approx(numeric, abs=1e-8)
 
@@ -92,13 +92,13 @@ def test_scipy_from_many_starts_finds_no_better_optimum(law: str) -> None:
     rng = np.random.default_rng(3)
     truth = {"power": TRUTHS[0], "power_floor": TRUTHS[3], "saturating": TRUTHS[7]}[law]
     errors = truth.error_at(LN_N) + rng.normal(0, 0.008, (1, 7))
-    found = fit_curves(law, LN_N, errors, FLAT, ceiling=truth.ceiling, n_grid=400)
+    found = fit_curves(law, LN_N, errors, FLAT, ceiling=ceiling_of(truth), n_grid=400)
     ours = float(np.square(errors - found.error_at(LN_N)).sum())
 
     def residual(theta: np.ndarray) -> np.ndarray:
         if law == "saturating":
             h = 1 / (1 + np.exp(np.exp(theta[2]) * (Z - theta[1])))
-            return theta[0] + (truth.ceiling - theta[0]) * h - errors[0]
+            return theta[0] + (ceiling_of(truth) - theta[0]) * h - errors[0]
         return (theta[0] if law == "power_floor" else 0.0) + theta[1] * np.exp(-np.exp(theta[2]) * Z) - errors[0]
 
     low = [0.0, -20.0, -7] if law == "saturating" else [0.0, 0.0, -7]
@@ -189,6 +189,10 @@ def test_an_unknown_law_lists_the_laws_and_a_missing_ceiling_is_asked_for() -> N
         form("cubic")
     with pytest.raises(ValueError, match="needs the error at zero data"):
         fit_curves("saturating", LN_N, TRUTHS[0].error_at(LN_N), FLAT)
+    with pytest.raises(
+        ValueError, match=r"law chinchilla is of model size and data together .* `fit --law chinchilla`"
+    ):
+        form("chinchilla")
     with pytest.raises(ValueError, match="not shared between arms"):
         fit_shared("power", [LN_N, LN_N], [np.ones((1, 7))] * 2, [FLAT, FLAT])
 

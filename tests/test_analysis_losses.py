@@ -60,7 +60,7 @@ def test_the_saturating_law_takes_a_ceiling_given_by_hand(path: Path) -> None:
         headline(comparison_of(path, plain), "filtered", "plain")
     with_ceiling = Options(baseline="plain", columns=LOSS, n_draws=200, law="saturating", ceiling=11.0)
     comparison = comparison_of(path, with_ceiling)
-    assert comparison.curves("plain", "saturating").ceiling == 11.0
+    assert comparison.curves("plain", "saturating").values["ceiling"][0] == 11.0
     assert FORMS["saturating"].n_sizes <= comparison.n_sizes("plain")
     with pytest.raises(ValueError, match="--ceiling -1: a finite loss above 0 was expected"):
         table_of(path, Options(columns=LOSS, ceiling=-1.0))

@@ -138,8 +138,8 @@ class Width:
         step, ln_n = 1e-5, np.log(sizes)
         error = np.clip(self.curve[arm].error_at(ln_n)[0], 1e-3, 0.999)
         rows = error + step * np.concatenate([np.eye(len(error)), -np.eye(len(error))])
-        ceiling = self.comparison.draws.table.reference_error
-        curves = fit_curves(self.law, ln_n, rows, np.ones(len(error)), ceiling=ceiling)
+        table = self.comparison.draws.table
+        curves = fit_curves(self.law, ln_n, rows, np.ones(len(error)), ceiling=table.reference_error, top=table.top)
         ends = curves.ln_size_at(np.array([self.error]))[:, 0]
         return (ends[: len(error)] - ends[len(error) :]) / (2 * step), error * (1 - error)
 

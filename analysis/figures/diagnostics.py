@@ -18,6 +18,8 @@ _LAW_LOOKS = {
     "power_floor": ("#D55E00", "D"),
     "log_linear": ("#009E73", "^"),
     "saturating": ("#CC79A7", "s"),
+    "sigmoid": ("#56B4E9", "v"),
+    "m4": ("#E69F00", "P"),
 }
 
 

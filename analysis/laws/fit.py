@@ -9,12 +9,12 @@ from enum import StrEnum
 import numpy as np
 
 from analysis.intervals import interval
-from analysis.laws import saturating
-from analysis.laws.forms import FORMS, Curves, form
-from analysis.laws.projection import B_MAX, best_slopes, project, scan, slope_grid
+from analysis.laws.curves import Cells, Curves
+from analysis.laws.forms import form
+from analysis.laws.power import N_STARTS
+from analysis.laws.projection import best_slopes, project
 from analysis.notes import Note, note
 
-N_STARTS = 400
 BAD_FIT = 0.05  # p of a law's residuals below which nothing is read from the law alone
 OBJECTIVE = "weighted least squares on the error, O(1) scale, variable projection"
 
@@ -77,9 +77,13 @@ def fit_curves(
     weights: np.ndarray,
     *,
     ceiling: float | None = None,
+    top: float = np.inf,
     n_grid: int = 48,
 ) -> Curves:
     """One curve a row of `errors` (n_draws, n_sizes).
+
+    Args:
+        ceiling, top: the measured error at zero data, and the largest there can be (1 of a share of a test set).
 
     Raises:
         ValueError: too few sizes for the law, or no measured ceiling for the saturating one.
@@ -91,23 +95,8 @@ def fit_curves(
             f"found {len(ln_n)}: n = {', '.join(f'{n:g}' for n in np.exp(ln_n))}; run more sizes or "
             "choose a smaller law"
         )
-    z = ln_n - ln_n.mean()
-    if law == "log_linear":
-        return _log_linear(z, errors, weights, ln_n.mean())
-    if law == "log_log":
-        line = _log_linear(z, np.log(np.maximum(errors, 1e-12)), weights, ln_n.mean())
-        return Curves("log_log", line.ln_n_ref, line.floor, np.exp(line.excess), line.slope)
-    if law == "saturating":
-        if ceiling is None:
-            raise ValueError(
-                "law saturating needs the error at zero data (rows with size 0, the base model); "
-                "add them or choose power_floor"
-            )
-        return saturating.fit(ln_n.mean(), z, errors, weights, ceiling)
-    one = np.ones((len(ln_n), 1))
-    b = best_slopes(z, errors, weights, one, has_floor=chosen.has_floor, n_grid=n_grid)
-    best = project(b, z, errors, weights, one, has_floor=chosen.has_floor)
-    return Curves(law, float(ln_n.mean()), best.floor, best.excess[:, 0], b)
+    n_ref = float(ln_n.mean())
+    return chosen.fit(Cells(n_ref, ln_n - n_ref, errors, weights, ceiling, top, n_grid))
 
 
 def fit_shared(
@@ -126,14 +115,8 @@ def fit_shared(
     y, w, z = np.concatenate(errors, axis=1), np.concatenate(weights), all_ln_n - n_ref
     b = best_slopes(z, y, w, arm, has_floor=chosen.has_floor, n_grid=n_grid)
     best = project(b, z, y, w, arm, has_floor=chosen.has_floor)
-    return [Curves(law, n_ref, best.floor, best.excess[:, k], b) for k in range(len(ln_n))]
-
-
-def _log_linear(z: np.ndarray, errors: np.ndarray, weights: np.ndarray, ln_n_ref: float) -> Curves:
-    mean_z, mean_y = np.average(z, weights=weights), errors @ weights / weights.sum()
-    centred = (z - mean_z) * weights
-    slope = -(errors @ centred) / (centred @ (z - mean_z))
-    return Curves("log_linear", float(ln_n_ref), np.zeros(len(errors)), mean_y + slope * mean_z, slope)
+    values = [{"floor": best.floor, "excess": best.excess[:, k], "slope": b} for k in range(len(ln_n))]
+    return [Curves(chosen, n_ref, one) for one in values]
 
 
 def fit_result(
@@ -147,16 +130,19 @@ def fit_result(
     *,
     level: float = 0.95,
     ceiling: float | None = None,
+    top: float = np.inf,
     p_value: float = 1.0,
 ) -> FitResult:
     """What can be said of the law on one arm, from its curves (1 + n_draws; the fit to `observed` first)."""
     first = curves[:1]
-    share, is_multimodal, gradient = _diagnosis(law, ln_n, observed, weights, first)
+    n_ref = float(ln_n.mean())
+    cells = Cells(n_ref, ln_n - n_ref, observed[None], weights, ceiling, top, N_STARTS)
+    share, is_multimodal = curves.law.basins(cells, first)
     fitted = first.error_at(ln_n)[0]
-    bounds = _bounds_hit(law, first)
+    bounds = curves.law.bounds_hit(first)
     status = _status(first, is_multimodal, bounds)
     objective = float((np.square(observed - fitted) / variance).mean()) if np.all(variance > 0) else float("nan")
-    params, intervals = _named(law, curves, level)
+    params, intervals = _named(curves, level)
     return FitResult(
         arm=arm,
         law=law,
@@ -167,7 +153,7 @@ def fit_result(
         objective=objective,
         n_starts=N_STARTS,
         frac_at_best=share,
-        gradient_norm=gradient,
+        gradient_norm=_gradient_norm(first, cells),
         bounds_hit=bounds,
         ln_n=ln_n,
         observed=observed,
@@ -188,78 +174,22 @@ def _status(first: Curves, is_multimodal: bool, bounds: tuple[str, ...]) -> FitS
     return FitStatus.AT_BOUND if bounds else FitStatus.CONVERGED
 
 
-def stacked(first: Curves, rest: Curves) -> Curves:
-    """Curves of the observed means and of the draws as one."""
-    is_saturating = first.midpoint is not None
-    midpoint = np.concatenate([first.saturation()[0], rest.saturation()[0]]) if is_saturating else None
-    return Curves(
-        first.name,
-        first.ln_n_ref,
-        np.concatenate([first.floor, rest.floor]),
-        np.concatenate([first.excess, rest.excess]),
-        np.concatenate([first.slope, rest.slope]),
-        midpoint,
-        first.ceiling,
-    )
+def _gradient_norm(curve: Curves, cells: Cells) -> float:
+    """Scaled norm of the objective's gradient at the optimum; 0 of a straight line, whose optimum is exact."""
+    if curve.name in ("log_linear", "log_log"):
+        return 0.0
+    y, residual = cells.errors[0], cells.errors[0] - curve.law.error_at(curve, cells.z)[0]
+    gradient = (curve.law.gradient(curve, cells.z)[0] * (cells.weights * residual)[:, None]).sum(axis=0)
+    return float(np.linalg.norm(gradient) / np.square(y).sum())
 
 
-def _diagnosis(law: str, ln_n: np.ndarray, y: np.ndarray, w: np.ndarray, best: Curves) -> tuple[float, bool, float]:
-    """Share of starts in the best basin, whether a rival optimum exists, and the scaled gradient norm."""
-    residual = y - best.error_at(ln_n)[0]
-    gradient = np.linalg.norm((best.gradient(ln_n)[0] * (w * residual)[:, None]).sum(axis=0)) / np.square(y).sum()
-    if law in ("log_linear", "log_log"):
-        return 1.0, False, 0.0
-    if law == "saturating":
-        return *saturating.basins(ln_n - ln_n.mean(), y, w, best.saturation()[1]), float(gradient)
-    grid = slope_grid(N_STARTS, has_floor=FORMS[law].has_floor)
-    one, z = np.ones((len(ln_n), 1)), ln_n - ln_n.mean()
-    values = scan(grid, z, y, w, one, has_floor=FORMS[law].has_floor)
-    share, is_multimodal = basins_of(values)
-    return share, is_multimodal, float(gradient)
-
-
-def basins_of(values: np.ndarray) -> tuple[float, bool]:
-    """Share of a 1-D scan that flows downhill to its least value, and whether another minimum lies within 5 %."""
-    tolerance = 1e-12 * max(values.max(), 1e-300)
-    target = np.arange(len(values))
-    for i in np.argsort(values, kind="stable"):
-        near = [j for j in (i - 1, i + 1) if 0 <= j < len(values) and values[j] < values[i] - tolerance]
-        if near:
-            target[i] = target[min(near, key=lambda j: values[j])]
-    first = int(values.argmin())
-    apart = np.flatnonzero(values > values[first] + tolerance)
-    left, right = apart[apart < first].max(initial=-1), apart[apart > first].min(initial=len(values))
-    is_best = (target > left) & (target < right)
-    rivals = target[~is_best]
-    is_multimodal = len(rivals) > 0 and values[rivals].min() <= 1.05 * values[first] + 1e-15
-    return float(is_best.mean()), bool(is_multimodal)
-
-
-def _bounds_hit(law: str, curve: Curves) -> tuple[str, ...]:
-    hit = []
-    if FORMS[law].has_floor and curve.floor[0] <= 0:
-        hit.append("floor=0")
-    if abs(curve.slope[0]) >= B_MAX * (1 - 1e-9):
-        hit.append(f"b={B_MAX:g}")
-    return tuple(hit)
-
-
-def _named(law: str, curves: Curves, level: float) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    columns = {"b": curves.slope}
-    if law == "saturating":
-        columns["n_half"] = np.exp(curves.ln_n_ref + curves.saturation()[0])
-    else:
-        columns["excess_at_ref" if FORMS[law].has_floor else "error_at_ref"] = curves.excess
-    if FORMS[law].has_floor:
-        columns["floor"] = curves.floor
-    params = {name: float(values[0]) for name, values in columns.items()}
-    params["n_ref"] = float(np.exp(curves.ln_n_ref))
-    if law.startswith("power") or law == "log_log":
-        params["ln_a"] = float(np.log(max(curves.excess[0], 1e-300)) + curves.slope[0] * curves.ln_n_ref)
-    intervals = {}
-    if len(curves.slope) > 1:
-        intervals = {name: interval(values[1:], level) for name, values in columns.items()}
-    return params, intervals
+def _named(curves: Curves, level: float) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """What the law quotes, with an interval each where there are draws."""
+    quoted = curves.law.named(curves)
+    params = {name: float(values[0]) for name, values in quoted.items()}
+    params |= {"n_ref": float(np.exp(curves.ln_n_ref)), **curves.law.derived(curves[:1])}
+    drawn = quoted.items() if len(curves.slope) > 1 else ()
+    return params, {name: interval(values[1:], level) for name, values in drawn}
 
 
 def _notes(

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from analysis.laws.forms import Curves
+from analysis.laws.curves import Curves
 from analysis.laws.isotonic import Isotonic
 
 HALF_WIDTH = 2.0  # of the window, in mean steps between neighbouring sizes: three sizes count, the middle one most

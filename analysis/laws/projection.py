@@ -143,3 +143,20 @@ def _root(
         going = (high - low > tolerance) & (moved > tolerance) & (f != 0)
         rows, low, high, f_low, f_high = rows[going], low[going], high[going], f_low[going], f_high[going]
     return b
+
+
+def basins_of(values: np.ndarray) -> tuple[float, bool]:
+    """Share of a 1-D scan that flows downhill to its least value, and whether another minimum lies within 5 %."""
+    tolerance = 1e-12 * max(values.max(), 1e-300)
+    target = np.arange(len(values))
+    for i in np.argsort(values, kind="stable"):
+        near = [j for j in (i - 1, i + 1) if 0 <= j < len(values) and values[j] < values[i] - tolerance]
+        if near:
+            target[i] = target[min(near, key=lambda j: values[j])]
+    first = int(values.argmin())
+    apart = np.flatnonzero(values > values[first] + tolerance)
+    left, right = apart[apart < first].max(initial=-1), apart[apart > first].min(initial=len(values))
+    is_best = (target > left) & (target < right)
+    rivals = target[~is_best]
+    is_multimodal = len(rivals) > 0 and values[rivals].min() <= 1.05 * values[first] + 1e-15
+    return float(is_best.mean()), bool(is_multimodal)

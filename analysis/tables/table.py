@@ -149,6 +149,11 @@ class Table:
         at_zero = self.cells.loc[self.cells["size"] == 0, "error"]
         return float(at_zero.mean()) if len(at_zero) else None
 
+    @property
+    def top(self) -> float:
+        """The largest error there can be."""
+        return np.inf if self.is_loss else 1.0
+
     def cells_of(self, arm: str) -> np.ndarray:
         """Positions in `cells` of the arm's positive sizes, from the smallest size up."""
         if arm not in self.arms and arm in set(self.runs["arm"]):

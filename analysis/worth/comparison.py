@@ -16,10 +16,12 @@ import numpy as np
 from scipy import stats
 
 from analysis.intervals import difference, limits_of
-from analysis.laws.fit import BAD_FIT, N_STARTS, FitResult, fit_curves, fit_result, stacked
-from analysis.laws.forms import FORMS, Curves, form
+from analysis.laws.curves import Curves, stacked
+from analysis.laws.fit import BAD_FIT, FitResult, fit_curves, fit_result
+from analysis.laws.forms import FORMS, form
 from analysis.laws.isotonic import Isotonic, isotonic_curves
 from analysis.laws.local import Blend, local_curves
+from analysis.laws.power import N_STARTS
 from analysis.noise.draws import Draws
 
 SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
@@ -50,7 +52,7 @@ class Comparison:
         if law != "auto" and form(law).is_shared:
             raise ValueError(
                 f"law {law} is shared between arms and gives the pooled multiplier; "
-                f"choose one of {', '.join(SEPARATE_LAWS)} here"
+                f"choose one of {', '.join(name for name, one in FORMS.items() if not one.is_shared)} here"
             )
         self.draws, self.level, self.asked_law = draws, level, law
         self.errors = np.concatenate([draws.observed[None], draws.errors])
@@ -113,7 +115,8 @@ class Comparison:
             self._weights(arm),
             self.draws.fit_variance[cells],
             level=self.level,
-            ceiling=self._ceiling(),
+            ceiling=self.draws.table.reference_error,
+            top=self.draws.table.top,
             p_value=self.misfit(arm, law),
         )
 
@@ -134,7 +137,7 @@ class Comparison:
         scale = np.linalg.pinv(np.cov(noise.T), hermitian=True)
         fitted = self.point(arm, law).error_at(self.ln_n(arm))
         drawn = fitted + noise[:N_REFITS] - noise[:N_REFITS].mean(axis=0)
-        refitted = fit_curves(law, self.ln_n(arm), drawn, self._weights(arm), ceiling=self._ceiling())
+        refitted = self._fitted(arm, law, drawn)
         residuals = drawn - refitted.error_at(self.ln_n(arm))
         here = (self.draws.observed[cells] - fitted)[0]
         by_chance = np.einsum("di,ij,dj->d", residuals, scale, residuals)
@@ -162,9 +165,19 @@ class Comparison:
     def _curves(self, arm: str, law: str) -> Curves:
         """(1 + n_draws) curves of the arm."""
         self.refuse_few(arm)
-        drawn = self.arm_errors(arm)[1:]
-        rest = fit_curves(law, self.ln_n(arm), drawn, self._weights(arm), ceiling=self._ceiling())
-        return stacked(self.point(arm, law), rest)
+        return stacked(self.point(arm, law), self._fitted(arm, law, self.arm_errors(arm)[1:]))
+
+    def _fitted(self, arm: str, law: str, errors: np.ndarray, n_grid: int = 48) -> Curves:
+        """The law's curve of each row of errors (n_draws, n_sizes) at the arm's sizes."""
+        return fit_curves(
+            law,
+            self.ln_n(arm),
+            errors,
+            self._weights(arm),
+            ceiling=self.draws.table.reference_error,
+            top=self.draws.table.top,
+            n_grid=n_grid,
+        )
 
     def form_at(self, arm: str, name: str) -> Curves | Isotonic:
         """The curve of the observed means alone, by one of `laws`."""
@@ -175,14 +188,10 @@ class Comparison:
 
     def _point(self, arm: str, law: str) -> Curves:
         """The law's curve of the observed means alone."""
-        observed = self.arm_errors(arm)[:1]
-        return fit_curves(law, self.ln_n(arm), observed, self._weights(arm), ceiling=self._ceiling(), n_grid=N_STARTS)
+        return self._fitted(arm, law, self.arm_errors(arm)[:1], N_STARTS)
 
     def _weights(self, arm: str) -> np.ndarray:
         return self.draws.weights[self.draws.table.cells_of(arm)]
-
-    def _ceiling(self) -> float | None:
-        return self.draws.table.reference_error
 
     def refuse_few(self, arm: str) -> None:
         if self.n_sizes(arm) < 3:
@@ -217,12 +226,13 @@ class Comparison:
         return self.curves(arm, law).ln_size_at(errors)
 
     def laws(self, *arms: str) -> tuple[str, ...]:
-        """Laws that all the arms have the sizes for, and isotonic interpolation."""
+        """Laws that all the arms have the sizes for, the one that was asked for, and isotonic interpolation."""
         fewest = min(self.n_sizes(arm) for arm in arms)
         ready = [law for law in SEPARATE_LAWS if FORMS[law].n_sizes <= fewest]
-        if self.draws.table.reference_error is None and "saturating" in ready:
-            ready.remove("saturating")
-        return (*ready, "isotonic")
+        if self.draws.table.reference_error is None:
+            ready = [law for law in ready if not FORMS[law].needs_ceiling]
+        asked = () if self.asked_law in ("auto", *ready) else (self.asked_law,)
+        return (*ready, *asked, "isotonic")
 
     def at_level(self, level: float) -> Comparison:
         """The same fits and draws, read at another level."""
