@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 from analysis import commands, published, terminal
 from analysis.gallery.write import write_gallery
-from analysis.laws import chinchilla
+from analysis.laws.chinchilla import fit_chinchilla
 from analysis.laws.forms import FITTED_ALONE, FORMS
+from analysis.laws.learning_efficiency import fit_learning_efficiency
+from analysis.laws.surface import MAX_DRAWS, SurfaceFit, read_losses
 from analysis.map import survey, write_map
 from analysis.options import Options
 from analysis.report.write import write_report
@@ -77,8 +79,9 @@ def _fit_command(kinds: Kinds) -> None:
         help="of --law chinchilla (at most 200 draws)",
     )
     fit.add_argument("--delta", type=float, default=1e-3, help="of the Huber objective")
-    fit.add_argument("--n-params", default="n_params", help="column of model sizes, for --law chinchilla")
-    fit.add_argument("--n-tokens", default="n_tokens", help="column of data sizes, for --law chinchilla")
+    both = " and ".join(f"--law {law}" for law in FITTED_ALONE)
+    fit.add_argument("--n-params", default="n_params", help=f"column of model sizes, of {both}")
+    fit.add_argument("--n-tokens", default="n_tokens", help=f"column of data sizes or compute, of {both}")
 
 
 def _figures_command(kinds: Kinds) -> None:
@@ -180,21 +183,23 @@ def options(asked: argparse.Namespace) -> Options:
 
 
 def _fit(asked: argparse.Namespace) -> str:
-    if asked.law == "chinchilla":
-        points = chinchilla.read_losses(asked.table, asked.n_params, asked.n_tokens, asked.y or "loss")
-        law = chinchilla.fit_chinchilla(
-            points,
-            objective=asked.objective,
-            delta=asked.delta,
-            seed=asked.seed,
-            n_draws=min(asked.draws, chinchilla.MAX_DRAWS),
-            level=asked.level,
-        )
+    if asked.law in FITTED_ALONE:
+        law = _surface(asked)
         return terminal.as_json(law) if asked.json else terminal.fits_text(law)
     found = commands.fits(asked.table, options(asked))
     if asked.json:
         return terminal.as_json({"fits": found} if isinstance(found, tuple) else found)
     return terminal.fits_text(found)
+
+
+def _surface(asked: argparse.Namespace) -> SurfaceFit:
+    points = read_losses(asked.table, asked.n_params, asked.n_tokens, asked.y or "loss")
+    n_draws = min(asked.draws, MAX_DRAWS)
+    if asked.law == "learning_efficiency":
+        return fit_learning_efficiency(points, n_draws=n_draws, seed=asked.seed, level=asked.level)
+    return fit_chinchilla(
+        points, objective=asked.objective, delta=asked.delta, seed=asked.seed, n_draws=n_draws, level=asked.level
+    )
 
 
 def _multiplier(asked: argparse.Namespace) -> str:

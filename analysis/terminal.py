@@ -15,9 +15,9 @@ import numpy as np
 from analysis.commands import NoNextRuns, Result, SharedFit
 from analysis.design.next_runs import NextRuns
 from analysis.held_out import Validation
-from analysis.laws.chinchilla import ChinchillaFit
 from analysis.laws.curves import Curves
 from analysis.laws.fit import FitResult
+from analysis.laws.surface import SurfaceFit
 from analysis.noise.malformed import Malformed
 from analysis.notes import Note, sorted_notes
 from analysis.worth.identity import Identity
@@ -115,18 +115,18 @@ def results_text(results: Sequence[Result]) -> str:
     return "\n".join([*lines, *notes_text(notes)])
 
 
-def fits_text(found: Sequence[FitResult] | SharedFit | ChinchillaFit) -> str:
-    if isinstance(found, (SharedFit, ChinchillaFit)):
+def fits_text(found: Sequence[FitResult] | SharedFit | SurfaceFit) -> str:
+    if isinstance(found, (SharedFit, SurfaceFit)):
         head = (
             f"{found.law}: {', '.join(found.arms)}"
             if isinstance(found, SharedFit)
             else (
-                f"chinchilla on {found.n_points} points, {found.objective_name}: {found.status}, objective "
+                f"{found.law} on {found.n_points} points, {found.objective_name}: {found.status}, objective "
                 f"{found.objective:.6g}, {found.frac_at_best:.0%} of {found.n_starts} starts at the best, gradient "
                 f"{found.gradient_norm:.1e}, intervals from {found.n_draws} resamples"
             )
         )
-        errors = found.standard_errors if isinstance(found, ChinchillaFit) else {}
+        errors = found.standard_errors if isinstance(found, SurfaceFit) else {}
         lines = [head, *_params_text(found.params, found.intervals, errors)]
         return "\n".join([*lines, *notes_text(getattr(found, "notes", ()))])
     lines = []

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from analysis.laws.chinchilla import _Problem, fit_chinchilla, read_losses
+from analysis.laws.chinchilla import _Problem, fit_chinchilla
 from analysis.laws.fit import FitStatus
+from analysis.laws.surface import read_losses
 
 
 def points(n: int, noise: float = 0.0) -> np.ndarray:

@@ -9,83 +9,21 @@ delta 1e-3; `least_squares` works on the loss itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from scipy.optimize import least_squares
 
 from analysis.intervals import interval
 from analysis.laws.fit import FitStatus
-from analysis.notes import Note, note
-from analysis.tables.delimited import check_csv
+from analysis.laws.surface import SurfaceFit, refuse_few
+from analysis.notes import note
 
 Objective = Literal["huber", "least_squares"]
 _EXPONENTS = np.geomspace(0.02, 2.5, 36)
 N_POLISHED = 12
 ESTIMATED = ("A", "B", "E", "alpha", "beta", "reducible_n_at_ref", "reducible_d_at_ref")
-MAX_DRAWS = 200  # each is a refit of five parameters
-
-
-@dataclass(frozen=True)
-class ChinchillaFit:
-    """The law's parameters and what the optimiser can vouch for.
-
-    Args:
-        params: A, B, E, alpha, beta, and the reducible losses of N and D at (n_params_ref, n_tokens_ref).
-        standard_errors: of each but the reference point, over resampled points; empty without draws. Those of A and B
-            are of a skewed distribution: their interval says more.
-        intervals: name -> (low, high); empty without draws.
-        objective: mean loss of the objective, in units in which a residual at delta (huber) counts one half.
-        frac_at_best: share of the polished starts that ended within 1e-6 of the best objective.
-        rivals: objectives of other optima within 5 % of the best.
-    """
-
-    params: Mapping[str, float]
-    standard_errors: Mapping[str, float]
-    intervals: Mapping[str, tuple[float, float]]
-    level: float
-    status: FitStatus
-    objective_name: str
-    objective: float
-    n_starts: int
-    frac_at_best: float
-    gradient_norm: float
-    bounds_hit: tuple[str, ...]
-    rivals: tuple[float, ...]
-    n_points: int
-    n_draws: int
-    notes: tuple[Note, ...]
-
-
-def read_losses(path: str | Path, n_params: str, n_tokens: str, loss: str) -> np.ndarray:
-    """(n_points, 3) parameters, tokens, loss, all positive.
-
-    Raises:
-        ValueError: a column is missing or holds a value that is not positive.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; give a .csv or .parquet with {n_params}, {n_tokens} and {loss}")
-    if path.suffix == ".csv":
-        check_csv(path)
-    frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    for name in (n_params, n_tokens, loss):
-        if name not in frame:
-            raise ValueError(
-                f"{path}: no column {name!r}; the columns are {', '.join(frame.columns)}; name yours "
-                "with --n-params, --n-tokens and --y"
-            )
-        values = pd.to_numeric(frame[name], errors="coerce")
-        if not (values > 0).all():
-            raise ValueError(
-                f"{path}: {name} must be positive in every row, row {int(np.argmin(values > 0))} is "
-                f"{frame[name].iloc[int(np.argmin(values > 0))]}; fill or drop these rows"
-            )
-    return frame[[n_params, n_tokens, loss]].to_numpy(float)
 
 
 def fit_chinchilla(
@@ -96,7 +34,8 @@ def fit_chinchilla(
     n_draws: int = 0,
     seed: int = 0,
     level: float = 0.95,
-) -> ChinchillaFit:
+    n_starts: int = N_POLISHED,
+) -> SurfaceFit:
     """Fit the law to (n_points, 3) of N, D, loss; with n_draws, intervals by resampling the points.
 
     Raises:
@@ -107,14 +46,15 @@ def fit_chinchilla(
     problem = _Problem(u - u.mean(), v - v.mean(), points[:, 2], objective, delta)
     refs = float(u.mean()), float(v.mean())
     rng = np.random.default_rng(seed)
-    ends = [problem.polish(start) for start in problem.starts()]
+    ends = [problem.polish(start) for start in problem.starts(n_starts)]
     values = np.array([problem.value(end) for end in ends])
     best = ends[int(values.argmin())]
     tolerance = 1e-6 * values.min() + 1e-13
     rivals = _rivals(values, 10 * tolerance)
     bounds = tuple(name for name, value in zip(("E=0", "A=0", "B=0"), np.exp(best[:3]), strict=True) if value < 1e-8)
     drawn = _drawn(problem, best, refs, n_draws, rng)
-    return ChinchillaFit(
+    return SurfaceFit(
+        law="chinchilla",
         params=_params(best, *refs),
         standard_errors={name: float(np.std(values, ddof=1)) for name, values in drawn.items()},
         intervals={name: interval(values, level) for name, values in drawn.items()},
@@ -133,10 +73,14 @@ def fit_chinchilla(
     )
 
 
+def predicted(found: SurfaceFit, n_params: np.ndarray, n_tokens: np.ndarray) -> np.ndarray:
+    """(n_points,) loss of the fitted law."""
+    p = found.params
+    return np.asarray(p["E"] + p["A"] / n_params ** p["alpha"] + p["B"] / n_tokens ** p["beta"])
+
+
 def _refuse_few(points: np.ndarray) -> None:
-    for name, column in (("n_params", points[:, 0]), ("n_tokens", points[:, 1])):
-        if len(np.unique(column)) < 3:
-            raise ValueError(f"{name} has {len(np.unique(column))} distinct values, its exponent needs 3 or more")
+    refuse_few(points, {"n_params": 3, "n_tokens": 3})
     if len(points) < 7:
         raise ValueError(f"{len(points)} points for 5 parameters; 7 or more are needed")
 
@@ -185,7 +129,7 @@ class _Problem:
     objective: Objective
     delta: float
 
-    def starts(self) -> list[np.ndarray]:
+    def starts(self, n: int) -> list[np.ndarray]:
         """The best grid points of the projected least-squares objective, apart from each other."""
         found = []
         for a, b in itertools.product(_EXPONENTS, _EXPONENTS):
@@ -193,8 +137,8 @@ class _Problem:
             linear, value = _non_negative(basis, self.loss)
             found.append((value, np.array([*np.log(np.maximum(linear, 1e-6)), a, b])))
         found.sort(key=lambda one: one[0])
-        spaced = found[: N_POLISHED // 2] + found[N_POLISHED // 2 :: max(1, len(found) // (N_POLISHED // 2))]
-        return [theta for _, theta in spaced[:N_POLISHED]]
+        spaced = found[: n // 2] + found[n // 2 :: max(1, len(found) // (n // 2))]
+        return [theta for _, theta in spaced[:n]]
 
     def residual(self, theta: np.ndarray) -> np.ndarray:
         """(n_points,) residuals, scaled so that the objective is O(1)."""

@@ -1,4 +1,5 @@
-"""What others' tables imply, under the same engine: exponents, RFT over SFT, real over synthetic problems.
+"""What others' tables imply, under the same engine: exponents, RFT over SFT, real over synthetic problems; and how
+well each law predicts what it was not fitted to (held_out.py).
 
 Percentages are turned into counts of the known test sets, so that test noise is known; seeds are not (one run a
 cell). Sources stand in README.md beside the files.
@@ -7,6 +8,7 @@ cell). Sources stand in README.md beside the files.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pandas as pd
 
 from analysis.noise.draws import draws
 from analysis.notes import Note
+from analysis.published.held_out import HeldOutErrors, held_out_errors, held_out_text
 from analysis.tables.table import Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, at_size, headline
@@ -53,6 +56,7 @@ class Implications:
     exponents: tuple[Exponent, ...]
     rft_over_sft: tuple[tuple[str, Multiplier], ...]
     real_over_synthetic: tuple[tuple[str, Multiplier], ...]
+    held_out: tuple[HeldOutErrors, ...]
     caveats: tuple[str, ...] = CAVEATS
 
 
@@ -141,7 +145,24 @@ def implications(n_draws: int = 2000) -> Implications:
         if len(rows) >= 3:
             column = f"{base} {tested_on}"
             exponents.append(exponent(rows, N_TEST[str(tested_on)], "Skywork", column, n_draws))
-    return Implications(tuple(exponents), tuple(rft), tuple(real))
+    return Implications(tuple(exponents), tuple(rft), tuple(real), held_out())
+
+
+@cache
+def held_out() -> tuple[HeldOutErrors, ...]:
+    """Each law's held-out error on every table here; there is no draw in it."""
+    return held_out_errors(accuracies())
+
+
+def accuracies() -> dict[str, pd.DataFrame]:
+    """Name -> columns curve, n, accuracy (percent) of each table of accuracies by size."""
+    sft, of_xwin, of_skywork = yuan(), xwin(), skywork()
+    sft = sft[sft["arm"] == "SFT"]
+    return {
+        "Yuan SFT, GSM8K": sft.assign(curve=sft["model"]),
+        "Xwin, GSM8K and MATH": of_xwin.assign(curve=of_xwin["dataset"] + " " + of_xwin["arm"]),
+        "Skywork, GSM8K and MATH": of_skywork.assign(curve=of_skywork["base"] + " " + of_skywork["dataset"]),
+    }
 
 
 def text(found: Implications) -> str:
@@ -160,4 +181,5 @@ def text(found: Implications) -> str:
     lines.append("real over synthetic problems, Xwin")
     for dataset, m in found.real_over_synthetic:
         lines.append(f"  {dataset:<12} {multiplier_text(m)} at error {m.at_error:.3f}")
+    lines += held_out_text(found.held_out)
     return "\n".join([*lines, "caveats", *(f"  {one}" for one in found.caveats)])
