@@ -1,7 +1,7 @@
 """From a table of runs to the multiplier, its interval, its figure and its page.
 
     tables/     any table of runs, checked                                     -> Table
-    laws/       the laws, and how they are fitted                              -> FitResult, ChinchillaFit
+    laws/       the laws, and how they are fitted                              -> FitResult, SurfaceFit
     noise/      seed variance, by arm and in contrasts; joint draws of all cell means    -> Draws
     worth/      the horizontal shift, as a value or a bound: the multiplier    -> Multiplier, Shape
     design/     how wide an interval will be; what to run next                 -> NextRuns

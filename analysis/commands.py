@@ -1,6 +1,6 @@
 """The commands as typed functions with frozen results; __main__ prints what they return.
 
-fits(path)         -> tuple[FitResult, ...] | SharedFit | ChinchillaFit
+fits(path)         -> tuple[FitResult, ...] | SharedFit | SurfaceFit
 multipliers(path)  -> tuple[Comparison result, ...]     value or bound, shape, curve
 what_next(path)    -> tuple[NextRuns, ...]
 held_out(path)     -> Validation

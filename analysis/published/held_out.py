@@ -75,7 +75,7 @@ class HeldOutErrors:
 def curves_of(name: str, frame: pd.DataFrame, *, top: float = np.inf) -> Points:
     """Points of (curve, x, y[, n_params, is_held]): runs of one size averaged, curves of too few sizes left out."""
     keys = [one for one in ("curve", "n_params", "x", "is_held") if one in frame]
-    means = frame.groupby(keys, as_index=False, sort=True)["y"].mean().sort_values(["curve", "x"])
+    means = frame.groupby(keys)["y"].mean().reset_index().sort_values(["curve", "x"])
     n_sizes = means.groupby("curve")["x"].transform("size")
     kept = means[n_sizes >= LEAST_SIZES].reset_index(drop=True)
     if "is_held" not in kept:
@@ -89,7 +89,8 @@ def chinchilla_points() -> pd.DataFrame:
     """Columns n_params, n_tokens (n_flop / 6 N, as its authors take it), loss; the 240 of 245 that they fitted."""
     raw = pd.read_csv(FOLDER / "besiroglu2024_chinchilla.csv")
     kept = raw[raw["loss"] < raw["loss"].nlargest(5).min()]
-    return kept.assign(n_tokens=kept["n_flop"] / 6 / kept["n_params"])[["n_params", "n_tokens", "loss"]]
+    points: pd.DataFrame = kept.assign(n_tokens=kept["n_flop"] / 6 / kept["n_params"])
+    return points[["n_params", "n_tokens", "loss"]]
 
 
 def _language_models() -> list[Points]:
