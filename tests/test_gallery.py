@@ -62,6 +62,7 @@ def test_the_pdf_is_as_wide_as_two_columns_and_its_letters_are_true_type(out: Pa
     streams = [
         zlib.decompress(one) for one in re.findall(rb"stream\n(.*?)\nendstream", raw, re.DOTALL) if one[:1] == b"x"
     ]
+    assert "<!-- RFT -->" in (out / "sft_and_rft.svg").read_text()  # a name is text, not a drawing
     assert b"/CIDFontType2" in raw + b"".join(streams) and b"/Type3" not in raw
 
 
@@ -144,6 +145,25 @@ def test_mistakes_end_in_one_paragraph(table: Path, tmp_path: Path, capsys: pyte
     assert "expected a folder with runs.parquet" in refused("--table", f"study={tmp_path}", "--only", "negatives")
     said = refused("--table", f"study={table}", "--only", "negatives")
     assert "found no DPO, distant pairs; give a table with them" in said
+
+
+def test_among_all_figures_one_whose_table_lacks_an_arm_says_so_in_its_place(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = ("sft_and_rft", "negatives")
+    monkeypatch.setattr(write, "FIGURES", tuple(one for one in FIGURES if one.name in named))
+    write_gallery(tmp_path, tables={"study": table}, n_draws=QUICK)
+    text = (tmp_path / "index.html").read_text()
+    assert text.count("<figure") == 1 and "Not drawn: " in text and "found no DPO, distant pairs" in text
+
+
+def test_a_page_that_is_no_gallery_is_not_replaced_and_one_that_is_is(out: Path, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("my home page")
+    with pytest.raises(ValueError, match=r"index.html there was not written by `figures`: it is not replaced"):
+        write_gallery(tmp_path, only=["likelihood_under_base"])
+    (tmp_path / "index.html").write_text((out / "index.html").read_text())
+    write_gallery(tmp_path, only=["likelihood_under_base"])
+    assert "It needs" in (tmp_path / "index.html").read_text()
 
 
 def test_a_plan_that_fails_is_reported_with_what_it_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

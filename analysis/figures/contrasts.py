@@ -15,6 +15,8 @@ from analysis.figures.style import TEXT_WIDTH, end_labels, log_size_axis, new_fi
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier
 
+LONG = 16  # letters of a name
+
 
 def errors_and_differences(
     comparison: Comparison, baseline: str, shifts: Sequence[Multiplier], arms: Sequence[str], cells: pd.DataFrame
@@ -30,6 +32,8 @@ def errors_and_differences(
         figure, grid = new_figure(TEXT_WIDTH, 3.1, 1, 2, width_ratios=(1.6, 1))
         draw_errors(grid[0, 0], comparison, baseline, shifts, [baseline, *arms], is_worth_alone=True)
         _differences(grid[0, 1], cells.dropna(subset=["difference"]), comparison, baseline, arms)
+        for axes in grid[0]:
+            axes.tick_params(axis="x", labelsize=7.5)  # nine sizes stand side by side
     return figure
 
 
@@ -55,5 +59,7 @@ def _differences(axes: Axes, cells: pd.DataFrame, comparison: Comparison, baseli
 
 
 def _in_two_lines(name: str) -> str:
-    """Broken where it has a comma, else as it is."""
-    return name.replace(", ", ",\n", 1)
+    """Broken where it has a comma; a long one without at its last blank."""
+    if ", " in name:
+        return name.replace(", ", ",\n", 1)
+    return "\n".join(name.rsplit(" ", 1)) if len(name) > LONG else name

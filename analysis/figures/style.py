@@ -16,7 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
@@ -191,7 +190,7 @@ def end_labels(axes: Axes, places: list[tuple[float, float, str, str]], *, least
 
 def _end_labels(axes: Axes, places: list[tuple[float, float, str, str]], least_gap: float, *, is_inside: bool) -> None:
     """Of curves that end at one x; inside the frame they keep below the highest end, off the curves that go on above.
-    A thin white edge keeps the letters free of what they lie on."""
+    A white ground keeps the letters free of what they lie on, and leaves them letters in the files."""
     to_axes = axes.transData + axes.transAxes.inverted()
     x = to_axes.transform(places[0][:2])[0]
     ordered = sorted(places, key=lambda place: place[1])
@@ -221,5 +220,5 @@ def _end_labels(axes: Axes, places: list[tuple[float, float, str, str]], least_g
             fontsize=8.5,
             linespacing=1.0,
             zorder=6,
-            path_effects=[withStroke(linewidth=2.2, foreground="white", alpha=0.85)],
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
         )

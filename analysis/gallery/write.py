@@ -7,6 +7,7 @@ OUT/<name>.csv, <name>.txt     its data and its caption
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,19 +35,29 @@ def write_gallery(
         tables: experiment to the folder of a table that is to be read in place of what is found.
         n_draws: for the intervals.
     Raises:
-        ValueError: an unknown figure or experiment, a table that lacks an arm, or nothing can be written there.
+        ValueError: an unknown figure or experiment, nothing can be written there or another page would be lost, or
+            the table of a figure that was asked for by name lacks an arm; among all figures its place says so.
     """
     folder, chosen = tried(out), _chosen(only)
+    _refuse_another_page(folder / "index.html")
     known = {one.runs.name for one in FIGURES if one.runs}
     if unknown := sorted(set(tables or {}) - known):
         raise ValueError(f"--table {unknown[0]}=...: no figure reads it; the tables are {', '.join(sorted(known))}")
     found = {one.name: table_of(one.runs, tables or {}) if one.runs else None for one in chosen}
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    sections = [_section(one, found[one.name], folder, n_draws, written) for one in chosen]
+    sections = [_section(one, found[one.name], folder, n_draws, written, is_asked=bool(only)) for one in chosen]
     index = folder / "index.html"
     index.write_text(page.whole_page(TITLE, [LEAD], sections), encoding="utf-8")
     return [index, *written]
+
+
+def _refuse_another_page(index: Path) -> None:
+    if index.is_file() and html.escape(TITLE) not in index.read_text(encoding="utf-8", errors="replace"):
+        raise ValueError(
+            f"--out {index.parent}: index.html there was not written by `figures`: it is not replaced; give another "
+            "folder with --out"
+        )
 
 
 def _chosen(only: Sequence[str]) -> list[PaperFigure]:
@@ -56,7 +67,9 @@ def _chosen(only: Sequence[str]) -> list[PaperFigure]:
     return [one for one in FIGURES if not only or one.name in only]
 
 
-def _section(one: PaperFigure, table: Path | None, folder: Path, n_draws: int, written: list[Path]) -> page.Section:
+def _section(
+    one: PaperFigure, table: Path | None, folder: Path, n_draws: int, written: list[Path], *, is_asked: bool
+) -> page.Section:
     title = f"Figure {one.number}" if one.number[0].isdigit() else one.number.capitalize()
     parts = [page.paragraph(one.shows)]
     if one.view is not None and one.plans:
@@ -67,7 +80,12 @@ def _section(one: PaperFigure, table: Path | None, folder: Path, n_draws: int, w
     elif table is None:
         parts += _not_run(one.runs)
     else:
-        parts += _drawn(one, one.view, table, folder, n_draws, written)
+        try:
+            parts += _drawn(one, one.view, table, folder, n_draws, written)
+        except ValueError as error:
+            if is_asked:
+                raise
+            parts.append(page.paragraph(f"Not drawn: {error}", "warning"))
         parts.append(page.paragraph(f"Table: {table}.", "soft"))
         parts.append(page.folded("The runs, and the commands that make them", page.preformatted(_lines(one.runs))))
     return page.Section(one.name, f"{title}: {one.name.replace('_', ' ')}", parts)
