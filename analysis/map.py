@@ -20,7 +20,6 @@ from analysis.arms import in_order
 from analysis.figures import style
 from analysis.figures.map import map_figure, readable, worth_by_share
 from analysis.options import Options, comparison_of
-from analysis.place import tried
 from analysis.sheet import Sheet
 from analysis.tables.delimited import check_csv
 from analysis.worth.comparison import Comparison
@@ -257,7 +256,10 @@ def write_map(
     Raises:
         ValueError: as `survey`, or a share was asked for and no reading has one; nothing is written then.
     """
-    folder = tried(out)
+    from sweep.results import check_writable
+
+    folder = Path(out)
+    check_writable(folder, "--out")
     sheet = map_sheet(survey(paths, options, sizes=sizes, share_of=share_of))
     if share_of:
         _refuse_no_share(pd.DataFrame(sheet.raw, columns=list(RAW)))

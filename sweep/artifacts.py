@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep import leases, sharing
+from sweep import leases, places, sharing
 from sweep.data.jsonl import objects, record_of
 from sweep.disk import flush
 from sweep.leases import Holder, Lease
@@ -101,31 +101,20 @@ class Store:
         Raises:
             ValueError: a folder of it cannot be made or written to, or its file system cannot rename folders.
         """
-        probe = self.root / f".probe-{uuid.uuid4().hex}"
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe.mkdir()
-            (probe / "file").write_bytes(b"x")
+        with places.trial(self.root, "exec.store") as probe:
             has_locks = leases.has_locks(probe)
             for name in WRITTEN:
                 if not os.access(sharing.real_folder(self.root, name), os.R_OK | os.W_OK | os.X_OK):
                     raise PermissionError(13, "Permission denied", str(self.root / name))
             if (self.root / LOOKS).exists() and not os.access(self.root / LOOKS, os.R_OK | os.W_OK):
                 raise PermissionError(13, "Permission denied", str(self.root / LOOKS))
-        except PermissionError as error:
-            raise ValueError(f"{self._no_store(error)}; {sharing.denied(error)}") from error
-        except OSError as error:
-            raise ValueError(self._no_store(error)) from error
-        else:
             self._check_renames(probe)
-            if not has_locks:
-                print(
-                    f"note: the file system of {self.root} has no file locks (flock): two sweeps there may build a "
-                    "stage twice, of which one copy is kept, and what killed builds leave is not removed",
-                    file=sys.stderr,
-                )
-        finally:
-            shutil.rmtree(probe, ignore_errors=True)
+        if not has_locks:
+            print(
+                f"note: the file system of {self.root} has no file locks (flock): two sweeps there may build a "
+                "stage twice, of which one copy is kept, and what killed builds leave is not removed",
+                file=sys.stderr,
+            )
 
     def _check_renames(self, probe: Path) -> None:
         moved = probe.with_name(f"{probe.name}-moved")
@@ -140,12 +129,6 @@ class Store:
             ) from error
         finally:
             shutil.rmtree(moved, ignore_errors=True)
-
-    def _no_store(self, error: OSError) -> str:
-        return (
-            f"exec.store={self.root} must be a folder this user can write to, found: {error.strerror}; "
-            "choose another with exec.store=FOLDER or free the disk; nothing was built"
-        )
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest of `key`, or None where it is not built. Checks file sizes, not contents.

@@ -1,30 +1,54 @@
-"""Whether a folder that will be written at the end of a long work can be written: asked before the work."""
+"""Whether a folder that work will be written to can be written: tried before the work."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
+
+from sweep import sharing
 
 
 def check_writable(folder: Path, name: str) -> None:
-    """Refuse a folder that this user cannot write into; what the question makes, it takes away again.
+    """Refuse a folder that this user cannot write into; ValueError as of `trial`."""
+    with trial(folder, name):
+        pass
+
+
+@contextmanager
+def trial(folder: Path, name: str) -> Iterator[Path]:
+    """A new folder in `folder` with a file in it, to try what else is to be done there; all is gone again behind it.
 
     Args:
         name: the option or setting that named the folder.
     Raises:
-        ValueError: names both, and the system's reason.
+        ValueError: names both and the system's reason, also for an OSError of what is tried.
     """
-    made: list[Path] = []
+    if "\0" in str(folder):
+        raise ValueError(_refusal(repr(str(folder)), name, "a NUL character, which no path has"))
+    missing: list[Path] = []
+    probe = folder / f".probe-{uuid.uuid4().hex}"
     try:
-        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ValueError(f"{name}={folder} must be a folder this user can write to, found: {why}") from None
+        probe.mkdir()
+        (probe / "file").write_bytes(b"x")
+        yield probe
+    except OSError as error:
+        why = [_refusal(str(folder), name, error.strerror or str(error))]
+        why += [sharing.denied(error)] if isinstance(error, PermissionError) else []
+        raise ValueError("; ".join(why)) from error
     finally:
-        for place in made:
+        shutil.rmtree(probe, ignore_errors=True)
+        for place in missing:
             with suppress(OSError):
                 place.rmdir()
+
+
+def _refusal(folder: str, name: str, why: str) -> str:
+    return (
+        f"{name}={folder} must be a folder this user can write to, found: {why}; choose another with {name}=FOLDER or "
+        "free the disk; nothing was done"
+    )

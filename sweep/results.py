@@ -27,6 +27,9 @@ from sweep.artifacts import Manifest, Stage, Store, write_atomically
 from sweep.config import Exp
 from sweep.config import flat as flat  # how the config column of a table is read
 from sweep.data.domain import BAD_FORMAT
+from sweep.git import GitRefuses as GitRefuses  # as the next two: handed on to the analysis
+from sweep.git import git_said as git_said
+from sweep.places import check_writable as check_writable
 
 TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
 COMPARED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_malformed", "entropy")
@@ -284,12 +287,11 @@ def check_counts(runs: pd.DataFrame, outcomes: pd.DataFrame) -> None:
     for row in runs[["run", *counted.columns]].to_dict("records"):
         run, of_run = row["run"], by_run.get(row["run"])
         for name in counted.columns:
-            said = int(row[name])
-            if of_run is None or said != int(of_run[name]):
-                has = "are missing" if of_run is None else f"has {int(of_run[name])}"
+            if of_run is None or row[name] != of_run[name]:
+                has = "are missing" if of_run is None else f"has {of_run[name]}"
                 raise ValueError(
-                    f"{run}: its record says {name}={said}, and what it did problem by problem (outcomes) {has}; "
-                    "one of the two was changed: build the run again, or collect the table anew"
+                    f"{run}: its record says {name}={row[name]}, and what it did problem by problem (outcomes) "
+                    f"{has}; one of the two was changed: build the run again, or collect the table anew"
                 )
 
 
@@ -325,10 +327,7 @@ def check_out(folder: Path) -> None:
     Raises:
         ValueError: the place, and what is there.
     """
-    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        kind = "a folder that this user may not write to" if above.is_dir() else "no folder"
-        raise ValueError(f"--out {folder}: {above} is {kind}; give another place with --out; nothing was collected")
+    check_writable(folder, "--out")
     there = [name for name in TABLE if os.path.lexists(folder / name)]
     if there and not _is_table(folder):
         raise ValueError(

@@ -100,7 +100,7 @@ def denied(error: PermissionError) -> str:
     return (
         f"{asked}: permission denied: {path} belongs to {who} with mode {stat.S_IMODE(found.st_mode):04o}, and this is "
         f"{_user(os.geteuid())}; its owner can give the group access with `chmod -R g+rwX {path}` and should work with "
-        "umask 002, or choose a store of your own with exec.store=FOLDER"
+        "umask 002, or work in a folder of your own (exec.store=FOLDER, --out FOLDER)"
     )
 
 

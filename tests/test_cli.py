@@ -442,8 +442,14 @@ def test_every_verb_finds_a_configuration_of_the_users_own(
         ("cancel a b", "usage: python -m sweep cancel [SUBMISSION]"),
         ("help colect", "help colect: no such verb (did you mean collect?); there are run, plan"),
         ("plan variant=sure_shortcutt", "(did you mean sure_shortcut?)"),
-        ("merge a b --out file/table", "file is no folder; give another place with --out"),
-        ("collect --out file/table", "file is no folder; give another place with --out"),
+        (
+            "merge a b --out file/table",
+            "--out=file/table must be a folder this user can write to, found: Not a directory",
+        ),
+        (
+            "collect --out file/table",
+            "--out=file/table must be a folder this user can write to, found: Not a directory",
+        ),
         ("plan exec.store=file", "exec.store=file is a file, expected a folder"),
         ("status exec.store=file", "exec.store=file is a file, expected a folder"),
         ("-m hydra.sweep.dir=file/runs", "hydra.sweep.dir=file/runs must be a folder this user can write to"),

@@ -11,11 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = {
     "sweep.fields": 0,
+    "sweep.git": 0,
     "sweep.installed": 0,
-    "sweep.places": 0,
     "sweep.data": 0,
     "sweep.disk": 0,
     "sweep.sharing": 0,
+    "sweep.places": 1,
     "sweep.sources": 1,
     "sweep.methods": 1,
     "sweep.models": 1,
@@ -55,7 +56,6 @@ ROOMS = {  # of analysis; a room imports from lower ones alone
     "analysis.arms": 0,
     "analysis.intervals": 0,
     "analysis.notes": 0,
-    "analysis.place": 0,
     "analysis.sheet": 0,
     "analysis.tables": 1,
     "analysis.laws": 2,

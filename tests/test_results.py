@@ -252,7 +252,10 @@ def test_a_table_replaces_an_older_one_and_keeps_what_else_lies_there(table: Res
 
 def test_a_place_that_is_no_folder_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=rf"--out {tmp_path}/file/table: {tmp_path}/file is no folder; give"):
+    with pytest.raises(
+        ValueError,
+        match=rf"--out={tmp_path}/file/table must be a folder this user can write to, found: Not a directory",
+    ):
         check_out(tmp_path / "file" / "table")
 
 

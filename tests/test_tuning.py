@@ -131,9 +131,41 @@ def test_choose_prints_the_whole_grid_and_writes_a_file_that_says_the_same(
     (entry,) = json.loads(capsys.readouterr().out)
     assert (entry["what"], entry["n_configurations"]) == ("SFT: learning rate", 2)
     assert "24 validation problems of replicates 1, 2, 3 (not in the study)" in entry["on"]
-    (tmp_path / "other.csv").write_text("arm,rate\nDPO,1\n")
+
+
+HEADER = "arm,n_problems,rate,replicate,n_correct,n_test,n_malformed,entropy,margin\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("arm,rate\nDPO,1\n", "expected the columns arm, n_problems, rate"),
+        ("", "expected validation runs as `choose --out` writes them"),
+        (HEADER + "DPO,many,1e-4,1,9,10,0,2.5,\n", "expected validation runs as `choose --out` writes them"),
+        (HEADER + "DPO,256,1e-4,1,,10,0,2.5,\n", "expected validation runs as `choose --out` writes them"),
+        (HEADER + "DPO,256,1e-4,1,11,10,0,2.5,\n", "row 0 has arm=DPO, n_problems=256, rate=0.0001"),
+        (HEADER + "DPO,256,1e-4,1,0,0,0,2.5,\n", "expected counts of 0 to n_test"),
+        (HEADER + "DPO,256,1e-4,1,9,10,0,nan,\n", "a finite entropy"),
+        (HEADER + "DPO,256,0,1,9,10,0,2.5,\n", "a rate above 0"),
+    ],
+)
+def test_a_file_that_is_no_list_of_validation_runs_is_refused(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.csv").write_text(text)
     assert main(["choose", f"{tmp_path}/other.csv"]) == 2
-    assert "expected the columns arm, n_problems, rate" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_of_somebody_else_and_a_place_that_cannot_be_written_are_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.csv").write_text("mine")
+    refused = {"mine.csv": "was not written by `choose`", "mine.csv/below": "must be a folder this user can write to"}
+    for name, said in refused.items():
+        assert main(["choose", "no such file.csv", "--out", f"{tmp_path}/{name}"]) == 2
+        assert said in capsys.readouterr().err
+    assert (tmp_path / "mine.csv").read_text() == "mine"
 
 
 def test_the_model_s_rates_are_those_that_the_committed_runs_choose() -> None:

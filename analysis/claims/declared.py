@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,17 +64,12 @@ def rules_dated(provenance: Mapping[str, Any], path: Path = RULES) -> Declared:
 
 
 def _committed(path: Path) -> datetime | None:
-    if _git(path, "status", "--porcelain", "--", path.name) != "":
-        return None
-    said = _git(path, "log", "-1", "--format=%cI", "--", path.name)
-    return datetime.fromisoformat(said) if said else None
+    from sweep.results import GitRefuses, git_said
 
-
-def _git(path: Path, *words: str) -> str | None:
-    """What git says in the file's folder; None where it is absent or refuses."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(["git", *words], cwd=path.parent, env=env, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
+        if git_said(path.parent, "status", "--porcelain", "--", path.name):
+            return None
+        said = git_said(path.parent, "log", "-1", "--format=%cI", "--", path.name).strip()
+    except GitRefuses:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return datetime.fromisoformat(said) if said else None

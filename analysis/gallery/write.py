@@ -16,7 +16,6 @@ from analysis.figures.style import save
 from analysis.gallery.entries import PaperFigure, Runs, View
 from analysis.gallery.registry import FIGURES
 from analysis.gallery.runs_of import plan_text, planned, table_of
-from analysis.place import tried
 from analysis.report import page
 
 TITLE = "The paper's figures, from runs of our own"
@@ -38,7 +37,10 @@ def write_gallery(
         ValueError: an unknown figure or experiment, nothing can be written there or another page would be lost, or
             the table of a figure that was asked for by name lacks an arm; among all figures its place says so.
     """
-    folder, chosen = tried(out), _chosen(only)
+    from sweep.results import check_writable
+
+    folder, chosen = Path(out), _chosen(only)
+    check_writable(folder, "--out")
     _refuse_another_page(folder / "index.html")
     known = {one.runs.name for one in FIGURES if one.runs}
     if unknown := sorted(set(tables or {}) - known):

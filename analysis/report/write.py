@@ -19,7 +19,6 @@ from analysis.arms import MAIN_ARMS, in_order
 from analysis.claims import verdicts
 from analysis.noise.draws import draws
 from analysis.options import Options, table_of
-from analysis.place import tried
 from analysis.report import colophon, made_of, malformed, of_record, page, predicted, sections
 from analysis.tables.read import SWEEP_Y
 from analysis.tables.table import Table
@@ -118,7 +117,10 @@ SECTIONS = (
 
 def read_study(path: str | Path, out: str | Path, options: Options) -> sections.Study:
     """The table (greedy and sampled, of a sweep's folder), its draws and headline multipliers."""
-    folder = tried(out)
+    from sweep.results import check_writable
+
+    folder = Path(out)
+    check_writable(folder, "--out")
     tables = _tables(path, options)
     comparisons = {
         name: Comparison(draws(table, options.n_draws, options.seed), level=options.level, law=options.law)

@@ -45,7 +45,7 @@ def table_at(
 
 
 def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
-    from sweep.results import n_malformed, read_table
+    from sweep.results import check_counts, n_malformed, read_table
 
     found = read_table(path)
     y = columns.y or "greedy"
@@ -53,7 +53,10 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
         raise ValueError(f"{path}: y={y!r} is not kept by a sweep; say --y greedy or --y sampled")
     wanted = _wanted_runs(found.runs, columns.filters, path)
     n_correct, n_all = SWEEP_Y[y]
-    _refuse_contradiction(found.runs, found.outcomes, y, path)
+    try:
+        check_counts(found.runs, found.outcomes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     size = wanted["n_problems"].astype(float)
     runs = wanted.assign(size=size, x=size, error=1.0 - wanted[n_correct] / wanted[n_all])
     if (malformed := n_malformed(wanted)) is not None:
@@ -80,24 +83,6 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     matrices, notes = blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
     known |= {"is_unpaired": len(matrices) > 1, "notes": tuple(notes)}
     return table_from_runs(runs.drop(columns="run"), "outcomes", matrices, **known)
-
-
-def _refuse_contradiction(runs: pd.DataFrame, outcomes: pd.DataFrame, y: str, path: Path) -> None:
-    """Counts of a run and its outcomes say the same thing twice; where they do not, neither can be believed."""
-    right, n_all = ("is_correct", "n_test") if y == "greedy" else ("n_correct_sampled", "n_sampled")
-    told = runs.set_index("run")[list(SWEEP_Y[y])]
-    by_run = outcomes.groupby("run", observed=True)
-    counted = by_run.size() if y == "greedy" else by_run[n_all].sum()
-    summed = pd.DataFrame({"right": by_run[right].sum(), "all": counted})
-    both = told.join(summed, how="left")
-    odd = both[(both.iloc[:, 0] != both["right"]) | (both.iloc[:, 1] != both["all"])]
-    if len(odd):
-        run, row = odd.index[0], odd.iloc[0]
-        raise ValueError(
-            f"{path}: runs.parquet and outcomes.parquet contradict each other in {len(odd)} of {len(both)} runs: {run} "
-            f"has {row.iloc[0]:g} of {row.iloc[1]:g} right in the one and {row['right']:g} of {row['all']:g} in the "
-            "other; collect the table again"
-        )
 
 
 def _wanted_runs(runs: pd.DataFrame, filters: Mapping[str, str], path: Path) -> pd.DataFrame:

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sweep.arms import ARMS
 from sweep.artifacts import Stage, Store, write_atomically
 from sweep.commands.words import Line, plan_of
 from sweep.config import Exp
+from sweep.places import check_writable
 from sweep.plan import Run
 from sweep.results import check_validation, point_of
 from sweep.tracking import METRICS
 from sweep.tuning import COLUMNS, Rate, Tried, as_rows, chosen_rates, judged
 
 MARGIN = "train/log_ratio_margin"
+TYPES = dict.fromkeys(("n_problems", "replicate", "n_correct", "n_test", "n_malformed"), "int64") | {
+    "arm": "str", "rate": "float64", "entropy": "float64", "margin": "float64",
+}  # fmt: skip
 
 
 def choose_rates(line: Line) -> int:
     """Print every rate with its results, the chosen ones marked, and the lines of a model's `rates:`."""
+    out = Path(line.options.out) if line.options.out else None
+    if out is not None:
+        _check_out(out)
     tried = [run for name in line.names for run in read_tried(Path(name))]
     if line.overrides or not line.names:
         the_plan, exec = plan_of(line.overrides, line.files)
         store = Store(exec.store)
         tried += [_tried(run, store) for run in the_plan.runs]
     rates = judged(tried)
-    if line.options.out:
-        out = Path(line.options.out)
+    if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, pd.DataFrame(as_rows(tried), columns=COLUMNS).to_csv(index=False))
     if line.options.json:
@@ -65,10 +73,35 @@ def entries(rates: Sequence[Rate], replicates: Collection[int]) -> list[dict[str
 
 def read_tried(path: Path) -> list[Tried]:
     """The validation runs of a file that --out wrote; ValueError where it is none."""
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path, dtype=TYPES)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{path}: expected validation runs as `choose --out` writes them ({error})") from error
     if tuple(table) != COLUMNS:
         raise ValueError(f"{path}: expected the columns {', '.join(COLUMNS)}; found {', '.join(map(str, table))}")
+    _refuse_impossible(table, path)
     return [Tried(**{k: None if pd.isna(v) else v for k, v in row.items()}) for row in table.to_dict("records")]  # type: ignore[arg-type]
+
+
+def _refuse_impossible(table: pd.DataFrame, path: Path) -> None:
+    counts, numbers = table[["n_correct", "n_malformed"]], table[["rate", "entropy"]]
+    is_counted = counts.ge(0).all(axis=1) & counts.le(table.n_test, axis=0).all(axis=1) & table.n_test.gt(0)
+    is_possible = is_counted & table.rate.gt(0) & np.isfinite(numbers).all(axis=1)
+    if not is_possible.all():
+        odd = table[~is_possible].iloc[0]
+        raise ValueError(
+            f"{path}: expected counts of 0 to n_test, a rate above 0 and a finite entropy; row {odd.name} has "
+            + ", ".join(f"{name}={odd[name]}" for name in COLUMNS)
+        )
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place before any work: it cannot be written, or another's file is there."""
+    check_writable(out.parent, "--out")
+    if os.path.lexists(out) and not (out.is_file() and out.read_bytes().startswith(",".join(COLUMNS).encode())):
+        raise ValueError(
+            f"--out {out}: what is there was not written by `choose`: it is not replaced; name another file"
+        )
 
 
 def _tried(run: Run, store: Store) -> Tried:

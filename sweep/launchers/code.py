@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from sweep.git import GitRefuses, git_said
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RECORD = "git.json"  # beside a copied package: where it came from
@@ -20,10 +21,6 @@ DECIDES_NUMBERS = (
 )  # fmt: skip
 SOURCES = ("sweep", "conf")  # folders of a checkout that a run reads
 SUFFIXES = (".py", ".yaml")
-
-
-class GitRefuses(Exception):
-    """Git cannot say which commit the sources are, with its reason."""
 
 
 @cache
@@ -62,11 +59,11 @@ def git_state(root: Path) -> dict[str, Any]:
     if recorded.exists():  # we run from a snapshot ourselves
         return dict(json.loads(recorded.read_text()))
     try:
-        commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
+        commit = git_said(root, "rev-parse", "--verify", "HEAD").strip()
         tracked = _committed(root)
         names = [path.relative_to(root).as_posix() for path in sources(root)]
-        hashes = _git(root, "hash-object", "--stdin-paths", stdin="".join(f"{name}\n" for name in names)).split()
-        diff = _git(root, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", "--", *SOURCES)
+        hashes = git_said(root, "hash-object", "--stdin-paths", stdin="".join(f"{name}\n" for name in names)).split()
+        diff = git_said(root, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", "--", *SOURCES)
     except GitRefuses as error:
         return {"commit": None, "is_dirty": None, "reason": str(error)}
     found = dict(zip(names, hashes, strict=True))
@@ -92,8 +89,8 @@ def links(root: Path) -> list[Path]:
 
 def _names(root: Path) -> list[str]:
     try:
-        listed = _git(root, "ls-files", "-z", "--", *SOURCES).split("\0")
-        others = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *SOURCES).split("\0")
+        listed = git_said(root, "ls-files", "-z", "--", *SOURCES).split("\0")
+        others = git_said(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *SOURCES).split("\0")
         names = {*listed, *(name for name in others if name.endswith(SUFFIXES))}
     except GitRefuses:
         names = set()
@@ -116,7 +113,7 @@ def _is_plain(root: Path, name: str) -> bool:
 
 def _committed(root: Path) -> dict[str, str]:
     """The sources of the last commit and the hash of each."""
-    rows = _git(root, "ls-tree", "-r", "-z", "HEAD", "--", *SOURCES).split("\0")
+    rows = git_said(root, "ls-tree", "-r", "-z", "HEAD", "--", *SOURCES).split("\0")
     found = {}
     for row in filter(None, rows):
         about, _, name = row.partition("\t")
@@ -126,31 +123,6 @@ def _committed(root: Path) -> dict[str, str]:
     if f"{PACKAGE.name}/__init__.py" not in found:
         raise GitRefuses(f"the git repository around {root} does not hold {PACKAGE.name}/")
     return found
-
-
-def _git(root: Path, *words: str, stdin: str = "") -> str:
-    """What git says of a checkout, whatever repository the environment names."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-C", str(root), "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *words]
-    try:
-        done = subprocess.run(
-            command,
-            input=stdin,
-            env=environment | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"},
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=60,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise GitRefuses("git is not installed") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise GitRefuses(f"git {words[0]}: {error}") from error
-    if done.returncode:
-        said = " ".join(done.stderr.split())
-        raise GitRefuses(f"git {words[0]}: {said.removeprefix('fatal: ') or f'exit code {done.returncode}'}")
-    return done.stdout
 
 
 @cache
