@@ -1,27 +1,35 @@
-"""python -m tests.mutation [--sample N] MODULE TESTS...: which changes of a module no test notices. Not of the suite.
+"""python -m tests.mutation MODULE[,MODULE...] TESTS...: which changes of a module no test notices. Not of the suite.
 
 One change at a time (a comparison turned, + and - swapped, a constant one more, a condition negated, a result left
-out) is written to a copy of the tree, and the tests are run there until the first fails. Large libraries are loaded
-once: each run is a fork.
+out) is made to the module as it is loaded, in a fork of one process in which the tests have been collected, have passed
+and hold what they share. Only tests that reach the changed line are run, the quickest first, until one fails.
+A test that starts Python anew sees no change: it is no use here.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import importlib
+import inspect
 import multiprocessing
 import os
 import random
-import shutil
+import resource
 import sys
-import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 ROOT = Path(__file__).parents[1]
+LONGEST_SECONDS, MOST_CPU_SECONDS = 600, 60
 TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -29,9 +37,6 @@ TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
 SWAPPED: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
 }  # fmt: skip
-COPIED = ("sweep", "analysis", "tests", "conf", "slurm", "pyproject.toml", "README.md", "Makefile")
-LIBRARIES = ("pandas", "scipy.optimize", "scipy.stats", "torch", "hydra")
-LONGEST_SECONDS = 600
 
 
 def places(source: str) -> list[int]:
@@ -39,8 +44,8 @@ def places(source: str) -> list[int]:
     return [place for place, node in enumerate(ast.walk(ast.parse(source))) if _change(node) is not None]
 
 
-def mutant(source: str, place: int) -> tuple[int, str, str]:
-    """(line, what was changed, the changed source) of the mutant at one node."""
+def mutant(source: str, place: int) -> tuple[int, str, ast.Module]:
+    """(line, what was changed, the changed source's tree) of the mutant at one node."""
     tree = ast.parse(source)
     node = next(node for number, node in enumerate(ast.walk(tree)) if number == place)
     before = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt) else ""
@@ -48,7 +53,7 @@ def mutant(source: str, place: int) -> tuple[int, str, str]:
     assert change is not None
     change()
     what = f"{before} -> {ast.unparse(node)}"
-    return getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(tree))
+    return getattr(node, "lineno", 0), what, ast.fix_missing_locations(tree)
 
 
 def _change(node: ast.AST) -> Callable[[], None] | None:
@@ -70,63 +75,167 @@ def _change(node: ast.AST) -> Callable[[], None] | None:
     return None
 
 
-def is_noticed(folder: Path, tests: list[str]) -> bool:
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(folder, tests))
+@dataclass
+class Mutations:
+    """A plugin of pytest that, in place of the tests' run, tries every change of the modules.
+
+    Args:
+        sample: how many changes of a module are tried, the same ones each time; all where None.
+    """
+
+    modules: list[str]
+    sample: int | None = None
+    n_survivors: int = 0
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        files = {str(ROOT / module) for module in self.modules}
+        reached = {item: _reached(item, session, files) for item in session.items}
+        for module in self.modules:
+            self._try(module, session, reached)
+        return True
+
+    def _try(self, module: str, session: pytest.Session, reached: dict[pytest.Item, Reach]) -> None:
+        file = str(ROOT / module)
+        source = Path(file).read_text(encoding="utf-8")
+        loaded = importlib.import_module(module.removesuffix(".py").replace("/", "."))
+        of_file = {item: one.of(file) for item, one in reached.items()}
+        every, n_noticed = places(source), 0
+        if self.sample is not None and self.sample < len(every):
+            every = [every[place] for place in sorted(random.Random(0).sample(range(len(every)), self.sample))]
+        for line, what, tree in (mutant(source, place) for place in every):
+            items = sorted(_of_line(line, source, of_file), key=lambda item: reached[item].seconds)
+            if items and is_noticed(loaded, compile(tree, file, "exec"), items, session):
+                n_noticed += 1
+            else:
+                print(f"{module}:{line}: not noticed{'' if items else ', not reached'}: {what}", flush=True)
+        self.n_survivors += len(every) - n_noticed
+        print(f"{module}: {n_noticed} of {len(every)} changes noticed", flush=True)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a test needs and which lines, (file, number), it runs through."""
+
+    seconds: float
+    lines: frozenset[tuple[str, int]]
+
+    def of(self, file: str) -> set[int]:
+        return {number for name, number in self.lines if name == file}
+
+
+def _reached(item: pytest.Item, session: pytest.Session, files: set[str]) -> Reach:
+    lines: set[tuple[str, int]] = set()
+
+    def inside(frame: FrameType, event: str, _: Any) -> Any:
+        lines.add((frame.f_code.co_filename, frame.f_lineno))
+        return inside
+
+    began = time.process_time()
+    sys.settrace(lambda frame, event, _: inside if frame.f_code.co_filename in files else None)
+    try:
+        reports = runtestprotocol(item, log=False, nextitem=_another(item, session))
+    finally:
+        sys.settrace(None)
+    if any(report.failed for report in reports):
+        raise SystemExit(f"{item.nodeid} fails before any change: {[r.longreprtext for r in reports if r.failed]}")
+    return Reach(time.process_time() - began, frozenset(lines))
+
+
+def _another(item: pytest.Item, session: pytest.Session) -> pytest.Item | None:
+    """Said to come next, so that what the tests share stays."""
+    same_file = [one for one in session.items if one is not item and one.path == item.path]
+    return next(iter(same_file or [one for one in session.items if one is not item]), None)
+
+
+def _of_line(line: int, source: str, reached: dict[pytest.Item, set[int]]) -> list[pytest.Item]:
+    """The tests that run through the innermost statement of a line, or the function whose default value it is."""
+    tree = ast.parse(source)
+    around = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or n.lineno)]
+    if not any(isinstance(node, ast.FunctionDef) for node in around):  # runs when the module is loaded
+        return [item for item, lines in reached.items() if lines]
+    inner = max(around, key=lambda node: node.lineno)
+    first = inner.body[0].lineno if isinstance(inner, ast.FunctionDef) else inner.lineno
+    own = set(range(first, (inner.end_lineno or first) + 1))
+    return [item for item, lines in reached.items() if lines & own]
+
+
+def is_noticed(loaded: ModuleType, code: Any, items: list[pytest.Item], session: pytest.Session) -> bool:
+    """Whether a test fails, or does not end, where the module is what `code` makes of it."""
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(loaded, code, items, session))
     process.start()
     process.join(LONGEST_SECONDS)
-    if process.is_alive():  # a loop without an end
+    if process.is_alive():  # it waits for what does not come
         process.kill()
         process.join()
     return process.exitcode != 0
 
 
-def _run(folder: Path, tests: list[str]) -> None:
-    """In a process of its own, which ends with pytest's exit code."""
+def _run(loaded: ModuleType, code: Any, items: list[pytest.Item], session: pytest.Session) -> None:
+    """In a process of its own, which ends with 1 where a test fails."""
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
-    os.chdir(folder)
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # to load them takes longer than most tests
-    sys.dont_write_bytecode = True  # two changes within a second have one date
-    sys.path = [str(folder), *(path for path in sys.path if Path(path or ".").resolve() != ROOT)]
-    for name in [name for name in sys.modules if name.split(".")[0] in COPIED]:
-        del sys.modules[name]
-    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])))
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))  # a loop without an end
+    try:
+        replace(loaded, code)
+        is_bad = any(
+            report.failed
+            for item in items
+            for report in runtestprotocol(item, log=False, nextitem=_another(item, session))
+        )
+    except BaseException:  # a change that cannot even be loaded
+        os._exit(1)
+    os._exit(int(is_bad))
 
 
-def main(module: str, tests: list[str], sample: int | None = None) -> int:
-    """Print every mutant that no test notices, and the figure; 1 where there is one.
+def replace(loaded: ModuleType, code: Any) -> None:
+    """Make a loaded module what `code` makes of it, for all who hold its functions, classes and values already."""
+    before = dict(vars(loaded))
+    exec(code, vars(loaded))
+    for name, old in before.items():
+        new = vars(loaded).get(name)
+        if name.startswith("__") or new is old:
+            continue
+        if inspect.isclass(old) and old.__module__ == loaded.__name__ and inspect.isclass(new):
+            for part, value in list(vars(new).items()):
+                if part not in ("__dict__", "__weakref__", "__doc__", "__module__"):
+                    with contextlib.suppress(AttributeError, TypeError):
+                        setattr(old, part, value)
+            setattr(loaded, name, old)
+            continue
+        was, now = inspect.unwrap(old) if callable(old) else old, inspect.unwrap(new) if callable(new) else new
+        if inspect.isfunction(was) and inspect.isfunction(now) and was.__module__ == loaded.__name__:
+            was.__code__, was.__defaults__, was.__kwdefaults__ = now.__code__, now.__defaults__, now.__kwdefaults__
+        for holder in _holders():
+            if vars(holder).get(name) is old:
+                setattr(holder, name, new)
+
+
+def _holders() -> Iterator[ModuleType]:
+    for module in list(sys.modules.values()):
+        if str(getattr(module, "__file__", None) or "").startswith(
+            (f"{ROOT}/sweep", f"{ROOT}/analysis", f"{ROOT}/tests")
+        ):
+            yield module
+
+
+def main(modules: list[str], tests: list[str], sample: int | None = None) -> int:
+    """Print every change that no test notices, and the figures; 1 where there is one.
 
     Args:
-        sample: how many of the mutants are tried, the same ones each time; all where None.
+        tests: words for pytest: files, names of tests, -k.
     """
-    for name in LIBRARIES:
-        importlib.import_module(name)
-    source_text = (ROOT / module).read_text(encoding="utf-8")
-    every = places(source_text)
-    if sample is not None and sample < len(every):
-        every = [every[place] for place in sorted(random.Random(0).sample(range(len(every)), sample))]
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        for name in COPIED:
-            source = ROOT / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-        if is_noticed(folder, tests):
-            raise SystemExit(f"{' '.join(tests)} fail before any change")
-        survivors = 0
-        for line, what, text in (mutant(source_text, place) for place in every):
-            (folder / module).write_text(text, encoding="utf-8")
-            if not is_noticed(folder, tests):
-                survivors += 1
-                print(f"{module}:{line}: not noticed: {what}", flush=True)
-        print(f"{module}: {len(every) - survivors} of {len(every)} changes noticed by {' '.join(tests)}", flush=True)
-    return 1 if survivors else 0
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # to load them takes longer than most tests
+    mutations = Mutations(modules, sample)
+    options = ["-s", "-p", "no:cacheprovider", "-o", "tmp_path_retention_policy=none"]
+    code = pytest.main([*options, *tests], plugins=[mutations])
+    return int(code) if code > pytest.ExitCode.TESTS_FAILED else int(mutations.n_survivors > 0)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("module")
-    parser.add_argument("tests", nargs="+", help="files or names of tests, as pytest takes them")
-    parser.add_argument("--sample", type=int, help="how many changes are tried, drawn with a fixed seed")
+    parser.add_argument("modules", help="sweep/plan.py, or several with commas between")
+    parser.add_argument("tests", nargs="+", help="files or names of tests, as pytest takes them; -k behind --")
+    parser.add_argument("--sample", type=int, help="how many changes of a module are tried, drawn with a fixed seed")
     asked = parser.parse_args()
-    sys.exit(main(asked.module, asked.tests, asked.sample))
+    sys.exit(main(asked.modules.split(","), asked.tests, asked.sample))
