@@ -189,7 +189,7 @@ class Store:
         manifest = self._there(key)
         if name not in manifest.files:
             raise self._corrupt(key, f"its manifest lists no {name}")
-        content = (self.folder(key) / name).read_bytes()
+        content = sharing.bytes_of(self.folder(key) / name)
         if hashlib.sha256(content).hexdigest() != manifest.files[name]["sha256"]:
             raise self._corrupt(key, f"{name} does not have the sha256 it was published with")
         return content
@@ -336,7 +336,7 @@ def _size(path: str) -> int | None:
 
 
 def file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
+    with open(path, "rb", opener=sharing.regular) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

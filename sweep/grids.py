@@ -83,7 +83,7 @@ def grids(store: Store) -> tuple[list[Grid], dict[str, str]]:
 
 
 def _grid(path: Path) -> Grid:
-    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw = json.loads(sharing.bytes_of(path))
     parents = {key: tuple(of) for key, of in raw["parents"].items()}
     known = set(parents)
     if not all(map(is_key, known)) or not all(known.issuperset(of) for of in parents.values()):

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 
+from sweep import sharing
+
 EVERY_S = 5.0  # between two beats
 QUIET_S = 300.0  # without progress, or without a beat, before a person is told
 
@@ -134,7 +136,7 @@ def write(path: Path, beat: Heartbeat) -> None:
 def read(path: Path) -> Heartbeat | None:
     """What the file says; None where there is none, or where it does not hold a heartbeat."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(sharing.bytes_of(path))
     except (OSError, ValueError):
         return None
     kinds = {"pid": int, "started": float, "progressed": float, "time": float}

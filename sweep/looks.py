@@ -86,7 +86,7 @@ def note(store: Store, look: Look) -> None:
 def looks_of(store: Store) -> Looks | None:
     """The store's record; None where it has none, as stores had before looks were counted."""
     try:
-        with (store.root / LOOKS).open("rb") as stream:
+        with open(store.root / LOOKS, "rb", opener=sharing.regular) as stream:
             _lock(stream.fileno(), fcntl.LOCK_SH)
             content = stream.read()
     except FileNotFoundError:

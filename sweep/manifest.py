@@ -17,6 +17,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sweep import sharing
+
 MANIFEST = "manifest.json"
 UNLISTED = ("wandb",)  # a tracker's own folder inside an artifact: a view, not a product
 GROUPS = ("identity", "parents", "files", "facts", "cost", "provenance")  # what the record's hashes are of
@@ -171,7 +173,7 @@ def manifest_of(folder: Path) -> Manifest:
     if not is_key(folder.name):
         raise NoArtifact("its name is not <kind>-<16 hexadecimal digits>")
     try:
-        with open(f"{folder}/{MANIFEST}", encoding="utf-8") as stream:
+        with open(f"{folder}/{MANIFEST}", encoding="utf-8", opener=sharing.regular) as stream:
             text = stream.read()
         manifest = Manifest.of_json(text)
     except PermissionError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -65,6 +66,26 @@ def opened(path: Path, flags: int) -> int:
         kind = "a file with a second name (hard link)" if stat.S_ISREG(found.st_mode) else "no file"
         raise ValueError(f"{path}: expected a regular file, found {kind}; it is not written to: remove it")
     return descriptor
+
+
+def regular(path: str | Path, flags: int) -> int:
+    """An opener for `open`: a pipe or device in a file's place is refused, where opening it would wait for ever.
+
+    Raises:
+        OSError: it is neither a regular file nor a folder, or as os.open.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder `open` itself says what it is
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "expected a regular file, found a pipe or device", str(path))
+    return descriptor
+
+
+def bytes_of(path: Path) -> bytes:
+    """The content of a regular file of a shared folder; OSError of anything else."""
+    with open(path, "rb", opener=regular) as stream:
+        return stream.read()
 
 
 def real_folder(root: Path, *parts: str) -> Path:

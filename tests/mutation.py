@@ -29,6 +29,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 ROOT = Path(__file__).parents[1]
+ASIDE = pytest.StashKey[dict[Any, Any]]()  # the nodes whose fixtures are up while tests of other files run
 LONGEST_SECONDS, MOST_CPU_SECONDS = 600, 60
 TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -133,7 +134,7 @@ def _reached(item: pytest.Item, session: pytest.Session, files: set[str]) -> Rea
     began = time.process_time()
     sys.settrace(lambda frame, event, _: inside if frame.f_code.co_filename in files else None)
     try:
-        reports = runtestprotocol(item, log=False, nextitem=_another(item, session))
+        reports = _reports(item, session)
     finally:
         sys.settrace(None)
     if any(report.failed for report in reports):
@@ -141,10 +142,17 @@ def _reached(item: pytest.Item, session: pytest.Session, files: set[str]) -> Rea
     return Reach(time.process_time() - began, frozenset(lines))
 
 
-def _another(item: pytest.Item, session: pytest.Session) -> pytest.Item | None:
-    """Said to come next, so that what the tests share stays."""
+def _reports(item: pytest.Item, session: pytest.Session) -> list[pytest.TestReport]:
+    """One test's run; what the tests of its file, and those of others, share stays."""
+    stack, chain = session._setupstate.stack, item.listchain()
+    aside = session.stash.setdefault(ASIDE, {})
+    for node in [node for node in stack if node not in chain]:
+        aside[node] = stack.pop(node)
+    for node in [node for node in chain if node in aside]:
+        stack[node] = aside.pop(node)
     same_file = [one for one in session.items if one is not item and one.path == item.path]
-    return next(iter(same_file or [one for one in session.items if one is not item]), None)
+    following = next(iter(same_file or [one for one in session.items if one is not item]), None)
+    return runtestprotocol(item, log=False, nextitem=following)
 
 
 def _of_line(line: int, source: str, reached: dict[pytest.Item, set[int]]) -> list[pytest.Item]:
@@ -178,11 +186,7 @@ def _run(loaded: ModuleType, code: Any, items: list[pytest.Item], session: pytes
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))  # a loop without an end
     try:
         replace(loaded, code)
-        is_bad = any(
-            report.failed
-            for item in items
-            for report in runtestprotocol(item, log=False, nextitem=_another(item, session))
-        )
+        is_bad = any(report.failed for item in items for report in _reports(item, session))
     except BaseException:  # a change that cannot even be loaded
         os._exit(1)
     os._exit(int(is_bad))

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from sweep import leases, sharing
-from sweep.artifacts import Store
+from sweep import heartbeat, leases, sharing
+from sweep.artifacts import LOOKS, CorruptArtifact, Store
+from sweep.grids import grids
 from sweep.launchers.execute import logged_to
+from sweep.looks import looks_of
 
 ROOT = Path(__file__).parents[1]
 KEY = "sft-0123456789abcdef"
@@ -243,6 +245,35 @@ def test_something_that_is_no_file_is_not_written_to(tmp_path: Path) -> None:
         sharing.opened(tmp_path / "pipe", os.O_WRONLY)
     with pytest.raises(ValueError, match="found no file"):
         sharing.opened(tmp_path / "pipe", os.O_RDONLY)
+
+
+@pytest.fixture
+def is_waited_for() -> Iterator[None]:
+    """Ends a test that waits for what never comes."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError("it waits for a pipe")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("is_waited_for")
+def test_a_pipe_in_a_files_place_is_told_and_not_waited_for(store: Store) -> None:
+    places = [store.folder(KEY) / "manifest.json", store.root / LOOKS, store.root / ".grids" / f"{'0' * 16}.json"]
+    places.append(heartbeat.path_of(store.root, KEY))
+    for path in places:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(path)
+    with pytest.raises(CorruptArtifact, match=r"its manifest.json cannot be read \(OSError\)"):
+        store.manifest(KEY)
+    with pytest.raises(OSError, match="expected a regular file, found a pipe or device"):
+        looks_of(store)
+    assert "found a pipe" in grids(store)[1][f".grids/{'0' * 16}.json"]
+    assert heartbeat.read(places[-1]) is None
 
 
 def test_a_log_that_another_process_writes_is_added_to_and_a_finished_one_begins_anew(store: Store) -> None:

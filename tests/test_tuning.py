@@ -35,6 +35,11 @@ def test_a_rate_between_sizes_is_rounded_so_that_all_machines_name_a_stage_alike
     assert at_size({256: 1e-4, 2048: 3e-4}, 512, "sft.lr") == 0.000144  # 1e-4 * 3 ** (1/3) = 1.4422e-4
 
 
+def test_a_rate_at_a_size_that_was_given_is_that_to_the_last_digit() -> None:
+    given = {1: 1.00001e-4, 256: 1.23456e-4, 512: 2.34567e-4}
+    assert [at_size(given, n, "sft.lr") for n in given] == list(given.values())
+
+
 def test_a_number_is_the_rate_at_every_size() -> None:
     assert at_size(1e-3, 7, "sft.lr") == 1e-3
 

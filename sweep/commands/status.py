@@ -12,6 +12,7 @@ from sweep.commands.words import Line, exec_of, plan_of, usage
 from sweep.launchers.local_view import label
 from sweep.launchers.progress import progress_lines
 from sweep.launchers.slurm.watch import latest_output, told
+from sweep.sharing import bytes_of
 from sweep.view.standing import Standing, standing_of
 
 
@@ -71,9 +72,9 @@ def show_log(line: Line) -> int:
     if not path.exists() and not output and not so_far:
         raise ValueError(f"{path}: no such log; the stage was not tried in this store")
     if path.exists():
-        print(path.read_text(encoding="utf-8", errors="replace"), end="")
+        print(bytes_of(path).decode(errors="replace"), end="")
     for outside in output:
-        print(f"== {outside}, outside the stage\n{outside.read_text(encoding='utf-8', errors='replace')}", end="")
+        print(f"== {outside}, outside the stage\n{bytes_of(outside).decode(errors='replace')}", end="")
     for text in so_far:
         print(text)
     return 0

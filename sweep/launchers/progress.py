@@ -7,6 +7,7 @@ import time
 
 from sweep import heartbeat
 from sweep.artifacts import Store
+from sweep.sharing import regular
 from sweep.tracking import METRICS
 
 TAIL_BYTES = 20_000
@@ -21,7 +22,7 @@ def progress_lines(store: Store, key: str) -> list[str]:
     lines = [", ".join(filter(None, words))]
     path = store.checkpoint_dir(key) / "curves" / METRICS
     if path.exists():
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=regular) as stream:
             stream.seek(max(0, path.stat().st_size - TAIL_BYTES))
             rows = [row for line in stream.read().splitlines() if (row := _row(line))]
         for row in rows[-1:]:

@@ -249,7 +249,7 @@ def record(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is none; names the file.
     """
-    return _object(path.read_bytes(), str(path))
+    return _object(sharing.bytes_of(path), str(path))
 
 
 def noted(path: Path) -> list[dict[str, Any]]:
@@ -258,7 +258,7 @@ def noted(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: a line is no JSON object; names file and line.
     """
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    lines = sharing.bytes_of(path).split(b"\n")[:-1] if path.exists() else []
     return [_object(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep import sharing
 from sweep.artifacts import Store
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.reasons import in_words
@@ -100,7 +101,7 @@ def _last_words(output: Iterable[Path]) -> str:
     """The last line that a job itself printed to stderr."""
     for path in output:
         if path.suffix == ".err":
-            with path.open("rb") as stream:
+            with open(path, "rb", opener=sharing.regular) as stream:
                 stream.seek(max(0, path.stat().st_size - TAIL_BYTES))
                 lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines()]
             own = [line for line in lines if line and not line.startswith(NOISE)]
