@@ -9,6 +9,7 @@ Exit codes: 0 done, 2 a mistake in the table or the options (one paragraph on st
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,12 +35,19 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
-        print(asked.run(asked))
+        print(asked.run(asked), flush=True)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of a pipe, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
         return 0
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{asked.command}: interrupted before it had finished", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -251,4 +259,7 @@ def _published(asked: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
+    # the times sign and JSON are UTF-8 in every locale, and a path's odd bytes are what they are
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

@@ -131,6 +131,9 @@ VERBS = {  # imported when asked for: `plan` does not wait for what reads tables
 
 
 if __name__ == "__main__":
+    # a name or a path that the locale cannot spell ends no command
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     gc.set_threshold(100_000)  # composing and planning make objects by the hundred thousand, and few that are garbage
     interruption.raise_once()
     try:

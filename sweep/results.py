@@ -24,6 +24,7 @@ import pandas as pd
 from sweep import looks
 from sweep.arms import BASE_ARM, usual_name
 from sweep.artifacts import Manifest, Stage, Store, write_atomically
+from sweep.columns import check_columns, check_record
 from sweep.config import Exp
 from sweep.config import flat as flat  # how the config column of a table is read
 from sweep.data.domain import BAD_FORMAT
@@ -131,6 +132,8 @@ def merged(tables: Sequence[Results], *, is_mixed_code_allowed: bool = False) ->
         if tested != ids[other]:
             _refuse_other_problems(run, other, tested ^ ids[other])
     check_counts(runs, outcomes)
+    if not all("created" in table.provenance for table in tables):
+        raise ValueError("a table's provenance.json has no date (created), as `collect` writes it; collect it again")
     created = max(table.provenance["created"] for table in tables)
     dated = [table.provenance["first_run"] for table in tables if "first_run" in table.provenance]
     more = {"first_run": min(dated)} if len(dated) == len(tables) else {}
@@ -364,7 +367,7 @@ def read_table(folder: str | Path) -> Results:
     """The table that `python -m sweep collect` wrote.
 
     Raises:
-        ValueError: not such a folder; the message says what is missing.
+        ValueError: not such a folder, or one that was changed; the message says what is missing or wrong.
     """
     folder = Path(folder)
     absent = [name for name in TABLE if not (folder / name).is_file()]
@@ -372,11 +375,14 @@ def read_table(folder: str | Path) -> Results:
         raise ValueError(
             f"{folder}: expected a table folder as `python -m sweep collect` writes it; it has no {', '.join(absent)}"
         )
-    return Results(
-        pd.read_parquet(folder / "runs.parquet"),
-        pd.read_parquet(folder / "outcomes.parquet"),
-        json.loads((folder / "provenance.json").read_text()),
-    )
+    try:
+        frames = [pd.read_parquet(folder / name) for name in TABLE[:2]]
+        record = json.loads((folder / TABLE[2]).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # Arrow's errors among them
+        raise ValueError(f"{folder}: not readable as a table ({error}); collect it again") from error
+    check_columns(*frames, str(folder))
+    check_record(record, f"{folder}/{TABLE[2]}")
+    return Results(*frames, record)
 
 
 def n_malformed(runs: pd.DataFrame) -> pd.Series | None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +20,7 @@ from analysis.__main__ import main
 from analysis.notes import CODES, Note, note, sorted_notes
 from analysis.options import Options
 
+ROOT = Path(__file__).parents[1]
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 KEYS = {
     "arm",
@@ -185,3 +190,27 @@ def test_published_exponents_are_reproduced(capsys: pytest.CaptureFixture) -> No
     assert "one training run a cell" in capsys.readouterr().out
     assert main(["published", "--draws", "200", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["caveats"]
+
+
+def command(*words: str, **streams: Any) -> subprocess.Popen[bytes]:
+    """The real command where nothing says that text is UTF-8."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    return subprocess.Popen([sys.executable, "-m", "analysis", *words], cwd=ROOT, env=environment, **streams)
+
+
+def test_output_is_utf_8_in_every_locale(path: str) -> None:
+    said = command("multiplier", path, "--draws", "50", stdout=subprocess.PIPE).communicate()[0].decode()
+    assert "RFT over SFT: " in said and "×" in said
+
+
+def test_a_reader_that_has_seen_enough_and_a_file_that_cannot_be_written_are_no_traceback(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = command("multiplier", path, "--draws", "50", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 0)
+    (tmp_path / "figures" / "error_against_n_problems.png").mkdir(parents=True)
+    (tmp_path / "figures" / "error_against_n_problems.png" / "error_against_n_problems.png").mkdir()
+    assert main(["figures", path, "--draws", "50", "--out", f"{tmp_path}/figures"]) == 2
+    assert f"error: {tmp_path}/figures/error_against_n_problems.png" in capsys.readouterr().err

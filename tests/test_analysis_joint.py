@@ -58,8 +58,19 @@ def test_too_few_draws_for_ranks_take_bonferronis_level(one: Multiplier) -> None
     z = np.arange(-99, 100) / 100
     for m in jointly([drawn(one, z)] * 12):
         assert np.log(m.joint_ci) == pytest.approx([-1.389, 1.389], abs=0.001)
+    for m in jointly([drawn(one, z + 1)] * 12):  # as far from the median, wherever that is
+        assert np.log(m.joint_ci) == pytest.approx([1 - 1.389, 1 + 1.389], abs=0.001)
     never = np.full(199, np.inf)
-    assert jointly([drawn(one, never), drawn(one, z)])[0].joint_ci == (np.inf, np.inf)
+    for n_others in (1, 11):  # by ranks, by Bonferroni
+        assert jointly([drawn(one, never), *[drawn(one, z)] * n_others])[0].joint_ci == (np.inf, np.inf)
+
+
+def test_ranks_need_two_draws_beyond_bonferronis_limit(one: Multiplier) -> None:
+    """Of 12 arms that are one: by ranks as wide as one alone; 960 x .025 / 12 is 2."""
+    for n_draws, wider in ((961, 1.0), (959, 2.865 / 1.960)):
+        z = stats.norm.ppf((np.arange(n_draws) + 0.5) / n_draws)
+        m = jointly([drawn(one, z)] * 12)[0]
+        assert np.log(m.joint_ci) == pytest.approx([-1.96 * wider, 1.96 * wider], rel=0.03)
 
 
 def test_a_bound_stays_open_and_one_arm_alone_has_no_joint_limits(one: Multiplier) -> None:

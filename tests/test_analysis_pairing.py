@@ -153,6 +153,15 @@ def test_the_rate_of_growth_is_read_off_mean_squares() -> None:
         assert growth_of(sizes, nothing, np.ones((4, 1)), df).scale(sizes) == pytest.approx(1.0)
 
 
+def test_where_little_is_seen_the_rates_are_weighed_by_their_prior() -> None:
+    """A normal of standard deviation 1 at rates -2, -1.9, ..., 2; mean squares with next to no degrees of freedom."""
+    sizes, rates = 2.0 ** np.arange(4), np.arange(-20, 21) / 10
+    found = growth_of(sizes, sizes[:, None], np.zeros((4, 1)), np.full(4, 1e-6))
+    wanted = np.exp(-(rates**2) / 2)
+    assert found.weights[0] == pytest.approx(wanted / wanted.sum(), rel=1e-3)
+    assert found.rates == pytest.approx([0.0], abs=1e-3) and (found.weights[0] @ found.levels[0]) == pytest.approx(1)
+
+
 def test_drawn_growth_has_the_root_mean_square_it_is_said_to_have() -> None:
     sizes = np.array([1.0, 10.0, 100.0])
     seen = growth_of(sizes, np.array([[1.0], [3.0], [9.0]]), np.full((3, 1), 0.5), np.full(3, 4.0))

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = {
+    "sweep.columns": 0,
     "sweep.fields": 0,
     "sweep.git": 0,
     "sweep.installed": 0,

@@ -289,6 +289,14 @@ def test_news_are_the_difference_from_the_nearest_of_the_same_kind_that_is_not_t
     assert news_of(stage, Stage("train", 1, {"a": 0, "b": 0})) == news_of(stage, stage) == []
 
 
+def test_news_do_not_depend_on_the_order_of_keys_inside_a_list() -> None:
+    def stage(b: int, c: int, *phase: tuple[str, int]) -> Stage:
+        return Stage("sft", 1, {"phases": [dict(phase)], "b": b, "c": c})
+
+    x, y = ("x", 1), ("y", 2)
+    assert news_of(stage(0, 0, x, y), stage(2, 2, x, y), stage(1, 0, y, x)) == ["b: 1 -> 0"]
+
+
 def test_the_first_of_its_kind_has_no_news(grid: Plan) -> None:
     assert set(map(tuple, news(list(grid.stages.values()), []).values())) == {()}
 

@@ -1,10 +1,12 @@
 """The table: counts, what each run cost with everything upstream once, and what is refused."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from tiny_sweep import Sweep, build_all, planned
@@ -248,6 +250,63 @@ def test_a_table_replaces_an_older_one_and_keeps_what_else_lies_there(table: Res
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "notes.txt", "outcomes.parquet", "provenance.json", "runs.parquet",
     ]  # fmt: skip
+
+
+CHANGED = [
+    ("runs", lambda runs: runs.drop(columns="n_sampled"), r"runs.parquet: expected the columns .*; no n_sampled"),
+    ("outcomes", lambda rows: rows.drop(columns="run"), r"outcomes.parquet: expected the columns .*; no run"),
+    ("runs", lambda runs: runs.assign(arm=[None, *runs.arm[1:]]), r"arm must be a text, found nan in 1 of 13 rows"),
+    ("runs", lambda runs: runs.assign(seed="a"), r"seed must be a whole number of at least 0, found 'a' in 13 of 13"),
+    ("runs", lambda runs: runs.assign(n_problems=-1), "n_problems must be a whole number of at least 0, found -1"),
+    ("runs", lambda runs: runs.assign(n_test=40.5), "n_test must be a whole number of at least 0, found 40.5"),
+    ("runs", lambda runs: runs.assign(entropy=np.inf), "entropy must be a finite number of at least 0, found inf"),
+    ("runs", lambda runs: runs.assign(seconds=-1.0), "seconds must be a finite number of at least 0, found -1.0"),
+    ("runs", lambda runs: runs.assign(diagnosis="{"), "diagnosis must be a JSON object, found '{'"),
+    ("runs", lambda runs: runs.assign(n_malformed=41), "has n_malformed=41 of n_test=40"),
+    ("runs", lambda runs: pd.concat([runs, runs.head(1)]), r"run evaluate-\w+ stands twice"),
+    ("outcomes", lambda rows: rows.assign(is_correct="yes"), "is_correct must be true or false, found 'yes'"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "said"), CHANGED)
+def test_a_table_that_was_changed_is_refused_by_its_file_and_column(
+    name: str, change: Callable[[pd.DataFrame], pd.DataFrame], said: str, table: Results, tmp_path: Path
+) -> None:
+    write_table(table, tmp_path, {})
+    change(pd.read_parquet(tmp_path / f"{name}.parquet")).to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(ValueError, match=said):
+        read_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ("[]", "provenance.json: expected a JSON object, found list"),
+        ("{", "not readable as a table"),
+        ("\udcff", "not readable as a table"),
+        ('{"first_run": "yesterday"}', "first_run must be a date with its time zone, found 'yesterday'"),
+        ('{"first_run": "2026-01-01T00:00:00"}', "first_run must be a date with its time zone"),
+        ('{"created": 5}', "created must be a date, found 5"),
+        ('{"commands": "one"}', "commands must be a list, found 'one'"),
+    ],
+)
+def test_a_record_that_was_changed_is_refused(record: str, said: str, table: Results, tmp_path: Path) -> None:
+    write_table(table, tmp_path, {})
+    (tmp_path / "provenance.json").write_text(record, errors="surrogateescape")
+    with pytest.raises(ValueError, match=said):
+        read_table(tmp_path)
+
+
+def test_a_file_that_is_no_parquet_is_told_with_its_folder(table: Results, tmp_path: Path) -> None:
+    write_table(table, tmp_path, {})
+    (tmp_path / "runs.parquet").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=f"{tmp_path}: not readable as a table"):
+        read_table(tmp_path)
+
+
+def test_tables_without_a_date_are_not_merged(table: Results) -> None:
+    with pytest.raises(ValueError, match=r"has no date \(created\)"):
+        merged([replace(table, provenance={}), table])
 
 
 def test_a_place_that_is_no_folder_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sweep.artifacts import Store
 from sweep.commands.choose import read_tried
 from sweep.commands.words import plan_of
 from sweep.rates import at_size
-from sweep.tuning import Tried, chosen_rates, judged
+from sweep.tuning import Tried, as_rows, chosen_rates, judged
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,18 @@ def test_the_rate_with_the_most_right_over_all_replicates_is_chosen() -> None:
     assert rates[1].malformed == pytest.approx(90 / 4500)
     assert [one.is_at_end for one in rates[:3]] == [True, False, True]
     assert chosen_rates(rates) == {"DPO": {256: 3e-5, 2048: 3e-5}}
+
+
+def test_the_margin_of_a_rate_is_the_mean_over_replicates_where_all_have_one() -> None:
+    def margins(*each: float | None) -> list[float | None]:
+        cells = [replace(run, margin=each[run.replicate - 101]) for run in tried(GRID)]
+        return [one.margin for one in judged([*cells, *tried(GRID, n_problems=2048)])[:3]]
+
+    assert margins(0.0, 1.0, 3.5) == [1.5] * 3 and margins(0.0, None, 3.5) == [None] * 3
+
+
+def test_a_row_of_a_file_is_a_run_column_by_column() -> None:
+    assert as_rows([RUN]) == [("DPO", 256, 1e-4, 101, 900, 1500, 30, 2.5, 4.0)]
 
 
 def test_every_arm_is_tried_equally() -> None:

@@ -86,7 +86,7 @@ def read_tried(path: Path) -> list[Tried]:
 def _refuse_impossible(table: pd.DataFrame, path: Path) -> None:
     counts, numbers = table[["n_correct", "n_malformed"]], table[["rate", "entropy"]]
     is_counted = counts.ge(0).all(axis=1) & counts.le(table.n_test, axis=0).all(axis=1) & table.n_test.gt(0)
-    is_possible = is_counted & table.rate.gt(0) & np.isfinite(numbers).all(axis=1)
+    is_possible = is_counted & table.rate.gt(0) & numbers.abs().lt(np.inf).all(axis=1)
     if not is_possible.all():
         odd = table[~is_possible].iloc[0]
         raise ValueError(
