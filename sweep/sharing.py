@@ -17,7 +17,11 @@ _SWAPPED = threading.Lock()
 def umask() -> int:
     """The process's file mode creation mask, without changing it where the kernel tells it."""
     try:
-        said = re.search(r"^Umask:\s*([0-7]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+        said = re.search(
+            r"^Umask:\s*([0-7]+)$",
+            Path("/proc/self/status").read_text(encoding="ascii", errors="replace"),
+            re.MULTILINE,
+        )
     except OSError:
         said = None
     if said:

@@ -151,6 +151,9 @@ def test_the_rate_of_growth_is_read_off_mean_squares() -> None:
     assert 0.4 < few.rates[0] < 0.95 and (few.weights > 0.01).sum() > 3 * (found.weights > 0.01).sum()
     for nothing in (np.zeros((4, 1)), np.full((4, 1), 1e-6)):  # no scatter, or that of the test set alone
         assert growth_of(sizes, nothing, np.ones((4, 1)), df).scale(sizes) == pytest.approx(1.0)
+    assert growth_of(sizes, np.zeros((4, 1)), np.zeros((4, 1)), df).scale(sizes) == pytest.approx(1.0)
+    little = growth_of(sizes, 1e-7 * sizes[:, None] ** 2, np.zeros((4, 1)), df)  # errors near 0: the unit is no matter
+    assert little.weights == pytest.approx(found.weights) and none_seen().weights.shape == (1, 41)
 
 
 def test_where_little_is_seen_the_rates_are_weighed_by_their_prior() -> None:

@@ -53,6 +53,32 @@ def test_no_module_has_one_function_that_repeats_its_name() -> None:
         assert public != [path.stem], f"{path.relative_to(ROOT)} has one function, and it repeats the module's name"
 
 
+SPEAKS_ASCII = ("equality.py", "equality_worker.py")  # JSON with escapes, from one process of ours to another
+
+
+def _is_of_the_locale(call: ast.Call) -> bool:
+    """Whether a call reads or writes text in whatever encoding the machine's locale names."""
+    told = {keyword.arg for keyword in call.keywords}
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name in ("open", "fdopen"):
+        modes = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        is_text = not any("b" in mode for mode in modes) and ast.unparse(call.func) not in ("os.open", "store.open")
+    else:
+        is_text = name in ("read_text", "write_text") or (name in ("run", "Popen") and "text" in told)
+    return is_text and "encoding" not in told
+
+
+def test_text_is_read_and_written_in_a_named_encoding() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in SOURCES
+        if path.name not in SPEAKS_ASCII
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and _is_of_the_locale(node)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("dialect", NOT_ENGLISH)
 def test_messages_comments_and_pages_are_plain_english(dialect: str) -> None:
     tops = ("analysis", "conf", "docs", "slurm", "sweep", "tests")

@@ -87,7 +87,7 @@ def compare_runs(line: Line) -> int:
 
 def _provenance(words: Sequence[str], overrides: Sequence[str], the_plan: Plan | None, exec: Exec) -> dict[str, Any]:
     tuning = Path(CONF) / "tuning.json"
-    record = json.loads(tuning.read_text()) if tuning.exists() else {}
+    record = json.loads(tuning.read_text(encoding="utf-8")) if tuning.exists() else {}
     said = record.get(exec.sweep_name, {})
     said = record[said] if isinstance(said, str) else said  # a name: tuned as that sweep was
     return {

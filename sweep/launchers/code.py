@@ -57,7 +57,7 @@ def git_state(root: Path) -> dict[str, Any]:
     """
     recorded = root / RECORD
     if recorded.exists():  # we run from a snapshot ourselves
-        return dict(json.loads(recorded.read_text()))
+        return dict(json.loads(recorded.read_text(encoding="utf-8")))
     try:
         commit = git_said(root, "rev-parse", "--verify", "HEAD").strip()
         tracked = _committed(root)

@@ -150,9 +150,9 @@ def record_configs(folder: Path, grid_points: Sequence[Leaf], master: DictConfig
         target.mkdir(parents=True, exist_ok=True)
         config = {**asdict(leaf.exp), "tracking": asdict(leaf.tracking), "exec": asdict(leaf.exec)}
         dump = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-        (target / "config.yaml").write_text(yaml.dump(config, Dumper=dump, sort_keys=False))
-        (target / "overrides.yaml").write_text(yaml.dump(list(leaf.overrides), Dumper=dump))
-        (target / "hydra.yaml").write_text(hydra_text)
+        (target / "config.yaml").write_text(yaml.dump(config, Dumper=dump, sort_keys=False), encoding="utf-8")
+        (target / "overrides.yaml").write_text(yaml.dump(list(leaf.overrides), Dumper=dump), encoding="utf-8")
+        (target / "hydra.yaml").write_text(hydra_text, encoding="utf-8")
 
 
 def refusal(error: BaseException) -> int:

@@ -141,7 +141,7 @@ def _alone(store: Store) -> Iterator[None]:
         raise ValueError(f"{store.root}: no such store; give the one the sweep was built in: exec.store=FOLDER")
     path = store.root / ".logs" / "sync.lock"
     path.parent.mkdir(exist_ok=True)
-    with os.fdopen(opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "a") as stream:
+    with os.fdopen(opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "a", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -115,7 +115,9 @@ def _restored(run: Any, store: Store) -> Stage:
     try:
         for name in (MANIFESTS, OUTCOMES):
             run.file(name).download(root=str(part), replace=True).close()
-        manifests = [Manifest.of_json(json.dumps(raw)) for raw in json.loads((part / MANIFESTS).read_text())]
+        manifests = [
+            Manifest.of_json(json.dumps(raw)) for raw in json.loads((part / MANIFESTS).read_text(encoding="utf-8"))
+        ]
     except (wandb.errors.Error, OSError, LookupError, ValueError, TypeError) as error:
         raise ValueError(
             f"W&B run {run.id} has no whole {MANIFESTS} and {OUTCOMES} "
@@ -127,7 +129,7 @@ def _restored(run: Any, store: Store) -> Stage:
     for manifest in manifests:
         folder = store.folder(manifest.key)
         folder.mkdir(exist_ok=True)
-        (folder / MANIFEST).write_text(json.dumps(asdict(manifest)))
+        (folder / MANIFEST).write_text(json.dumps(asdict(manifest)), encoding="utf-8")
     (part / OUTCOMES).rename(store.folder(run.id) / OUTCOMES)
     return stages[run.id]
 

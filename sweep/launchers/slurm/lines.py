@@ -76,7 +76,7 @@ def _fault(lines: Sequence[str]) -> str:
     if shutil.which("bash") is None:
         return ""  # not to be told here; what runs the lines is the node's
     quiet = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}  # no warning of its own about a locale
-    done = subprocess.run(["bash", "-n"], input=source, env=quiet, capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", "-n"], input=source, env=quiet, capture_output=True, encoding="utf-8", check=False)
     if re.search(r"(?<!\\)(\\\\)*\\\n$", source):
         return "its last line ends in a backslash and would go on in a line that is not of it"
     said = "; ".join(line.removeprefix("bash: ") for line in done.stderr.splitlines())

@@ -98,7 +98,9 @@ def ask(*command: str) -> str:
         )
     shown = " ".join(command[:3])
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise SlurmError(f"`{shown}` did not answer within {TIMEOUT_S} s; see `scontrol ping`") from error
     if done.returncode:

@@ -176,7 +176,7 @@ def file_system(path: Path) -> tuple[str, str]:
     """(mount point, type) of the file system that holds a path, which may not exist yet."""
     existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists()).resolve()
     best = ("/", "unknown")
-    for line in Path("/proc/self/mounts").read_text().splitlines():
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         point, kind = line.split()[1:3]
         point = point.replace("\\040", " ")
         if existing.is_relative_to(point) and len(point) >= len(best[0]):

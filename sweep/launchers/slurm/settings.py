@@ -145,7 +145,7 @@ def site_settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: expected the site settings, there is no such file; see slurm/site.yaml")
     try:
-        read = yaml.safe_load(path.read_text())
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected YAML: {' '.join(str(error).split())}; see slurm/site.yaml") from error
     found = sorted(read) if isinstance(read, dict) else read

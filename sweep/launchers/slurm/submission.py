@@ -200,7 +200,9 @@ def create(
     with ours_alone():
         for name in ("jobs", "attempts"):
             (folder / name).mkdir(parents=True)
-        (folder / "stages.json").write_text(json.dumps({key: _node(stage) for key, stage in plan.stages.items()}))
+        (folder / "stages.json").write_text(
+            json.dumps({key: _node(stage) for key, stage in plan.stages.items()}), encoding="utf-8"
+        )
         write_atomically(folder / "submission.json", json.dumps(settings, indent=1))
     return Submission(folder)
 
