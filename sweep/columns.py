@@ -9,13 +9,8 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-TEXT, OBJECT, TRUTH, COUNT, NUMBER = (
-    "a text",
-    "a JSON object",
-    "true or false",
-    "a whole number of at least 0",
-    "a number",
-)
+TEXT, OBJECT, TRUTH = "a text", "a JSON object", "true or false"
+COUNT, NUMBER = "a whole number of at least 0", "a finite number of at least 0"
 COSTS = ("n_updates", "n_trained_tokens", "n_sampled_tokens", "flops", "seconds")
 RUNS = {
     "run": TEXT, "arm": TEXT, "source": TEXT, "method": TEXT, "n_problems": COUNT, "seed": COUNT, "split": TEXT,
@@ -61,8 +56,10 @@ def _check_values(frame: pd.DataFrame, wanted: Mapping[str, str], where: str, ma
         column = frame[name]
         is_wrong = ~_holds(column, kind) & ~(column.isna() if may_miss else False)
         if is_wrong.any():
+            value = column[is_wrong].iloc[0]
+            plain = value.item() if isinstance(value, np.generic) else value
             raise ValueError(
-                f"{where}: {name} must be {kind}, found {column[is_wrong].iloc[0]!r} in {int(is_wrong.sum())} of "
+                f"{where}: {name} must be {kind}, found {plain!r} in {int(is_wrong.sum())} of "
                 f"{len(frame)} rows; collect the table again"
             )
 

@@ -376,13 +376,13 @@ def read_table(folder: str | Path) -> Results:
             f"{folder}: expected a table folder as `python -m sweep collect` writes it; it has no {', '.join(absent)}"
         )
     try:
-        frames = [pd.read_parquet(folder / name) for name in TABLE[:2]]
+        runs, outcomes = (pd.read_parquet(folder / name) for name in TABLE[:2])
         record = json.loads((folder / TABLE[2]).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # Arrow's errors among them
         raise ValueError(f"{folder}: not readable as a table ({error}); collect it again") from error
-    check_columns(*frames, str(folder))
+    check_columns(runs, outcomes, str(folder))
     check_record(record, f"{folder}/{TABLE[2]}")
-    return Results(*frames, record)
+    return Results(runs, outcomes, record)
 
 
 def n_malformed(runs: pd.DataFrame) -> pd.Series | None:

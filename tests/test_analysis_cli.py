@@ -199,18 +199,18 @@ def command(*words: str, **streams: Any) -> subprocess.Popen[bytes]:
 
 
 def test_output_is_utf_8_in_every_locale(path: str) -> None:
-    said = command("multiplier", path, "--draws", "50", stdout=subprocess.PIPE).communicate()[0].decode()
+    said = command("multiplier", path, "--draws", "100", stdout=subprocess.PIPE).communicate()[0].decode()
     assert "RFT over SFT: " in said and "×" in said
 
 
 def test_a_reader_that_has_seen_enough_and_a_file_that_cannot_be_written_are_no_traceback(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    process = command("multiplier", path, "--draws", "50", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = command("multiplier", path, "--draws", "100", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == (b"", 0)
     (tmp_path / "figures" / "error_against_n_problems.png").mkdir(parents=True)
     (tmp_path / "figures" / "error_against_n_problems.png" / "error_against_n_problems.png").mkdir()
-    assert main(["figures", path, "--draws", "50", "--out", f"{tmp_path}/figures"]) == 2
+    assert main(["figures", path, "--draws", "100", "--out", f"{tmp_path}/figures"]) == 2
     assert f"error: {tmp_path}/figures/error_against_n_problems.png" in capsys.readouterr().err

@@ -156,6 +156,17 @@ def test_the_rate_of_growth_is_read_off_mean_squares() -> None:
     assert little.weights == pytest.approx(found.weights) and none_seen().weights.shape == (1, 41)
 
 
+def test_the_doubt_of_a_rate_is_that_of_a_slope_in_logarithms() -> None:
+    """Of 8 degrees of freedom a log mean square has variance 2/8: the slope's is .25 over the squares of ln n, 4 times
+    that of the rate; with a prior of 1, .159."""
+    sizes, rates = 2.0 ** np.arange(4), np.arange(-20, 21) / 10
+    found = growth_of(sizes, sizes[:, None], np.zeros((4, 1)), np.full(4, 8.0))
+    spread = np.sqrt(found.weights[0] @ (rates - found.rates[0]) ** 2)
+    assert spread == pytest.approx(0.159, rel=0.1)
+    small = growth_of(sizes / 1000, sizes[:, None], np.zeros((4, 1)), np.full(4, 8.0))  # the unit of size is no matter
+    assert small.scale(sizes / 1000) == pytest.approx(found.scale(sizes))
+
+
 def test_where_little_is_seen_the_rates_are_weighed_by_their_prior() -> None:
     """A normal of standard deviation 1 at rates -2, -1.9, ..., 2; mean squares with next to no degrees of freedom."""
     sizes, rates = 2.0 ** np.arange(4), np.arange(-20, 21) / 10

@@ -85,7 +85,7 @@ def test_counts_and_outcomes_that_contradict_each_other_are_refused(tmp_path: Pa
         n_correct_sampled=5, n_sampled=10,
     )  # fmt: skip
     outcomes = pd.DataFrame(
-        [(run, f"p{j}", j < 7, j < 5, 1) for run in "abc" for j in range(10)],
+        [(run, f"p{j}", j < 7, int(j < 5), 1) for run in "abc" for j in range(10)],
         columns=["run", "problem_id", "is_correct", "n_correct_sampled", "n_sampled"],
     )
     runs.to_parquet(tmp_path / "runs.parquet")
