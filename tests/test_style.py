@@ -62,7 +62,8 @@ def _is_of_the_locale(call: ast.Call) -> bool:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     if name in ("open", "fdopen"):
         modes = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-        is_text = not any("b" in mode for mode in modes) and ast.unparse(call.func) not in ("os.open", "store.open")
+        is_file = isinstance(call.func, ast.Name) or name == "fdopen" or bool(modes) or not call.args  # no store's
+        is_text = is_file and not any("b" in mode for mode in modes)
     else:
         is_text = name in ("read_text", "write_text") or (name in ("run", "Popen") and "text" in told)
     return is_text and "encoding" not in told

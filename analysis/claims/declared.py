@@ -59,17 +59,22 @@ def rules_dated(provenance: Mapping[str, Any], path: Path = RULES) -> Declared:
     first = provenance.get("first_run")
     begun = datetime.fromisoformat(first) if first else None
     pairs = repr((rules.WORTH, tuple(rules.PAIRS), rules.MORE_POSITIVES)).encode()
-    is_known = _git(path, "ls-files", "--error-unmatch", "--", path.name) is not None
+    is_known = _said(path, "ls-files", "--error-unmatch") is not None
     return Declared(hashlib.sha256(path.read_bytes() + pairs).hexdigest(), _committed(path), begun, is_known)
 
 
 def _committed(path: Path) -> datetime | None:
+    if _said(path, "status", "--porcelain") != "":
+        return None
+    said = _said(path, "log", "-1", "--format=%cI")
+    return datetime.fromisoformat(said) if said else None
+
+
+def _said(path: Path, *words: str) -> str | None:
+    """What git says of the file; None where it is absent or refuses."""
     from sweep.results import GitRefuses, git_said
 
     try:
-        if git_said(path.parent, "status", "--porcelain", "--", path.name):
-            return None
-        said = git_said(path.parent, "log", "-1", "--format=%cI", "--", path.name).strip()
+        return git_said(path.parent, *words, "--", path.name).strip()
     except GitRefuses:
         return None
-    return datetime.fromisoformat(said) if said else None

@@ -43,7 +43,7 @@ def planned(words: Sequence[str]) -> dict[str, Any]:
         ValueError: it could not be planned; what it said.
     """
     command = [sys.executable, "-m", "sweep", "plan", "-m", *words, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path.cwd())
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=Path.cwd())
     if done.returncode:
         raise ValueError(f"python -m sweep plan -m {' '.join(words)}: {done.stderr.strip()}")
     found: dict[str, Any] = json.loads(done.stdout)
