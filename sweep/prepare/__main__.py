@@ -1,6 +1,7 @@
 """python -m sweep.prepare KIND ...
 
     gsm_symbolic   files of grade-school problems from templates, with worked solutions   (extra gsm_symbolic)
+    teacher        new problems and solutions from a model behind an endpoint             (extra teacher)
     gguf           a folder with safetensors and a tokenizer from a GGUF file              (extra gguf)
 
 `python -m sweep.prepare KIND --help` tells the options of one. What is made is data: a sweep names it by its content.
@@ -13,7 +14,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-KINDS = {"gsm_symbolic": "sweep.prepare.gsm_symbolic", "gguf": "sweep.prepare.gguf"}
+KINDS = {kind: f"sweep.prepare.{kind}" for kind in ("gsm_symbolic", "teacher", "gguf")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
