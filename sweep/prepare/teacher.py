@@ -1,8 +1,8 @@
 """New problems and their solutions from a model behind an OpenAI-compatible endpoint, after seed problems.
 
-Each new problem is asked for after a few seeds, then solved several times. It is kept where enough of the solutions agree
-on an answer, and where it is like no seed, no problem kept before and no test problem; what is refused is counted by why.
-The file has the columns of the seeds' file, so it takes the train file's place in the same dataset.
+Each new problem is asked for after a few seeds, then solved several times. It is kept where enough of the solutions
+agree on an answer, and where it is like no seed, no problem kept before and no test problem; what is refused is
+counted by why. The file has the columns of the seeds' file, so it takes the train file's place in the same dataset.
 """
 
 from __future__ import annotations
