@@ -188,7 +188,7 @@ def test_what_was_said_is_kept_and_nothing_is_asked_twice(server: Server, tmp_pa
     assert ask(third) == "changed" and third.counts["kept responses that cannot be read"] == 1
 
 
-def test_usage_that_is_not_told_is_taken_for_what_was_reserved(server: Server, tmp_path: Path) -> None:
+def test_usage_that_a_server_leaves_out_is_taken_for_what_was_reserved(server: Server, tmp_path: Path) -> None:
     server.script = [
         says(chat("x", usage={"prompt_tokens": -1, "completion_tokens": "many"})),
         says(chat("y", usage=None)),
