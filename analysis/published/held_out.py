@@ -102,8 +102,11 @@ def _language_models() -> list[Points]:
     ladder = ladder.assign(curve=ladder["model"], x=ladder["n_tokens"])
     nmt = pd.read_csv(FOLDER / "alabdulmohsin2022_nmt.csv")
     nmt = nmt.assign(curve=nmt["model"], x=nmt["n_examples"], y=nmt["loss"], is_held=nmt["is_fitted"] == 0)
+    gadre = pd.read_csv(FOLDER / "gadre2024_overtraining.csv")
+    gadre = gadre.assign(curve=gadre["model"], x=gadre["n_tokens"], y=gadre["c4_loss"])
     return [
         curves_of("Chinchilla, loss", chinchilla),
+        curves_of("over-training, C4 loss", gadre),
         curves_of("OLMo ladder, C4 loss", ladder.assign(y=ladder["c4_loss"])),
         curves_of("OLMo ladder, HellaSwag bits per byte", ladder.assign(y=ladder["hellaswag_bpb"])),
         curves_of("OLMo ladder, HellaSwag error", ladder.assign(y=1 - ladder["hellaswag_accuracy"]), top=1.0),
