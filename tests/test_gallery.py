@@ -6,6 +6,7 @@ import json
 import re
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -94,7 +95,10 @@ def test_a_figure_without_runs_shows_its_commands_and_no_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = {"runs": 120, "stages": 411, "to_build": 411, "seconds": 0, "n_without_estimate": 411, "n_workers": 2}
+    told = {
+        "runs": 120, "stages": 411, "to_build": 411, "seconds": 0, "n_without_estimate": 411, "n_workers": 2,
+        "by_kind": {"base": 1, "train": 410},
+    }  # fmt: skip
     monkeypatch.setattr(write, "planned", lambda words: told)
     written = write_gallery(tmp_path / "out", only=["more_positives"])
     text = (tmp_path / "out/index.html").read_text()
@@ -126,11 +130,21 @@ def test_one_s_own_table_comes_before_the_record_s_and_a_given_one_before_both(
     ("plan", "said"),
     [
         ({"to_build": 4, "n_without_estimate": 4, "seconds": 0}, "no estimate of the time"),
+        (  # 2 x 167.0 + 40 x 12.3 + 80 x 3.4 = 1098 seconds, on two cores 9.15 minutes
+            {
+                "to_build": 122,
+                "stages": 122,
+                "n_without_estimate": 122,
+                "seconds": 0,
+                "by_kind": {"base": 2, "train": 40, "evaluate": 80},
+            },
+            "about 9 min on 2 CPU cores, if a stage takes as long as one of its kind in the study",
+        ),
         ({"to_build": 4, "n_without_estimate": 1, "seconds": 600}, "5 min on 2 workers, and 1 stages of kinds"),
         ({"to_build": 0, "n_without_estimate": 0, "seconds": 0}, "0 to build; estimated 0 min"),
     ],
 )
-def test_a_plan_is_told_in_a_sentence(plan: dict[str, int], said: str) -> None:
+def test_a_plan_is_told_in_a_sentence(plan: dict[str, Any], said: str) -> None:
     assert said in plan_text({"runs": 2, "stages": 9, "n_workers": 2, **plan})
 
 

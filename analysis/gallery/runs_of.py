@@ -5,6 +5,7 @@ The pipeline is asked by its command line, in a process of its own: analysis rea
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from analysis.gallery.entries import Runs
 
 PROJECT = Path(__file__).parents[2]
+SECONDS = PROJECT / "analysis/results/stage_seconds.csv"  # means of the study's stages on one of two CPU cores
 OWN, RECORD = "outputs/{}/table", "analysis/results/{}"
 
 
@@ -51,10 +53,24 @@ def planned(words: Sequence[str]) -> dict[str, Any]:
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:
-    """`120 runs = 411 stages, 411 to build; estimated 31 min on 2 workers`."""
+    """`120 runs = 411 stages, 411 to build; estimated 31 min on 2 workers`: by the stages that were built here, and
+    where there is none by those of the study."""
     said = f"{plan['runs']:,} runs = {plan['stages']:,} stages, {plan['to_build']:,} to build; "
     n_unknown, minutes = plan["n_without_estimate"], plan["seconds"] / plan["n_workers"] / 60
     if n_unknown == plan["to_build"] and n_unknown:
-        return said + "no estimate of the time: no stage of these kinds was built here yet"
+        return said + _by_the_record(plan)
     more = f", and {n_unknown} stages of kinds that were never built here" if n_unknown else ""
     return said + f"estimated {minutes:.0f} min on {plan['n_workers']} workers{more}"
+
+
+def _by_the_record(plan: Mapping[str, Any]) -> str:
+    """The time at the mean seconds that a stage of each kind took in the study."""
+    if not SECONDS.is_file() or plan["to_build"] != plan["stages"]:
+        return "no estimate of the time: no stage of these kinds was built here yet"
+    with SECONDS.open(encoding="utf-8") as stream:
+        seconds = {row["kind"]: float(row["seconds"]) for row in csv.DictReader(stream)}
+    total = sum(n * seconds[kind] for kind, n in plan["by_kind"].items())
+    return (
+        f"about {total / plan['n_workers'] / 60:.0f} min on {plan['n_workers']} CPU cores, if a stage takes "
+        "as long as one of its kind in the study"
+    )
