@@ -75,12 +75,17 @@ def draws(comparison: Comparison, axes: Axes) -> None:
 
 
 def noise(comparison: Comparison, axes: Axes) -> None:
-    """Two kinds of noise: each seed's error less its size's mean, and what 2,000 test problems alone would do."""
+    """Two kinds of noise: each replicate's error less its size's mean, and what 2,000 test problems alone would do."""
     runs = comparison.draws.table.runs
     runs = runs[(runs.arm == BASELINE) & (runs["size"] > 0)]
     mean = runs.groupby("size").error.transform("mean")
     axes.plot(
-        runs["size"], 100 * (runs.error - mean), linestyle="none", marker="o", color=LOOKS[BASELINE][0], label="a seed"
+        runs["size"],
+        100 * (runs.error - mean),
+        linestyle="none",
+        marker="o",
+        color=LOOKS[BASELINE][0],
+        label="a replicate",
     )
     band = 196 * np.sqrt(mean * (1 - mean) / runs.n_test)
     axes.fill_between(runs["size"], -band, band, color="#dddddd", label="test problems alone, 95 %", zorder=0)
