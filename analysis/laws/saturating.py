@@ -71,7 +71,8 @@ class Saturating(Law):
         return {"b": curves.slope, "n_half": half, "floor": curves.floor}
 
     def bounds_hit(self, first: Curves) -> tuple[str, ...]:
-        return ("floor=0",) if first.floor[0] <= 0 else ()
+        hit = ("floor=0",) if first.floor[0] <= 0 else ()
+        return (*hit, f"b={SLOPES[-1]:g}") if first.slope[0] >= SLOPES[-1] * (1 - 1e-9) else hit
 
 
 def midpoints(z: np.ndarray) -> np.ndarray:
