@@ -229,6 +229,12 @@ def test_the_wheel_plans_from_an_empty_folder_without_torch(installed: Installed
     assert list(installed.empty.iterdir()) == []
 
 
+def test_the_wheel_watches_a_sweep_without_torch(installed: Installed, tmp_path: Path) -> None:
+    words = ("watch", "-m", "experiment=smoke", "--once", "--out", str(tmp_path / "page"))
+    assert "22 waiting" in installed.said("sweep", *words)
+    assert "<style>:root" in (tmp_path / "page/index.html").read_text()  # what is no Python of it was installed too
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -25,6 +25,7 @@ from tiny_sweep import planned, tiny
 from sweep import leases
 from sweep.__main__ import main
 from sweep.artifacts import Cost, Stage, Store
+from sweep.commands.watch import View
 from sweep.heartbeat import Heartbeat, path_of, write
 from sweep.manifest import Manifest
 from sweep.plan import Plan
@@ -481,6 +482,27 @@ def test_a_change_is_a_line_and_no_change_is_none(store: Store) -> None:
 
 def test_a_wide_character_has_two_columns() -> None:
     assert width_of("模型") == 4 and cut("模型模型", 5) == "模..." and cut("abc", 3) == "abc" and cut("abcd", 2) == ".."
+
+
+def test_a_terminal_is_drawn_again_in_place_and_without_colour_where_none_is_wanted(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    one, view = taken(store), View(is_once=False)
+    view.show(one)
+    first = capsys.readouterr().out
+    assert "\x1b" not in first and "7 done" in first
+    view.show(one)
+    n = first.count("\n")
+    assert capsys.readouterr().out == f"\x1b[{n}F\x1b[J{first}"
+    monkeypatch.setenv("COLUMNS", "43")  # what is there was broken anew
+    view.show(one)
+    assert capsys.readouterr().out.startswith("\x1b[H\x1b[2J")
+    monkeypatch.setenv("TERM", "dumb")
+    View(is_once=False).show(one)
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 # the command

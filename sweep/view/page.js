@@ -216,6 +216,7 @@ function difference(box) {
 }
 
 function running() {
+  if (data.is_over) return null;
   const rows = data.running.map((one) => h("tr", {}, h("td", {}, data.labels[one.stage]), h("td", {}, one.host), h("td", {}, one.place), h("td", {}, one.user),
     h("td", {}, one.since ? `${clock(one.since)} (${ago(one.since)})` : "not known"),
     h("td", {}, one.seen ? `${ago(one.seen)} ago` : "none yet"),
@@ -223,7 +224,7 @@ function running() {
   return h("section", { class: "wide", id: "running" }, h("h2", {}, "What runs where"),
     rows.length ? h("div", { class: "scroll" }, h("table", { class: "list" },
       h("thead", {}, h("tr", {}, ["stage", "host", "process or job", "user", "since", "sign of life", "progress"].map((word) => h("th", {}, word)))), h("tbody", {}, rows)))
-      : h("p", { class: "soft" }, data.is_over ? "Nothing: all is built." : "Nobody builds a stage of this grid at the moment."));
+      : h("p", { class: "soft" }, "Nobody builds a stage of this grid at the moment."));
 }
 
 function failures() {
@@ -241,7 +242,7 @@ function failures() {
 const short = (text) => (text.length > 160 ? `${text.slice(0, 160)}...` : text);
 
 function kinds() {
-  const rows = [...new Set(data.kinds)].map((kind) => {
+  const rows = data.order.map((kind) => {
     const at = data.kinds.map((one, n) => (one === kind && data.stages[n] ? n : -1)).filter((n) => n >= 0);
     const took = at.map((n) => data.seconds[n]).filter(Boolean).sort((one, other) => one[0] - other[0]);
     const middle = took.length ? took[Math.floor(took.length / 2)][1] : "", range = took.length > 1 ? `${took[0][1]} to ${took.at(-1)[1]}` : "";
@@ -249,7 +250,7 @@ function kinds() {
     return h("tr", {}, h("td", {}, kind), h("td", { class: "share" }, bar(found, "thin")), h("td", {}, `${count(found[data.states.indexOf("done")])} of ${count(at.length)}`), h("td", {}, middle), h("td", { class: "soft" }, range));
   });
   return h("section", { id: "kinds" }, h("h2", {}, "Stages"), h("div", { class: "scroll" }, h("table", { class: "list" },
-    h("thead", {}, h("tr", {}, ["kind", "", "built", "took", "from, to"].map((word) => h("th", {}, word)))), h("tbody", {}, rows))));
+    h("thead", {}, h("tr", {}, ["kind", "", "built", "took (median)", "from, to"].map((word) => h("th", {}, word)))), h("tbody", {}, rows))));
 }
 
 // curves

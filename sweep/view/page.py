@@ -19,6 +19,7 @@ from typing import Any
 from sweep.artifacts import Store
 from sweep.places import check_writable
 from sweep.plan import Plan
+from sweep.stages import VERSION
 from sweep.view.cells import DONE, STATES
 from sweep.view.curves import Curve, Curves, thinned
 from sweep.view.picture import Builder, Failure, Picture
@@ -108,6 +109,7 @@ def _of_plan(plan: Plan, picture: Picture, place: Mapping[str, int]) -> dict[str
         "rests": the_map.rests,
         "keys": list(plan.stages),
         "kinds": [stage.kind for stage in plan.stages.values()],
+        "order": [kind for kind in VERSION if any(stage.kind == kind for stage in plan.stages.values())],
         "labels": [picture.labels[key] for key in plan.stages],
         "spots": [
             [arms[s.arm], sizes[s.n_problems], rests[s.rest], [place[key] for key in s.chain]] for s in the_map.spots

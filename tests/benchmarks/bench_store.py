@@ -98,6 +98,7 @@ def main() -> None:
         on = (*GRID, f"exec.store={at / 'store'}")
         for verb in ("plan", "status"):
             told(verb, [("sweep", verb, "-m", *on)], TARGET_S)
+        told("watch --once", [("sweep", "watch", "-m", *on, "--once", "--out", str(at / "page"))])
         told("collect", [("sweep", "collect", "-m", *on, "--out", str(at / "table"))])
         filled(Store(at / "reproduced"), REPRODUCE)
         again = reproduced(at)
