@@ -1,4 +1,4 @@
-"""python -m analysis fit | multiplier | design | validate | report | figures | map | published
+"""python -m analysis fit | multiplier | design | validate | compare | report | figures | map | published
 
     TABLE is a folder written by `python -m sweep collect`; any .csv or .parquet file; a log of lm-evaluation-harness,
     Inspect, a Hugging Face or TRL trainer, verl, prime-rl or W&B; or a pattern over many files, which says what they do
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import commands, published, terminal
+from analysis import compare as comparing
 from analysis.gallery.write import write_gallery
 from analysis.laws.chinchilla import fit_chinchilla
 from analysis.laws.forms import FITTED_ALONE, FORMS
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", required=True, help="folder to write")
     report.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
     report.add_argument("--record", help="report folder of a larger study: what it predicts for this one")
+    _compare_command(kinds)
     _figures_command(kinds)
     _map_command(kinds)
     others = kinds.add_parser("published", help="others' tables: fits and multipliers")
@@ -90,6 +92,21 @@ def _fit_command(kinds: Kinds) -> None:
     both = " and ".join(f"--law {law}" for law in FITTED_ALONE)
     fit.add_argument("--n-params", default="n_params", help=f"column of model sizes, of {both}")
     fit.add_argument("--n-tokens", default="n_tokens", help=f"column of data sizes or compute, of {both}")
+
+
+def _compare_command(kinds: Kinds) -> None:
+    what = "the paired test of two models on one test set"
+    one = kinds.add_parser("compare", help=what, description=f"{what}: B minus A, by problem")
+    one.set_defaults(run=_compare)
+    one.add_argument("a", metavar="A", help="any TABLE with an outcome of every problem; several seeds are one model")
+    one.add_argument("b", metavar="B", help="the same of the other model")
+    one.add_argument("--a", dest="only_a", action="append", default=[], metavar="COLUMN=VALUE", help="rows of A alone")
+    one.add_argument("--b", dest="only_b", action="append", default=[], metavar="COLUMN=VALUE", help="rows of B alone")
+    one.add_argument("--only-shared", action="store_true", help="leave problems out that only one was tested on")
+    one.add_argument("--level", type=float, default=0.95, help="of the interval (0.95)")
+    one.add_argument("--json", action="store_true", help="one JSON object")
+    _file_options(one)
+    _column_options(one)
 
 
 def _figures_command(kinds: Kinds) -> None:
@@ -134,6 +151,12 @@ def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], 
     one.add_argument("--ceiling", type=float, help=ceiling)
     one.add_argument("--unpaired", action="store_true", help="arms were tested on different problems")
     _file_options(one)
+    _column_options(one)
+    return one
+
+
+def _column_options(one: argparse.ArgumentParser) -> None:
+    """Which column means what, of every command that reads a table."""
     columns = one.add_argument_group("columns")
     columns.add_argument("--arm", default="arm")
     columns.add_argument("--x", default="n_problems")
@@ -146,7 +169,6 @@ def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], 
     columns.add_argument("--stderr", help="column with the standard error of y")
     columns.add_argument("--sample", default="sample", help="several attempts at one problem, averaged")
     columns.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="rows to read")
-    return one
 
 
 def _file_options(one: argparse.ArgumentParser) -> None:
@@ -158,9 +180,8 @@ def _file_options(one: argparse.ArgumentParser) -> None:
     files.add_argument("--drop-blank", action="store_true", help="leave rows without an outcome out")
 
 
-def options(asked: argparse.Namespace) -> Options:
-    """The parsed options as a value."""
-    columns = Columns(
+def _columns(asked: argparse.Namespace) -> Columns:
+    return Columns(
         arm=asked.arm,
         x=asked.x,
         seed=asked.seed_column,
@@ -176,13 +197,17 @@ def options(asked: argparse.Namespace) -> Options:
         drop_blank=asked.drop_blank,
         format=asked.format,
     )
+
+
+def options(asked: argparse.Namespace) -> Options:
+    """The parsed options as a value."""
     return Options(
         baseline=asked.baseline,
         law=asked.law,
         n_draws=asked.draws,
         seed=asked.seed,
         level=asked.level,
-        columns=columns,
+        columns=_columns(asked),
         cost=asked.cost,
         of=tuple(asked.of),
         is_unpaired=asked.unpaired,
@@ -216,6 +241,14 @@ def _multiplier(asked: argparse.Namespace) -> str:
         return terminal.results_text(found)
     objects = [terminal.result_object(one) for one in found]
     return terminal.as_json(objects[0] if len(objects) == 1 else {"multipliers": objects})
+
+
+def _compare(asked: argparse.Namespace) -> str:
+    found = comparing.compare(
+        asked.a, asked.b, _columns(asked), only_a=tuple(asked.only_a), only_b=tuple(asked.only_b),
+        is_shared_only=asked.only_shared, level=asked.level,
+    )  # fmt: skip
+    return terminal.as_json(found) if asked.json else comparing.text(found)
 
 
 def _design(asked: argparse.Namespace) -> str:

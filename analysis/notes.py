@@ -17,6 +17,7 @@ CODES: dict[str, Severity] = {
     "odd_run": "warning",  # one run far from where the rest of its replicate and of its cell put it
     "few_seeds": "info",  # seed variance rests on few degrees of freedom
     "dropped_blank": "warning",  # rows without an outcome were left out, as asked
+    "not_paired": "warning",  # problems that one of two models alone was tested on were left out, as asked
     "unpaired": "warning",  # arms were not tested on the same problems
     "counts_only": "warning",  # one test set is taken on trust, which problems were missed is not known
     "cell_means_only": "warning",  # neither problems nor counts: residuals stand for all noise

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_slurm_settings import stands_on_one_line
 
+from analysis.tables.formats import log_at
 from analysis.tables.read import table_at
 from analysis.tables.where import filters_of, kept
 from sweep.__main__ import VERBS
@@ -304,6 +305,29 @@ def table_holds(content: bytes) -> None:
     assert (table.runs["size"] >= 0).all()  # 0 is the base model, without synthetic data
 
 
+LOGS = {
+    path.name: path.read_bytes()
+    for path in (Path(__file__).parent / "fixtures/logs").iterdir()
+    if path.is_file() and path.suffix != ".md"
+}
+DAMAGED_LOGS = st.sampled_from(sorted(LOGS)).flatmap(
+    lambda name: st.tuples(st.just(name), damaged(st.just(LOGS[name])))
+)
+
+
+def log_holds(named: tuple[str, bytes]) -> None:
+    """A damaged log is read as what it still says, or refused by its name."""
+    path = FOLDER / named[0]
+    path.write_bytes(named[1])
+    try:
+        found = log_at(path)
+    except ValueError as error:
+        assert type(error) is ValueError and str(error).startswith(f"{path}")
+        str(error).encode()
+        return
+    assert found is not None and len(found[1].rows) and set(found[1].scores) <= set(found[1].rows)
+
+
 TRACES = st.builds(Trace, st.text(max_size=5), st.text(max_size=9), st.booleans(), st.booleans()).map(asdict)
 
 TARGETS = [
@@ -348,6 +372,7 @@ TARGETS = [
         n_quick=15,
     ),
     Target("rows wanted", st.lists(WANTED, max_size=2), where_holds),
+    Target("logs", DAMAGED_LOGS, log_holds, n_quick=60),
     Target("tables", tables(), table_holds, found=(b"arm,is_correct,n_problems\nSFT,0,0\n",)),
 ]  # fmt: skip
 

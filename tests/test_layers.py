@@ -62,6 +62,7 @@ ROOMS = {  # of analysis; a room imports from lower ones alone
     "analysis.laws": 2,
     "analysis.noise": 3,
     "analysis.worth": 4,
+    "analysis.compare": 4,
     "analysis.held_out": 4,
     "analysis.claims": 5,
     "analysis.design": 5,

@@ -40,7 +40,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"data/math/{name}.jsonl").write_text(
             "".join(MATH % (n, n + 2) for n in range(first, first + n_rows))
         )
-    (folder / "analysis").symlink_to(ROOT / "analysis")
+    for name in ("analysis", "tests"):
+        (folder / name).symlink_to(ROOT / name)
     return folder
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from analysis.tables.outcomes import blocks, codes, unique_small
 from analysis.tables.plain import costs, without_blank
 from analysis.tables.table import Columns, Table, table_from_runs
 from analysis.tables.where import kept
+
+if TYPE_CHECKING:
+    from sweep.results import Results
 
 N_SHOWN = 20
 SWEEP_Y = {"greedy": ("n_correct", "n_test"), "sampled": ("n_correct_sampled", "n_sampled")}
@@ -45,18 +48,11 @@ def table_at(
 
 
 def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
-    from sweep.results import check_counts, n_malformed, read_table
+    from sweep.results import n_malformed
 
-    found = read_table(path)
-    y = columns.y or "greedy"
-    if y not in SWEEP_Y:
-        raise ValueError(f"{path}: y={y!r} is not kept by a sweep; say --y greedy or --y sampled")
+    found, y = _sweep_at(path, columns)
     wanted = _wanted_runs(found.runs, columns.filters, path)
     n_correct, n_all = SWEEP_Y[y]
-    try:
-        check_counts(found.runs, found.outcomes)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
     size = wanted["n_problems"].astype(float)
     runs = wanted.assign(size=size, x=size, error=1.0 - wanted[n_correct] / wanted[n_all])
     if (malformed := n_malformed(wanted)) is not None:
@@ -83,6 +79,31 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
     matrices, notes = blocks(places[run_codes], problem_codes, wrong, runs, problems, is_unpaired, str(path))
     known |= {"is_unpaired": len(matrices) > 1, "notes": tuple(notes)}
     return table_from_runs(runs.drop(columns="run"), "outcomes", matrices, **known)
+
+
+def sweep_outcomes(path: Path, columns: Columns) -> tuple[pd.DataFrame, Columns]:
+    """Rows of (run, problem) of a sweep's folder that pass the filters, `is right` the share of attempts that were."""
+    found, y = _sweep_at(path, columns)
+    runs = _wanted_runs(found.runs, columns.filters, path)
+    told = runs[[name for name in ("run", "arm", "n_problems", "seed", "replicate") if name in runs]]
+    wrong = _wrong_share(pa.Table.from_pandas(found.outcomes, preserve_index=False), y)
+    rows = found.outcomes[["run", "problem_id"]].assign(**{"is right": 1.0 - wrong})
+    return rows.astype({"run": str}).merge(told.astype({"run": str}), on="run"), Columns(filters=columns.filters)
+
+
+def _sweep_at(path: Path, columns: Columns) -> tuple[Results, str]:
+    """A sweep's folder, its counts and outcomes saying the same, and which outcome is asked for."""
+    from sweep.results import check_counts, read_table
+
+    found = read_table(path)
+    y = columns.y or "greedy"
+    if y not in SWEEP_Y:
+        raise ValueError(f"{path}: y={y!r} is not kept by a sweep; say --y greedy or --y sampled")
+    try:
+        check_counts(found.runs, found.outcomes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return found, y
 
 
 def _wanted_runs(runs: pd.DataFrame, filters: Mapping[str, str], path: Path) -> pd.DataFrame:
@@ -170,7 +191,7 @@ def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, 
             "seed": [seeds[key % len(seeds)] for key in run_keys],
         }
     )
-    wrong = _as_error(data[y], y, columns, path).astype(np.float32)
+    wrong = as_error(data[y], y, columns, path).astype(np.float32)
     if not (wrong.min() >= 0 and wrong.max() <= 1):
         odd = int(np.argmax(~((wrong >= 0) & (wrong <= 1))))
         raise ValueError(f"{path}: {y} must be 0/1, true/false or a share in [0, 1], row {odd} is {data[y][odd]}")
@@ -198,7 +219,7 @@ def _summed(data: pa.Table, y: str, columns: Columns, path: str) -> pa.Table:
         raise ValueError(
             f"{path}: {twice} duplicate (replicate, arm, size, seed, problem) rows; each outcome stands once"
         )
-    wrong = pa.array(_as_error(data[y], y, columns, path))
+    wrong = pa.array(as_error(data[y], y, columns, path))
     data = data.select(keys).append_column("error", wrong)
     grouped = data.group_by(keys).aggregate([("error", "mean"), ("error", "count")])
     return grouped.rename_columns([*keys, "error", columns.n_test])
@@ -226,7 +247,7 @@ def _numbers(values: pd.Series, name: str, path: str) -> pd.Series:
     return numbers
 
 
-def _as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> np.ndarray:
+def as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> np.ndarray:
     """Outcomes as errors in [0, 1], by the names or options, never by their range."""
     try:
         values = column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64()).to_numpy()
@@ -301,7 +322,7 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
             _check_same_error(1.0 - share, _numbers(frame["error"], "error", path), path)
         runs = runs.assign(n_test=n_test, error=share if columns.y_is == "error" else 1.0 - share)
     else:
-        runs = runs.assign(error=_as_error(data[y], y, columns, path))
+        runs = runs.assign(error=as_error(data[y], y, columns, path))
         if columns.stderr:
             stderr = frame[columns.stderr].astype(float) / (100.0 if columns.unit == "percent" else 1.0)
             if not (stderr > 0).all():
