@@ -69,6 +69,15 @@ def test_the_star_graph_figure_states_its_numbers(star_table: Path, tmp_path: Pa
     ]
 
 
+def test_one_replicate_of_a_star_graph_has_no_interval_and_no_ruling(star_table: Path, tmp_path: Path) -> None:
+    runs = pd.read_parquet(star_table / "runs.parquet")
+    runs[runs["replicate"] == 1].to_parquet(star_table / "runs.parquet")
+    write_gallery(tmp_path / "out", only=["star_graph"], tables={"star_graph": star_table})
+    text = (tmp_path / "out/star_graph.txt").read_text()
+    assert "degree 5: undecided (per-step DPO minus SFT continued: −0.100 (one replicate, no interval) at 8" in text
+    assert "nan" not in text
+
+
 def test_a_star_graph_table_without_an_arm_is_refused(star_table: Path) -> None:
     runs = pd.read_parquet(star_table / "runs.parquet")
     runs[~runs["arm"].str.startswith(STEP)].to_parquet(star_table / "runs.parquet")

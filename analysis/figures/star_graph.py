@@ -30,7 +30,7 @@ def learnt_with_updates(means: pd.DataFrame) -> Figure:
             for axes, (measure, (label, is_sft_alone)) in zip(row, MEASURES.items(), strict=True):
                 of = means[(means["degree"] == degree) & (means["measure"] == measure)]
                 _panel(axes, of[of["arm"] == "SFT"] if is_sft_alone else of, int(degree), measure)
-                log_size_axis(axes, means["updates"].to_numpy(float), "SFT updates" if row is grid[-1] else "", 5)
+                log_size_axis(axes, means["updates"].to_numpy(float), "SFT updates" if degree == degrees[-1] else "", 5)
                 axes.set_ylabel(label)
             row[0].set_title(f"degree {degree}", loc="left", color="#444444")
         handles, labels = grid[0, -1].get_legend_handles_labels()

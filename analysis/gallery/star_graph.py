@@ -92,14 +92,16 @@ def ruling(gap: pd.DataFrame) -> str:
     return "not held" if len(before) and (before["low"] > -MARGIN).all() else "undecided"
 
 
+def _gain(updates: float, mean: float, low: float, high: float) -> str:
+    limits = f" {interval_text(low, high, error_text)}" if math.isfinite(low) else " (one replicate, no interval)"
+    return f"{error_text(mean)}{limits} at {count(updates)}"
+
+
 def _caption(runs: pd.DataFrame) -> str:
     said = []
     for degree in sorted(runs["degree"].unique()):
         gap = gains(runs, degree)
-        each = ", ".join(
-            f"{error_text(row['mean'])} {interval_text(row['low'], row['high'], error_text)} at {count(row['updates'])}"
-            for row in gap.to_dict("records")
-        )
+        each = ", ".join(_gain(**row) for row in gap.to_dict("records"))
         said.append(f"degree {degree}: {ruling(gap)} (per-step DPO minus SFT continued: {each} updates)")
     n = runs["replicate"].nunique()
     return (
