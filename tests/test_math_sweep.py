@@ -65,6 +65,8 @@ def test_sft_samples_step_dpo_and_evaluation_on_math(tmp_path: Path) -> None:
     samples = stage_of(plan, "samples").key
     traces = read_jsonl(store.open(samples).path / "traces.jsonl", Trace)
     assert {t.is_correct for t in traces} == {True, False}
+    shown = manifests[stage_of(plan, "dsyn").key].facts["prompt"]
+    assert shown.startswith("Problem: ") and shown.endswith("?\nPut the final answer in \\boxed{}.\nSolution:\n")
     assert sum(t.is_correct for t in traces) == manifests[samples].facts["n_correct"]
     assert manifests[stage_of(plan, "train").key].facts["n_pairs"] > 0
     right = {final_answer(t.text) for t in traces if t.is_correct}

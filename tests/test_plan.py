@@ -381,6 +381,26 @@ def test_a_model_of_a_hub_is_trained_on_natural_text(natural: tuple[str, ...]) -
     assert [run.evaluate.identity["dataset"]["title"] for run in the_plan.runs] == ["gsm8k"]
 
 
+def test_the_prompts_text_is_in_the_identity_and_another_prompt_is_another_run(natural: tuple[str, ...]) -> None:
+    words = (*natural, "model=deepseek_math_7b", f"model.revision={'a' * 40}", "arm=sft", "n_problems=1")
+    more = ([], ["prompt=few_shot", "dataset.n_examples=1"], ["prompt=chat"], ["dataset.instruction='Think.'"])
+    runs = [plan_of((*words, *words_of))[0].runs[0].evaluate for words_of in more]
+    datasets = [run.identity["dataset"] for run in runs]
+    assert {one["prompt"] for one in datasets} == {"Question: {question}\nAnswer:\n"}
+    assert [one["n_examples"] for one in datasets] == [0, 1, 0, 0]
+    assert [one["is_chat"] for one in datasets] == [False, False, True, False]
+    assert len({run.key for run in runs}) == 4
+
+
+def test_unseen_problems_are_evaluated_where_there_are_some(natural: tuple[str, ...], tmp_path: Path) -> None:
+    words = (*natural, "model=deepseek_math_7b", f"model.revision={'a' * 40}", "arm=sft", "evaluation=unseen")
+    with pytest.raises(ValueError, match="dataset gsm8k: no split 'unseen'; choose one of test, train, validation"):
+        plan_of(words)
+    (tmp_path / "unseen.jsonl").write_text('{"question": "new?", "answer": "#### 3"}\n')
+    found, _ = plan_of((*words, f"dataset.unseen_path={tmp_path / 'unseen.jsonl'}"))
+    assert found.runs[0].evaluate.identity["evaluation"]["split"] == "unseen"
+
+
 def test_steps_of_natural_text_are_not_sorted_into_sound_and_spurious(natural: tuple[str, ...]) -> None:
     model = ("model=deepseek_math_7b", "model.revision=abc", "arm=rft_sound")
     with pytest.raises(ValueError, match="tells sound steps from spurious ones, which dataset=gsm8k"):

@@ -221,7 +221,8 @@ def _turn_ids(policy: Policy) -> tuple[list[int], list[int]]:
         )
     backend = policy.tokenizer.backend_tokenizer
     backend.encode_special_tokens = False
-    return tuple(backend.encode(text, add_special_tokens=False).ids for text in (before, behind))  # type: ignore[return-value]
+    ids = [list[int](backend.encode(text, add_special_tokens=False).ids) for text in (before, behind)]
+    return ids[0], ids[1]
 
 
 def encode_continuations(policy: Policy, texts: Sequence[str], are_final: Sequence[bool]) -> list[list[int]]:
