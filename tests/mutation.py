@@ -82,10 +82,12 @@ class Mutations:
 
     Args:
         sample: how many changes of a module are tried, the same ones each time; all where None.
+        lines: those alone are changed, to try again what was not noticed; all where empty.
     """
 
     modules: list[str]
     sample: int | None = None
+    lines: frozenset[int] = frozenset()
     n_survivors: int = 0
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -103,14 +105,16 @@ class Mutations:
         every, n_noticed = places(source), 0
         if self.sample is not None and self.sample < len(every):
             every = [every[place] for place in sorted(random.Random(0).sample(range(len(every)), self.sample))]
-        for line, what, tree in (mutant(source, place) for place in every):
+        changes = (mutant(source, place) for place in every)
+        tried = [one for one in changes if not self.lines or one[0] in self.lines]
+        for line, what, tree in tried:
             items = sorted(_of_line(line, source, of_file), key=lambda item: reached[item].seconds)
             if items and is_noticed(loaded, compile(tree, file, "exec"), items, session):
                 n_noticed += 1
             else:
                 print(f"{module}:{line}: not noticed{'' if items else ', not reached'}: {what}", flush=True)
-        self.n_survivors += len(every) - n_noticed
-        print(f"{module}: {n_noticed} of {len(every)} changes noticed", flush=True)
+        self.n_survivors += len(tried) - n_noticed
+        print(f"{module}: {n_noticed} of {len(tried)} changes noticed", flush=True)
 
 
 @dataclass(frozen=True)
@@ -223,14 +227,14 @@ def _holders() -> Iterator[ModuleType]:
             yield module
 
 
-def main(modules: list[str], tests: list[str], sample: int | None = None) -> int:
+def main(modules: list[str], tests: list[str], sample: int | None, lines: frozenset[int]) -> int:
     """Print every change that no test notices, and the figures; 1 where there is one.
 
     Args:
         tests: words for pytest: files, names of tests, -k.
     """
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # to load them takes longer than most tests
-    mutations = Mutations(modules, sample)
+    mutations = Mutations(modules, sample, lines)
     options = ["-s", "-p", "no:cacheprovider", "-o", "tmp_path_retention_policy=none"]
     code = pytest.main([*options, *tests], plugins=[mutations])
     return int(code) if code > pytest.ExitCode.TESTS_FAILED else int(mutations.n_survivors > 0)
@@ -241,5 +245,8 @@ if __name__ == "__main__":
     parser.add_argument("modules", help="sweep/plan.py, or several with commas between")
     parser.add_argument("tests", nargs="+", help="files or names of tests, as pytest takes them; -k behind --")
     parser.add_argument("--sample", type=int, help="how many changes of a module are tried, drawn with a fixed seed")
+    parser.add_argument(
+        "--lines", type=int, action="append", default=[], help="change this line alone; may be repeated"
+    )
     asked = parser.parse_args()
-    sys.exit(main(asked.modules.split(","), asked.tests, asked.sample))
+    sys.exit(main(asked.modules.split(","), asked.tests, asked.sample, frozenset(asked.lines)))

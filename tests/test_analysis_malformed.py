@@ -74,6 +74,23 @@ def test_one_seed_alone_has_no_interval_and_is_judged_by_its_counts() -> None:
     assert not of_dpo(counted("seed", (0.05,), (0.21,))).is_broken  # .16 more, with a standard error of .010
 
 
+def test_a_run_is_broken_by_its_counts_from_three_standard_errors_beyond_15_points() -> None:
+    # .1875 more: standard error sqrt((.05 x .95 + .2375 x .7625) / 2000) = .0107, so .155; .18 more: .148
+    assert of_dpo(counted("seed", (0.05,), (0.2375,))).is_broken
+    assert not of_dpo(counted("seed", (0.05,), (0.23,))).is_broken
+
+
+def test_two_seeds_have_an_interval_of_one_degree_of_freedom() -> None:
+    # differences .2 and .3: mean .25, standard error .05, t(.975, 1) = 12.706
+    row = of_dpo(counted("seed", (0.05, 0.05), (0.25, 0.35)))
+    assert row.gap is not None and (row.gap.low, row.gap.high) == pytest.approx((-0.3853, 0.8853), abs=1e-4)
+
+
+def test_a_table_that_does_not_say_what_was_malformed_has_no_rows() -> None:
+    table = counted("seed", (0.05,), (0.05,))
+    assert malformed_of(replace(table, runs=table.runs.drop(columns="malformed")), "SFT", 0.95) == ()
+
+
 def test_runs_that_the_baseline_has_not_are_shown_and_not_compared() -> None:
     table = counted("seed", (0.05, 0.05), (0.5, 0.5))
     alone = replace(table, runs=table.runs.assign(size=np.where(table.runs.arm == "SFT", 4096.0, table.runs["size"])))

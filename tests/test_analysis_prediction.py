@@ -204,8 +204,26 @@ def test_an_arm_without_a_curve_is_read_at_its_own_error_and_says_so() -> None:
 
 def test_an_error_at_an_end_of_the_scale_is_read_at_the_own_one() -> None:
     record, here = (Comparison(draws(in_replicates(m), 200), law="power") for m in ({1: 1, 2: 1.1}, {3: 1, 4: 1.2}))
-    m = dataclasses.replace(headline(record, "RFT", "SFT"), at_error=1.0)
-    assert read_here(here, m).at_error == headline(here, "RFT", "SFT").at_error
+    for end in (0.0, 1.0):
+        m = dataclasses.replace(headline(record, "RFT", "SFT"), at_error=end)
+        assert read_here(here, m).at_error == headline(here, "RFT", "SFT").at_error
+
+
+def test_three_sizes_are_a_curve_and_one_base_model_is_one_replicate() -> None:
+    record = in_replicates({1: 1.8, 2: 2.0, 3: 2.2, 4: 2.0})
+    m = headline(Comparison(draws(record, 200), law="power"), "RFT", "SFT")
+    found = told(record, in_replicates({7: 2.0}, SIZES[1:4]), ("RFT",), ("RFT",)).values[1]
+    assert found.at_errors == (m.at_error, m.at_error)
+    out = np.log(found.limits) - np.log(m.multiplier)  # for 1 of 4: sqrt(1 + 4) times as far
+    assert out / (np.log([m.ci_low, m.ci_high]) - np.log(m.multiplier)) == pytest.approx(5**0.5, abs=1e-4)
+    short = table({"SFT": sft, "RFT": better_by(RECORD)}, RECORD, SIZES[:3])
+    assert told(short, table({"SFT": sft, "RFT": sft}, (7, 8)), ("RFT",), ("RFT",)).apart == ()
+
+
+def test_a_multiplier_that_is_open_on_one_side_is_predicted_by_the_other() -> None:
+    record, here = in_replicates({1: 900, 2: 1000, 3: 1100, 4: 1000}), in_replicates({7: 1000, 8: 1000})
+    _, found = told(record, here, ("RFT",), ("RFT",)).values
+    assert found.what == "multiplier" and found.limits[0] > 0 and found.limits[1] == np.inf
 
 
 def test_a_multiplier_whose_interval_is_open_on_both_sides_predicts_nothing() -> None:
