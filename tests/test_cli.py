@@ -452,6 +452,7 @@ def test_every_verb_finds_a_configuration_of_the_users_own(
         ),
         ("plan exec.store=file", "exec.store=file is a file, expected a folder"),
         ("status exec.store=file", "exec.store=file is a file, expected a folder"),
+        ("status exec.store=/dev/null", "exec.store=/dev/null is a file, expected a folder"),
         ("-m hydra.sweep.dir=file/runs", "hydra.sweep.dir=file/runs must be a folder this user can write to"),
     ],
 )
