@@ -73,9 +73,8 @@ class Store:
             self.root = Path(root).expanduser().absolute()
         except RuntimeError as error:
             raise ValueError(f"exec.store={root}: {error}; give the folder without ~") from error
-        if (
-            os.path.exists(self.root) and not self.root.is_dir()
-        ):  # a folder that may not be looked into is none, and is told of where it is used
+        # a folder that may not be looked into is none, and is told of where it is used
+        if os.path.exists(self.root) and not os.path.isdir(self.root):
             raise ValueError(f"exec.store={root} is a file, expected a folder; choose another with exec.store=FOLDER")
         self._verified: dict[str, int] = {}
         self._read: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
