@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HYDRA_FULL_ERROR ?= 0
 
-.PHONY: reproduce map figures test test-slurm slurm-demo bench smoke docs pictures lock clean help
+.PHONY: reproduce map figures test test-slurm slurm-demo bench bench-gpu smoke docs pictures lock clean help
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -61,6 +61,9 @@ docs: $(VENV)/.dev  ## the documentation (outputs/site/index.html)
 
 pictures: $(VENV)/.run  ## the pictures of docs/statistics.md, drawn anew from the committed study
 	$(PY) docs/pictures.py
+
+bench-gpu: $(VENV)/.dev  ## what a card is worth in training, beside TRL (outputs/bench_gpu.json); without one a dry run
+	$(PY) tests/benchmarks/bench_gpu.py
 
 LOCKING := outputs/.locking
 LOCKED_PIP := $(LOCKING)/bin/python -m pip install -q -c $(LOCKING)/kept.txt

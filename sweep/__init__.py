@@ -1,13 +1,14 @@
 """The pipeline on one screen.
 
     problems, teacher -> dsyn --+
-                                +-> sft -> samples -> advantages -> train -> evaluate -> collect
-    base model ------- base ----+   (pi_sft)  (D+, D-)  (q_values)   (RFT, DPO, ...)        |
-                                                                                      python -m analysis
+                                +-> sft -> samples -> advantages -> pairs -> train -> evaluate -> collect
+    base model ------- base ----+   (pi_sft)  (D+, D-)  (q_values)         (RFT, DPO, ...)        |
+                                                                                          python -m analysis
 
     stages.py      what each of these is and depends on: read this first
     build.py       how each is built; bench.py: what a build may use (parents, domain, randomness, checkpoints, cost);
-                   training_set.py: what it samples from and is trained on
+                   training_set.py: what it samples from and is trained on;
+                   pretraining.py, finetuning.py: how its weights are trained
     points.py      a command line to grid points; compose.py: grid points to typed leaves
     plan.py        leaves to unique stages, their keys, what is built and what is new
     artifacts.py   a stage's key, its folder and its manifest

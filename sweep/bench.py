@@ -54,7 +54,11 @@ class Bench:
     def policy_at(self, folder: Path) -> Policy:
         from sweep.models import load_policy
 
-        return load_policy(str(folder), revision=None, device=_device(self.exec), dtype=self.model["dtype"])
+        return load_policy(str(folder), revision=None, **self.placed())
+
+    def placed(self) -> dict[str, str]:
+        """On which device weights are opened, and in which dtype."""
+        return {"device": _device(self.exec), "dtype": self.model["dtype"]}
 
     def read(self, role: str, name: str, record: type) -> list[Any]:
         """The records in a parent's file; none where the stage has no such parent."""
@@ -63,6 +67,9 @@ class Bench:
     def training_limits(self, name: str) -> dict[str, Any]:
         return {
             "micro_batch_tokens": self.exec.micro_batch_tokens,
+            "max_logits": self.exec.max_logits,
+            "gradient_checkpointing": self.exec.gradient_checkpointing,
+            "compiler": self.exec.compiler,
             "checkpoint_dir": self.checkpoint_dir / name,
             "checkpoint_every_s": self.exec.checkpoint_every_s,
             "should_stop": self.should_stop,
@@ -123,7 +130,11 @@ def model_of(stage: Stage) -> Mapping[str, Any]:
     return found[0].identity["model"] if found else {}
 
 
+STREAM = {"pairs": "train"}  # pairs are drawn as training draws rows: chosen_sft sees the chosen sides of step_dpo
+
+
 def seed_of(stage: Stage, seed: int | None = None) -> int:
     """One stream of randomness a stage kind and run seed, the same on every machine."""
     seed = stage.identity["seed"] if seed is None else seed
-    return int(np.random.SeedSequence([seed, zlib.crc32(stage.kind.encode())]).generate_state(1)[0])
+    kind = STREAM.get(stage.kind, stage.kind)
+    return int(np.random.SeedSequence([seed, zlib.crc32(kind.encode())]).generate_state(1)[0])

@@ -6,7 +6,6 @@ A builder reads its parents' artifacts and writes its own at a bench (`bench.py`
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,17 +16,18 @@ import pandas as pd
 
 from sweep import pretrained, pretraining, training_set
 from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
-from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of, training_cost
+from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of
 from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
 from sweep.data import Domain, Problem, ProceduralDomain, Solution, Trace
 from sweep.data.domain import BAD_FORMAT
-from sweep.data.records import Pair, Row
+from sweep.data.records import Pair, ReferenceScore
+from sweep.finetuning import fine_tuned, scored
 from sweep.methods import METHODS
 from sweep.methods.rollouts import Prefix, credited, estimated, to_charge
 from sweep.sources import SOURCES
 
 if TYPE_CHECKING:  # the verbs that build nothing must not wait for torch
-    from sweep.models import Completion, Loss, Trained
+    from sweep.models import Completion
 
 
 def build_dsyn(stage: Stage, bench: Bench) -> Built:
@@ -80,7 +80,8 @@ def build_sft(stage: Stage, bench: Bench) -> Built:
 
     problems, solutions = training_set.subset(stage, bench)
     material = training_set.material(stage, problems, solutions)
-    return _train(stage, bench, "base", METHODS["sft"].rows(material), sft_loss, OptimConfig(**stage.identity["optim"]))
+    rows, optim = METHODS["sft"].rows(material), OptimConfig(**stage.identity["optim"])
+    return fine_tuned(stage, bench, "base", rows, sft_loss, optim)
 
 
 def build_samples(stage: Stage, bench: Bench) -> Built:
@@ -157,13 +158,34 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     return Built({"n_credits": len(charged), "n_reached": len(reached)} | counted(UNDECIDED, undecided), cost)
 
 
+def build_pairs(stage: Stage, bench: Bench) -> Built:
+    """This method's preference pairs, and the log-probabilities of both sides under pi_sft, DPO's reference."""
+    pairs = _rows(stage, bench)
+    scores, cost = scored(bench, pairs)
+    write_jsonl(bench.out / "pairs.jsonl", pairs)
+    write_jsonl(bench.out / "reference.jsonl", scores)
+    return Built({"n_pairs": len(pairs)}, cost)
+
+
 def build_train(stage: Stage, bench: Bench) -> Built:
-    """Turn solutions and mistakes into this method's rows or pairs and optimise its loss."""
+    """Optimise this method's loss on its rows, or on the pairs that its parent holds."""
     from sweep.methods.dpo import dpo_loss
     from sweep.methods.sft import sft_loss
 
-    config, source = MethodConfig(**stage.identity["method"]), SourceConfig(**stage.identity["source"])
+    config = MethodConfig(**stage.identity["method"])
     optim, method = OptimConfig(**stage.identity["method"]["optim"]), METHODS[config.name]
+    own_loss = None if method.loss_of is None else method.loss_of(config)
+    if not method.is_preference:
+        return fine_tuned(stage, bench, method.start, _rows(stage, bench), own_loss or sft_loss, optim)
+    pairs, reference = bench.read("pairs", "pairs.jsonl", Pair), bench.read("pairs", "reference.jsonl", ReferenceScore)
+    loss = own_loss or partial(dpo_loss, beta=config.beta)
+    return fine_tuned(stage, bench, method.start, pairs, loss, optim, reference)
+
+
+def _rows(stage: Stage, bench: Bench) -> list[Any]:
+    """The rows or pairs that the stage's method makes of its source's solutions and of mistakes."""
+    config, source = MethodConfig(**stage.identity["method"]), SourceConfig(**stage.identity["source"])
+    method = METHODS[config.name]
     own, dsyn = training_set.subset(stage, bench)
     sampled = training_set.sampled_problems(stage, bench) if training_set.is_cross_fit(stage) else own
     written = training_set.written(stage, bench, dsyn, sampled)
@@ -188,11 +210,7 @@ def build_train(stage: Stage, bench: Bench) -> Built:
             f"{len(written.traces)} traces and {len(written.credits)} mistakes with q_values; draw more solutions "
             "(sampling.n_samples) or take a source whose solutions share a prefix with the mistakes (source=self)"
         )
-    if method.loss_of is not None:
-        loss = method.loss_of(config)
-    else:
-        loss = partial(dpo_loss, beta=config.beta) if method.is_preference else sft_loss
-    return _train(stage, bench, method.start, rows, loss, optim)
+    return rows
 
 
 def build_evaluate(stage: Stage, bench: Bench) -> Built:
@@ -316,47 +334,8 @@ BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {
     "sft": build_sft,
     "samples": build_samples,
     "advantages": build_advantages,
+    "pairs": build_pairs,
     "train": build_train,
     "evaluate": build_evaluate,
 }
 TRACKED = ("base", "sft", "train", "evaluate")
-
-
-def _train(stage: Stage, bench: Bench, start: str, rows: Trained, loss: Loss, optim: OptimConfig) -> Built:
-    """n_updates is a function of n_problems alone, so arms with more or fewer rows still get equal updates."""
-    from sweep.models import Optim, save_policy, train
-
-    n_updates = max(optim.min_updates, math.ceil(optim.passes * stage.identity["n_problems"] / optim.batch_size))
-    policy = bench.policy(start)
-    last, curve = dict[str, float](), bench.tracker.curve("train")
-
-    def log(n_done: int, metrics: dict[str, float]) -> None:
-        last.update(metrics)
-        curve(n_done, metrics)
-
-    done = train(
-        policy,
-        rows,
-        loss,
-        Optim(
-            lr=optim.lr,
-            n_updates=n_updates,
-            batch_size=optim.batch_size,
-            warmup_fraction=optim.warmup_fraction,
-            schedule=optim.schedule,
-            weight_decay=optim.weight_decay,
-            max_grad_norm=optim.max_grad_norm,
-            embedding_lr_scale=optim.embedding_lr_scale,
-            betas=tuple(bench.model["betas"]),
-        ),
-        seed=seed_of(stage),
-        reference=None if isinstance(rows[0], Row) else policy,
-        precision=bench.model["precision"],
-        log=log,
-        **bench.training_limits("train"),
-    )
-    save_policy(policy, bench.out)
-    n_problems = len({row.problem_id for row in rows})
-    counted_as = "n_pairs" if isinstance(rows[0], Pair) else "n_rows"
-    facts = {counted_as: len(rows), "n_problems_used": n_problems, "loss": last["loss"]}
-    return Built(facts, training_cost(done))

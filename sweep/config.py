@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from sweep.data import DIALS
 from sweep.fields import (
+    COMPILERS,
     DTYPES,
     PRECISIONS,
     SCHEDULES,
@@ -53,6 +54,14 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adapters:
+    """Low-rank matrices that are trained in place of the weights, on every linear layer but the last."""
+
+    rank: int = whole(1, 2**12)
+    alpha: float = real(above=0)  # their product is scaled by alpha / rank
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainedConfig:
     """A causal LM of a hub or of a local folder, and what every training of it shares."""
 
@@ -61,6 +70,7 @@ class PretrainedConfig:
     dtype: str = choice(*DTYPES)
     precision: str = choice(*PRECISIONS)
     betas: tuple[float, ...] = several(real(0, below=1), 2, 2)  # AdamW's
+    lora: Adapters | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +186,7 @@ class Limits:
     sft: float | None = real(above=0, default=None)
     samples: float | None = real(above=0, default=None)
     advantages: float | None = real(above=0, default=None)
+    pairs: float | None = real(above=0, default=None)
     train: float | None = real(above=0, default=None)
     evaluate: float | None = real(above=0, default=None)
 
@@ -193,7 +204,12 @@ class Exec:
     n_workers: int | None = whole(1, default=None)  # local launcher; null: one a CPU core
     n_threads: int = whole(1, default=1)  # torch threads of one worker
     device: str = text(r"auto|cpu|cuda(:[0-9]+)?", "one of auto, cpu, cuda, cuda:0, ...", default="auto")
-    micro_batch_tokens: int = whole(1, default=4096)
+    n_processes: int = whole(1, 1024, default=1)  # that share one training; on cuda each has a card
+    micro_batch_tokens: int = whole(1, default=4096)  # of one forward pass of training
+    max_logits: int = whole(1, default=2**25)  # that training holds at once: tokens x vocabulary
+    gradient_checkpointing: bool = False  # compute activations again in place of keeping them
+    gpu_memory_gib: float | None = real(above=0, default=None)  # of a card: a grid that needs more is refused
+    compiler: str = choice(*COMPILERS, default="off")  # torch.compile's backend for the layers that are trained
     max_rows: int = whole(1, default=2048)  # rows the sampler decodes at once
     checkpoint_every_s: float = real(0, default=300.0)
     rebuild_corrupted: bool = False

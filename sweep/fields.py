@@ -30,6 +30,7 @@ LONGEST_SHOWN = 60
 SCHEDULES = ("constant", "linear", "cosine")
 DTYPES = ("float32", "bfloat16", "float16")
 PRECISIONS = ("fp32", "bf16")
+COMPILERS = ("off", "inductor", "aot_eager")  # torch.compile's backends
 
 N = TypeVar("N")
 

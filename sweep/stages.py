@@ -5,6 +5,7 @@
     sft         base fine-tuned on D_syn: pi_sft, DPO's reference
     samples     pi_sft's own solutions of those problems, verified        (section 3: D+ and negatives)
     advantages  rollouts from each step of its mistakes: q_values         (section 5: per-step credit)
+    pairs       of preferences, and their log-probabilities under pi_sft  (sections 4 and 5: DPO and per-step DPO)
     train       RFT, DPO, per-step DPO and their controls
     evaluate    the outcome of every test problem
 
@@ -31,7 +32,7 @@ from sweep.methods import METHODS
 from sweep.sources import SOURCES
 
 PATH = "_path"  # dataset fields so named say where files lie
-VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "train": 1, "evaluate": 2}
+VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "pairs": 1, "train": 2, "evaluate": 2}
 ABOUT = dict(
     re.findall(r"^    (\w+) {2,}(.+?)(?: +\(section.*)?$", __doc__ or "", re.MULTILINE)
 )  # of each kind, as above
@@ -123,7 +124,25 @@ def _who_rolls_out(exp: Exp) -> dict[str, Stage]:
 
 
 @once
+def pairs(exp: Exp) -> Stage:
+    """No setting of the optimiser, nor beta, changes pairs or their log-probabilities under pi_sft."""
+    read = ("name", *(dial for dial in METHODS[exp.method.name].dials if dial != "beta"))
+    config = {name: value for name, value in _plain(exp.method).items() if name in read}
+    identity = {"method": config, "source": _plain(exp.source), "dataset": _data(exp), **_point(exp)}
+    return _stage("pairs", identity, _material(exp), exp)
+
+
+@once
 def train(exp: Exp) -> Stage:
+    method = METHODS[exp.method.name]
+    read = ("name", "optim", *method.dials)
+    config = {name: value for name, value in _plain(exp.method).items() if name in read}
+    identity = {"method": config, "source": _plain(exp.source), "dataset": _data(exp), **_point(exp)}
+    parents = {"sft": sft(exp), "pairs": pairs(exp)} if method.is_preference else _material(exp)
+    return _stage("train", identity, parents, exp)
+
+
+def _material(exp: Exp) -> dict[str, Stage]:
     """Only the stages this arm's source and method need are parents: the rest is never built for it."""
     method, source = METHODS[exp.method.name], SOURCES[exp.source.name]
     if source.is_step_judged and _procedural(_dataset(exp)) is None:
@@ -137,10 +156,7 @@ def train(exp: Exp) -> Stage:
         parents["samples"] = samples(exp)
     if "advantages" in needs:
         parents["advantages"] = advantages(exp)
-    read = ("name", "optim", *method.dials)
-    config = {name: value for name, value in _plain(exp.method).items() if name in read}
-    identity = {"method": config, "source": _plain(exp.source), "dataset": _data(exp), **_point(exp)}
-    return _stage("train", identity, parents, exp)
+    return parents
 
 
 def trained(exp: Exp) -> Stage:

@@ -88,8 +88,9 @@ def test_plan_as_json_has_counts_and_work_left(sweep: Sweep, said: Callable[...,
     assert told.pop("n_workers") >= 1 and [one["name"] for one in told.pop("flow")][-1] == "evaluate"
     assert told == {
         "to_build": 0, "seconds": 0, "n_without_estimate": 0,
-        "runs": 12, "stages": 31, "stages_unshared": 72, "cached": 31,
-        "by_kind": {"base": 1, "dsyn": 1, "sft": 2, "evaluate": 13, "samples": 2, "train": 10, "advantages": 2},
+        "runs": 12, "stages": 35, "stages_unshared": 76, "cached": 35,
+        "by_kind": {"base": 1, "dsyn": 1, "sft": 2, "evaluate": 13, "samples": 2, "train": 10, "advantages": 2,
+                    "pairs": 4},
     }  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def test_plan_names_a_corrupted_artifact(sweep_copy: Sweep, said: Callable[..., 
     key = sweep_copy.plan.runs[0].evaluate.key
     (sweep_copy.store.folder(key) / "manifest.json").write_text("{")
     _, out, _ = said("plan", "-m", *sweep_copy.words)
-    assert f"corrupted: {key}: " in out and "30 cached" in out and "1 to build" in out
+    assert f"corrupted: {key}: " in out and "34 cached" in out and "1 to build" in out
 
 
 def test_status_counts_complete_runs(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
@@ -126,7 +127,7 @@ def test_status_counts_complete_runs(sweep_copy: Sweep, said: Callable[..., Said
     code, out, _ = said("status", "-m", "--json", *sweep_copy.words)
     told = json.loads(out)
     assert code == 0
-    assert (told["runs"], told["complete"], told["stages"], told["built"], told["to_build"]) == (12, 11, 31, 30, 1)
+    assert (told["runs"], told["complete"], told["stages"], told["built"], told["to_build"]) == (12, 11, 35, 34, 1)
 
 
 def test_status_tells_a_stage_that_runs_from_one_that_failed_one_that_was_killed_and_one_never_tried(

@@ -194,9 +194,10 @@ def test_the_flow_is_drawn_of_a_plan_and_its_data_are_its_edges(
     monkeypatch.setattr(write, "planned", lambda words: told)
     write_gallery(tmp_path, only=["flow"])
     edges = {tuple(row) for row in pd.read_csv(tmp_path / "flow.csv")[["from", "to"]].to_numpy()}
-    assert {("dsyn", "sft"), ("base", "RFT"), ("advantages", "per-step DPO"), ("DPO", "evaluate")} <= edges
+    steps = {("advantages", "pairs"), ("pairs", "per-step DPO")}
+    assert {("dsyn", "sft"), ("base", "RFT"), ("DPO", "evaluate")} | steps <= edges
     assert ("advantages", "DPO") not in edges
-    assert "12 runs share 31 stages; without sharing they would be 72" in (tmp_path / "flow.txt").read_text()
+    assert "12 runs share 35 stages; without sharing they would be 76" in (tmp_path / "flow.txt").read_text()
 
 
 def test_the_claims_that_captions_state_are_those_of_the_rules() -> None:

@@ -58,8 +58,9 @@ def grid() -> Plan:
 
 def test_the_flow_of_data_is_what_the_stages_are_built_from(grid: Plan) -> None:
     of = {node["name"]: node for node in flow(grid)}
-    assert list(of)[:5] == ["dsyn", "base", "sft", "samples", "advantages"] and list(of)[-1] == "evaluate"
-    assert of["per-step DPO"]["needs"] == [
+    assert list(of)[:6] == ["dsyn", "base", "sft", "samples", "advantages", "pairs"] and list(of)[-1] == "evaluate"
+    assert of["per-step DPO"]["needs"] == [["sft", "sft"], ["pairs", "pairs"]]
+    assert of["pairs"]["needs"] == [
         ["sft", "sft"], ["dsyn", "dsyn"], ["samples", "samples"], ["advantages", "advantages"],
     ]  # fmt: skip
     assert of["RFT"]["needs"] == [["base", "base"], ["dsyn", "dsyn"], ["samples", "samples"]]
@@ -73,16 +74,17 @@ def test_every_kind_of_stage_is_described_where_it_is_read_first() -> None:
 
 
 def test_stages_that_arms_have_in_common_are_planned_once(grid: Plan) -> None:
-    # base and dsyn once; at each of 2 sizes one sft, samples and advantages, 5 trains and 6 evaluations; the base's own
+    # base and dsyn once; at each of 2 sizes one sft, samples and advantages, 2 pairs, 5 trains and 6 evaluations; the
+    # base's own
     assert Counter(stage.kind for stage in grid.stages.values()) == {
-        "base": 1, "dsyn": 1, "sft": 2, "samples": 2, "advantages": 2, "train": 10, "evaluate": 13,
+        "base": 1, "dsyn": 1, "sft": 2, "samples": 2, "advantages": 2, "pairs": 4, "train": 10, "evaluate": 13,
     }  # fmt: skip
 
 
 def test_the_summary_counts_what_would_be_built_without_sharing(grid: Plan) -> None:
     told = summary(grid, {})
-    # chains of sft 4, sft_more 5, rft 6, dpo 6, step_dpo 7 and chosen_sft 7 stages at 2 sizes; the base's own 2
-    assert (told["runs"], told["stages"], told["stages_unshared"], told["cached"]) == (12, 31, 72, 0)
+    # chains of sft 4, sft_more 5, rft 6, dpo 7, step_dpo 8 and chosen_sft 7 stages at 2 sizes; the base's own 2
+    assert (told["runs"], told["stages"], told["stages_unshared"], told["cached"]) == (12, 35, 76, 0)
 
 
 def test_every_parent_comes_before_its_children(grid: Plan) -> None:
@@ -92,19 +94,28 @@ def test_every_parent_comes_before_its_children(grid: Plan) -> None:
 
 
 def test_a_stage_has_the_parents_its_method_needs_and_no_others() -> None:
-    parents = {}
-    for arm in ("rft", "dpo", "step_dpo", "sft_more", "chosen_sft", "rft_filtered", "distant_dpo"):
+    def parents(arm: str, kind: str) -> set[str]:
         the_plan = planned(f"arm={arm}")
-        parents[arm] = set(the_plan.stages[next(iter(keys(the_plan, "train")))].parents)
-    assert parents == {
+        return set(the_plan.stages[next(iter(keys(the_plan, kind)))].parents)
+
+    assert {arm: parents(arm, "train") for arm in ("rft", "sft_more", "chosen_sft", "rft_filtered", "step_dpo")} == {
         "rft": {"base", "dsyn", "samples"},
-        "dpo": {"sft", "dsyn", "samples"},
-        "step_dpo": {"sft", "dsyn", "samples", "advantages"},
         "sft_more": {"sft", "dsyn"},
         "chosen_sft": {"sft", "dsyn", "samples", "advantages"},
         "rft_filtered": {"base", "dsyn", "samples", "advantages"},
+        "step_dpo": {"sft", "pairs"},
+    }
+    assert {arm: parents(arm, "pairs") for arm in ("dpo", "step_dpo", "distant_dpo")} == {
+        "dpo": {"sft", "dsyn", "samples"},
+        "step_dpo": {"sft", "dsyn", "samples", "advantages"},
         "distant_dpo": {"sft", "dsyn", "samples"},
     }
+
+
+def test_a_sweep_over_the_optimiser_and_beta_makes_and_scores_pairs_once() -> None:
+    for word in ("method.optim.lr=1e-3", "method.beta=0.7", "method.optim.passes=3"):
+        assert kinds_that_differ(word, arm="step_dpo") == {"train", "evaluate"}
+    assert kinds_that_differ("method.max_pairs_per_problem=1", arm="step_dpo") == {"pairs", "train", "evaluate"}
 
 
 def test_rollouts_are_of_the_learner_or_of_another_policy() -> None:
@@ -132,7 +143,7 @@ def test_an_entropy_matched_control_evaluates_the_sft_policy_beside_the_run_it_m
 def test_a_dial_that_a_method_does_not_read_leaves_its_runs_as_they_are() -> None:
     for arm in ("dpo", "rft", "sft_more"):
         assert kinds_that_differ("method.pit_rule=first_below", arm=arm) == set()
-    assert kinds_that_differ("method.pit_rule=first_below", arm="random_step_dpo") == {"train", "evaluate"}
+    assert kinds_that_differ("method.pit_rule=first_below", arm="random_step_dpo") == {"pairs", "train", "evaluate"}
 
 
 def test_plain_sft_is_the_reference_itself_and_not_trained_twice() -> None:
@@ -152,18 +163,18 @@ def test_plain_sft_is_the_reference_itself_and_not_trained_twice() -> None:
         ("tracking=wandb", set()),
         ("evaluation=validation", {"evaluate"}),
         ("method.beta=0.2", {"train", "evaluate"}),
-        ("source.include_teacher=true", {"train", "evaluate"}),
-        ("sampling.rollouts.n_rollouts=3", {"advantages", "train", "evaluate"}),
-        ("sampling.n_samples=5", {"samples", "advantages", "train", "evaluate"}),
-        ("max_solution_tokens=15", {"samples", "advantages", "train", "evaluate"}),
-        ("sft.lr=0.1", {"sft", "samples", "advantages", "train", "evaluate"}),
-        ("seed=1", {"sft", "samples", "advantages", "train", "evaluate"}),
-        ("n_problems=8", {"sft", "samples", "advantages", "train", "evaluate"}),
-        ("model.seed=1", {"base", "sft", "samples", "advantages", "train", "evaluate"}),
-        ("teacher.n_attempts=2", {"dsyn", "sft", "samples", "advantages", "train", "evaluate"}),
-        ("dataset.teacher_skip_hard=0.5", {"dsyn", "sft", "samples", "advantages", "train", "evaluate"}),
-        ("sampling.is_cross_fit=true", {"samples", "advantages", "train", "evaluate"}),
-        ("dataset.n_test=41", {"dsyn", "sft", "samples", "advantages", "train", "evaluate"}),
+        ("source.include_teacher=true", {"pairs", "train", "evaluate"}),
+        ("sampling.rollouts.n_rollouts=3", {"advantages", "pairs", "train", "evaluate"}),
+        ("sampling.n_samples=5", {"samples", "advantages", "pairs", "train", "evaluate"}),
+        ("max_solution_tokens=15", {"samples", "advantages", "pairs", "train", "evaluate"}),
+        ("sft.lr=0.1", {"sft", "samples", "advantages", "pairs", "train", "evaluate"}),
+        ("seed=1", {"sft", "samples", "advantages", "pairs", "train", "evaluate"}),
+        ("n_problems=8", {"sft", "samples", "advantages", "pairs", "train", "evaluate"}),
+        ("model.seed=1", {"base", "sft", "samples", "advantages", "pairs", "train", "evaluate"}),
+        ("teacher.n_attempts=2", {"dsyn", "sft", "samples", "advantages", "pairs", "train", "evaluate"}),
+        ("dataset.teacher_skip_hard=0.5", {"dsyn", "sft", "samples", "advantages", "pairs", "train", "evaluate"}),
+        ("sampling.is_cross_fit=true", {"samples", "advantages", "pairs", "train", "evaluate"}),
+        ("dataset.n_test=41", {"dsyn", "sft", "samples", "advantages", "pairs", "train", "evaluate"}),
     ],
 )
 def test_a_field_changes_the_stages_that_depend_on_it_and_no_others(word: str, kinds: set[str]) -> None:
@@ -202,7 +213,7 @@ def test_a_finished_plan_needs_nothing(grid: Plan, tmp_path: Path) -> None:
     found = state(grid, filled(Store(tmp_path), grid.stages.values()))
     assert found.corrupted == {}
     assert needed(grid, found.built) == []
-    assert summary(grid, found.built)["cached"] == 31
+    assert summary(grid, found.built)["cached"] == 35
 
 
 def test_the_base_models_own_evaluation_is_built_with_the_runs(grid: Plan) -> None:
@@ -235,7 +246,7 @@ def test_a_missing_parent_whose_children_are_built_is_not_built_again(grid: Plan
 def test_descendants_are_all_that_cannot_be_built_without_a_stage(grid: Plan) -> None:
     first = next(key for key in grid.stages if key in keys(grid, "advantages"))
     lost = Counter(grid.stages[key].kind for key in grid.descendants(first))
-    assert lost == {"train": 2, "evaluate": 2}  # per-step DPO and its chosen steps at this size
+    assert lost == {"pairs": 1, "train": 2, "evaluate": 2}  # per-step DPO and its chosen steps at this size
 
 
 def test_a_corrupted_artifact_is_reported_apart_and_counts_as_missing(grid: Plan, tmp_path: Path) -> None:
@@ -243,7 +254,7 @@ def test_a_corrupted_artifact_is_reported_apart_and_counts_as_missing(grid: Plan
     (store.folder(key) / "data.txt").write_bytes(b"")
     found = state(grid, store)
     assert list(found.corrupted) == [key]
-    assert len(found.built) == 30
+    assert len(found.built) == 34
     assert needed(grid, found.built) == [key]
 
 

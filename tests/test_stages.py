@@ -15,10 +15,19 @@ from sweep import build, training_set
 from sweep.artifacts import Artifact, Cost, Manifest, Stage, Store, read_jsonl, write_jsonl
 from sweep.bench import Bench, Built, domain_of, model_of
 from sweep.config import Exec
-from sweep.data.records import Credit, Problem, Row, Solution, Trace
+from sweep.data.records import Credit, Pair, Problem, ReferenceScore, Row, Solution, Trace
 from sweep.methods.rollouts import to_charge
 from sweep.methods.sft import sft_loss
-from sweep.models import Completion, Optim, load_policy, new_policy, save_policy, temperature_of, train
+from sweep.models import (
+    Completion,
+    Optim,
+    continuation_logps,
+    load_policy,
+    new_policy,
+    save_policy,
+    temperature_of,
+    train,
+)
 from sweep.results import collect
 
 
@@ -108,7 +117,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(sweep: Swe
         for kind in ("base", "dsyn"):
             key = stage_of(plan, kind).key
             (store.root / key).symlink_to(sweep.store.folder(key))
-        keys = [k for k, s in plan.stages.items() if s.kind in ("sft", "samples", "advantages", "train")]
+        keys = [k for k, s in plan.stages.items() if s.kind in ("sft", "samples", "advantages", "pairs", "train")]
         build_all(plan, store, keys)
         folder_of = store.open(stage_of(plan, "train").key).path
         return weights(load_policy(str(folder_of), revision=None, device="cpu", dtype="float32"))
@@ -165,7 +174,7 @@ def test_natural_text_is_malformed_without_an_end_or_a_number_behind_the_answer_
 
 def test_a_method_without_a_single_pair_says_what_it_was_made_of(sweep: Sweep, tmp_path: Path) -> None:
     plan = planned("arm=step_dpo", "n_problems=8")
-    stage = stage_of(plan, "train")
+    stage = stage_of(plan, "pairs")
     empty = {}
     for role in ("sft", "dsyn"):
         empty[role] = sweep.store.open(stage.parents[role].key)
@@ -177,7 +186,22 @@ def test_a_method_without_a_single_pair_says_what_it_was_made_of(sweep: Sweep, t
         empty[role] = Artifact(folder, Manifest("", role, 1, {}, {}, {}, {}, Cost(), {}))
     told = "method=step_dpo at n_problems=8 made no training pair out of 0 solutions, 0 traces and 0 mistakes"
     with pytest.raises(ValueError, match=told):
-        build.build_train(stage, bench_of(stage, empty, tmp_path))
+        build.build_pairs(stage, bench_of(stage, empty, tmp_path))
+
+
+def test_kept_scores_are_the_references_and_chosen_sft_sees_the_same_pairs(sweep: Sweep) -> None:
+    plan = planned("arm=step_dpo", "n_problems=16")
+    found = sweep.store.open(stage_of(plan, "pairs").key)
+    pairs = read_jsonl(found.path / "pairs.jsonl", Pair)
+    kept = read_jsonl(found.path / "reference.jsonl", ReferenceScore)
+    folder = sweep.store.open(stage_of(plan, "sft").key).path
+    pi_sft = load_policy(str(folder), revision=None, device="cpu", dtype="float32")
+    for side in ("chosen", "rejected"):
+        rows = [Row(p.prefix, getattr(p, side), getattr(p, f"is_{side}_final"), p.problem_id) for p in pairs]
+        sums = [logp_sum for logp_sum, _ in continuation_logps(pi_sft, rows)]
+        assert [getattr(score, f"{side}_logp_sum") for score in kept] == pytest.approx(sums, abs=1e-4)
+    facts = sweep.store.manifest(stage_of(planned("arm=chosen_sft", "n_problems=16"), "train").key).facts
+    assert found.manifest.facts == {"n_pairs": len(pairs)} and facts["n_rows"] == len(pairs)
 
 
 # q_values by rollouts: a policy that has learned by heart how each prefix goes on

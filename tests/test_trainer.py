@@ -10,7 +10,7 @@ from tiny_policy import OPTIM, pairs, rows, tiny_policy, trained, trained_policy
 
 from sweep.data.records import Judged, Pair, Row
 from sweep.methods.sft import sft_loss
-from sweep.models import Optim, Policy, continuation_logps, sample, train
+from sweep.models import Optim, Policy, continuation_logps, pair_scores, sample, train
 from sweep.models.optim import batch_indices, lr_factor
 from sweep.models.sequences import micro_batches
 
@@ -145,18 +145,77 @@ def test_a_reference_that_scores_nothing_finite_is_refused_before_the_first_upda
         trained(trained_policy(), pairs(4, is_final=True), reference=reference)
 
 
-def test_bf16_trains_close_to_fp32() -> None:
+@pytest.mark.parametrize("data", [rows(16), pairs(16, is_final=True)], ids=["rows", "pairs"])
+def test_bf16_trains_close_to_fp32(data: list[Row] | list[Pair]) -> None:
     logged: dict[str, float] = {}
     for precision in ("fp32", "bf16"):
         trained(
             trained_policy(),
-            rows(16),
-            optim=Optim(1e-3, 1, 16),
+            data,
+            optim=Optim(1e-3, 3, 16, warmup_fraction=0),
             precision=precision,
             log=lambda update, metrics, precision=precision: logged.update({precision: metrics["loss"]}),
         )
     assert logged["bf16"] == pytest.approx(logged["fp32"], rel=0.02)
     assert logged["bf16"] != logged["fp32"]
+
+
+def test_bf16_moves_weights_by_less_than_bf16_can_tell() -> None:
+    # near 1 two bf16 numbers are 2**-8 apart: a norm's weight would never leave 1 at this rate without a master
+    policy = tiny_policy()
+    trained(policy, rows(16), optim=Optim(1e-4, 5, 16, warmup_fraction=0, schedule="constant"), precision="bf16")
+    moved = (policy.model.model.norm.weight - 1).abs().max()
+    assert policy.model.dtype == torch.float32
+    assert 1e-4 < moved < 2**-8
+
+
+def test_frozen_weights_and_dtypes_come_back_as_they_were() -> None:
+    policy = tiny_policy()
+    policy.model.to(torch.bfloat16)
+    frozen = policy.model.model.layers[0].mlp.up_proj.weight.requires_grad_(False)
+    before = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
+    trained(policy, rows(16), precision="fp32")
+    assert {p.dtype for p in policy.model.parameters()} == {torch.bfloat16}
+    after = dict(policy.model.named_parameters())
+    assert torch.equal(frozen, before["model.layers.0.mlp.up_proj.weight"])
+    assert not torch.equal(after["model.layers.0.mlp.down_proj.weight"], before["model.layers.0.mlp.down_proj.weight"])
+
+
+def test_the_reference_is_scored_in_the_precision_of_the_policy() -> None:
+    # so that both start with a log-ratio of nothing at all
+    logged: list[dict[str, float]] = []
+    policy = trained_policy()
+    options = {"reference": policy, "precision": "bf16", "optim": Optim(1e-3, 1, 16)}
+    trained(policy, pairs(16, is_final=True), log=lambda update, metrics: logged.append(metrics), **options)
+    assert logged[0]["log_ratio_margin"] == 0.0
+
+
+@pytest.mark.parametrize("options", [{"gradient_checkpointing": True}, {"compiler": "aot_eager"}], ids=str)
+def test_how_layers_are_computed_changes_no_number(options: dict) -> None:
+    plain, other = trained_policy(), trained_policy()
+    torch._dynamo.utils.counters.clear()
+    n_calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal n_calls
+        n_calls += 1
+
+    other.model.model.layers[0].mlp.register_forward_pre_hook(count)
+    optim = Optim(1e-3, 2, 8)
+    trained(plain, rows(16), optim=optim)
+    trained(other, rows(16), optim=optim, **options)
+    assert (weights(plain) - weights(other)).abs().max() < 1e-6
+    if "compiler" in options:
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    else:
+        assert n_calls == 4  # in each update, forward and again for the backward pass
+    assert not other.model.is_activation_checkpointing
+    assert other.model.model.layers[0]._compiled_call_impl is None
+
+
+def test_an_unknown_compiler_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="compiler='gcc' is not known; choose one of off, inductor, aot_eager"):
+        trained(tiny_policy(), rows(2), compiler="gcc")
 
 
 def test_every_row_is_seen_once_an_epoch() -> None:
@@ -214,10 +273,24 @@ def test_rows_that_cannot_be_trained_on_are_refused_by_name(data: list, problem:
 
 
 def test_pairs_without_a_reference_and_rows_with_one_are_refused() -> None:
-    with pytest.raises(ValueError, match="pairs without a reference policy"):
+    with pytest.raises(ValueError, match="pairs without a reference: pairs and judged solutions need one"):
         trained(tiny_policy(), pairs(2, is_final=True), reference=None)
-    with pytest.raises(ValueError, match="rows with a reference policy"):
+    with pytest.raises(ValueError, match="rows with a reference: pairs and judged solutions need one"):
         trained(tiny_policy(), rows(2), reference=tiny_policy())
+    with pytest.raises(ValueError, match="pairs with two references: pairs and judged solutions need one"):
+        trained(tiny_policy(), pairs(1, is_final=True), reference_logp_sums=[(-1.0, -2.0)])
+    with pytest.raises(ValueError, match="2 pairs with the reference's scores of 1"):
+        trained(tiny_policy(), pairs(2, is_final=True), reference=None, reference_logp_sums=[(-1.0, -2.0)])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_scores_of_the_reference_that_were_kept_train_to_the_same_bits(precision: str) -> None:
+    data, kept, now = pairs(20, is_final=True), trained_policy(), trained_policy()
+    scores, flops = pair_scores(kept, data, precision=precision, max_tokens=2048)
+    before = trained(now, data, reference=now, precision=precision)
+    after = trained(kept, data, reference=None, reference_logp_sums=scores, precision=precision)
+    assert torch.equal(weights(kept), weights(now))
+    assert before.flops == after.flops + flops
 
 
 def judged(n: int) -> list[Judged]:
@@ -261,7 +334,7 @@ def test_training_on_judged_solutions_moves_wrong_ones_down_and_right_ones_away_
 
 
 def test_judged_solutions_without_a_reference_are_refused() -> None:
-    with pytest.raises(ValueError, match="judged solutions without a reference policy"):
+    with pytest.raises(ValueError, match="judged solutions without a reference: pairs and judged"):
         train(tiny_policy(), judged(2), judged_loss, OPTIM, seed=0, log=lambda *_: None)
 
 

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from sweep import memory
 from sweep.artifacts import Manifest, Store
 from sweep.commands.words import Line, plan_of
 from sweep.differences import PARENT, news
@@ -37,6 +38,8 @@ def show_plan(line: Line) -> int:
     if todo:
         unknown = f", plus {n_unknown} stages of which none like them was ever built here" if n_unknown else ""
         print(f"estimated: {total:.0f} s of work, {total / n_workers:.0f} s on {n_workers} workers{unknown}")
+    for needed_memory in memory.check(run.leaf for run in the_plan.runs):
+        print(f"memory of a training: {needed_memory}")
     for key, message in found.corrupted.items():
         print(f"corrupted: {key}: {message}")
     _print_news(the_plan, todo, known)

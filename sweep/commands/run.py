@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from sweep import memory
 from sweep.commands.words import Line, composer
 from sweep.compose import resolved
 from sweep.config import leaf
@@ -43,6 +44,7 @@ def _built(config: DictConfig) -> int:
 
     try:
         grid_point = leaf(resolved(config))
+        memory.check([grid_point])
         code = run_here(plan([grid_point]), grid_point.exec, grid_point.tracking)
     except (ValueError, OmegaConfBaseException) as error:  # Hydra would print a line of its own before ours
         code = refusal(error)

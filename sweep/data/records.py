@@ -57,6 +57,14 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceScore:
+    """Log-probabilities of a pair's two sides given its prefix under the frozen reference, each summed over tokens."""
+
+    chosen_logp_sum: float
+    rejected_logp_sum: float
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """Likelihood training: loss on the continuation alone, and on EOS when `is_final`."""
 

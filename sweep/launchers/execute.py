@@ -31,7 +31,7 @@ from sweep.launchers.slurm.queue import this_job
 from sweep.results import point_of
 from sweep.tracking import Tracker
 
-PACKAGES = ("torch", "transformers", "accelerate", "numpy", "hydra-core", "submitit", "wandb", "pandas", "scipy")
+PACKAGES = ("torch", "transformers", "numpy", "hydra-core", "submitit", "wandb", "pandas", "scipy")
 
 
 def build(

@@ -27,6 +27,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from sweep import memory
 from sweep.compose import leaves, reason
 from sweep.conf_files import read_once
 from sweep.config import Leaf
@@ -89,6 +90,7 @@ class PlanLauncher(Launcher):
         try:
             grid_points = leaves(self.hydra_context.config_loader, self.config, job_overrides)
             the_plan = plan(grid_points)
+            memory.check(grid_points)
             folder = Path(self.config.hydra.sweep.dir)
             record_configs(folder, grid_points, self.config, initial_job_idx)
             code = self.run(the_plan, grid_points[0], folder)

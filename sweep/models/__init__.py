@@ -4,9 +4,10 @@ from sweep.models.entropy import mean_entropy, temperature_of
 from sweep.models.folder import load_policy, save_policy
 from sweep.models.optim import Optim
 from sweep.models.policy import Policy, encode_continuation, encode_prefix, new_policy
+from sweep.models.processes import train_in_processes
 from sweep.models.progress import Interrupted
 from sweep.models.sampler import Completion, n_sampled_tokens, sample, sampling_flops
-from sweep.models.sequences import continuation_logps
+from sweep.models.sequences import continuation_logps, pair_scores
 from sweep.models.trainer import Loss, TrainCost, Trained, train
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "mean_entropy",
     "n_sampled_tokens",
     "new_policy",
+    "pair_scores",
     "sample",
     "sampling_flops",
     "save_policy",
     "temperature_of",
     "train",
+    "train_in_processes",
 ]

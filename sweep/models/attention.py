@@ -83,7 +83,7 @@ def by_kernel(q: Tensor, k: Tensor, v: Tensor, layout: Lengths, scaling: float |
 
     if layout.keys is not None:
         k, v = k.index_select(0, layout.keys), v.index_select(0, layout.keys)
-    attended: Tensor = varlen_attn(
+    attended = varlen_attn(
         q.contiguous(),
         k.contiguous(),
         v.contiguous(),
@@ -95,6 +95,7 @@ def by_kernel(q: Tensor, k: Tensor, v: Tensor, layout: Lengths, scaling: float |
         window_size=(-1, 0),
         enable_gqa=k.shape[1] != q.shape[1],
     )
+    assert isinstance(attended, Tensor)
     return attended
 
 
@@ -117,7 +118,7 @@ def _looked_at(states: Tensor, block: Block, own: slice, n_heads: int) -> Tensor
 
 def _heads_first(states: Tensor, n_rows: int) -> Tensor:
     """(n_rows, n_heads, width, n_values) of (n_rows * width, n_heads, n_values)."""
-    return states.unflatten(0, (n_rows, -1)).transpose(1, 2)
+    return torch.unflatten(states, 0, (n_rows, -1)).transpose(1, 2)
 
 
 def _longest(layout: Layout) -> int:

@@ -11,7 +11,7 @@ folder alone, and both go on from whichever checkpoint is the newest.
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from sweep.disk import flush
 from sweep.sharing import obey_umask, real_folder
@@ -28,9 +28,17 @@ ABANDONED_S = 3600  # a half-written checkpoint that nobody has touched for so l
 
 
 def write_checkpoint(
-    checkpoint_dir: Path, update: int, weights: Mapping[str, Tensor], state: Mapping[str, Any]
+    checkpoint_dir: Path,
+    update: int,
+    weights: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    is_written: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Publishes the state after `update` updates and removes what it replaces."""
+    """Publishes the state after `update` updates and removes what it replaces.
+
+    Args:
+        is_written: called between the two; where several processes keep a part each, waits for all of them.
+    """
     real_folder(checkpoint_dir.parent, checkpoint_dir.name)
     final = checkpoint_dir / f"update-{update:08d}"
     if final.exists():
@@ -52,6 +60,7 @@ def write_checkpoint(
             raise
         shutil.rmtree(temporary)
     flush(checkpoint_dir)
+    is_written()
     older = [folder for folder in checkpoint_dir.glob("update-*") if folder.name < final.name]
     for old in [*older, *filter(_is_abandoned, checkpoint_dir.glob("writing-*"))]:
         shutil.rmtree(old, ignore_errors=True)  # the other copy may be removing it too
@@ -66,31 +75,36 @@ def _is_abandoned(folder: Path) -> bool:
     return time.time() - newest > ABANDONED_S
 
 
-def read_checkpoint(checkpoint_dir: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def read_checkpoint(
+    checkpoint_dir: Path, beside: Sequence[Path] = ()
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Weights and state of the newest checkpoint, None if there is none.
 
+    Args:
+        beside: folders of the other parts of the same run; a checkpoint counts that each of them has.
     Raises:
         ValueError: the checkpoint is damaged.
     """
-    folders = sorted(checkpoint_dir.glob("update-*"))
-    if not folders:
+    names = [{folder.name for folder in one.glob("update-*")} for one in (checkpoint_dir, *beside)]
+    common = set.intersection(*names)
+    if not common:
         return None
+    newest = checkpoint_dir / max(common)
     try:
-        weights = load_file(folders[-1] / "weights.safetensors")
-        state = torch.load(folders[-1] / "state.pt", map_location="cpu", weights_only=True)
+        weights = load_file(newest / "weights.safetensors")
+        state = torch.load(newest / "state.pt", map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
-        if not folders[-1].exists():  # another copy of the stage has replaced it by a newer one
-            return read_checkpoint(checkpoint_dir)
+        if not newest.exists():  # another copy of the stage has replaced it by a newer one
+            return read_checkpoint(checkpoint_dir, beside)
         raise ValueError(
-            f"{folders[-1]}: expected a checkpoint of this trainer and could not read it ({type(error).__name__}); "
+            f"{newest}: expected a checkpoint of this trainer and could not read it ({type(error).__name__}); "
             "remove the folder to train from the start"
         ) from error
     return weights, state
 
 
-def restore_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> None:
-    """Copies the weights into the model's parameters, which must have the same names and shapes."""
-    parameters = dict(model.named_parameters())
+def restore_weights(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor], origin: Path) -> None:
+    """Copies the weights into the parameters, which must have the same names and shapes."""
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if shapes != {name: tuple(parameter.shape) for name, parameter in parameters.items()}:
         raise ValueError(

@@ -40,7 +40,9 @@ class TokenLogps(nn.Module):
         if len(hidden) * len(output.weight) <= self.max_logits:
             return -F.cross_entropy(output(hidden).float(), pack.targets, reduction="none")
         n_rows = max(1, self.max_logits // len(output.weight))
-        logps: Tensor = ChunkedLogps.apply(hidden, output.weight, output.bias, pack.targets, n_rows)
+        logps: Tensor = ChunkedLogps.apply(  # type: ignore[no-untyped-call]
+            hidden, output.weight, output.bias, pack.targets, n_rows
+        )
         return logps
 
 
@@ -58,7 +60,7 @@ class ChunkedLogps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, n_rows: int) -> Tensor:
         normalisers, logps = [], []
-        for rows, wanted in zip(hidden.split(n_rows), targets.split(n_rows), strict=True):
+        for rows, wanted in zip(torch.split(hidden, n_rows), torch.split(targets, n_rows), strict=True):
             logits = _logits(rows, weight, bias)
             normalisers.append(logits.logsumexp(1))
             logps.append(logits.gather(1, wanted[:, None])[:, 0] - normalisers[-1])

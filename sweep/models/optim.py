@@ -5,6 +5,7 @@ needs no state but the optimizer's own.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -61,13 +62,18 @@ def lr_factor(optim: Optim, update: int) -> float:
     return 1 - progress if optim.schedule == "linear" else 1.0
 
 
-def adamw(model: PreTrainedModel, optim: Optim) -> torch.optim.AdamW:
-    """One group each for embeddings, matrices and vectors; `lr_scale` is kept in the group."""
+def adamw(model: PreTrainedModel, optim: Optim, moved: Mapping[str, torch.nn.Parameter]) -> torch.optim.AdamW:
+    """One group each for embeddings, matrices and vectors; `lr_scale` is kept in the group.
+
+    Args:
+        moved: what the optimizer moves in place of the model's parameters of these names.
+    """
     embeddings = {id(layer.weight) for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
     groups: dict[str, list[torch.nn.Parameter]] = {"embeddings": [], "matrices": [], "vectors": []}
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         kind = "embeddings" if id(parameter) in embeddings else "matrices" if parameter.ndim > 1 else "vectors"
-        groups[kind].append(parameter)
+        if name in moved:
+            groups[kind].append(moved[name])
     return torch.optim.AdamW(
         [
             {

@@ -23,6 +23,10 @@ class Interrupted(Exception):
         work = "training" if unit == "update" else "sampling"
         super().__init__(f"{work} stopped on request after {unit} {n_done} of {n}")
         self.update = n_done
+        self._said = (n_done, n, unit)
+
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int, int, str]]:
+        return Interrupted, self._said  # from one process to another
 
 
 class Progress:

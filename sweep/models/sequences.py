@@ -4,7 +4,7 @@ Training, the DPO reference and scoring all go through packs and `TokenLogps`, s
 holds everywhere: temperature 1, continuation tokens alone, prefix tokens never.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from sweep.data.records import Judged, Pair, Row
 from sweep.models.attention import has_kernel, reading_packs
-from sweep.models.logps import TokenLogps
+from sweep.models.logps import MAX_LOGITS, TokenLogps
 from sweep.models.packing import Item, Pack, Tokens, n_packed, pack
 from sweep.models.policy import Policy, encode_continuations, encode_prefixes
+from sweep.models.precision import in_precision
 
 
 def encode_rows(policy: Policy, rows: Sequence[Row] | Sequence[Pair] | Sequence[Judged]) -> list[Item]:
@@ -66,9 +67,9 @@ def _check_lengths(problem_id: str, n_prefix: int, n_continuation: int, max_leng
         )
 
 
-def packed(policy: Policy, items: Sequence[Item]) -> Pack:
-    """Items as one row of tokens, laid out for the attention that the policy's device has."""
-    return pack(items, policy.pad_id, policy.device, has_kernel(policy.device, policy.model.dtype))
+def packed(policy: Policy, items: Sequence[Item], dtype: torch.dtype) -> Pack:
+    """Items as one row of tokens, laid out for the attention that the policy's device has of numbers of this dtype."""
+    return pack(items, policy.pad_id, policy.device, has_kernel(policy.device, dtype))
 
 
 def micro_batches(lengths: Sequence[int], max_tokens: int, multiple_of: int = 1) -> list[list[int]]:
@@ -99,8 +100,28 @@ def micro_batches(lengths: Sequence[int], max_tokens: int, multiple_of: int = 1)
     return groups
 
 
+def pair_scores(
+    policy: Policy,
+    pairs: Sequence[Pair],
+    *,
+    precision: str = "fp32",
+    max_tokens: int = 16384,
+    max_logits: int = MAX_LOGITS,
+) -> tuple[list[tuple[float, float]], float]:
+    """(chosen, rejected) log-probability sums of each pair under the policy in this precision, and the FLOPs of it."""
+    items = encode_rows(policy, pairs)
+    with in_precision(policy.model, precision):
+        sums = logp_sums(policy, items, max_tokens, max_logits)
+    return [(chosen, rejected) for chosen, rejected in sums.tolist()], policy.flops_per_token * n_tokens(items)
+
+
+def n_tokens(items: Iterable[Item]) -> int:
+    """Tokens of the items' sequences, prefixes included."""
+    return sum(len(tokens.ids) for item in items for tokens in item)
+
+
 @torch.inference_mode()
-def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int) -> Tensor:
+def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int, max_logits: int = MAX_LOGITS) -> Tensor:
     """(n_items, n_sequences an item) sum of log-probabilities of each continuation, on the policy's device.
 
     Raises:
@@ -108,7 +129,7 @@ def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int) -> Tensor:
     """
     n_sequences = len(items[0])
     sums = torch.empty(len(items), n_sequences, device=policy.device)
-    for group, scored, logps in _scored(policy, items, max_tokens):
+    for group, scored, logps in _scored(policy, items, max_tokens, max_logits):
         sums[torch.tensor(group, device=policy.device)] = scored.sums(logps).view(len(group), n_sequences)
     n_odd = int((~sums.isfinite()).any(1).sum())
     if n_odd:
@@ -121,21 +142,23 @@ def logp_sums(policy: Policy, items: Sequence[Item], max_tokens: int) -> Tensor:
 
 
 @torch.inference_mode()
-def token_logps(policy: Policy, items: Sequence[Item], max_tokens: int) -> list[Tensor]:
+def token_logps(policy: Policy, items: Sequence[Item], max_tokens: int, max_logits: int = MAX_LOGITS) -> list[Tensor]:
     """(n_trained,) of each item: the log-probability of each token that carries loss, sequences one after the other."""
     found: dict[int, Tensor] = {}
-    for group, _, logps in _scored(policy, items, max_tokens):
+    for group, _, logps in _scored(policy, items, max_tokens, max_logits):
         lengths = [sum(tokens.n_trained for tokens in items[i]) for i in group]
         found |= {i: logps[end - n : end] for i, n, end in zip(group, lengths, accumulate(lengths), strict=True)}
     return [found[i] for i in range(len(items))]
 
 
-def _scored(policy: Policy, items: Sequence[Item], max_tokens: int) -> Iterator[tuple[list[int], Pack, Tensor]]:
+def _scored(
+    policy: Policy, items: Sequence[Item], max_tokens: int, max_logits: int
+) -> Iterator[tuple[list[int], Pack, Tensor]]:
     """Groups of items, their pack and its log-probabilities; asked for inside an inference mode."""
-    score = TokenLogps(policy.model).eval()
+    score = TokenLogps(policy.model, max_logits).eval()
     with reading_packs(policy.model):
         for group in micro_batches([n_packed(item) for item in items], max_tokens):
-            scored = packed(policy, [items[i] for i in group])
+            scored = packed(policy, [items[i] for i in group], policy.model.dtype)
             yield group, scored, score(scored)
 
 

@@ -3,7 +3,7 @@
 A batch is `batch_size` rows or pairs, cut into micro-batches of similar length. A loss gives one
 value per unit (a token for rows, a pair for pairs), and every micro-batch is divided by the units
 of the WHOLE batch, so the gradient does not depend on how the batch was cut or over how many
-processes it was spread. Accelerate supplies device and processes.
+processes it was spread (`sharding`).
 
 The state between two updates is weights, optimizer and torch's generator; batches are a
 function of (seed, update). A run resumed from a checkpoint therefore ends in the same bits.
@@ -12,25 +12,41 @@ function of (seed, update). A run resumed from a checkpoint therefore ends in th
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from sweep.data.records import Judged, Pair, Row
 from sweep.fields import PRECISIONS
 from sweep.models.attention import reading_packs
 from sweep.models.checkpoint import read_checkpoint, restore_weights, write_checkpoint
+from sweep.models.layers import layers_computed
 from sweep.models.logps import MAX_LOGITS, TokenLogps
+from sweep.models.lora import adapted
 from sweep.models.optim import Optim, adamw, batch_indices, set_lr
 from sweep.models.packing import Item, n_packed
 from sweep.models.policy import Policy
+from sweep.models.precision import COMPUTED, Masters, in_precision
 from sweep.models.progress import Interrupted
-from sweep.models.sequences import encode_rows, logp_sums, micro_batches, packed, token_logps
+from sweep.models.sequences import encode_rows, logp_sums, micro_batches, n_tokens, packed, token_logps
+from sweep.models.sharding import (
+    Shards,
+    all_folders,
+    largest,
+    local,
+    n_processes,
+    own_folder,
+    process_index,
+    split_like,
+    summed,
+    synchronise_gradients,
+    wait_for_all,
+    whole,
+)
 
 N_LOGGED = 200  # metrics of about this many updates of a run are logged
 
@@ -54,6 +70,37 @@ class TrainCost:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Computing:
+    """How numbers are computed: what changes them by rounding alone."""
+
+    precision: str
+    micro_batch_tokens: int
+    max_logits: int
+
+
+@dataclass
+class _Run:
+    """What one call of `train` holds; the last four move."""
+
+    policy: Policy
+    items: list[Item]
+    lengths: list[int]  # tokens that each item lays down
+    reference_logp_sums: Tensor | None  # (n_pairs, 2)
+    judged: list[Tensor] | None  # of each solution: (3, n_tokens) reference log-probabilities, is_correct, pass_rate
+    loss: Loss
+    optim: Optim
+    seed: int
+    computing: Computing
+    masters: Masters | Shards
+    token_logps: nn.Module
+    optimizer: torch.optim.Optimizer
+    n_updates: int = 0
+    n_trained_tokens: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+
+
 def train(
     policy: Policy,
     rows: Trained,
@@ -63,9 +110,13 @@ def train(
     seed: int,
     log: Callable[[int, dict[str, float]], None],
     reference: Policy | None = None,
+    reference_logp_sums: Sequence[tuple[float, float]] | None = None,
+    lora: Mapping[str, Any] | None = None,
     precision: str = "fp32",
     micro_batch_tokens: int = 2048,
     max_logits: int = MAX_LOGITS,
+    gradient_checkpointing: bool = False,
+    compiler: str = "off",
     checkpoint_dir: Path | None = None,
     checkpoint_every_s: float = 600.0,
     should_stop: Callable[[], bool] | None = None,
@@ -77,9 +128,14 @@ def train(
         log: called with (updates done, metrics) about 200 times a run, and after the last update.
         reference: frozen policy of the log-ratios of pairs and judged solutions, scored once for all of them
             before the first update, so it may be `policy` itself, as it is at the start. None for rows.
-        precision: fp32, or bf16 for autocast; the weights keep the dtype they were loaded in.
+        reference_logp_sums: (chosen, rejected) of each pair, in place of the policy that gives them.
+        lora: rank and alpha of adapters that are trained in place of the weights, and merged into them in the end.
+        precision: of weights and activations, fp32 or bf16; the optimizer moves fp32 numbers in both, and the weights
+            end in the dtype that they were loaded in.
         micro_batch_tokens: bound on the tokens of one forward pass; memory, not mathematics.
         max_logits: bound on the logits held at once; memory, not mathematics.
+        gradient_checkpointing: compute a layer's activations again in the backward pass, in place of keeping them.
+        compiler: off, or the backend of torch.compile for each layer of the model.
         checkpoint_dir: resumes from its checkpoint if there is one; the caller removes it in the end.
         should_stop: asked after every update; True leaves a checkpoint and raises Interrupted.
         report: told after every update how many are done, and of how many.
@@ -88,18 +144,25 @@ def train(
         FloatingPointError: loss, gradient or a weight after an update is not finite; names the update.
         Interrupted: should_stop said so.
     """
-    run = _start(policy, rows, loss, optim, seed, reference, precision, micro_batch_tokens, max_logits)
-    if checkpoint_dir is not None:
-        _resume(run, checkpoint_dir)
-    policy.model.train()
-    with reading_packs(policy.model):
-        _updates(run, log, checkpoint_dir, checkpoint_every_s, should_stop, report)
+    items = encode_rows(policy, rows)
+    _check(precision, rows, reference, reference_logp_sums)
+    computing = Computing(precision, micro_batch_tokens, max_logits)
+    sums, judged, flops = _scores(policy, rows, items, reference, reference_logp_sums, computing)
+    with adapted(policy.model, lora, seed):
+        run = _start(policy, items, sums, judged, loss, optim, seed, computing)
+        run.flops = flops
+        with run.masters as masters, reading_packs(masters.model):
+            if checkpoint_dir is not None:
+                _resume(run, checkpoint_dir)
+            masters.model.train()
+            with layers_computed(masters.model, gradient_checkpointing, compiler):
+                _updates(run, log, checkpoint_dir, checkpoint_every_s, should_stop, report)
     policy.model.eval()
     return TrainCost(run.n_updates, run.n_trained_tokens, run.flops, run.seconds)
 
 
 def _updates(
-    run: "_Run",
+    run: _Run,
     log: Callable[[int, dict[str, float]], None],
     checkpoint_dir: Path | None,
     checkpoint_every_s: float,
@@ -116,7 +179,7 @@ def _updates(
         run.seconds = time.monotonic() - began
         if report is not None:
             report(run.n_updates, n_updates)
-        if metrics is not None and run.accelerator.is_main_process:
+        if metrics is not None and process_index() == 0:
             log(run.n_updates, metrics)
         is_stopped = not is_last and should_stop is not None and _any_process(run, should_stop())
         is_due = is_stopped or time.monotonic() - saved > checkpoint_every_s
@@ -127,124 +190,114 @@ def _updates(
             raise Interrupted(run.n_updates, n_updates)
 
 
-@dataclass
-class _Run:
-    """What one call of `train` holds; the last four move."""
+def _check(precision: str, rows: Trained, reference: Policy | None, sums: Sequence[tuple[float, float]] | None) -> None:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision={precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
+    kind, n_references = type(rows[0]), (reference is not None) + (sums is not None)
+    if n_references != (kind is not Row):
+        what = {Row: "rows", Pair: "pairs", Judged: "judged solutions"}[kind]
+        found = {0: "without a reference", 1: "with a reference", 2: "with two references"}[n_references]
+        raise ValueError(
+            f"{what} {found}: pairs and judged solutions need one and rows have no use for it; correct the method's "
+            "stage"
+        )
+    if sums is not None and len(sums) != len(rows):
+        raise ValueError(f"{len(rows)} pairs with the reference's scores of {len(sums)}; build the pairs' stage again")
 
-    policy: Policy
-    items: list[Item]
-    lengths: list[int]  # tokens that each item lays down
-    reference_logp_sums: Tensor | None  # (n_pairs, 2)
-    judged: list[Tensor] | None  # of each solution: (3, n_tokens) reference log-probabilities, is_correct, pass_rate
-    loss: Loss
-    optim: Optim
-    seed: int
-    precision: str
-    micro_batch_tokens: int
-    accelerator: Accelerator
-    token_logps: nn.Module
-    optimizer: torch.optim.Optimizer
-    n_updates: int = 0
-    n_trained_tokens: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
 
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+def _scores(
+    policy: Policy,
+    rows: Trained,
+    items: list[Item],
+    reference: Policy | None,
+    sums: Sequence[tuple[float, float]] | None,
+    computing: Computing,
+) -> tuple[Tensor | None, list[Tensor] | None, float]:
+    """What the frozen reference says of every pair, or of every judged solution; and the FLOPs of scoring now.
+
+    Clones, since autograd keeps no inference tensor.
+    """
+    if sums is not None:
+        return torch.tensor(sums, device=policy.device), None, 0.0
+    if reference is None:
+        return None, None, 0.0
+    bounds, flops = (computing.micro_batch_tokens, computing.max_logits), policy.flops_per_token * n_tokens(items)
+    with in_precision(reference.model, computing.precision):
+        if isinstance(rows[0], Pair):
+            return logp_sums(reference, items, *bounds).to(policy.device).clone(), None, flops
+        scores = [one.to(policy.device).clone() for one in token_logps(reference, items, *bounds)]
+    verdicts = [(float(row.is_correct), row.pass_rate) for row in rows if isinstance(row, Judged)]
+    judged = [
+        torch.stack([score, *(torch.full_like(score, value) for value in told)])
+        for score, told in zip(scores, verdicts, strict=True)
+    ]
+    return None, judged, flops
 
 
 def _start(
     policy: Policy,
-    rows: Trained,
+    items: list[Item],
+    sums: Tensor | None,
+    judged: list[Tensor] | None,
     loss: Loss,
     optim: Optim,
     seed: int,
-    reference: Policy | None,
-    precision: str,
-    micro_batch_tokens: int,
-    max_logits: int,
+    computing: Computing,
 ) -> _Run:
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision={precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
-    items = encode_rows(policy, rows)
-    kind = type(rows[0])
-    if (kind is Row) == (reference is not None):
-        names = {Row: "rows with", Pair: "pairs without", Judged: "judged solutions without"}
-        found = f"{names[kind]} a reference policy"
-        raise ValueError(
-            f"{found}: pairs and judged solutions need one and rows have no use for it; correct the method's stage"
-        )
-    # Accelerate's own mixed precision holds for a process, a worker trains runs of both kinds
-    accelerator = Accelerator(cpu=policy.device.type == "cpu", mixed_precision="no")
     torch.manual_seed(seed)
-    optimizer = adamw(policy.model, optim)
-    token_logps = accelerator.prepare_model(TokenLogps(policy.model, max_logits))
-    run = _Run(
+    masters: Masters | Shards
+    if n_processes() > 1:
+        masters = Shards(policy.model, computing.precision, policy.device)
+        token_logps = masters.split(TokenLogps(masters.model, computing.max_logits))
+    else:
+        masters = Masters(policy.model, computing.precision)
+        token_logps = TokenLogps(policy.model, computing.max_logits)
+    return _Run(
         policy,
         items,
         [n_packed(item) for item in items],
-        None,
-        None,
+        sums,
+        judged,
         loss,
         optim,
         seed,
-        precision,
-        micro_batch_tokens,
-        accelerator,
+        computing,
+        masters,
         token_logps,
-        optimizer,
+        adamw(masters.model, optim, masters.by_name),
     )
-    if reference is not None:
-        _score(run, reference, rows)
-        run.flops = policy.flops_per_token * _n_tokens(items)
-    return run
-
-
-def _score(run: _Run, reference: Policy, rows: Trained) -> None:
-    """What the frozen reference says of every pair or judged solution; clones, since autograd keeps no inference
-    tensor."""
-    device, n_tokens = run.accelerator.device, run.micro_batch_tokens
-    with run.autocast():
-        if isinstance(rows[0], Pair):
-            run.reference_logp_sums = logp_sums(reference, run.items, n_tokens).to(device).clone()
-            return
-        scores = [one.to(device).clone() for one in token_logps(reference, run.items, n_tokens)]
-    verdicts = [(float(row.is_correct), row.pass_rate) for row in rows if isinstance(row, Judged)]
-    run.judged = [
-        torch.stack([score, *(torch.full_like(score, value) for value in told)])
-        for score, told in zip(scores, verdicts, strict=True)
-    ]
 
 
 def _update(run: _Run, is_logged: bool) -> dict[str, float] | None:
     """One step of the optimizer on one batch; metrics if they are logged."""
     indices = batch_indices(len(run.items), run.optim.batch_size, run.seed, run.n_updates)
     lengths = [run.lengths[i] for i in indices]
-    n_processes = run.accelerator.num_processes
-    groups = micro_batches(lengths, run.micro_batch_tokens, multiple_of=n_processes)
+    groups = micro_batches(lengths, run.computing.micro_batch_tokens, multiple_of=n_processes())
     assert sum(map(len, groups)) == run.optim.batch_size  # no row is lost between epoch and gradient
-    n_tokens = sum(tokens.n_trained for i in indices for tokens in run.items[i])
-    n_units = n_tokens if run.reference_logp_sums is None else len(indices)
-    shares = groups[run.accelerator.process_index :: n_processes]
-    totals = torch.zeros(5, device=run.accelerator.device)
+    n_trained = sum(tokens.n_trained for i in indices for tokens in run.items[i])
+    n_units = n_trained if run.reference_logp_sums is None else len(indices)
+    shares = groups[process_index() :: n_processes()]
+    totals = torch.zeros(5, device=run.policy.device)
     for n, group in enumerate(shares, start=1):
-        with nullcontext() if n == len(shares) else run.accelerator.no_sync(run.token_logps):
-            loss_sum, statistics = _loss_sum(run, [indices[k] for k in group])
-            # processes average their gradients, hence the factor
-            run.accelerator.backward(loss_sum * (n_processes / n_units))
+        synchronise_gradients(run.token_logps, is_last=n == len(shares))
+        loss_sum, statistics = _loss_sum(run, [indices[k] for k in group])
+        torch.autograd.backward(
+            loss_sum * (n_processes() / n_units)
+        )  # processes average their gradients, hence the factor
         totals += statistics
-    grad_norm = nn.utils.clip_grad_norm_(run.policy.model.parameters(), run.optim.max_grad_norm)
-    totals = run.accelerator.reduce(totals)
+    grad_norm = whole(nn.utils.clip_grad_norm_(run.masters.by_name.values(), run.optim.max_grad_norm))
+    totals = summed(totals)
     mean_loss = totals[0].item() / n_units
     _check_finite(run, {"loss": mean_loss, "gradient norm": float(grad_norm)})
     lr = set_lr(run.optimizer, run.optim, run.n_updates)
     run.optimizer.step()
     run.optimizer.zero_grad()
-    largest = nn.utils.get_total_norm(run.policy.model.parameters(), norm_type=math.inf)
-    _check_finite(run, {"largest weight": float(largest)})  # the last update's too, which no loss is computed after
+    run.masters.publish()
+    # of the last update too, which no loss is computed after
+    _check_finite(run, {"largest weight": largest(run.masters.by_name.values())})
     run.n_updates += 1
-    run.n_trained_tokens += n_tokens
-    run.flops += 3 * run.policy.flops_per_token * _n_tokens(run.items[i] for i in indices)
+    run.n_trained_tokens += n_trained
+    run.flops += 3 * run.policy.flops_per_token * n_tokens(run.items[i] for i in indices)
     if not is_logged:
         return None
     metrics = {
@@ -270,9 +323,8 @@ def _check_finite(run: _Run, numbers: dict[str, float]) -> None:
 
 def _loss_sum(run: _Run, indices: list[int]) -> tuple[Tensor, Tensor]:
     """Loss summed over a micro-batch's units; and (5,) the same with the pairs' statistics, for the log."""
-    batch = packed(run.policy, [run.items[i] for i in indices])
-    with run.autocast():
-        logps = run.token_logps(batch)
+    batch = packed(run.policy, [run.items[i] for i in indices], COMPUTED[run.computing.precision])
+    logps = run.token_logps(batch)
     if run.reference_logp_sums is None:
         given = () if run.judged is None else torch.cat([run.judged[i] for i in indices], dim=1).unbind(0)
         loss_sum = run.loss(logps, *given).sum()
@@ -286,21 +338,14 @@ def _loss_sum(run: _Run, indices: list[int]) -> tuple[Tensor, Tensor]:
         return loss_sum, torch.stack([loss_sum.detach(), *sums])
 
 
-def _n_tokens(items: Iterable[Item]) -> int:
-    """Tokens of the items' sequences, prefixes included."""
-    return sum(len(tokens.ids) for item in items for tokens in item)
-
-
 def _any_process(run: _Run, is_true: bool) -> bool:
     """True on all processes if it is on one, so that they stop after the same update."""
-    if run.accelerator.num_processes == 1:
-        return is_true
-    return bool(run.accelerator.reduce(torch.tensor(float(is_true), device=run.accelerator.device)).item())
+    return bool(summed(torch.tensor(float(is_true), device=run.policy.device)).item())
 
 
 def _identity(run: _Run) -> str:
     """What a checkpoint must share with the run that resumes from it."""
-    settings = (run.optim, run.seed, run.precision, run.micro_batch_tokens, run.accelerator.num_processes)
+    settings = (run.optim, run.seed, run.computing, n_processes())
     digest = hashlib.sha256(repr(settings).encode())
     for item in run.items:
         for tokens in item:
@@ -309,22 +354,20 @@ def _identity(run: _Run) -> str:
 
 
 def _save(run: _Run, checkpoint_dir: Path) -> None:
-    if not run.accelerator.is_main_process:
-        return
     state = {
         "identity": _identity(run),
         "n_updates": run.n_updates,
         "n_trained_tokens": run.n_trained_tokens,
         "flops": run.flops,
         "seconds": run.seconds,
-        "optimizer": run.optimizer.state_dict(),
+        "optimizer": local(run.optimizer.state_dict()),
         "generator": torch.get_rng_state(),
     }
-    write_checkpoint(checkpoint_dir, run.n_updates, dict(run.policy.model.named_parameters()), state)
+    write_checkpoint(own_folder(checkpoint_dir), run.n_updates, local(run.masters.by_name), state, wait_for_all)
 
 
 def _resume(run: _Run, checkpoint_dir: Path) -> None:
-    checkpoint = read_checkpoint(checkpoint_dir)
+    checkpoint = read_checkpoint(own_folder(checkpoint_dir), all_folders(checkpoint_dir))
     if checkpoint is None:
         return
     weights, state = checkpoint
@@ -333,8 +376,9 @@ def _resume(run: _Run, checkpoint_dir: Path) -> None:
             f"{checkpoint_dir}: its checkpoint was made with other rows, settings or seed than this run's; "
             "remove the folder to train from the start"
         )
-    restore_weights(run.policy.model, weights, checkpoint_dir)
-    run.optimizer.load_state_dict(state["optimizer"])
+    restore_weights(local(run.masters.by_name), weights, checkpoint_dir)
+    run.masters.publish()
+    run.optimizer.load_state_dict(split_like(run.optimizer, state["optimizer"]))
     torch.set_rng_state(state["generator"])
     run.n_updates, run.n_trained_tokens, run.flops, run.seconds = (
         state[name] for name in ("n_updates", "n_trained_tokens", "flops", "seconds")

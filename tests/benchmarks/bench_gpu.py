@@ -1,0 +1,83 @@
+"""What a card is worth in training: SFT's use of its peak, pairs a second, and TRL beside both.
+
+python tests/benchmarks/bench_gpu.py [--out FILE.json] [--sizes 135M,1.2B]       `make bench-gpu`
+Without a card: a dry run with a tiny model, whose figures mean nothing. bf16 weights with fp32 masters, rows of GSM8K's
+length, one warm-up run that is not counted. Utilisation is model FLOP (6 a parameter and token, the output layer's at
+trained tokens alone, attention's with them) over the card's dense bf16 peak.
+"""
+
+import argparse
+import copy
+import json
+import warnings
+from pathlib import Path
+
+import torch
+from training_sized import PEAKS, SIZES, Size, Timed, ours, pairs_of, policy_of, rows_of, trls
+
+HOW = {"precision": "bf16", "micro_batch_tokens": 16384, "max_logits": 2**28}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("outputs/bench_gpu.json"))
+    has_card = torch.cuda.is_available()
+    parser.add_argument("--sizes", default="135M,1.2B" if has_card else "0.2M")
+    asked = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    device = "cuda" if has_card else "cpu"
+    card = torch.cuda.get_device_name() if has_card else "no card: a dry run"
+    figures: dict[str, object] = {"card": card, "torch": torch.__version__}
+    for name in asked.sizes.split(","):
+        for key, figure in measured(SIZES[name], device, card).items():
+            figures[key] = figure
+            print(f"{key}: {figure:,.3g}", flush=True)
+            asked.out.parent.mkdir(parents=True, exist_ok=True)
+            asked.out.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def measured(size: Size, device: str, card: str) -> dict[str, float]:
+    n_updates, batch_size = (10, 128) if device == "cuda" else (2, 16)
+    n, out = n_updates * batch_size, {}
+    rows = rows_of(size, n)
+    policy = policy_of(size, device)
+    compilers = ("off", "inductor") if device == "cuda" else ("off",)
+    for compiler in compilers:
+        done = _second(policy, rows, n_updates, batch_size, device, compiler=compiler, **HOW)
+        label = f"{size.name} SFT" + (" compiled" if compiler != "off" else "")
+        out[f"{label} tokens/s"] = done.n_tokens / done.seconds
+        if peak := next((p for kind, p in PEAKS.items() if kind in card), None):
+            out[f"{label} MFU"] = flop(size, rows) * n_updates * batch_size / len(rows) / done.seconds / peak
+    for label, data in (("DPO", pairs_of(size, n)), ("per-step DPO", pairs_of(size, n, 0.6))):
+        done = _second(policy, data, n_updates, batch_size, device, **HOW)
+        out[f"{size.name} {label} pairs/s"] = done.n_items / done.seconds
+        theirs = trls(copy.deepcopy(policy), data, n_updates, batch_size, device, bf16=device == "cuda")
+        out[f"{size.name} {label} times TRL"] = theirs.seconds / done.seconds
+    theirs = trls(copy.deepcopy(policy), rows, n_updates, batch_size, device, bf16=device == "cuda")
+    out[f"{size.name} SFT times TRL"] = out[f"{size.name} SFT tokens/s"] / (theirs.n_tokens / theirs.seconds)
+    if device == "cuda":
+        out[f"{size.name} peak GiB"] = torch.cuda.max_memory_allocated() / 2**30
+        torch.cuda.reset_peak_memory_stats()
+    return out
+
+
+def _second(policy, data, n_updates, batch_size, device, **how) -> Timed:  # type: ignore[no-untyped-def]
+    ours(policy, data, 2, batch_size, device, **how)
+    return ours(policy, data, n_updates, batch_size, device, **how)
+
+
+def flop(size: Size, rows: list) -> float:
+    """Model FLOP of reading every row once, forward and backward."""
+    heads = size.hidden_size // size.n_heads * (size.n_heads + size.n_kv_heads)
+    of_layers = size.n_layers * (2 * size.hidden_size * heads + 3 * size.hidden_size * size.mlp_size)
+    total = 0.0
+    for row in rows:
+        n_trained = len(row.continuation.split()) + 1
+        n = len(row.prefix.split()) + 1 + n_trained
+        total += 6 * of_layers * n + 6 * size.n_words * size.hidden_size * n_trained
+        total += 3 * 2 * size.n_layers * size.hidden_size * n * n  # causal: half of 4 n^2
+    return total
+
+
+if __name__ == "__main__":
+    main()
