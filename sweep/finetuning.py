@@ -12,7 +12,7 @@ from sweep.config import OptimConfig
 from sweep.data.records import Judged, Pair, ReferenceScore
 
 if TYPE_CHECKING:  # the verbs that build nothing must not wait for torch
-    from sweep.models import Loss, Optim, Trained
+    from sweep.models import Loss, Optim, TrainCost, Trained
 
 
 def fine_tuned(
@@ -29,38 +29,41 @@ def fine_tuned(
     Args:
         reference: of each pair; of judged solutions it is the policy that they start from.
     """
-    from sweep.models import save_policy, train, train_in_processes
-
     last, curve = dict[str, float](), bench.tracker.curve("train")
 
     def log(n_done: int, metrics: dict[str, float]) -> None:
         last.update(metrics)
         curve(n_done, metrics)
 
-    scores = None if reference is None else [(s.chosen_logp_sum, s.rejected_logp_sum) for s in reference]
     how: dict[str, Any] = {
         "seed": seed_of(stage),
-        "reference_logp_sums": scores,
         "lora": bench.model.get("lora"),
         "precision": bench.model["precision"],
         "log": log,
         **bench.training_limits("train"),
     }
-    settings = _optim(stage, bench, optim)
-    if bench.exec.n_processes == 1:
-        policy = bench.policy(start)
-        done = train(policy, rows, loss, settings, reference=policy if isinstance(rows[0], Judged) else None, **how)
-        save_policy(policy, bench.out)
-    else:
-        how |= bench.placed()
-        n, folder = bench.exec.n_processes, bench.parents[start].path
-        done = train_in_processes(n, folder, rows, loss, settings, bench.out, **how)
+    if reference is not None:
+        how["reference_logp_sums"] = [(score.chosen_logp_sum, score.rejected_logp_sum) for score in reference]
+    done = _trained(bench, start, rows, loss, _optim(stage, bench, optim), how)
     facts = {
         "n_rows" if reference is None else "n_pairs": len(rows),
         "n_problems_used": len({row.problem_id for row in rows}),
         "loss": last["loss"],
     }
     return Built(facts, training_cost(done))
+
+
+def _trained(bench: Bench, start: str, rows: Trained, loss: Loss, optim: Optim, how: dict[str, Any]) -> TrainCost:
+    """By this process, or by as many as are asked for."""
+    from sweep.models import save_policy, train, train_in_processes
+
+    if bench.exec.n_processes > 1:
+        n, folder = bench.exec.n_processes, bench.parents[start].path
+        return train_in_processes(n, folder, rows, loss, optim, bench.out, **{**bench.placed(), **how})
+    policy = bench.policy(start)
+    done = train(policy, rows, loss, optim, reference=policy if isinstance(rows[0], Judged) else None, **how)
+    save_policy(policy, bench.out)
+    return done
 
 
 def scored(bench: Bench, pairs: Sequence[Pair]) -> tuple[list[ReferenceScore], Cost]:

@@ -138,7 +138,7 @@ def shape_of(model: Mapping[str, Any], n_vocabulary: int | None) -> Shape | None
         head_size = model["hidden_size"] // model["n_heads"]
         return Shape(**sizes, **heads, head_size=head_size, n_vocabulary=n_vocabulary or 0, is_tied=True)
     path = Path(str(model["path"])).expanduser() / "config.json"
-    told = json.loads(path.read_text()) if path.is_file() else {}
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     try:
         n_heads = told["num_attention_heads"]
         return Shape(

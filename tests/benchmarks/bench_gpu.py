@@ -33,7 +33,7 @@ def main() -> None:
             figures[key] = figure
             print(f"{key}: {figure:,.3g}", flush=True)
             asked.out.parent.mkdir(parents=True, exist_ok=True)
-            asked.out.write_text(json.dumps(figures, indent=1) + "\n")
+            asked.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def measured(size: Size, device: str, card: str) -> dict[str, float]:
