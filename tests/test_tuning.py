@@ -1,6 +1,7 @@
 """Learning rates by size, and the one rule that chooses them."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,4 +194,6 @@ def test_the_model_s_rates_are_those_that_the_committed_runs_choose() -> None:
         wanted |= {words[arm]: rates for arm, rates in chosen_rates(judged(read_tried(path))).items()}
     model = yaml.safe_load((root / "conf/model/tiny_llama.yaml").read_text())
     assert {arm: {n: float(rate) for n, rate in rates.items()} for arm, rates in model["rates"].items()} == wanted
-    assert set(wanted) == set(words.values()) - {"sft_entropy_matched"}  # which trains nothing of its own
+    texts = [path.read_text() for path in (*(root / "conf").rglob("*.yaml"), root / "sweep" / "arms.py")]
+    named = {name for text in texts for name in re.findall(r"\$\{rates\.(\w+)\}", text)}
+    assert named == set(wanted)  # an arm that was not tuned itself takes one of these
