@@ -101,7 +101,7 @@ def _caption(runs: pd.DataFrame) -> str:
     said = []
     for degree in sorted(runs["degree"].unique()):
         gap = gains(runs, degree)
-        each = ", ".join(_gain(**row) for row in gap.to_dict("records"))
+        each = ", ".join(_gain(*map(float, row)) for row in gap.to_numpy())
         said.append(f"degree {degree}: {ruling(gap)} (per-step DPO minus SFT continued: {each} updates)")
     n = runs["replicate"].nunique()
     return (
