@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.tables.formats import FORMATS, log_at
+from analysis.tables.formats import FORMATS, inspect_logs, log_at
 from analysis.tables.gather import gathered
 from analysis.tables.read import table_at
 from analysis.tables.table import Columns
@@ -300,3 +302,53 @@ def test_an_export_of_wandb_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('_step,a\n1,"2\n')
     with pytest.raises(ValueError, match="not readable as an export of W&B"):
         table_at(tmp_path / "t.csv")
+
+
+def pieces(*records: bytes) -> bytes:
+    """A .wandb file of these records, framed and checksummed."""
+    framed = [struct.pack("<IHB", zlib.crc32(b"\1" + one), len(one), 1) + one for one in records]
+    return b":W&B\xe1\xbe\x00" + b"".join(framed)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A protobuf field with a length; number below 16, content below 128 bytes."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+VALUE = b"\x82\x01"  # field 16 with a length: value_json
+
+
+@pytest.mark.parametrize(
+    "record, said",
+    [
+        (b"\x0b", "it is no protobuf message"),
+        (b"\x12\x7fa", "it is no protobuf message"),
+        (field(2, field(1, field(1, b"a") + VALUE + b"\x01{")), "the value of 'a' is no JSON"),
+        (field(2, field(1, b"\x08\x01")), "a text was expected, found '1'; the file is damaged"),
+        (field(2, field(1, field(1, b"a") + VALUE + b"\x04" + b'"hi"')), "no result stands in this offline run of W&B"),
+    ],
+)
+def test_a_record_of_wandb_that_is_none_is_refused(record: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "t.wandb").write_bytes(pieces(record))
+    with pytest.raises(ValueError, match=rf"t\.wandb.*{said}"):
+        log_at(tmp_path / "t.wandb")
+
+
+def test_a_run_of_wandb_with_a_summary_alone_is_one_row(tmp_path: Path) -> None:
+    (tmp_path / "t.wandb").write_bytes(pieces(field(3, field(1, field(1, b"test_acc") + VALUE + b"\x030.5"))))
+    found = log_at(tmp_path / "t.wandb")
+    assert found is not None and found[1].rows["test_acc"].tolist() == [0.5] and found[1].step is None
+
+
+def test_a_file_inside_an_inspect_log_that_is_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect_logs, "LARGEST", 1000)
+    with pytest.raises(ValueError, match=r"header\.json: at most 1000 bytes were expected, found"):
+        log_at(LOGS / "inspect.eval")
+
+
+def test_a_folder_where_a_log_was_named_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"runs\.jsonl: it cannot be read"):
+        (tmp_path / "runs.jsonl").mkdir()
+        log_at(tmp_path / "runs.jsonl")
