@@ -471,7 +471,7 @@ def test_a_line_that_is_not_understood_names_the_word_and_what_is_like_it(
     ("words", "told"),
     [
         ("help", "variant: another_base"),
-        ("help", "evaluation: test, validation"),
+        ("help", "evaluation: test, unseen, validation"),
         ("--help", "hydra/launcher: "),
         ("-h", "Config groups"),
         ("logs --help", "usage: python -m sweep logs KEY"),

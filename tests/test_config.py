@@ -92,7 +92,7 @@ INF, NAN = float("inf"), float("nan")
         ("sampling.rollouts.max_traces_per_problem", COUNT, (-1,)),
         ("sampling.rollouts.until", "one of pit, end", ("never",)),
         ("sampling.rollouts.of", "one of wrong, all", ("right",)),
-        ("evaluation.split", "one of test, validation", ("train",)),
+        ("evaluation.split", "one of test, validation, unseen", ("train",)),
         ("evaluation.n_samples", COUNT, (0,)),
         ("teacher.n_attempts", COUNT, (0,)),
         ("max_solution_tokens", COUNT, (0,)),
