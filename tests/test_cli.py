@@ -337,13 +337,13 @@ def test_points_that_are_all_built_end_well_under_hydras_basic_launcher(
         (["+sft.nope=1"], "unknown key nope in sft; the valid ones are lr, passes, batch_size"),
         (["+nope=1"], "unknown key nope; the valid ones are dataset, model, teacher"),
         (["method=nope"], "Could not find 'method/nope' Available options in 'method': chosen_sft distant_dpo"),
-        (["experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment': map positives"),
+        (["experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment': "),
         (["seed=abc"], "seed must be a whole number from 0 to 2**63 - 1; found 'abc'"),
         (["sft={lr: [1"], "a bracket is not closed"),
         (["n_problems=0"], "n_problems must be a whole number of at least 1; found 0"),
         (["method.optim.lr=-1"], "method.optim.lr must be a finite number above 0; found -1"),
         (["+dataset.nope=1"], "unknown key nope in dataset; the valid ones are domain_seed"),
-        (["dataset=gsm8k", "dataset.train_path=/no/such.jsonl"], "/no/such.jsonl can't be read (No such file"),
+        (["dataset=gsm8k", "dataset.test_path=/no/such.jsonl"], "/no/such.jsonl can't be read (No such file"),
     ],
 )
 def test_a_mistake_is_one_paragraph_with_exit_code_2(
