@@ -45,13 +45,8 @@ FIGURES = """
 """
 
 
-def looked_at(page: str, script: str, scratch: Path, width: int = 1100) -> dict[str, Any]:
-    """What `script`, the body of a function that returns an object, finds in a page that is opened from the disk.
-
-    The page has no error, not on the console either, fetches nothing, and is no wider than the window.
-    """
-    probed = scratch / "page.html"
-    probed.write_text(page.replace("<head>", "<head>" + PROBE % script, 1), encoding="utf-8")
+def dumped(address: str, scratch: Path, width: int = 1100, milliseconds: int = 5000) -> str:
+    """The page at an address as its script has made it some time after it was loaded; the console has no line then."""
     command = [
         str(CHROMIUM),
         "--headless",
@@ -60,14 +55,25 @@ def looked_at(page: str, script: str, scratch: Path, width: int = 1100) -> dict[
         f"--user-data-dir={scratch / 'profile'}",
         f"--window-size={width},900",
         "--enable-logging=stderr",
-        "--virtual-time-budget=5000",
+        f"--virtual-time-budget={milliseconds}",
         "--dump-dom",
-        probed.as_uri(),
+        address,
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
     assert "CONSOLE" not in done.stderr, done.stderr[-2000:]
+    return done.stdout
+
+
+def looked_at(page: str, script: str, scratch: Path, width: int = 1100) -> dict[str, Any]:
+    """What `script`, the body of a function that returns an object, finds in a page that is opened from the disk.
+
+    The page has no error, not on the console either, fetches nothing, and is no wider than the window.
+    """
+    probed = scratch / "page.html"
+    probed.write_text(page.replace("<head>", "<head>" + PROBE % script, 1), encoding="utf-8")
+    dom = dumped(probed.as_uri(), scratch, width)
+    found = re.search(r'<pre id="probe">(.*?)</pre>', dom, re.DOTALL)
+    assert found, dom[-2000:]
     report: dict[str, Any] = json.loads(html.unescape(found[1]))
     assert report["errors"] == [] and report["fetched"] == [] and report["overflow"] <= 0
     return report

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import looked_at, needs_chromium
+from browser import dumped, looked_at, needs_chromium
 from tiny_sweep import planned, tiny
 
 from sweep import leases
@@ -426,6 +426,23 @@ def test_the_page_is_served_on_loopback_alone_and_at_its_address_alone() -> None
         assert "00000000" not in {at.split(":")[0] for at in bound}
         with pytest.raises(OSError), socket.create_connection(("127.0.0.2", server.port), timeout=2):
             pass
+
+
+class Newer(str):
+    """A page that is another one from the second time on that it is asked for."""
+
+    n_asked = 0
+
+    def encode(self, *_: str) -> bytes:
+        Newer.n_asked += 1
+        return str(self if Newer.n_asked == 1 else self.replace('"name":"tiny"', '"name":"tiny, later"')).encode()
+
+
+@needs_chromium
+def test_a_served_page_follows_the_sweep(store: Store, tmp_path: Path) -> None:
+    with Server() as server:
+        server.text = Newer(written(store))
+        assert "<h1>tiny, later</h1>" in dumped(server.address, tmp_path, milliseconds=12_000)
 
 
 def test_a_port_that_is_taken_is_refused() -> None:
