@@ -313,6 +313,8 @@ def data_of(text: str) -> dict[str, Any]:
 def test_no_text_of_a_log_ends_the_block_that_it_stands_in(store: Store) -> None:
     text = written(store)
     assert text.count("<script") == text.count("</script>") == 2 and "onerror=alert(1)>" not in text
+    block = text.partition('id="data">')[2].partition("</script>")[0]
+    assert "u003cimg" in block and not set("<>&") & set(block)
     failure = next(one for one in data_of(text)["failures"] if one["logs"])
     assert "</script><img src=x onerror=alert(1)>\\x1b]0;owned\\x07\\u202egnp.exe" in failure["logs"][0]["text"]
     assert "</script>" in failure["why"] and not {"\x1b", "\u202e"} & set(failure["why"])
