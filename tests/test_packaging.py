@@ -265,6 +265,7 @@ def test_every_command_of_the_analysis_runs_without_torch_and_without_hydra(inst
         "validate t.csv --of SFT --draws 100",
         f"report t.csv --out report {few}",
         "figures --only theorem --out figures",
+        f"compare {ours} {ours} --a arm=SFT --b arm=RFT --where n_problems=2048",
         f"map {ours} --of RFT --out map --law saturating --draws 100",
         "published --draws 100",
     ]
