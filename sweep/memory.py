@@ -207,4 +207,4 @@ def check(leaves: Iterable[Leaf]) -> list[str]:
                 "train adapters (model.lora={rank: 16, alpha: 32})"
             )
         told.append(in_words(need))
-    return told
+    return list(dict.fromkeys(told))
