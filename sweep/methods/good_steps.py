@@ -7,8 +7,10 @@ where its advantage is above 0, and the loss is on that step alone. `source=self
 
 from __future__ import annotations
 
+import numpy as np
+
 from sweep.data.credit import advantages
-from sweep.data.records import Row
+from sweep.data.records import Credit, Row
 from sweep.methods.material import Material, Method
 
 
@@ -20,11 +22,16 @@ def rows(material: Material) -> list[Row]:
     kept: dict[Row, None] = {}
     for credit in material.credits:
         steps = material.steps(credit.text)
-        for i, gain in enumerate(advantages(credit.q_values, credit.pass_rate) if credit.q_values else ()):
+        for i, gain in enumerate(gains(credit)):
             if gain > 0:
                 prefix = material.prompts[credit.problem_id] + "".join(steps[:i])
                 kept.setdefault(Row(prefix, steps[i], i == len(steps) - 1, credit.problem_id))
     return list(kept)
+
+
+def gains(credit: Credit) -> list[float]:
+    """The advantages of the steps that have a q_value."""
+    return [float(a) for a in advantages(np.array(credit.q_values), credit.pass_rate)] if credit.q_values else []
 
 
 ENTRIES = {

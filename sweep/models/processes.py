@@ -13,12 +13,12 @@ from queue import Empty
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from sweep.data.records import Judged
 from sweep.models.folder import load_policy, save_policy
 from sweep.models.optim import Optim
+from sweep.models.sharding import join, leave
 from sweep.models.trainer import Loss, TrainCost, Trained, train
 
 PATIENCE_S = 10.0  # for the others' word, after one has ended without any
@@ -123,17 +123,12 @@ def _process(index: int, task: _Task, said: Any, stop: Any) -> None:
 
 
 def _trained(index: int, task: _Task, said: Any, stop: Any) -> TrainCost:
-    torch.set_num_threads(task.n_threads)
     device = task.device
     if device.startswith("cuda"):
         device = f"cuda:{index}"
         torch.cuda.set_device(index)
-    dist.init_process_group(
-        "nccl" if device.startswith("cuda") else "gloo",
-        init_method=f"file://{task.meeting}",
-        rank=index,
-        world_size=task.n_processes,
-    )
+    join(index, task.n_processes, device, task.meeting)
+    torch.set_num_threads(task.n_threads)
     try:
         policy = load_policy(task.folder, revision=None, device=device, dtype=task.dtype)
         done = train(
@@ -151,4 +146,4 @@ def _trained(index: int, task: _Task, said: Any, stop: Any) -> TrainCost:
             save_policy(policy, task.out)
         return done
     finally:
-        dist.destroy_process_group()
+        leave()

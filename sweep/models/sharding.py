@@ -1,17 +1,21 @@
 """A model split over processes (FSDP2), for the one training that they share.
 
 Every process is given the same policy, rows and seed. The policy's own model stays whole; a copy is split, trained,
-and gathered into it in the end. Each process keeps checkpoints of its own part in a folder of its own.
+and gathered into it in the end. Each process keeps checkpoints of its own part in a folder of its own. Accelerate knows
+the processes: how many there are, which this one is, and what they tell each other.
 """
 
 import copy
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 import torch.distributed as dist
+from accelerate import PartialState
+from accelerate.utils import gather, reduce
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
@@ -21,20 +25,31 @@ from transformers import PreTrainedModel
 from sweep.models.precision import COMPUTED
 
 
+def join(index: int, n: int, device: str, meeting: str) -> None:
+    """Makes this process the one of that index among n, which find each other by the file `meeting`."""
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # what Accelerate goes by
+    os.environ.update(zip(names, map(str, (index, index, n, n)), strict=True))
+    how: dict[str, Any] = {"init_method": f"file://{meeting}", "rank": index, "world_size": n}
+    PartialState(cpu=not device.startswith("cuda"), **how)
+
+
+def leave() -> None:
+    PartialState().destroy_process_group()
+
+
 def n_processes() -> int:
-    """Processes that share this training."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    """Processes that share this training: one, unless this process has joined others, whatever its environment says."""
+    return int(PartialState().num_processes) if dist.is_initialized() else 1
 
 
 def process_index() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
+    return int(PartialState().process_index) if dist.is_initialized() else 0
 
 
 def summed(totals: Tensor) -> Tensor:
     """The sum over processes, on all of them."""
-    if n_processes() > 1:
-        dist.all_reduce(totals)
-    return totals
+    total: Tensor = reduce(totals, reduction="sum") if n_processes() > 1 else totals
+    return total
 
 
 class Shards:
@@ -127,9 +142,7 @@ def largest(parameters: Iterable[Tensor]) -> float:
     """The largest absolute value of all processes' parts; NaN where there is one."""
     of_each = torch._foreach_norm([p.to_local() if isinstance(p, DTensor) else p for p in parameters], math.inf)
     found = torch.stack(list(of_each)).max()
-    if n_processes() > 1:
-        dist.all_reduce(found, dist.ReduceOp.MAX)
-    return float(found)
+    return float(gather(found).max() if n_processes() > 1 else found)
 
 
 def own_folder(checkpoint_dir: Path) -> Path:
@@ -145,4 +158,4 @@ def all_folders(checkpoint_dir: Path) -> list[Path]:
 
 def wait_for_all() -> None:
     if n_processes() > 1:
-        dist.barrier()
+        PartialState().wait_for_everyone()
