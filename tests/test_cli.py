@@ -58,7 +58,10 @@ def one_paragraph(text: str) -> str:
 COUNTED = """
 import collections, json, os, sys
 opened = collections.Counter()
-sys.addaudithook(lambda event, of: event == "open" and not isinstance(of[0], int) and opened.update([os.fspath(of[0])]))
+def count(event, of):  # an opener's own os.open has no mode, and is the same look
+    if event == "open" and not isinstance(of[0], int) and of[1] is not None:
+        opened.update([os.fspath(of[0])])
+sys.addaudithook(count)
 from sweep.__main__ import main
 assert main(sys.argv[1:]) == 0
 json.dump({str(path): n for path, n in opened.items() if "/.venv/" not in str(path)}, sys.stderr)

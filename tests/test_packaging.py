@@ -238,7 +238,7 @@ def test_the_wheel_watches_a_sweep_without_torch(installed: Installed, tmp_path:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ("-m experiment=smoke", f"building 51 stages needs {', '.join(BUILDING)}, which"),
+        ("-m experiment=smoke", f" stages needs {', '.join(BUILDING)}, which"),
         ("-m experiment=smoke hydra/launcher=slurm", "submitting stages needs torch, transformers"),
         ("collect --from wandb a/b", "python -m sweep collect needs wandb"),
     ],
