@@ -28,6 +28,7 @@ from analysis.report.write import write_report
 from analysis.tables.formats import FORMATS
 from analysis.tables.table import Columns
 from analysis.tables.where import filters_of
+from sweep.results import named
 
 if TYPE_CHECKING:
     Kinds = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     design.add_argument("--tell", type=float, default=2.0, help="wanted: this multiplier distinguished from 1")
     _command(kinds, "validate", _validate, "held-out error of each law")
     report = _command(kinds, "report", _report, "figures, tables, verdicts and the page of one table")
-    report.add_argument("--out", required=True, help="folder to write")
+    report.add_argument("--out", required=True, type=named, help="folder to write")
     report.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
     report.add_argument("--record", help="report folder of a larger study: what it predicts for this one")
     _compare_command(kinds)
@@ -113,7 +114,7 @@ def _figures_command(kinds: Kinds) -> None:
     """Every figure of the paper; tables are found where runs leave them, so that none needs to be named."""
     figures = kinds.add_parser("figures", help="the paper's figures, and the page that shows them all")
     figures.add_argument("--only", action="append", default=[], metavar="NAME", help="one figure; may repeat")
-    figures.add_argument("--out", default="outputs/figures", help="folder to write (outputs/figures)")
+    figures.add_argument("--out", default="outputs/figures", type=named, help="folder to write (outputs/figures)")
     given = "a table in place of the one that is found; may repeat"
     figures.add_argument("--table", action="append", default=[], metavar="EXPERIMENT=FOLDER", help=given)
     figures.add_argument("--draws", type=int, default=4000)
@@ -129,7 +130,7 @@ def _map_command(kinds: Kinds) -> None:
         "--share-of", action="append", default=[], metavar="KIND",
         help="kind of flaw whose share of the baseline's is to explain the worth, for example 'hard skip'; may repeat",
     )  # fmt: skip
-    variants.add_argument("--out", required=True, help="folder to write")
+    variants.add_argument("--out", required=True, type=named, help="folder to write")
 
 
 def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], what: str) -> argparse.ArgumentParser:

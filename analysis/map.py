@@ -254,12 +254,14 @@ def write_map(
     """Write map.csv, map.tex and the figures into the folder `out`; the CSV's path first.
 
     Raises:
-        ValueError: as `survey`, or a share was asked for and no reading has one; nothing is written then.
+        ValueError: as `survey`, a share was asked for and no reading has one, or a map.csv there is none of ours;
+            nothing is written then.
     """
     from sweep.results import check_writable
 
     folder = Path(out)
     check_writable(folder, "--out")
+    _refuse_another_csv(folder)
     sheet = map_sheet(survey(paths, options, sizes=sizes, share_of=share_of))
     if share_of:
         _refuse_no_share(pd.DataFrame(sheet.raw, columns=list(RAW)))
@@ -270,6 +272,19 @@ def write_map(
     if share_of:
         written += style.save(worth_by_share(points), folder / "worth_by_share")
     return written
+
+
+def _refuse_another_csv(folder: Path) -> None:
+    there = folder / "map.csv"
+    if not there.exists():
+        return
+    try:
+        read_map(there)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--out {folder}: map.csv there was not written by `map`: it is not replaced; give another folder with "
+            "--out"
+        ) from error
 
 
 def _refuse_no_share(points: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -9,6 +10,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweep import sharing
+
+
+def named(text: str) -> str:
+    """An option's file or folder, for argparse; an empty name, as of an unset variable, would be the working folder.
+
+    Raises:
+        argparse.ArgumentTypeError: the name is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            f"expected a file or folder, found {text!r}; is a variable of the shell unset?"
+        )
+    return text
 
 
 def check_writable(folder: Path, name: str) -> None:

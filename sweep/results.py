@@ -31,6 +31,7 @@ from sweep.data.domain import BAD_FORMAT
 from sweep.git import GitRefuses as GitRefuses  # as the next two: handed on to the analysis
 from sweep.git import git_said as git_said
 from sweep.places import check_writable as check_writable
+from sweep.places import named as named
 
 TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
 COMPARED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_malformed", "entropy")

@@ -126,6 +126,23 @@ def test_worth_is_drawn_against_the_share_and_the_report_shows_it(tables: list[P
     assert (tmp_path / "report" / "worth_by_share.png").is_file()
 
 
+def test_a_map_of_somebody_else_is_not_replaced(
+    tables: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "map.csv").write_text("city,north\nUlm,48.4\n")
+    assert main(["map", str(tables[0]), "--draws", "100", "--size", "256", "--out", str(tmp_path)]) == 2
+    assert f"--out {tmp_path}: map.csv there was not written by `map`: it is not replaced" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["map.csv"]
+    assert (tmp_path / "map.csv").read_text() == "city,north\nUlm,48.4\n"
+
+
+@pytest.mark.parametrize("words", [["report", "t.csv"], ["map", "t.csv"], ["figures"]])
+def test_an_empty_name_is_no_folder_to_write_to(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--out", ""])
+    assert "argument --out: expected a file or folder, found ''; is a variable" in capsys.readouterr().err
+
+
 def test_a_share_where_the_baseline_was_not_run_is_refused_before_anything_is_written(
     tables: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -441,6 +441,7 @@ def test_every_verb_finds_a_configuration_of_the_users_own(
         ("plan --out x", "--out is an option of collect, merge, choose, watch, not of plan"),
         ("plan --experimental-rerun x", "the same command again resumes it"),
         ("collect --out", "argument --out: expected one argument"),
+        ("collect --out=", "argument --out: expected a file or folder, found ''; is a variable of the shell unset?"),
         ("logs", "usage: python -m sweep logs KEY"),
         ("merge a", "usage: python -m sweep merge TABLE TABLE..."),
         ("cancel a b", "usage: python -m sweep cancel [SUBMISSION]"),

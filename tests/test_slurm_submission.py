@@ -130,6 +130,8 @@ def test_retry_without_a_name_takes_ones_own_and_refuses_anothers(
     tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path / "store")
+    with pytest.raises(ValueError, match=r"no SLURM submission of yours: there is none at all; name another store"):
+        retry([f"exec.store={store.root}"])
     theirs = submitted(store, checkout)
     mine = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: 12345)

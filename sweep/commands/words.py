@@ -28,6 +28,7 @@ from sweep.compose import as_job, leaves
 from sweep.conf_files import read_once
 from sweep.config import Exec, Leaf, LeafConfig, untyped
 from sweep.fields import nearest, typed
+from sweep.places import named
 from sweep.plan import Plan, plan
 from sweep.points import accepted, grid, offer_arms
 
@@ -45,7 +46,7 @@ offer_arms()
 FLAG: dict[str, Any] = {"action": "store_true"}
 OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the verbs that take it, what argparse is told
     "--json": (("plan", "status", "compare", "choose"), FLAG),
-    "--out": (("collect", "merge", "choose", "watch"), {"metavar": "PATH"}),
+    "--out": (("collect", "merge", "choose", "watch"), {"metavar": "PATH", "type": named}),
     "--by": (("collect",), {"metavar": "SETTING"}),
     "--from": (("collect",), {"dest": "origin", "nargs": 2, "metavar": ("wandb", "ENTITY/PROJECT")}),
     "--allow-mixed-code": (("collect", "merge"), FLAG),

@@ -124,7 +124,8 @@ def _bytes(file: Path, dataset: str) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ValueError(
-            f"dataset {dataset}: {file} can't be read ({why}); give files that can, such as dataset.train_path=FILE"
+            f"dataset {dataset}: {file} can't be read ({why}); give files that can with "
+            "dataset.train_path=FILE and dataset.test_path=FILE"
         ) from None
 
 

@@ -197,9 +197,10 @@ def pick(store: Store, name: str | None) -> Submission:
     found = submissions(store)
     chosen = [s for s in found if (s.is_ours if name is None else name == s.folder.name)]
     if not chosen:
-        names = ", ".join(f"{s.folder.name} of {s.owner}" for s in found[-5:]) or "none"
+        names = ", ".join(f"{s.folder.name} of {s.owner}" for s in found[-5:])
+        there = f"the latest are {names}; give a NAME or" if names else "there is none at all; name another store with"
         what = f"SLURM submission {name}" if name else "SLURM submission of yours"
-        raise ValueError(f"{store.root} has no {what}: the latest are {names}; give a NAME or exec.store=FOLDER")
+        raise ValueError(f"{store.root} has no {what}: {there} exec.store=FOLDER")
     return chosen[-1]
 
 
