@@ -11,7 +11,7 @@ import pytest
 from analysis_tables import SIZES, long_frame, outcomes, write_sweep
 from simulated_tables import power
 
-from analysis.laws.chinchilla import read_losses
+from analysis.laws.surface import read_losses
 from analysis.map import read_map
 from analysis.noise.draws import METHODS, draws
 from analysis.noise.seeds import count_correlation

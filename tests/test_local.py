@@ -244,7 +244,7 @@ def test_a_signal_given_several_times_ends_the_sweep_once_and_says_what_was_unde
     _, err = driver.communicate(timeout=120)
     assert driver.returncode == 128 + number
     assert err == (
-        f"interrupted with 1 stages under way (base) and {30 - len(store.built())} not started; what was built is "
+        f"interrupted with 1 stages under way (base) and {34 - len(store.built())} not started; what was built is "
         "kept, give the same command again to go on\n"
     )
     wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family), 30)

@@ -55,8 +55,8 @@ def test_sft_samples_step_dpo_and_evaluation_on_math(tmp_path: Path) -> None:
     words = (
         "dataset=math", *files(tmp_path), "dataset.n_validation=2", "n_problems=12", "arm=sft,step_dpo",
         "model=deepseek_math_7b", f"model.path={tmp_path / 'model'}", "model.revision=null", "model.dtype=float32",
-        "model.precision=fp32", "rates.sft=1e-2", "rates.step_dpo=1e-3", "sft.batch_size=8", "sft.passes=60",
-        "method.optim.batch_size=8", "max_solution_tokens=48", "sampling.n_samples=8", "sampling.temperature=1.2",
+        "model.precision=fp32", "rates.sft=1e-2", "rates.step_dpo=1e-3", "sft.batch_size=8", "sft.passes=50",
+        "method.optim.batch_size=8", "max_solution_tokens=48", "sampling.n_samples=32", "sampling.temperature=1.4",
         "sampling.rollouts.n_rollouts=2", "tracking=jsonl",
     )  # fmt: skip
     plan, _ = plan_of(words)
@@ -71,8 +71,9 @@ def test_sft_samples_step_dpo_and_evaluation_on_math(tmp_path: Path) -> None:
     assert manifests[stage_of(plan, "train").key].facts["n_pairs"] > 0
     right = {final_answer(t.text) for t in traces if t.is_correct}
     assert {"\\frac{1}{2}", "0.5"} <= right  # each is the reference of half of the problems
-    references = {p.problem_id: p.answer for p in domain_of(stage_of(plan, "samples")).problems("train")}
-    assert any(t.is_correct and final_answer(t.text) != references[t.problem_id] for t in traces)
+    data, of_form = domain_of(stage_of(plan, "samples")), {final_answer(t.text): t.text for t in traces if t.is_correct}
+    for problem in data.problems("train"):  # what is right for one half is right for the other, in another spelling
+        assert data.verdicts(list(of_form.values()), [problem] * len(of_form)).is_correct == [True] * len(of_form)
     table = collect([(run.leaf.exp, run.evaluate) for run in plan.runs], store)
     assert sorted(table.runs.arm) == ["SFT", "per-step DPO"]
     assert (table.runs.n_test == 6).all()
