@@ -17,10 +17,11 @@ from analysis.held_out import Score
 from analysis.noise.draws import draws
 from analysis.tables.read import table_at
 from analysis.tables.table import Table, table_from_runs
+from analysis.worth.by_unit import ByUnit
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier
 from analysis.worth.shape import Fieller, Shape
-from analysis.worth.words import beyond_text, count, multiplier_text, shape_text, times
+from analysis.worth.words import beyond_text, by_unit_text, count, joint_text, multiplier_text, shape_text, times
 
 
 def reading(bound: str, value: float, low: float, high: float) -> Multiplier:
@@ -367,6 +368,7 @@ def test_a_bound_a_thousandth_from_its_limit_needs_none() -> None:
     assert multiplier_text(reading(">=", 1000.0, 998.0, np.inf)) == "≥ 1,000× [from 998×]"
     assert multiplier_text(reading("<=", 1.0, 0.0, 1.001)) == "≤ 1×"
     assert multiplier_text(reading("<=", 1.0, 0.0, 1.002)) == "≤ 1× [up to 1.00×]"
+    assert multiplier_text(reading("<=", 0.5, 0.0, 0.6)) == "≤ 0.5× [up to 0.6×]"
     assert multiplier_text(reading("=", 2.0, 1.0, 4.0), with_interval=False) == "2.00×"
     assert multiplier_text(reading("=", np.nan, 0.0, np.inf)) == "undefined"
 
@@ -395,6 +397,21 @@ def test_what_a_law_says_beyond_the_sizes_run_is_told_up_to_a_distance_of_3() ->
     assert beyond_text(dataclasses.replace(bound, kind="censored_hi")) == ""
 
 
+def test_limits_of_all_arms_at_once_are_said_with_how_many_they_are_of() -> None:
+    alone = reading("=", 2.0, 1.5, 3.0)
+    assert joint_text(alone) == ""
+    assert (
+        joint_text(dataclasses.replace(alone, joint_ci=(1.4, 3.5), n_joint=12)) == "[1.40×, 3.50×] jointly over 12 arms"
+    )
+
+
+def test_each_replicate_by_itself_has_a_mean_or_a_count_of_those_without_a_value() -> None:
+    whole = ByUnit("replicate", 512.0, (1.0, 4.0), 2.0, 0.5, 8.0)
+    assert by_unit_text(whole) == "over 2 replicates (t): 2.00× [0.5×, 8.00×]"
+    some = ByUnit("seed", 512.0, (np.inf, np.inf, 0.0, 2.0), None, None, None)
+    assert by_unit_text(some) == "over 4 seeds: 2 beyond the baseline's best error, 1 short of its first"
+
+
 def test_whether_one_number_stands_for_the_curve_in_a_sentence() -> None:
     one = Shape("RFT", "SFT", "power", 0.95, 0.01, (-0.02, 0.04), None, None, 1.1, 1.2, True, "power_shared", 2.0,
                 (1.5, 2.5), Fieller(1.4, 2.6, "interval"))  # fmt: skip
@@ -408,6 +425,11 @@ def test_whether_one_number_stands_for_the_curve_in_a_sentence() -> None:
     told = f"m(e) is not shown to be constant (it may change by 1.50× over the overlap); {gap}"
     assert shape_text(varies) == told
     assert "change by ∞" in shape_text(dataclasses.replace(varies, factor_high=np.inf))
+    against = dataclasses.replace(varies, factor_high=1.2, against=(512.0, 2048.0))
+    assert shape_text(against) == (
+        f"m(e) is no one number: the pooled 2.00× lies outside what is read at n = 512, 2,048; {gap}"
+    )
+    assert shape_text(dataclasses.replace(varies, against=(512.0,))) == told
     assert "change by 1.50×" in shape_text(dataclasses.replace(varies, factor=np.nan))
     nowhere = dataclasses.replace(varies, factor=np.nan, factor_high=np.inf)
     assert shape_text(nowhere) == f"m(e) has no overlap to be judged over; {gap}"
