@@ -33,6 +33,21 @@ def drawn(observed: Law, of_draws: Sequence[Law], law: str = "power", sizes: np.
     return Comparison(dataclasses.replace(found, errors=rows), law=law)
 
 
+def test_sizes_speak_against_one_number_at_a_level_corrected_for_how_many_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    comparison, asked = drawn(TWICE, [power((2 * np.exp(z)) ** -0.15, 0.15) for z in 0.1 * Z]), list[float]()
+    plain = Comparison.at_level
+
+    def noted(self: Comparison, level: float) -> Comparison:
+        asked.append(level)
+        return plain(self, level)
+
+    monkeypatch.setattr(Comparison, "at_level", noted)
+    assert shape_of(comparison, "RFT", "SFT").against == ()
+    assert asked == [pytest.approx(1 - 0.05 / len(SIZES))]
+
+
 # the curve of the multiplier and its bands
 
 
