@@ -126,20 +126,21 @@ def _who_rolls_out(exp: Exp) -> dict[str, Stage]:
 @once
 def pairs(exp: Exp) -> Stage:
     """No setting of the optimiser, nor beta, changes pairs or their log-probabilities under pi_sft."""
-    read = ("name", *(dial for dial in METHODS[exp.method.name].dials if dial != "beta"))
-    config = {name: value for name, value in _plain(exp.method).items() if name in read}
-    identity = {"method": config, "source": _plain(exp.source), "dataset": _data(exp), **_point(exp)}
-    return _stage("pairs", identity, _material(exp), exp)
+    dials = [dial for dial in METHODS[exp.method.name].dials if dial != "beta"]
+    return _stage("pairs", _recipe(exp, *dials), _material(exp), exp)
 
 
 @once
 def train(exp: Exp) -> Stage:
     method = METHODS[exp.method.name]
-    read = ("name", "optim", *method.dials)
-    config = {name: value for name, value in _plain(exp.method).items() if name in read}
-    identity = {"method": config, "source": _plain(exp.source), "dataset": _data(exp), **_point(exp)}
     parents = {"sft": sft(exp), "pairs": pairs(exp)} if method.is_preference else _material(exp)
-    return _stage("train", identity, parents, exp)
+    return _stage("train", _recipe(exp, "optim", *method.dials), parents, exp)
+
+
+def _recipe(exp: Exp, *settings: str) -> dict[str, Any]:
+    """The method's name and these of its settings, whose solutions it is given, and of which problems."""
+    method = {name: value for name, value in _plain(exp.method).items() if name in ("name", *settings)}
+    return {"method": method, "source": _plain(exp.source), "dataset": _data(exp), **_point(exp)}
 
 
 def _material(exp: Exp) -> dict[str, Stage]:
