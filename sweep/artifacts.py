@@ -24,8 +24,9 @@ import os
 import shutil
 import stat
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ from sweep.manifest import MANIFEST, UNLISTED, Cost, Manifest, NoArtifact, Stage
 __all__ = ["MANIFEST", "Artifact", "CorruptArtifact", "Cost", "Manifest", "Stage", "Store"]
 
 WRITTEN = (".building", ".logs", ".checkpoints", ".grids")  # folders that a sweep writes to beside the artifacts
+PATIENCE_S = 5.0  # for the last locks of processes that were killed
 LOOKS = "test_looks.jsonl"  # a file of the store that is no artifact: appended to, never removed
 
 
@@ -284,16 +286,25 @@ class Store:
         self._verified.pop(key, None)
         return target
 
-    def sweep_dead_builds(self) -> list[Path]:
+    def sweep_dead_builds(self, killed: Collection[int] = ()) -> list[Path]:
         """Remove build folders whose lock nobody holds: their processes are gone, on whichever machine.
 
         A folder without a lock's file, or of a name that is none of ours, is left: `gc` names it.
+
+        Args:
+            killed: process ids on this machine that have just ended. What they held is waited for, at most PATIENCE_S:
+                a child that one of them was starting has its locks until it runs its own program.
         """
+        removed, end = self._sweep(), time.monotonic() + PATIENCE_S
+        while killed and self._held_by(killed) and time.monotonic() < end:
+            time.sleep(0.02)
+            removed += self._sweep()
+        return removed
+
+    def _sweep(self) -> list[Path]:
         removed = []
-        for path in sorted((self.root / ".building").glob("*.l*")):
+        for path in self._locks():
             folder = path.with_suffix("")
-            if path.suffix not in (".lock", ".lease") or not is_key(folder.name.split(".")[0]):
-                continue
             with suppress(OSError, ValueError):  # another user's, or a link: not ours to remove
                 lease = leases.take(path, is_waiting=False)
                 if lease is None:
@@ -303,6 +314,15 @@ class Store:
                     removed.append(folder)
                 lease.give_back()
         return removed
+
+    def _held_by(self, processes: Collection[int]) -> bool:
+        holders = [leases.holder(path) for path in self._locks()]
+        return any(who is not None and who.pid in processes and who.is_here() for who in holders)
+
+    def _locks(self) -> list[Path]:
+        """Files of locks and leases, held or not, of the store's own names."""
+        paths = sorted((self.root / ".building").glob("*.l*"))
+        return [p for p in paths if p.suffix in (".lock", ".lease") and is_key(p.stem.split(".")[0])]
 
     def _corrupt(self, key: str, what: str) -> CorruptArtifact:
         return CorruptArtifact(

@@ -30,7 +30,7 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease, for a person: nothing is decided by it."""
+    """Who holds a lease, for a person: what is removed is decided by the lock, never by it."""
 
     user: str
     host: str
@@ -39,6 +39,9 @@ class Holder:
 
     def __str__(self) -> str:
         return f"{self.user} on {self.host}, process {self.pid}, since {self.since}"
+
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname()
 
 
 UNKNOWN = Holder("somebody", "an unknown machine", 0, "an unknown time")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sweep import heartbeat, leases, sharing
+from sweep import artifacts, heartbeat, leases, sharing
 from sweep.artifacts import LOOKS, CorruptArtifact, Store
 from sweep.grids import grids
 from sweep.launchers.execute import logged_to
@@ -76,6 +76,28 @@ def test_a_build_is_dead_when_its_lock_is_free_and_alive_while_it_is_held(
     assert store.builders() == {}
     assert store.sweep_dead_builds() == [folder]
     assert list((store.root / ".building").iterdir()) == []
+
+
+def test_what_a_killed_builder_left_to_a_child_it_was_starting_is_waited_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a child has its parent's locks from the fork until it runs its own program
+    forks = "folder = store.start(sys.argv[2]); import os; os.fork() or sys.stdin.read() or os._exit(0); print(folder"
+    forking = BUILDER.replace("print(store.start(sys.argv[2])", forks)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", forking, str(store.root), KEY], cwd=ROOT, **pipes)
+    assert process.stdin is not None and process.stdout is not None
+    folder = Path(process.stdout.readline().strip())
+    process.kill()
+    process.wait()
+    monkeypatch.setattr(artifacts, "PATIENCE_S", 0.0)
+    assert store.sweep_dead_builds([process.pid]) == [] and folder.is_dir()
+    monkeypatch.setattr(artifacts, "PATIENCE_S", 60.0)
+    assert store.sweep_dead_builds([process.pid + 1]) == [] and folder.is_dir()  # not of those that are waited for
+    threading.Timer(0.2, process.stdin.close).start()
+    assert store.sweep_dead_builds([process.pid]) == [folder] and not folder.exists()
+    assert list((store.root / ".building").iterdir()) == []
+    process.stdout.close()
 
 
 def test_a_stopped_builder_is_alive(store: Store, builder: Callable[[], Any]) -> None:

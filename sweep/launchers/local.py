@@ -108,7 +108,7 @@ class Pool:
         for stage, pid in lost:
             heartbeat.end(self._heartbeat(stage), pid, "stopped", "the sweep was interrupted")
         self.workers = []
-        self.store.sweep_dead_builds()
+        self.store.sweep_dead_builds([pid for _, pid in lost])
         return [stage for stage, _ in lost]
 
     def report(self) -> int:
@@ -208,7 +208,7 @@ class Pool:
             )
             heartbeat.end(self._heartbeat(worker.stage), worker.process.pid, "failed", why)
             self._fail(worker.stage, why)
-            self.store.sweep_dead_builds()
+            self.store.sweep_dead_builds([worker.process.pid])
 
     def _fail(self, stage: Stage, message: str) -> None:
         self.failed[stage.key] = message

@@ -170,7 +170,10 @@ def _prepare(work: Work) -> None:
 
     import sweep.launchers.execute
     import sweep.models  # noqa: F401  loaded here, so that no stage waits for it
+    from sweep.launchers.code import code, git
     from sweep.tracking.backend import preload
+
+    code(), git()  # cached: no process is started while a stage's lock is held, whose child would hold it too
 
     preload(work.tracking)  # once, so that no stage's time includes it
     tempfile.gettempdir()
