@@ -20,7 +20,6 @@ from analysis.claims.prediction import (
     place_of,
     prediction_of,
     read_here,
-    stretched,
     student_limits,
     why_not,
     without_replicates,
@@ -155,13 +154,53 @@ def test_one_base_model_here_is_one_replicate() -> None:
     )
 
 
-def test_limits_are_moved_away_on_the_log_scale_and_open_ones_stay_open() -> None:
-    assert stretched(2.0, (1.0, 4.0), 2.0) == pytest.approx((0.5, 8.0))
-    assert stretched(2.0, (0.0, np.inf), 1.5) == (0.0, np.inf)
-    assert stretched(8.0, (8.0, np.inf), 1.5) == pytest.approx(
-        (8.0, np.inf)
-    )  # a bound that the whole interval supports
-    assert stretched(2.0, (2.5, 4.0), 2.0) == pytest.approx((2.5, 8.0))  # a value beside its limits narrows none
+def test_draws_of_new_replicates_lie_farther_out_on_the_scale_they_were_drawn_on() -> None:
+    # R = 4, m = 3: sqrt(1 + 4/3) = 1.5275 times as far; m without end: the record's own draws
+    for is_loss, ends in ((False, "logit"), (True, "log")):
+        noise = draws(table({"SFT": sft, "RFT": better_by(RECORD)}, RECORD, is_loss=is_loss), 200)
+        scale = np.log if ends == "log" else lambda p: np.log(p / (1 - p))
+        own = scale(noise.errors) - scale(noise.observed)
+        new = scale(noise.of_new(3).errors) - scale(noise.observed)
+        assert new == pytest.approx(own * (1 + 4 / 3) ** 0.5, abs=1e-9)
+        assert noise.of_new(10**12).errors == pytest.approx(noise.errors)
+    with pytest.raises(ValueError, match="made has no replicates: nothing tells how new ones would differ"):
+        draws(table({"SFT": sft}, (1,)), 200).of_new(3)
+
+
+def test_the_multiplier_of_three_new_replicates_lies_inside_in_95_of_100_studies_of_eight() -> None:
+    rng = np.random.default_rng(3)
+    inside = []
+    for _ in range(100):
+        luck = dict(enumerate(zip(np.exp(rng.normal(0, 0.15, 11)), rng.normal(0, 0.02, 11), strict=True)))
+
+        def base(r: int, n: int, luck: dict[int, tuple[float, float]] = luck) -> float:
+            return float(0.5 * (n / 64) ** -0.3 + 0.05 + luck[r][1])
+
+        def arm(r: int, n: int, luck: dict[int, tuple[float, float]] = luck) -> float:
+            return base(r, n * 2 * luck[r][0])  # type: ignore[arg-type]
+
+        study = [table({"SFT": base, "RFT": arm}, rs) for rs in (range(8), range(8, 11))]
+        inside.append(told(*study, ("RFT",), ("RFT",)).values[1].place)
+    assert "undecided" not in inside
+    assert np.mean([place == "inside" for place in inside]) == pytest.approx(0.95, abs=0.066)  # 3 standard errors
+
+
+def test_where_the_baseline_is_flat_limits_lie_farther_above_than_below_and_are_open_beyond_what_was_run() -> None:
+    def predicted(spread: float, n_here: int) -> tuple[float, float]:
+        def floored(r: int, n: int) -> float:  # every base model has a floor of its own
+            return float(0.15 * (n / 64) ** -0.7 + 0.1 * (1 + spread * r))
+
+        arms = {"SFT": floored, "RFT": lambda r, n: floored(0, 2 * n)}
+        record, here = (table(arms, rs, (16, 32, *SIZES)) for rs in ((-2, -1, 1, 2), range(3, 3 + n_here)))
+        found = told(record, here, ("RFT",), ("RFT",)).values[1]
+        assert found.record == pytest.approx(2.0)
+        return found.limits
+
+    low, high = np.log(predicted(0.1, 1)) - np.log(2)
+    assert high > 1.5 * -low > 0
+    less_low, less_high = np.log(predicted(0.1, 3)) - np.log(2)
+    assert low < less_low < less_high < high
+    assert predicted(0.3, 1)[1] == np.inf
 
 
 def test_a_bound_is_inside_or_outside_only_where_it_leaves_no_doubt() -> None:
@@ -179,7 +218,7 @@ def in_replicates(m: Mapping[int, float], sizes: Sequence[int] = SIZES) -> Table
     return table_from_runs(pd.concat([wide, table({"RFT": worth(m)}, tuple(m), sizes).runs]), "errors", path="made")
 
 
-def test_the_multiplier_here_is_read_at_the_records_error_and_its_limits_are_the_records_stretched() -> None:
+def test_the_multiplier_here_is_read_at_the_records_error_and_so_are_its_limits() -> None:
     record, here = in_replicates({1: 1.8, 2: 2.0, 3: 2.2, 4: 2.0}), in_replicates({7: 2.1, 8: 2.0, 9: 1.8}, SIZES[1:])
     pair = [Comparison(draws(one, 200), law="power") for one in (record, here)]
     m = headline(pair[0], "RFT", "SFT")
@@ -189,7 +228,7 @@ def test_the_multiplier_here_is_read_at_the_records_error_and_its_limits_are_the
     assert found.here == at_error(pair[1], "RFT", "SFT", m.at_error).multiplier
     assert found.record == m.multiplier and found.place == "inside"
     out = np.log(found.limits) - np.log(m.multiplier)  # for 3 of 4: sqrt(1 + 4/3) = 1.5275 times as far
-    assert out / (np.log([m.ci_low, m.ci_high]) - np.log(m.multiplier)) == pytest.approx(1.5275, abs=1e-4)
+    assert out / (np.log([m.ci_low, m.ci_high]) - np.log(m.multiplier)) == pytest.approx(1.5275, rel=0.05)
     far = told(record, in_replicates({7: 6, 8: 5, 9: 6}), ("RFT",), ("RFT",)).values[1]
     assert (far.place, far.joint_place) == ("outside", "outside") and far.here > far.limits[1]
 
@@ -215,7 +254,7 @@ def test_three_sizes_are_a_curve_and_one_base_model_is_one_replicate() -> None:
     found = told(record, in_replicates({7: 2.0}, SIZES[1:4]), ("RFT",), ("RFT",)).values[1]
     assert found.at_errors == (m.at_error, m.at_error)
     out = np.log(found.limits) - np.log(m.multiplier)  # for 1 of 4: sqrt(1 + 4) times as far
-    assert out / (np.log([m.ci_low, m.ci_high]) - np.log(m.multiplier)) == pytest.approx(5**0.5, abs=1e-4)
+    assert out / (np.log([m.ci_low, m.ci_high]) - np.log(m.multiplier)) == pytest.approx(5**0.5, rel=0.05)
     short = table({"SFT": sft, "RFT": better_by(RECORD)}, RECORD, SIZES[:3])
     assert told(short, table({"SFT": sft, "RFT": sft}, (7, 8)), ("RFT",), ("RFT",)).apart == ()
 
@@ -230,7 +269,7 @@ def test_a_multiplier_whose_interval_is_open_on_both_sides_predicts_nothing() ->
     m = {replicate: 2.0 ** (5 * (replicate % 2) - 2) for replicate in (1, 2)}  # two replicates, worth 8 and 1/4
     found = told(in_replicates(m), in_replicates({7: 2.0, 8: 2.0}), ("RFT",), ("RFT",))
     assert [one.what for one in found.values] == ["difference"]
-    assert found.apart == (("RFT's multiplier", "the record's interval is open on both sides"),)
+    assert found.apart == (("RFT's multiplier", "what is predicted is open on both sides"),)
 
 
 def test_a_record_with_two_sizes_of_the_baseline_has_no_multipliers() -> None:

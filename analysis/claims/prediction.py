@@ -4,10 +4,12 @@ From R replicates with mean d and standard deviation s, the mean of m new ones l
 
     d +- t_{R-1} s sqrt(1/R + 1/m)
 
-in a share `level` of the cases; d is an arm's difference of error from the baseline, paired inside a replicate. The
-interval of the mean itself is d +- t_{R-1} s sqrt(1/R), so that of a prediction is sqrt(1 + R/m) times as wide: by that
-factor the limits of a multiplier are moved away from its value, on the log scale. Open limits stay open, and where the
-whole interval lies at a bound, the bound is the limit.
+in a share `level` of the cases; d is an arm's difference of error from the baseline, paired inside a replicate.
+
+A multiplier is no mean: where the baseline's curve is flat, a small change of its errors moves it far, and up more
+than down. So new mean errors are drawn, whole tables of them, sqrt(1 + R/m) times as far from the record's as its own
+draws are, and the multiplier is read off each at the record's error. Limits are quantiles of these, open where they
+lie beyond every ratio of sizes that the record ran; where the whole interval lies at a bound, the bound is the limit.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from analysis.noise.replicates import units_of
 from analysis.tables.table import Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
-from analysis.worth.readings import Bound, Multiplier, at_error, exp, headline
+from analysis.worth.readings import Bound, Multiplier, at_error, at_size, headline
 
 Place = Literal["inside", "outside", "undecided"]
 Limits = tuple[float, float]
@@ -136,12 +138,13 @@ def prediction_of(
     if record.n_sizes(baseline) < 3:
         apart.append(("multipliers", f"the record has {baseline} at fewer than 3 sizes"))
     else:
-        found = jointly([headline(record, arm, baseline) for arm in main if arm in shared])
-        told = [one for one in found if one.ci_low > 0 or one.ci_high < np.inf]
-        apart += [
-            (f"{m.arm}'s multiplier", "the record's interval is open on both sides") for m in found if m not in told
-        ]
-        values += [_multiplier(one, here, theirs.n_replicates) for one in told]
+        found = [headline(record, arm, baseline) for arm in main if arm in shared]
+        new = record.of_new(max(mine.n_replicates, 1))
+        limits = jointly([read_again(new, one) for one in found])
+        told = [pair for pair in zip(found, limits, strict=True) if pair[1].ci_low > 0 or pair[1].ci_high < np.inf]
+        open_ = {one.arm for one in found} - {one.arm for one, _ in told}
+        apart += [(f"{arm}'s multiplier", "what is predicted is open on both sides") for arm in main if arm in open_]
+        values += [_multiplier(one, predicted, here) for one, predicted in told]
     n_here = max(mine.n_replicates, 1)
     return Prediction(baseline, record.level, theirs.n_replicates, n_here, tuple(values), tuple(apart), own)
 
@@ -221,20 +224,18 @@ def read_here(here: Comparison, record: Multiplier) -> Multiplier:
     return headline(here, record.arm, record.baseline)
 
 
-def stretched(value: float, limits: Limits, factor: float) -> Limits:
-    """Limits of a positive value, each `factor` >= 1 times as far from it on the log scale, never narrower than they
-    were; 0 and infinity stay.
-    """
-    centre, low, high = map(_ln, (value, *limits))
-    return exp(min(low, centre - factor * (centre - low))), exp(max(high, centre + factor * (high - centre)))
+def read_again(new: Comparison, record: Multiplier) -> Multiplier:
+    """The record's multiplier, where it was read, under the draws of new replicates."""
+    if record.at_size is not None:
+        return at_size(new, record.arm, record.baseline, record.at_size)
+    return at_error(new, record.arm, record.baseline, record.at_error)
 
 
-def _multiplier(record: Multiplier, comparison: Comparison, n_record: int) -> Predicted:
-    """The record's headline with its limits stretched, beside that of the comparison here at the same error."""
+def _multiplier(record: Multiplier, predicted: Multiplier, comparison: Comparison) -> Predicted:
+    """The record's headline and what it predicts, beside that of the comparison here at the same error."""
     here = read_here(comparison, record)
-    wider = float(np.sqrt(1 + n_record / max(comparison.draws.table.n_replicates, 1)))
-    single = (record.ci_low, record.ci_high)
-    limits, joint = (stretched(record.multiplier, one, wider) for one in (single, record.joint_ci or single))
+    limits = (predicted.ci_low, predicted.ci_high)
+    joint = predicted.joint_ci or limits
     ln_here = _ln(here.multiplier)
     places = [place_of(ln_here, (_ln(low), _ln(high)), here.bound) for low, high in (limits, joint)]
     return Predicted(

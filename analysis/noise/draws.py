@@ -12,6 +12,7 @@ as well would count the test noise twice.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +76,16 @@ class Draws:
             return False
         trained = self.table.cells["x"] > 0
         return self.table.kind == "errors" or bool((self.table.cells.loc[trained, "n_seeds"] == 1).all())
+
+    def of_new(self, n_new: int) -> Draws:
+        """What the cell means of `n_new` further replicates would be.
+
+        Raises:
+            ValueError: the table has no replicates, so nothing tells how new ones would differ.
+        """
+        if self.replicates is None:
+            raise ValueError(f"{self.table.path} has no replicates: nothing tells how new ones would differ")
+        return dataclasses.replace(self, errors=self.replicates.of_new(self.errors, n_new))
 
     @property
     def observed(self) -> np.ndarray:

@@ -22,6 +22,7 @@ from analysis.notes import Note, note
 from analysis.tables.table import Table
 
 FEW = 5
+EDGE = 1e-6  # errors have finite log-odds
 ODD = 6.0  # robust standard deviations from the others beyond which one run is named
 
 
@@ -66,17 +67,29 @@ class Replicates:
     def draw(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """(n_draws, n_cells) cell means."""
         n = len(self.names)
-        p = np.nanmean(self.errors, axis=0)
         scale = np.sqrt((n - 1) / rng.chisquare(n - 1, size=(n_draws, 1)))
-        drawn = scale * rng.standard_normal((n_draws, n)) @ self._scaled()
-        if self.is_loss:
-            return p * np.exp(drawn)
-        edge = 1e-6
-        return expit(logit(np.clip(p, edge, 1 - edge)) + drawn)
+        return self._moved(scale * rng.standard_normal((n_draws, n)) @ self._scaled())
+
+    def of_new(self, drawn: np.ndarray, n_new: int) -> np.ndarray:
+        """Draws of the means of `n_new` further replicates, from draws of these: sqrt(1 + R/m) times as far from the
+        means that were seen, on the scale on which they were drawn.
+        """
+        p = np.nanmean(self.errors, axis=0)
+        out = np.log(drawn / p) if self.is_loss else logit(drawn) - logit(_inside(p))
+        return self._moved(np.sqrt(1 + len(self.names) / n_new) * out)
+
+    def _moved(self, by: np.ndarray) -> np.ndarray:
+        """The means, moved on the log-odds scale; of a loss on that of its logarithm."""
+        p = np.nanmean(self.errors, axis=0)
+        return p * np.exp(by) if self.is_loss else expit(logit(_inside(p)) + by)
 
     def _scaled(self) -> np.ndarray:
         n = self.n_of_cell
         return self.deviations / np.sqrt(n * (n - 1))
+
+
+def _inside(p: np.ndarray) -> np.ndarray:
+    return np.clip(p, EDGE, 1 - EDGE)
 
 
 def units_of(table: Table, unit: str) -> Replicates:

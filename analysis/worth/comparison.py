@@ -234,6 +234,10 @@ class Comparison:
         asked = () if self.asked_law in ("auto", *ready) else (self.asked_law,)
         return (*ready, *asked, "isotonic")
 
+    def of_new(self, n_new: int) -> Comparison:
+        """The comparison that draws what the means of `n_new` further replicates would be."""
+        return Comparison(self.draws.of_new(n_new), level=self.level, law=self.asked_law)
+
     def at_level(self, level: float) -> Comparison:
         """The same fits and draws, read at another level."""
         other = copy.copy(self)
