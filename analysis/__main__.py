@@ -28,7 +28,7 @@ from analysis.report.write import write_report
 from analysis.tables.formats import FORMATS
 from analysis.tables.table import Columns
 from analysis.tables.where import filters_of
-from sweep.results import named
+from sweep.table import named
 
 if TYPE_CHECKING:
     Kinds = argparse._SubParsersAction[argparse.ArgumentParser]

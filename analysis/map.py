@@ -127,7 +127,7 @@ def _point(
 
 
 def _runs(path: str | Path) -> pd.DataFrame:
-    from sweep.results import read_table
+    from sweep.table import read_table
 
     runs = read_table(path).runs
     return runs[runs["n_problems"] > 0]
@@ -135,7 +135,7 @@ def _runs(path: str | Path) -> pd.DataFrame:
 
 def _settings(runs: pd.DataFrame) -> Settings:
     """Arm to its settings as dotted names, those of the grid left out."""
-    from sweep.results import flat
+    from sweep.table import flat
 
     return {
         str(arm): {name: value for name, value in flat(json.loads(text)).items() if name not in POINTS}
@@ -257,7 +257,7 @@ def write_map(
         ValueError: as `survey`, a share was asked for and no reading has one, or a map.csv there is none of ours;
             nothing is written then.
     """
-    from sweep.results import check_writable
+    from sweep.table import check_writable
 
     folder = Path(out)
     check_writable(folder, "--out")

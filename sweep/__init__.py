@@ -12,7 +12,7 @@
     points.py      a command line to grid points; compose.py: grid points to typed leaves
     plan.py        leaves to unique stages, their keys, what is built and what is new
     artifacts.py   a stage's key, its folder and its manifest
-    results.py     manifests to one table
+    results.py     manifests to one table; table.py: its files, and several as one
     looks.py       the store's record of evaluations on test problems
     arms.py        (source, method) pairs and their names
     config.py      the schema of conf/: exp (identity) apart from exec (resources)

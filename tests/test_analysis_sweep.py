@@ -14,7 +14,8 @@ from analysis.options import Options
 from analysis.report.write import write_report
 from analysis.tables.read import table_at
 from analysis.tables.table import Columns
-from sweep.results import collect, write_table
+from sweep.results import collect
+from sweep.table import write_table
 
 
 @pytest.fixture(scope="module")

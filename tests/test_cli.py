@@ -23,7 +23,7 @@ from tiny_sweep import TINY, Sweep, build_all, planned, tiny
 
 from sweep.__main__ import main
 from sweep.heartbeat import Heartbeat, path_of, write
-from sweep.results import read_table
+from sweep.table import read_table
 
 ROOT = Path(__file__).parents[1]
 Said = tuple[int, str, str]

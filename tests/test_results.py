@@ -15,7 +15,8 @@ from sweep.__main__ import main
 from sweep.arms import usual_name
 from sweep.artifacts import Manifest, Stage
 from sweep.config import Exp
-from sweep.results import Results, check_out, collect, comparison, merged, read_table, write_table
+from sweep.results import collect, comparison
+from sweep.table import Results, check_out, merged, read_table, write_table
 
 
 def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:

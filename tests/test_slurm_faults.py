@@ -27,7 +27,8 @@ from sweep.launchers.slurm import job as job_module
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import Submission, submissions
 from sweep.plan import Plan
-from sweep.results import Results, collect
+from sweep.results import collect
+from sweep.table import Results
 
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(why_no_cluster() is not None, reason=str(why_no_cluster()))]
 

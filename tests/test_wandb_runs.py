@@ -24,7 +24,8 @@ from sweep.launchers.code import git
 from sweep.launchers.execute import build
 from sweep.launchers.local_view import label
 from sweep.manifest import key_of
-from sweep.results import Results, collect, read_table
+from sweep.results import collect
+from sweep.table import Results, read_table
 from sweep.tracking import wandb_runs
 
 GRID = ("arm=sft,step_dpo", "n_problems=8,16")

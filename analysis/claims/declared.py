@@ -72,7 +72,7 @@ def _committed(path: Path) -> datetime | None:
 
 def _said(path: Path, *words: str) -> str | None:
     """What git says of the file; None where it is absent or refuses."""
-    from sweep.results import GitRefuses, git_said
+    from sweep.table import GitRefuses, git_said
 
     try:
         return git_said(path.parent, *words, "--", path.name).strip()

@@ -23,7 +23,7 @@ from scipy import stats
 from analysis.figures.star_graph import MEASURES, learnt_with_updates
 from analysis.gallery.entries import Runs, View
 from analysis.worth.words import count, error_text, interval_text
-from sweep.results import flat
+from sweep.table import flat
 
 STAR_GRAPH = Runs("star_graph", by="sft.passes")
 ARMS = ("SFT", "SFT, more updates", "per-step DPO")

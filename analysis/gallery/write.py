@@ -37,7 +37,7 @@ def write_gallery(
         ValueError: an unknown figure or experiment, nothing can be written there or another page would be lost, or
             the table of a figure that was asked for by name lacks an arm; among all figures its place says so.
     """
-    from sweep.results import check_writable
+    from sweep.table import check_writable
 
     folder, chosen = Path(out), _chosen(only)
     check_writable(folder, "--out")

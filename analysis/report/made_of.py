@@ -18,7 +18,7 @@ from analysis.options import Options
 
 NAME = "made_of.json"
 PROJECT = Path(__file__).parents[2]
-CODE = ("analysis/**/*.py", "sweep/arms.py", "sweep/results.py")
+CODE = ("analysis/**/*.py", "sweep/arms.py", "sweep/table.py")
 LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 READ = ("runs.parquet", "outcomes.parquet", "provenance.json", "verdicts.json")  # of a folder, table or record
 

@@ -117,7 +117,7 @@ SECTIONS = (
 
 def read_study(path: str | Path, out: str | Path, options: Options) -> sections.Study:
     """The table (greedy and sampled, of a sweep's folder), its draws and headline multipliers."""
-    from sweep.results import check_writable
+    from sweep.table import check_writable
 
     folder = Path(out)
     check_writable(folder, "--out")

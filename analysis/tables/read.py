@@ -19,7 +19,7 @@ from analysis.tables.table import Columns, Table, table_from_runs
 from analysis.tables.where import kept
 
 if TYPE_CHECKING:
-    from sweep.results import Results
+    from sweep.table import Results
 
 N_SHOWN = 20
 SWEEP_Y = {"greedy": ("n_correct", "n_test"), "sampled": ("n_correct_sampled", "n_sampled")}
@@ -48,7 +48,7 @@ def table_at(
 
 
 def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
-    from sweep.results import n_malformed
+    from sweep.table import n_malformed
 
     found, y = _sweep_at(path, columns)
     wanted = _wanted_runs(found.runs, columns.filters, path)
@@ -93,7 +93,7 @@ def sweep_outcomes(path: Path, columns: Columns) -> tuple[pd.DataFrame, Columns]
 
 def _sweep_at(path: Path, columns: Columns) -> tuple[Results, str]:
     """A sweep's folder, its counts and outcomes saying the same, and which outcome is asked for."""
-    from sweep.results import check_counts, read_table
+    from sweep.table import check_counts, read_table
 
     found = read_table(path)
     y = columns.y or "greedy"

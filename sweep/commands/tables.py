@@ -15,8 +15,9 @@ from sweep.commands.words import CONF, Line, exec_of, plan_of, usage
 from sweep.config import Exec, Exp
 from sweep.launchers.code import git
 from sweep.plan import Plan
-from sweep.results import COMPARED, check_out, collect, comparison, merged, read_table, write_table
+from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
+from sweep.table import check_out, merged, read_table, write_table
 from sweep.tracking.wandb_runs import fetch
 
 
