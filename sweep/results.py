@@ -55,14 +55,7 @@ def collect(
             by different code, they were not tested on the same problems, or a run's counts are not those of its
             outcomes; the runs are named.
     """
-    found = {stage.key: store.manifest(stage.key) for _, stage in runs}
-    missing = [stage for _, stage in runs if found[stage.key] is None]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(runs)} runs are not built: {some_of(s.key for s in missing)}; give the sweep "
-            "command again to build them, or collect a smaller grid"
-        )
-    manifests = {key: manifest for key, manifest in found.items() if manifest is not None}
+    manifests = _manifests([stage.key for _, stage in runs], store)
     rows = [_run_row(exp, stage, manifests[stage.key], store) for exp, stage in runs]
     table = pd.DataFrame(rows).astype({MALFORMED: "Int64"})
     if replicates is not None:
@@ -74,8 +67,22 @@ def collect(
         refuse_mixed(table)
     outcomes = _outcomes(table, store)
     check_counts(table, outcomes)
+    return Results(table, outcomes, _record(table, manifests, store))
+
+
+def _manifests(keys: Sequence[str], store: Store) -> dict[str, Manifest]:
+    found = {key: store.manifest(key) for key in keys}
+    if missing := [key for key in keys if found[key] is None]:
+        raise ValueError(
+            f"{len(missing)} of {len(keys)} runs are not built: {some_of(missing)}; give the sweep "
+            "command again to build them, or collect a smaller grid"
+        )
+    return {key: manifest for key, manifest in found.items() if manifest is not None}
+
+
+def _record(table: pd.DataFrame, manifests: Mapping[str, Manifest], store: Store) -> dict[str, Any]:
+    """How the table came to be; dated by the last evaluation, so that collecting the same runs again gives the same."""
     made = [manifest.provenance for manifest in manifests.values()]
-    # dated by the last evaluation, so that collecting the same runs again gives the same table
     record: dict[str, Any] = {
         "versions": made[0]["versions"], "created": max(m["ended"] for m in made),
         "first_run": min(m["started"] for m in made), "commits": sorted({_commit(m) for m in made}),
@@ -84,7 +91,7 @@ def collect(
     record["test_looks"] = looks.counted(looks.looks_of(store) if on_test else None, on_test)
     if unhashed := [key for key, manifest in manifests.items() if not manifest.record]:
         record["unhashed_records"] = sorted(unhashed)  # made before manifests had hashes: an edit would not be seen
-    return Results(table, outcomes, record)
+    return record
 
 
 def _commit(provenance: Mapping[str, Any]) -> str:

@@ -17,7 +17,6 @@ LONGER_FOR_A_REASON = {  # file:function -> why its parts are not functions of t
     "analysis/tables/read.py:_from_rows": ONE_BY_ONE,
     "analysis/worth/readings.py:reading": "what is known of a multiplier, a field a line",
     "sweep/models/policy.py:new_policy": MEANING,
-    "sweep/results.py:collect": MEANING,
     "sweep/models/sampler.py:_decode": "one decoding loop and its cache",
     "sweep/models/sampler.py:sample": MEANING,
     "sweep/models/trainer.py:_start": "what a training run is made of, a field a line",
