@@ -8,7 +8,8 @@ from sweep.models.processes import train_in_processes
 from sweep.models.progress import Interrupted
 from sweep.models.sampler import Completion, n_sampled_tokens, sample, sampling_flops
 from sweep.models.sequences import continuation_logps, pair_scores
-from sweep.models.trainer import Loss, TrainCost, Trained, train
+from sweep.models.trainer import TrainCost, Trained, train
+from sweep.models.update import Loss
 
 __all__ = [
     "Completion",

@@ -19,7 +19,8 @@ from sweep.data.records import Judged
 from sweep.models.folder import load_policy, save_policy
 from sweep.models.optim import Optim
 from sweep.models.sharding import join, leave
-from sweep.models.trainer import Loss, TrainCost, Trained, train
+from sweep.models.trainer import TrainCost, Trained, train
+from sweep.models.update import Loss
 
 PATIENCE_S = 10.0  # for the others' word, after one has ended without any
 

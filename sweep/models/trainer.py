@@ -1,16 +1,12 @@
 """The training loop: one plain loop for likelihood and for preferences, for 0.2M and for 7B parameters.
 
-A batch is `batch_size` rows or pairs, cut into micro-batches of similar length. A loss gives one
-value per unit (a token for rows, a pair for pairs), and every micro-batch is divided by the units
-of the WHOLE batch, so the gradient does not depend on how the batch was cut or over how many
-processes it was spread (`sharding`).
+What one update does with its batch is in `update`.
 
 The state between two updates is weights, optimizer and torch's generator; batches are a
 function of (seed, update). A run resumed from a checkpoint therefore ends in the same bits.
 """
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,42 +14,34 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sweep.data.records import Judged, Pair, Row
 from sweep.fields import PRECISIONS
 from sweep.models.attention import reading_packs
 from sweep.models.checkpoint import read_checkpoint, restore_weights, write_checkpoint
 from sweep.models.layers import layers_computed
-from sweep.models.logps import MAX_LOGITS, TokenLogps
+from sweep.models.logps import MAX_LOGITS
 from sweep.models.lora import adapted
-from sweep.models.optim import Optim, adamw, batch_indices, set_lr
-from sweep.models.packing import Item, n_packed
+from sweep.models.optim import Optim
+from sweep.models.packing import Item
 from sweep.models.policy import Policy
-from sweep.models.precision import COMPUTED, Masters, in_precision
+from sweep.models.precision import in_precision
 from sweep.models.progress import Interrupted
-from sweep.models.sequences import encode_rows, logp_sums, micro_batches, n_tokens, packed, token_logps
+from sweep.models.sequences import encode_rows, logp_sums, n_tokens, token_logps
 from sweep.models.sharding import (
-    Shards,
     all_folders,
-    largest,
     local,
     n_processes,
     own_folder,
     process_index,
     split_like,
     summed,
-    synchronise_gradients,
     wait_for_all,
-    whole,
 )
+from sweep.models.update import Computing, Loss, Run, start, update
 
 N_LOGGED = 200  # metrics of about this many updates of a run are logged
-
-Loss = Callable[..., Tensor]
-"""Rows: loss(logps (n_tokens,)) -> (n_tokens,). Pairs: loss(policy_chosen, policy_rejected,
-reference_chosen, reference_rejected), each a log-probability sum (n_pairs,), -> (n_pairs,). Judged:
-loss(policy_logps, reference_logps, is_correct, pass_rate), each (n_tokens,), -> (n_tokens,)."""
 
 Trained = Sequence[Row] | Sequence[Pair] | Sequence[Judged]
 
@@ -68,37 +56,6 @@ class TrainCost:
     n_trained_tokens: int
     flops: float
     seconds: float
-
-
-@dataclass(frozen=True)
-class Computing:
-    """How numbers are computed: what changes them by rounding alone."""
-
-    precision: str
-    micro_batch_tokens: int
-    max_logits: int
-
-
-@dataclass
-class _Run:
-    """What one call of `train` holds; the last four move."""
-
-    policy: Policy
-    items: list[Item]
-    lengths: list[int]  # tokens that each item lays down
-    reference_logp_sums: Tensor | None  # (n_pairs, 2)
-    judged: list[Tensor] | None  # of each solution: (3, n_tokens) reference log-probabilities, is_correct, pass_rate
-    loss: Loss
-    optim: Optim
-    seed: int
-    computing: Computing
-    masters: Masters | Shards
-    token_logps: nn.Module
-    optimizer: torch.optim.Optimizer
-    n_updates: int = 0
-    n_trained_tokens: int = 0
-    flops: float = 0.0
-    seconds: float = 0.0
 
 
 def train(
@@ -149,7 +106,7 @@ def train(
     computing = Computing(precision, micro_batch_tokens, max_logits)
     sums, judged, flops = _scores(policy, rows, items, reference, reference_logp_sums, computing)
     with adapted(policy.model, lora, seed):
-        run = _start(policy, items, sums, judged, loss, optim, seed, computing)
+        run = start(policy, items, sums, judged, loss, optim, seed, computing)
         run.flops = flops
         with run.masters as masters, reading_packs(masters.model):
             if checkpoint_dir is not None:
@@ -162,7 +119,7 @@ def train(
 
 
 def _updates(
-    run: _Run,
+    run: Run,
     log: Callable[[int, dict[str, float]], None],
     checkpoint_dir: Path | None,
     checkpoint_every_s: float,
@@ -175,7 +132,7 @@ def _updates(
     began = saved - run.seconds
     while run.n_updates < n_updates:
         is_last = run.n_updates + 1 == n_updates
-        metrics = _update(run, is_logged=is_last or (run.n_updates + 1) % log_every == 0)
+        metrics = update(run, is_logged=is_last or (run.n_updates + 1) % log_every == 0)
         run.seconds = time.monotonic() - began
         if report is not None:
             report(run.n_updates, n_updates)
@@ -234,116 +191,12 @@ def _scores(
     return None, judged, flops
 
 
-def _start(
-    policy: Policy,
-    items: list[Item],
-    sums: Tensor | None,
-    judged: list[Tensor] | None,
-    loss: Loss,
-    optim: Optim,
-    seed: int,
-    computing: Computing,
-) -> _Run:
-    torch.manual_seed(seed)
-    masters: Masters | Shards
-    if n_processes() > 1:
-        masters = Shards(policy.model, computing.precision, policy.device)
-        token_logps = masters.split(TokenLogps(masters.model, computing.max_logits))
-    else:
-        masters = Masters(policy.model, computing.precision)
-        token_logps = TokenLogps(policy.model, computing.max_logits)
-    return _Run(
-        policy,
-        items,
-        [n_packed(item) for item in items],
-        sums,
-        judged,
-        loss,
-        optim,
-        seed,
-        computing,
-        masters,
-        token_logps,
-        adamw(masters.model, optim, masters.by_name),
-    )
-
-
-def _update(run: _Run, is_logged: bool) -> dict[str, float] | None:
-    """One step of the optimizer on one batch; metrics if they are logged."""
-    indices = batch_indices(len(run.items), run.optim.batch_size, run.seed, run.n_updates)
-    lengths = [run.lengths[i] for i in indices]
-    groups = micro_batches(lengths, run.computing.micro_batch_tokens, multiple_of=n_processes())
-    assert sum(map(len, groups)) == run.optim.batch_size  # no row is lost between epoch and gradient
-    n_trained = sum(tokens.n_trained for i in indices for tokens in run.items[i])
-    n_units = n_trained if run.reference_logp_sums is None else len(indices)
-    shares = groups[process_index() :: n_processes()]
-    totals = torch.zeros(5, device=run.policy.device)
-    for n, group in enumerate(shares, start=1):
-        synchronise_gradients(run.token_logps, is_last=n == len(shares))
-        loss_sum, statistics = _loss_sum(run, [indices[k] for k in group])
-        torch.autograd.backward(
-            loss_sum * (n_processes() / n_units)
-        )  # processes average their gradients, hence the factor
-        totals += statistics
-    grad_norm = whole(nn.utils.clip_grad_norm_(run.masters.by_name.values(), run.optim.max_grad_norm))
-    totals = summed(totals)
-    mean_loss = totals[0].item() / n_units
-    _check_finite(run, {"loss": mean_loss, "gradient norm": float(grad_norm)})
-    lr = set_lr(run.optimizer, run.optim, run.n_updates)
-    run.optimizer.step()
-    run.optimizer.zero_grad()
-    run.masters.publish()
-    # of the last update too, which no loss is computed after
-    _check_finite(run, {"largest weight": largest(run.masters.by_name.values())})
-    run.n_updates += 1
-    run.n_trained_tokens += n_trained
-    run.flops += 3 * run.policy.flops_per_token * n_tokens(run.items[i] for i in indices)
-    if not is_logged:
-        return None
-    metrics = {
-        "loss": mean_loss,
-        "lr": lr,
-        "grad_norm": float(grad_norm),
-        "n_trained_tokens": run.n_trained_tokens,
-    }
-    if run.reference_logp_sums is not None:
-        names = ("log_ratio_margin", "pair_accuracy", "chosen_logp_sum", "rejected_logp_sum")
-        metrics |= dict(zip(names, (totals[1:] / n_units).tolist(), strict=True))
-    return metrics
-
-
-def _check_finite(run: _Run, numbers: dict[str, float]) -> None:
-    if not all(map(math.isfinite, numbers.values())):
-        raise FloatingPointError(
-            f"update {run.n_updates + 1} of {run.optim.n_updates}: "
-            f"{', '.join(f'{name} {value}' for name, value in numbers.items())}; expected finite numbers. "
-            f"Lower lr={run.optim.lr:g} or lengthen the warm-up of this method"
-        )
-
-
-def _loss_sum(run: _Run, indices: list[int]) -> tuple[Tensor, Tensor]:
-    """Loss summed over a micro-batch's units; and (5,) the same with the pairs' statistics, for the log."""
-    batch = packed(run.policy, [run.items[i] for i in indices], COMPUTED[run.computing.precision])
-    logps = run.token_logps(batch)
-    if run.reference_logp_sums is None:
-        given = () if run.judged is None else torch.cat([run.judged[i] for i in indices], dim=1).unbind(0)
-        loss_sum = run.loss(logps, *given).sum()
-        return loss_sum, torch.cat([loss_sum.detach()[None], loss_sum.new_zeros(4)])
-    chosen, rejected = batch.sums(logps).view(-1, 2).unbind(1)
-    reference_chosen, reference_rejected = run.reference_logp_sums[indices].unbind(1)
-    loss_sum = run.loss(chosen, rejected, reference_chosen, reference_rejected).sum()
-    with torch.no_grad():
-        margin = (chosen - reference_chosen) - (rejected - reference_rejected)
-        sums = [margin.sum(), (margin > 0).float().sum(), chosen.sum(), rejected.sum()]
-        return loss_sum, torch.stack([loss_sum.detach(), *sums])
-
-
-def _any_process(run: _Run, is_true: bool) -> bool:
+def _any_process(run: Run, is_true: bool) -> bool:
     """True on all processes if it is on one, so that they stop after the same update."""
     return bool(summed(torch.tensor(float(is_true), device=run.policy.device)).item())
 
 
-def _identity(run: _Run) -> str:
+def _identity(run: Run) -> str:
     """What a checkpoint must share with the run that resumes from it."""
     settings = (run.optim, run.seed, run.computing, n_processes())
     digest = hashlib.sha256(repr(settings).encode())
@@ -353,7 +206,7 @@ def _identity(run: _Run) -> str:
     return digest.hexdigest()
 
 
-def _save(run: _Run, checkpoint_dir: Path) -> None:
+def _save(run: Run, checkpoint_dir: Path) -> None:
     state = {
         "identity": _identity(run),
         "n_updates": run.n_updates,
@@ -366,7 +219,7 @@ def _save(run: _Run, checkpoint_dir: Path) -> None:
     write_checkpoint(own_folder(checkpoint_dir), run.n_updates, local(run.masters.by_name), state, wait_for_all)
 
 
-def _resume(run: _Run, checkpoint_dir: Path) -> None:
+def _resume(run: Run, checkpoint_dir: Path) -> None:
     checkpoint = read_checkpoint(own_folder(checkpoint_dir), all_folders(checkpoint_dir))
     if checkpoint is None:
         return
