@@ -1,4 +1,4 @@
-"""python -m sweep [run|plan|status|watch|compare|choose|collect|merge|sync|logs|cancel|retry|gc|help] [-m] [OVERRIDES]
+"""python -m sweep [VERB] [-m] [OVERRIDES]
 
     run (the default)   build what the grid needs; the same command again resumes
     plan                unique and cached stages, which field made a stage new, estimated time  [--json]
@@ -11,6 +11,7 @@
     collect             one table of the grid's finished runs   [--out DIR] [--allow-mixed-code]
                         [--from wandb ENTITY/PROJECT] from there, of a grid or of all that is there
     merge TABLE...      one table of a sweep's parts            [--out DIR] [--allow-mixed-code]
+    export              finished evaluations as lm-evaluation-harness logs them      [--out DIR]
     sync                to W&B, what was kept on this machine while it was offline; again is harmless
     logs KEY            what a stage printed (exec.store=FOLDER for another store)
     cancel, retry       a SLURM submission's jobs; what failed of it
@@ -122,6 +123,7 @@ VERBS = {  # imported when asked for: `plan` does not wait for what reads tables
     "collect": "sweep.commands.tables:collect_table",
     "merge": "sweep.commands.tables:merge_tables",
     "compare": "sweep.commands.tables:compare_runs",
+    "export": "sweep.commands.export:export_runs",
     "choose": "sweep.commands.choose:choose_rates",
     "sync": "sweep.commands.sync:sync_runs",
     "cancel": "sweep.commands.jobs:cancel_command",

@@ -438,7 +438,7 @@ def test_every_verb_finds_a_configuration_of_the_users_own(
         ("plna", "plna is neither a verb nor KEY=VALUE (did you mean plan?); the verbs are run, plan"),
         ("plan seed", "seed: plan takes options and KEY=VALUE alone"),
         ("plan --cfg job", "--cfg is an option of run, not of plan"),
-        ("plan --out x", "--out is an option of collect, merge, choose, watch, not of plan"),
+        ("plan --out x", "--out is an option of collect, merge, choose, watch, export, not of plan"),
         ("plan --experimental-rerun x", "the same command again resumes it"),
         ("collect --out", "argument --out: expected one argument"),
         ("collect --out=", "argument --out: expected a file or folder, found ''; is a variable of the shell unset?"),

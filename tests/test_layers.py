@@ -31,6 +31,7 @@ LAYERS = {
     "sweep.tuning": 2,
     "sweep.heartbeat": 2,
     "sweep.interruption": 2,
+    "sweep.lm_eval": 3,
     "sweep.pretrained": 3,
     "sweep.tracking": 2,
     "sweep.arms": 3,

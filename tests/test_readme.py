@@ -19,6 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 GSM8K = '{"question": "Ann has 2 apples and buys %d. How many has she?", "answer": "2 + %d = %d\\n#### %d"}\n'
 
 MATH = '{"problem": "What is %d + 2?", "solution": "We add.\\nIt is $\\\\boxed{%d}$."}\n'
+SYMBOLIC = '{"question": "Bo has %d pens and buys 2. How many?", "solution": "%d + 2 = %d\\n#### %d", "answer": "%d"}\n'
 
 
 def commands() -> list[str]:
@@ -40,6 +41,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"data/math/{name}.jsonl").write_text(
             "".join(MATH % (n, n + 2) for n in range(first, first + n_rows))
         )
+    (folder / "data/gsm_symbolic").mkdir()
+    for name, first, n_rows in (("test", 0, 50), ("unseen", 50, 50), ("validation", 100, 50), ("train", 200, 131_072)):
+        rows = [SYMBOLIC % (n, n, n + 2, n + 2, n + 2) for n in range(first, first + n_rows)]
+        (folder / f"data/gsm_symbolic/{name}.jsonl").write_text("".join(rows))
     for name in ("analysis", "tests"):
         (folder / name).symlink_to(ROOT / name)
     return folder
@@ -82,7 +87,7 @@ def run(line: list[str], desk: Path) -> None:
 
 @pytest.mark.parametrize("command", commands())
 def test_the_command_runs(command: str, desk: Path) -> None:
-    if "gsm_symbolic" in command and importlib.util.find_spec("reasoning_gym") is None:
+    if "prepare gsm_symbolic" in command and importlib.util.find_spec("reasoning_gym") is None:
         pytest.skip("needs the extra gsm_symbolic")
     run(["bash", "-c", as_run_here(command)], desk)
 

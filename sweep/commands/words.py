@@ -46,7 +46,7 @@ offer_arms()
 FLAG: dict[str, Any] = {"action": "store_true"}
 OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the verbs that take it, what argparse is told
     "--json": (("plan", "status", "compare", "choose"), FLAG),
-    "--out": (("collect", "merge", "choose", "watch"), {"metavar": "PATH", "type": named}),
+    "--out": (("collect", "merge", "choose", "watch", "export"), {"metavar": "PATH", "type": named}),
     "--by": (("collect",), {"metavar": "SETTING"}),
     "--from": (("collect",), {"dest": "origin", "nargs": 2, "metavar": ("wandb", "ENTITY/PROJECT")}),
     "--allow-mixed-code": (("collect", "merge"), FLAG),
