@@ -133,6 +133,18 @@ ARMS: tuple[Arm, ...] = (
         claims=(Contrast("Pairs at the pit beat whole solutions cut off there", "per-step DPO", "DPO to the pit"),),
     ),
     Arm(
+        word="step_dpo_both", name="per-step DPO, both", source="self", method="step_dpo_both",
+        about="Per-step DPO with advantages out of right and wrong solutions: the best step at a prefix "
+        "over the worst.",
+        settings={
+            "sampling.rollouts.of": "all", "sampling.rollouts.until": "end",
+            "sampling.rollouts.max_traces_per_problem": 6,
+        },
+        colour="#CC6677", marker="X",
+        claims=(Contrast("Advantages of both kinds beat those of negatives alone", "per-step DPO, both",
+                         "per-step DPO"),),
+    ),
+    Arm(
         word="good_steps", name="good steps only", source="self", method="good_steps",
         about="The base fine-tuned on single steps that raise the chance of the answer, out of right and wrong "
         "solutions.",

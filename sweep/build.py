@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sweep import pretrained, pretraining, training_set
+from sweep import measuring, pretrained, pretraining, training_set
 from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
 from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of
 from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
@@ -22,6 +22,7 @@ from sweep.data import Domain, Problem, ProceduralDomain, Solution, Trace
 from sweep.data.domain import BAD_FORMAT
 from sweep.data.records import Pair, ReferenceScore
 from sweep.finetuning import fine_tuned, scored
+from sweep.judging import UNDECIDED, counted, judged
 from sweep.methods import METHODS
 from sweep.methods.rollouts import Prefix, credited, estimated, to_charge
 from sweep.sources import SOURCES
@@ -264,31 +265,7 @@ def written_form(data: Domain, problems: Sequence[Problem], solutions: Sequence[
     return {"n_malformed": n_malformed, "diagnosis": dict(Counter(kind for found in kinds for kind in found))}
 
 
-UNDECIDED = "undecided"  # the fact: comparisons of answers that ended without a verdict, by why; not correct
 COUNTED = {"n_correct": "is_correct", "n_correct_sampled": "n_correct_sampled", "n_sampled": "n_sampled"}
-
-
-def judged(
-    data: Domain,
-    problems: Sequence[Problem],
-    drawn: Sequence[Sequence[Completion]],
-    begun: Sequence[str] | None = None,
-) -> tuple[list[list[bool]], Mapping[str, int]]:
-    """For each completion of each problem, whether it ended and is correct; and the undecided comparisons, by why.
-
-    Args:
-        begun: for each problem, the text that its completions go on from.
-    """
-    starts = begun if begun is not None else [""] * len(problems)
-    ended = [
-        (start + c.text, problem)
-        for problem, start, completions in zip(problems, starts, drawn, strict=True)
-        for c in completions
-        if c.is_finished
-    ]
-    verdicts = data.verdicts([text for text, _ in ended], [problem for _, problem in ended])
-    of_ended = iter(verdicts.is_correct)
-    return [[c.is_finished and next(of_ended) for c in completions] for completions in drawn], verdicts.undecided
 
 
 def accepted(
@@ -299,11 +276,6 @@ def accepted(
         [text + c.text for c, is_right in zip(completions, are_right, strict=True) if is_right]
         for text, completions, are_right in zip(begun, drawn, is_correct, strict=True)
     ]
-
-
-def counted(name: str, counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """A fact of counts by kind; none where nothing was counted."""
-    return {name: dict(counts)} if counts else {}
 
 
 def _outcomes(
@@ -337,5 +309,6 @@ BUILDERS: dict[str, Callable[[Stage, Bench], Built]] = {
     "pairs": build_pairs,
     "train": build_train,
     "evaluate": build_evaluate,
+    **measuring.BUILDERS,
 }
 TRACKED = ("base", "sft", "train", "evaluate")

@@ -167,6 +167,17 @@ class EvaluationConfig:
 
 
 @dataclass
+class ProbeConfig:
+    """What is measured of a run beside its test error; nothing is trained on it, so it is in no other stage's key."""
+
+    has_likelihoods: bool = False  # of the teacher's and of self-generated solutions, under the base
+    has_values: bool = False  # q_values along the SFT policy's solutions of evaluated problems, under this run's policy
+    has_estimates: bool = False  # advantages of the SFT policy's steps by its rollouts, beside n_truth of each
+    n_rollouts: int = whole(1, default=16)  # of each prefix, for values
+    n_truth: int = whole(1, default=128)  # of each prefix, for estimates
+
+
+@dataclass
 class TrackingConfig:
     """Where training curves go besides metrics.jsonl; null leaves it to W&B's own variables."""
 
@@ -189,6 +200,9 @@ class Limits:
     pairs: float | None = real(above=0, default=None)
     train: float | None = real(above=0, default=None)
     evaluate: float | None = real(above=0, default=None)
+    likelihoods: float | None = real(above=0, default=None)
+    values: float | None = real(above=0, default=None)
+    estimates: float | None = real(above=0, default=None)
 
     def of(self, kind: str) -> float | None:
         limit: float | None = getattr(self, kind)
@@ -228,6 +242,7 @@ class Exp:
     method: MethodConfig = field(default_factory=MethodConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    probes: ProbeConfig = field(default_factory=ProbeConfig)
     max_solution_tokens: int = whole(1, default=MISSING)  # of every sampled solution, its end of sequence included
     n_problems: int = whole(1, default=MISSING)
     seed: int = seed_number(default=0)

@@ -32,6 +32,12 @@ class Plan:
     stages: Mapping[str, Stage]
     n_unshared: int  # stages that would be built if no run, and no base model's evaluation, shared any
     base_evaluations: tuple[Stage, ...] = ()
+    probes: tuple[tuple[Leaf, Stage], ...] = ()  # what else is measured, each once, and the first run that asks for it
+
+    @property
+    def ends(self) -> list[Stage]:
+        """What the grid is run for; everything else is built because one of these needs it."""
+        return [*(run.evaluate for run in self.runs), *self.base_evaluations, *(stage for _, stage in self.probes)]
 
     def children(self) -> dict[str, list[str]]:
         """key to the keys of the stages that need it."""
@@ -67,6 +73,7 @@ def plan(leaves: Sequence[Leaf]) -> Plan:
     unique: dict[str, Stage] = {}
     runs: list[Run] = []
     bases: dict[str, Stage] = {}
+    probes: dict[str, tuple[Leaf, Stage]] = {}
     n_unshared = 0
     first: dict[str, Leaf] = {}
     for leaf in leaves:
@@ -79,13 +86,15 @@ def plan(leaves: Sequence[Leaf]) -> Plan:
         first[end.key] = leaf
         base_end = stages.evaluate_base(leaf.exp)
         runs.append(Run(leaf, end))
-        for target in [end] if base_end.key in bases else [end, base_end]:
+        asked = stages.probes(leaf.exp)
+        for target in [end, *asked] if base_end.key in bases else [end, base_end, *asked]:
             n_unshared += 1 + sum(1 for _ in target.ancestors())
         bases.setdefault(base_end.key, base_end)
-        for target in (end, base_end):
+        probes |= {stage.key: (leaf, stage) for stage in asked if stage.key not in probes}
+        for target in (end, base_end, *asked):
             for stage in [*target.ancestors(), target]:
                 unique.setdefault(stage.key, stage)
-    return Plan(tuple(runs), unique, n_unshared, tuple(bases.values()))
+    return Plan(tuple(runs), unique, n_unshared, tuple(bases.values()), tuple(probes.values()))
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ def needed(plan: Plan, built: Iterable[str]) -> list[str]:
     """
     done = set(built)
     todo: set[str] = set()
-    stack = [run.evaluate for run in plan.runs] + list(plan.base_evaluations)
+    stack = plan.ends
     while stack:
         stage = stack.pop()
         if stage.key not in done and stage.key not in todo:

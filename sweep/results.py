@@ -178,6 +178,12 @@ def point_of(evaluation: Stage) -> dict[str, Any]:
     return {"arm": usual_name(**pair), **pair, **at}
 
 
+def split_of(stage: Stage) -> str | None:
+    """The split whose problems a stage puts to a policy to be judged by; None: it looks at train problems alone."""
+    split: str | None = stage.identity.get("evaluation", stage.identity).get("split")
+    return split
+
+
 def _known(stage: Stage) -> dict[str, Any]:
     return {s.kind: s.identity for s in [*stage.ancestors(), stage]}
 

@@ -8,6 +8,9 @@
     pairs       of preferences, and their log-probabilities under pi_sft  (sections 4 and 5: DPO and per-step DPO)
     train       RFT, DPO, per-step DPO and their controls
     evaluate    the outcome of every test problem
+    likelihoods of the teacher's and of self-generated solutions under the base    (section 4: easier to fit)
+    values      q_values along pi_sft's solutions of test problems, under a trained policy   (section 6: Q at each step)
+    estimates   advantages of pi_sft's steps by few rollouts, beside many  (section 6: from negatives alone, from both)
 
 One function a stage says what it depends on, from the run's Exp to a Stage (kind, version, its slice of Exp, its
 parents); `build.py` builds them, in the same order. A VERSION is bumped by hand when a change of code changes what a
@@ -33,6 +36,7 @@ from sweep.sources import SOURCES
 
 PATH = "_path"  # dataset fields so named say where files lie
 VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "pairs": 1, "train": 2, "evaluate": 2}
+VERSION |= {"likelihoods": 1, "values": 1, "estimates": 1}
 ABOUT = dict(
     re.findall(r"^    (\w+) {2,}(.+?)(?: +\(section.*)?$", __doc__ or "", re.MULTILINE)
 )  # of each kind, as above
@@ -180,17 +184,59 @@ def evaluate_base(exp: Exp) -> Stage:
     return _evaluation_of(base(exp), exp)
 
 
+def probes(exp: Exp) -> list[Stage]:
+    """What else is asked of this run, beside its test error: stages that nothing is trained on."""
+    return [of(exp) for name, of in PROBES.items() if getattr(exp.probes, f"has_{name}")]
+
+
+@once
+def likelihoods(exp: Exp) -> Stage:
+    parents = {"base": base(exp), "dsyn": dsyn(exp), "samples": samples(exp)}
+    return _stage("likelihoods", {"dataset": _data(exp), **_point(exp)}, parents, exp)
+
+
+@once
+def values(exp: Exp) -> Stage:
+    """All policies are asked about the same prefixes, those of pi_sft's solutions, and so are compared step by step."""
+    rollouts = {"n_rollouts": exp.probes.n_rollouts, "temperature": exp.sampling.rollouts.temperature}
+    identity = {"rollouts": rollouts, "split": _split(exp), "dataset": _data(exp), **_bound(exp), **_point(exp)}
+    return _stage("values", identity, {"policy": trained(exp), "sft": sft(exp)}, exp)
+
+
+@once
+def estimates(exp: Exp) -> Stage:
+    """From wrong traces alone and from all, by stages that training would read, beside many rollouts as the truth."""
+    charged = {of: advantages(_charging(exp, of)) for of in ("wrong", "all")}
+    rollouts = {"n_rollouts": exp.probes.n_truth, "temperature": exp.sampling.rollouts.temperature}
+    identity = {"rollouts": rollouts, "dataset": _data(exp), **_bound(exp), **_point(exp)}
+    return _stage("estimates", identity, {"dsyn": dsyn(exp), "samples": samples(exp), "sft": sft(exp), **charged}, exp)
+
+
+def _charging(exp: Exp, of: str) -> Exp:
+    rollouts = replace(exp.sampling.rollouts, of=of)
+    return replace(exp, sampling=replace(exp.sampling, rollouts=rollouts))
+
+
+PROBES = {"likelihoods": likelihoods, "values": values, "estimates": estimates}
+
+
 def _evaluation_of(weights: Stage, exp: Exp, parents: Mapping[str, Stage] | None = None) -> Stage:
     """Whether it is entropy-matched is said by its parent `matched`, and by no field of its own."""
+    _split(exp)
+    evaluation = {name: value for name, value in _plain(exp.evaluation).items() if name != "is_entropy_matched"}
+    identity = {"evaluation": evaluation, "dataset": _data(exp), **_bound(exp)}
+    return _stage("evaluate", identity, {"policy": weights, **(parents or {})}, exp)
+
+
+def _split(exp: Exp) -> str:
+    """The split that is evaluated, where it has problems."""
     split = exp.evaluation.split
     if not _opened(exp).n_problems(split):  # type: ignore[arg-type]  # the schema admits the splits alone
         raise ValueError(
             f"evaluation.split={split} but dataset={_name(exp)} has no {split} problem (dataset.n_{split}=0); "
             "raise it to 1 or more, or evaluate on another split"
         )
-    evaluation = {name: value for name, value in _plain(exp.evaluation).items() if name != "is_entropy_matched"}
-    identity = {"evaluation": evaluation, "dataset": _data(exp), **_bound(exp)}
-    return _stage("evaluate", identity, {"policy": weights, **(parents or {})}, exp)
+    return split
 
 
 def _stage(kind: str, identity: dict[str, Any], parents: dict[str, Stage], exp: Exp) -> Stage:

@@ -3,6 +3,7 @@
     TABLE/runs.parquet        a row a run: its grid point, counts, and what it cost
     TABLE/outcomes.parquet    a row a (run, problem)
     TABLE/provenance.json     commands, versions, configuration, what was tuned on what, looks at test
+    TABLE/likelihoods.parquet, values.parquet, estimates.parquet    what else was measured, where it was (probed.py)
 
 What the analysis knows of the pipeline is here.
 """
@@ -13,7 +14,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,19 @@ from sweep.places import check_writable as check_writable
 from sweep.places import named as named
 
 TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
+MEASURED = ("likelihoods", "values", "estimates")  # kinds of stages whose rows stand in a file of their own
 MALFORMED = "n_malformed"  # greedy solutions; missing of an evaluation that was made before they were counted
 
 
 @dataclass(frozen=True)
 class Results:
-    """One table: runs, a row a run; outcomes, a row a (run, problem); provenance, how it came to be."""
+    """One table: runs, a row a run; outcomes, a row a (run, problem); provenance, how it came to be; measured, what was
+    measured beside test errors, by kind."""
 
     runs: pd.DataFrame
     outcomes: pd.DataFrame
     provenance: dict[str, Any]
+    measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def merged(tables: Sequence[Results], *, is_mixed_code_allowed: bool = False) -> Results:
@@ -74,7 +78,18 @@ def merged(tables: Sequence[Results], *, is_mixed_code_allowed: bool = False) ->
     commits = sorted({commit for table in tables for commit in table.provenance.get("commits", ())})
     commands = list(dict.fromkeys(line for table in tables for line in table.provenance.get("commands", ())))
     more |= {"created": created, "commands": commands, "commits": commits, **_looks_merged(tables)}
-    return Results(runs, outcomes, {**tables[0].provenance, **more})
+    return Results(runs, outcomes, {**tables[0].provenance, **more}, _measured_merged(tables))
+
+
+def _measured_merged(tables: Sequence[Results]) -> dict[str, pd.DataFrame]:
+    """Rows of a stage that several tables hold are kept once."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for kind in MEASURED:
+        seen = set[str]()
+        for rows in (table.measured[kind] for table in tables if kind in table.measured):
+            found.setdefault(kind, []).append(rows[~rows["stage"].isin(seen)])
+            seen |= set(rows["stage"])
+    return {kind: pd.concat(frames, ignore_index=True) for kind, frames in found.items()}
 
 
 def _looks_merged(tables: Sequence[Results]) -> dict[str, Any]:
@@ -177,7 +192,10 @@ def write_table(table: Results, folder: Path, provenance: Mapping[str, Any]) -> 
     check_out(folder)
     told = json.dumps({**table.provenance, **provenance}, indent=1, sort_keys=True, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in (("runs.parquet", table.runs), ("outcomes.parquet", table.outcomes)):
+    for name in {*MEASURED} - {*table.measured}:
+        (folder / f"{name}.parquet").unlink(missing_ok=True)  # of the table that is replaced
+    measured = [(f"{name}.parquet", frame) for name, frame in table.measured.items()]
+    for name, frame in (("runs.parquet", table.runs), ("outcomes.parquet", table.outcomes), *measured):
         part = folder / f".{name}.{uuid.uuid4().hex[:8]}"
         frame.to_parquet(part, index=False)
         os.replace(part, folder / name)
@@ -198,12 +216,14 @@ def read_table(folder: str | Path) -> Results:
         )
     try:
         runs, outcomes = (pd.read_parquet(folder / name) for name in TABLE[:2])
+        paths = {kind: folder / f"{kind}.parquet" for kind in MEASURED}
+        measured = {kind: pd.read_parquet(path) for kind, path in paths.items() if path.is_file()}
         record = json.loads((folder / TABLE[2]).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # Arrow's errors among them
         raise ValueError(f"{folder}: not readable as a table ({error}); collect it again") from error
     check_columns(runs, outcomes, str(folder))
     check_record(record, f"{folder}/{TABLE[2]}")
-    return Results(runs, outcomes, record)
+    return Results(runs, outcomes, record, measured)
 
 
 def n_malformed(runs: pd.DataFrame) -> pd.Series | None:

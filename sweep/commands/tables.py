@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +15,7 @@ from sweep.commands.words import CONF, Line, exec_of, plan_of, usage
 from sweep.config import Exec, Exp
 from sweep.launchers.code import git
 from sweep.plan import Plan
+from sweep.probed import probed
 from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
 from sweep.table import check_out, merged, read_table, write_table
@@ -30,11 +31,13 @@ def collect_table(line: Line) -> int:
         check_out(Path(options.out))
     the_plan, exec = None, Exec(sweep_name=project.split("/")[-1])
     runs: list[tuple[Exp | None, Stage]] = []
+    probes: list[tuple[Exp, Stage]] = []
     replicates: dict[str, int] | None = None
     if kind == "store" or overrides:
         the_plan, exec = plan_of(overrides, line.files)
         runs = [(run.leaf.exp, run.evaluate) for run in the_plan.runs]
         runs += [(None, stage) for stage in the_plan.base_evaluations]
+        probes = [(leaf.exp, stage) for leaf, stage in the_plan.probes if kind == "store"]  # W&B is sent none of them
         of_run = [(run.leaf.exp.replicate, (run.evaluate, evaluate_base(run.leaf.exp))) for run in the_plan.runs]
         replicates = {stage.key: replicate for replicate, ends in of_run for stage in ends}
     folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
@@ -47,13 +50,14 @@ def collect_table(line: Line) -> int:
         table = collect(
             runs, store, by=options.by, replicates=replicates, is_mixed_code_allowed=options.allow_mixed_code
         )
+        measured = probed(probes, store)
     if unhashed := table.provenance.get("unhashed_records"):
         print(
             f"note: {len(unhashed)} of {len(table.runs)} runs are of before manifests had hashes, so an edited count "
             "is found by their outcomes alone; the table's provenance.json names them",
             file=sys.stderr,
         )
-    write_table(table, folder, _provenance(line.words, overrides, the_plan, exec))
+    write_table(replace(table, measured=measured), folder, _provenance(line.words, overrides, the_plan, exec))
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
     return 0
 

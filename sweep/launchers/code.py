@@ -17,8 +17,8 @@ from sweep.git import GitRefuses, git_said
 PACKAGE = Path(__file__).resolve().parents[1]
 RECORD = "git.json"  # beside a copied package: where it came from
 DECIDES_NUMBERS = (
-    "data", "methods", "models", "sources", "bench.py", "build.py", "finetuning.py", "pretraining.py", "stages.py",
-    "training_set.py",
+    "data", "methods", "models", "sources", "bench.py", "build.py", "finetuning.py", "judging.py", "measuring.py",
+    "pretraining.py", "stages.py", "training_set.py",
 )  # fmt: skip
 SOURCES = ("sweep", "conf")  # folders of a checkout that a run reads
 SUFFIXES = (".py", ".yaml")

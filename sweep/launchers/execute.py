@@ -28,7 +28,7 @@ from sweep.launchers.code import code, git
 from sweep.launchers.local_view import label
 from sweep.launchers.shown import conclusion, flat
 from sweep.launchers.slurm.queue import this_job
-from sweep.results import point_of
+from sweep.results import point_of, split_of
 from sweep.tracking import Tracker
 
 PACKAGES = ("torch", "transformers", "numpy", "hydra-core", "submitit", "wandb", "pandas", "scipy")
@@ -87,7 +87,7 @@ def _build(
             done = BUILDERS[stage.kind](stage, bench)
             cost = replace(done.cost, seconds=round(time.monotonic() - clock, 3))
             made = provenance(started, exec) | dict(noticed)
-            if stage.kind == "evaluate" and stage.identity["evaluation"]["split"] != "validation":
+            if split_of(stage) not in (None, "validation"):
                 looks.note(store, _look(stage, made["ended"]))  # before it is published, or shown by a tracker
             if tracking.name != "jsonl":
                 tracker.conclude(*conclusion(stage, folder, done.facts, cost, made, store))

@@ -181,7 +181,7 @@ def create(
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = re.sub(r"[^\w.-]+", "-", exec.sweep_name)[:50]  # one word: the jobs' comment begins with it
     folder = shared_folder(store) / f"{stamp}-{name}-{uuid.uuid4().hex[:4]}"
-    targets = [run.evaluate.key for run in plan.runs] + [stage.key for stage in plan.base_evaluations]
+    targets = [stage.key for stage in plan.ends]
     settings = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "user": me(),
