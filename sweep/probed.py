@@ -19,7 +19,7 @@ from sweep.results import point_of
 ROWS = "rows.parquet"
 
 
-def probed(probes: Sequence[tuple[Exp, Stage]], store: Store) -> dict[str, pd.DataFrame]:
+def measured(probes: Sequence[tuple[Exp, Stage]], store: Store) -> dict[str, pd.DataFrame]:
     """Of each kind that was asked for, the rows of all its stages.
 
     Raises:

@@ -26,6 +26,7 @@ MUST_BE_GIVEN = {
     "model=smollm2_135m": "model.revision=abc",
     "source=self_filtered": "sampling.rollouts.of=all sampling.rollouts.until=end",
     "method=good_steps": "sampling.rollouts.of=all sampling.rollouts.until=end",
+    "method=step_dpo_both": "sampling.rollouts.of=all sampling.rollouts.until=end",
 }
 
 

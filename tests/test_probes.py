@@ -21,7 +21,7 @@ from sweep.methods import METHODS
 from sweep.methods.dials import Dials
 from sweep.methods.material import Material
 from sweep.plan import needed
-from sweep.probed import ROWS, probed
+from sweep.probed import ROWS, measured
 from sweep.results import Results, merged, read_table
 
 PROBES = (
@@ -40,7 +40,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 
 @pytest.fixture(scope="module")
 def tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
-    return probed([(leaf.exp, stage) for leaf, stage in sweep.plan.probes], sweep.store)
+    return measured([(leaf.exp, stage) for leaf, stage in sweep.plan.probes], sweep.store)
 
 
 def stages_of(sweep: Sweep, kind: str) -> list[Stage]:
@@ -169,7 +169,7 @@ def test_a_table_holds_what_was_measured_and_a_merge_keeps_each_measurement_once
 def test_a_measurement_that_is_not_built_is_named(sweep: Sweep, tmp_path: Path) -> None:
     probes = [(leaf.exp, stage) for leaf, stage in sweep.plan.probes]
     with pytest.raises(ValueError, match=r"5 of 5 measurements are not built, e\.g\. \w+-\w+; give the sweep command"):
-        probed(probes, Store(tmp_path))
+        measured(probes, Store(tmp_path))
 
 
 def test_rows_that_a_stage_left_are_read_as_they_were_hashed(sweep: Sweep) -> None:

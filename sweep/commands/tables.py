@@ -15,7 +15,7 @@ from sweep.commands.words import CONF, Line, exec_of, plan_of, usage
 from sweep.config import Exec, Exp
 from sweep.launchers.code import git
 from sweep.plan import Plan
-from sweep.probed import probed
+from sweep.probed import measured
 from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
 from sweep.table import check_out, merged, read_table, write_table
@@ -50,14 +50,14 @@ def collect_table(line: Line) -> int:
         table = collect(
             runs, store, by=options.by, replicates=replicates, is_mixed_code_allowed=options.allow_mixed_code
         )
-        measured = probed(probes, store)
+        rows = measured(probes, store)
     if unhashed := table.provenance.get("unhashed_records"):
         print(
             f"note: {len(unhashed)} of {len(table.runs)} runs are of before manifests had hashes, so an edited count "
             "is found by their outcomes alone; the table's provenance.json names them",
             file=sys.stderr,
         )
-    write_table(replace(table, measured=measured), folder, _provenance(line.words, overrides, the_plan, exec))
+    write_table(replace(table, measured=rows), folder, _provenance(line.words, overrides, the_plan, exec))
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
     return 0
 
