@@ -22,7 +22,7 @@ from sweep.methods.dials import Dials
 from sweep.methods.material import Material
 from sweep.plan import needed
 from sweep.probed import ROWS, measured
-from sweep.results import Results, merged, read_table
+from sweep.table import Results, merged, read_table
 
 PROBES = (
     "arm=sft,step_dpo,step_dpo_both", "sampling.rollouts.until=end", "sampling.rollouts.max_traces_per_problem=6",
