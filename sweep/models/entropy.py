@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.optimize import brentq
 
-from sweep.models.sampler import Completion
+from sweep.models.draws import Completion
 
 TEMPERATURES = (0.05, 2.0)  # between which a temperature is looked for
 

@@ -9,10 +9,9 @@ What a policy writes is untrusted: it is bounded by max_new_tokens and only ever
 """
 
 import copy
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +20,11 @@ import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
 
+from sweep.models.draws import Completion, Settings, check_arguments, check_finite, choose, uniforms
 from sweep.models.policy import Policy, decode_continuations, encode_prefixes
 from sweep.models.progress import Progress
 
 MIN_ENDED = 0.2  # fraction of a batch that has ended before the cache is copied without it
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A sampled continuation; n_tokens and entropy count the EOS of a finished one."""
-
-    text: str
-    n_tokens: int
-    is_finished: bool  # ended by itself, inside max_new_tokens
-    entropy: float | None  # nats, summed over its tokens, of the distribution that each was drawn from
-
-
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    temperature: float
-    top_p: float
-    max_new_tokens: int
-    max_rows: int
-    seed: int
-    has_entropy: bool
-
-
-def n_sampled_tokens(completions: Sequence[Sequence[Completion]]) -> int:
-    """Tokens that a call of `sample` drew."""
-    return sum(completion.n_tokens for group in completions for completion in group)
-
-
-def sampling_flops(policy: Policy, prefixes: Sequence[str], completions: Sequence[Sequence[Completion]]) -> float:
-    """What a call of `sample` computed: each distinct prefix read once, each token drawn."""
-    n_read = sum(map(len, {tuple(ids) for ids in encode_prefixes(policy, prefixes)}))
-    return policy.flops_per_token * (n_read + n_sampled_tokens(completions))
 
 
 def sample(
@@ -92,8 +61,8 @@ def sample(
         ValueError: an argument out of range, a prefix that leaves no room for max_new_tokens.
         FloatingPointError: the policy's logits, or they divided by the temperature, are not finite.
     """
-    _check_arguments(n_samples, temperature, top_p, max_new_tokens, max_rows)
-    settings = _Settings(temperature, top_p, max_new_tokens, max_rows, seed, has_entropy)
+    check_arguments(n_samples, temperature, top_p, max_new_tokens, max_rows)
+    settings = Settings(temperature, top_p, max_new_tokens, max_rows, seed, has_entropy)
     places: dict[tuple[int, ...], list[int]] = defaultdict(list)  # where each distinct prefix stands
     for i, (text, ids) in enumerate(zip(prefixes, encode_prefixes(policy, prefixes), strict=True)):
         if len(ids) + max_new_tokens > policy.max_length:
@@ -125,21 +94,6 @@ def sample(
     return results
 
 
-def _check_arguments(n_samples: int, temperature: float, top_p: float, max_new_tokens: int, max_rows: int) -> None:
-    wrong = {
-        f"n_samples={n_samples}": n_samples < 1,
-        f"temperature={temperature}": not 0 <= temperature < float("inf"),
-        f"top_p={top_p}": not 0 < top_p <= 1,
-        f"max_new_tokens={max_new_tokens}": max_new_tokens < 1,
-        f"max_rows={max_rows}": max_rows < 1,
-    }
-    if any(wrong.values()):
-        raise ValueError(
-            f"{', '.join(text for text, is_wrong in wrong.items() if is_wrong)}: expected counts of 1 or more, "
-            "temperature of 0 or more and top_p in (0, 1]; correct the sampling config"
-        )
-
-
 def _chunks(n_rows: dict[tuple[int, ...], int], max_rows: int) -> Iterator[list[tuple[int, ...]]]:
     """Prefixes of similar length, at most max_rows rows together (a prefix with more is alone).
 
@@ -159,13 +113,13 @@ def _chunks(n_rows: dict[tuple[int, ...], int], max_rows: int) -> Iterator[list[
 
 
 def _complete(
-    policy: Policy, chunk: list[tuple[int, ...]], n_rows: list[int], settings: _Settings
+    policy: Policy, chunk: list[tuple[int, ...]], n_rows: list[int], settings: Settings
 ) -> Iterator[Completion]:
     """Prefills the prefixes of a chunk, then decodes their rows, at most max_rows at a time."""
     cache, logits, mask = _prefill(policy, chunk)
-    uniforms = np.concatenate(
+    numbers = np.concatenate(
         [
-            _uniforms(settings, ids, n) if settings.temperature else np.empty((n, 0), np.float32)
+            uniforms(settings, ids, n) if settings.temperature else np.empty((n, 0), np.float32)
             for ids, n in zip(chunk, n_rows, strict=True)
         ]
     )
@@ -178,16 +132,9 @@ def _complete(
             _selected(cache, parent),
             logits[parent],
             None if mask is None else mask[parent],
-            torch.from_numpy(uniforms[part]).to(policy.device),
+            torch.from_numpy(numbers[part]).to(policy.device),
             settings,
         )
-
-
-def _uniforms(settings: _Settings, ids: tuple[int, ...], n_rows: int) -> np.ndarray:
-    """(n_rows, max_new_tokens) in [0, 1), from a generator keyed by the seed and the prefix."""
-    digest = hashlib.blake2b(repr((settings.seed, ids)).encode(), digest_size=16).digest()
-    generator = np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64)))
-    return generator.random((n_rows, settings.max_new_tokens), dtype=np.float32)
 
 
 def _prefill(policy: Policy, chunk: list[tuple[int, ...]]) -> tuple[Cache, Tensor, Tensor | None]:
@@ -217,7 +164,7 @@ def _selected(cache: Cache, rows: Tensor) -> Cache:
 
 
 def _decode(
-    policy: Policy, cache: Cache, logits: Tensor, mask: Tensor | None, uniforms: Tensor, settings: _Settings
+    policy: Policy, cache: Cache, logits: Tensor, mask: Tensor | None, uniforms: Tensor, settings: Settings
 ) -> list[Completion]:
     """One completion of each row, given the prefix's cache and next-token logits."""
     n_rows, device = len(logits), policy.device
@@ -231,7 +178,7 @@ def _decode(
     for step in range(settings.max_new_tokens):
         lowest, highest = logits.aminmax()  # NaN where one is: one pass, a tenth of isfinite's time
         is_finite &= (highest - lowest).isfinite()
-        chosen, entropy, mass = _chosen(
+        chosen, entropy, mass = choose(
             logits, barred_ids, uniforms[live, step] if settings.temperature else None, settings
         )
         is_finite &= mass.sum().isfinite()
@@ -240,7 +187,7 @@ def _decode(
             entropies[live, step] = entropy
         has_ended |= torch.isin(chosen, eos_ids)
         n_ended = int(has_ended.sum())
-        _check_finite(is_finite, step, settings)
+        check_finite(is_finite, step, settings)
         if n_ended == len(live) or step + 1 == settings.max_new_tokens:
             break
         if n_ended >= MIN_ENDED * len(live):
@@ -263,42 +210,6 @@ def _decode(
             .float()
         )
     return _completions(policy, tokens, entropies)
-
-
-def _check_finite(is_finite: Tensor, step: int, settings: _Settings) -> None:
-    if not is_finite:
-        raise FloatingPointError(
-            f"token {step + 1} of a completion, temperature={settings.temperature:g}: the policy's logits, or they "
-            "divided by the temperature, are not finite numbers, so no token is the likeliest. Lower the learning rate "
-            "of the training that made the policy, or take temperature=0 where a very low one was asked for"
-        )
-
-
-def _chosen(
-    logits: Tensor, barred_ids: Tensor, uniforms: Tensor | None, settings: _Settings
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """(n_rows,) next tokens, the most likely ones or where each row's uniform number falls in its distribution;
-    (n_rows,) that distribution's entropy in nats, None where it is not asked for or is 0 by definition; and
-    (n_rows,) what must be finite for either to mean anything."""
-    if len(barred_ids):
-        logits = logits.index_fill(1, barred_ids, float("-inf"))
-    if uniforms is None:
-        chosen = logits.argmax(1)
-        return chosen, None, logits.gather(1, chosen[:, None])[:, 0]
-    probabilities = (logits / settings.temperature).softmax(1)
-    if settings.top_p < 1:
-        probabilities, order = probabilities.sort(1, descending=True)
-        before = probabilities.cumsum(1) - probabilities
-        probabilities = probabilities.masked_fill(before >= settings.top_p, 0)
-    cumulative = probabilities.cumsum(1)
-    # strictly below the last entry, whatever it was rounded to
-    thresholds = uniforms[:, None].clamp(max=1 - 1e-6) * cumulative[:, -1:]
-    places = torch.searchsorted(cumulative, thresholds, right=True).clamp(max=logits.shape[1] - 1)
-    chosen = (places if settings.top_p == 1 else order.gather(1, places))[:, 0]
-    mass = cumulative[:, -1]
-    if not settings.has_entropy:
-        return chosen, None, mass
-    return chosen, torch.special.entr(probabilities / cumulative[:, -1:]).sum(1), mass
 
 
 def _completions(policy: Policy, tokens: Tensor, entropies: Tensor | None) -> list[Completion]:
