@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from sweep.data import Domain, domain
 from sweep.tracking import Tracker
 
 if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch
-    from sweep.models import Completion, Policy, TrainCost
+    from sweep.models import Completion, Policy, Sampler, TrainCost
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,13 @@ class Bench:
         """The records in a parent's file; none where the stage has no such parent."""
         return read_jsonl(self.parents[role].path / name, record) if role in self.parents else []
 
+    def sampler(self, policy: Policy) -> AbstractContextManager[Sampler]:
+        """What draws from the policy, by the engine that `exec` names, in the precision of training."""
+        from sweep.models import opened
+
+        precision, exec = self.model["precision"], self.exec
+        return opened(policy, exec.engine, max_rows=exec.max_rows, precision=precision, is_graphed=exec.cuda_graphs)
+
     def training_limits(self, name: str) -> dict[str, Any]:
         return {
             "micro_batch_tokens": self.exec.micro_batch_tokens,
@@ -79,7 +87,6 @@ class Bench:
     def sampling_limits(self, name: str | None = None) -> dict[str, Any]:
         """Without a name nothing is kept for a restart."""
         return {
-            "max_rows": self.exec.max_rows,
             "checkpoint_path": self.checkpoint_dir / f"{name}.jsonl" if name else None,
             "should_stop": self.should_stop,
             "report": partial(self.report, f"{name}: prefix" if name else "prefix"),

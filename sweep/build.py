@@ -87,21 +87,19 @@ def build_sft(stage: Stage, bench: Bench) -> Built:
 
 def build_samples(stage: Stage, bench: Bench) -> Built:
     """Draw n_samples solutions a problem from pi_sft and verify each by its final answer."""
-    from sweep.models import sample
-
     data, sampling = domain_of(stage), stage.identity["sampling"]
     problems = training_set.sampled_problems(stage, bench)
     pi_sft, prompts = bench.policy("sft"), [data.prompt(p) for p in problems]
-    drawn = sample(
-        pi_sft,
-        prompts,
-        n_samples=sampling["n_samples"],
-        temperature=sampling["temperature"],
-        top_p=sampling["top_p"],
-        seed=seed_of(stage),
-        max_new_tokens=stage.identity["max_solution_tokens"],
-        **bench.sampling_limits("samples"),
-    )
+    with bench.sampler(pi_sft) as sample:
+        drawn = sample(
+            prompts,
+            n_samples=sampling["n_samples"],
+            temperature=sampling["temperature"],
+            top_p=sampling["top_p"],
+            seed=seed_of(stage),
+            max_new_tokens=stage.identity["max_solution_tokens"],
+            **bench.sampling_limits("samples"),
+        )
     is_correct, undecided = judged(data, problems, drawn)
     traces = [
         Trace(p.problem_id, c.text, is_right, c.is_finished)
@@ -122,8 +120,6 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
 
     Successful rollouts are kept: they are the correct solutions that share a prefix with a mistake.
     """
-    from sweep.models import sample
-
     data, rollouts = domain_of(stage), RolloutConfig(**stage.identity["rollouts"])
     problems = {p.problem_id: p for p in training_set.sampled_problems(stage, bench)}
     traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
@@ -137,7 +133,6 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
         asked, begun = [problems[p] for p, _ in prefixes], [text for _, text in prefixes]
         prompts = [data.prompt(problems[p]) + text for p, text in prefixes]
         drawn = sample(
-            roller,
             prompts,
             n_samples=rollouts.n_rollouts,
             temperature=rollouts.temperature,
@@ -153,7 +148,8 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
 
     steps = [data.steps(t.text) for t in charged]
     how: dict[str, Any] = {"n_rollouts": rollouts.n_rollouts, "is_stopped_at_pit": rollouts.until == "pit"}
-    q_values, reached = estimated(charged, steps, roll_out, **how)
+    with bench.sampler(roller) as sample:
+        q_values, reached = estimated(charged, steps, roll_out, **how)
     write_jsonl(bench.out / "credits.jsonl", credited(charged, q_values, traces))
     write_jsonl(bench.out / "reached.jsonl", reached)
     return Built({"n_credits": len(charged), "n_reached": len(reached)} | counted(UNDECIDED, undecided), cost)
@@ -216,27 +212,25 @@ def _rows(stage: Stage, bench: Bench) -> list[Any]:
 
 def build_evaluate(stage: Stage, bench: Bench) -> Built:
     """One greedy and n_samples sampled solutions of every problem of the split; counts, never rates."""
-    from sweep.models import mean_entropy, sample, temperature_of
+    from sweep.models import mean_entropy, temperature_of
 
     data, evaluation = domain_of(stage), stage.identity["evaluation"]
     policy, problems = bench.policy("policy"), data.problems(evaluation["split"])
     prompts = [data.prompt(p) for p in problems]
-    shared = {"top_p": 1.0, "seed": seed_of(stage, 0), "max_new_tokens": stage.identity["max_solution_tokens"]}
+    shared: dict[str, Any] = {
+        "top_p": 1.0,
+        "seed": seed_of(stage, 0),
+        "max_new_tokens": stage.identity["max_solution_tokens"],
+    }
     temperature = evaluation["temperature"]
-    if "matched" in bench.parents:
-        wanted = bench.parents["matched"].manifest.facts["entropy"]
-        temperature = temperature_of(wanted, partial(sample, policy, prompts, **shared, **bench.sampling_limits()))
-    limits = bench.sampling_limits("evaluate")
-    greedy = sample(policy, prompts, n_samples=1, temperature=0.0, **shared, **limits)
-    drawn = sample(
-        policy,
-        prompts,
-        n_samples=evaluation["n_samples"],
-        temperature=temperature,
-        has_entropy=True,
-        **shared,
-        **limits,
-    )
+    with bench.sampler(policy) as sample:
+        if "matched" in bench.parents:
+            wanted = bench.parents["matched"].manifest.facts["entropy"]
+            temperature = temperature_of(wanted, partial(sample, prompts, **shared, **bench.sampling_limits()))
+        shared |= bench.sampling_limits("evaluate")
+        greedy = sample(prompts, n_samples=1, temperature=0.0, **shared)
+        n_samples = evaluation["n_samples"]
+        drawn = sample(prompts, n_samples=n_samples, temperature=temperature, has_entropy=True, **shared)
     outcomes, undecided = _outcomes(data, problems, greedy, drawn)
     outcomes.to_parquet(bench.out / "outcomes.parquet", index=False)
     facts: dict[str, Any] = {

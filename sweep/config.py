@@ -15,6 +15,7 @@ from sweep.data import DIALS
 from sweep.fields import (
     COMPILERS,
     DTYPES,
+    ENGINES,
     PRECISIONS,
     SCHEDULES,
     as_given,
@@ -224,7 +225,11 @@ class Exec:
     gradient_checkpointing: bool = False  # compute activations again in place of keeping them
     gpu_memory_gib: float | None = real(above=0, default=None)  # of a card: a grid that needs more is refused
     compiler: str = choice(*COMPILERS, default="off")  # torch.compile's backend for the layers that are trained
-    max_rows: int = whole(1, default=2048)  # rows the sampler decodes at once
+    engine: str = choice(
+        *ENGINES, default="embedded"
+    )  # of sampling (sweep/models/engines.py); all draw the same tokens
+    max_rows: int = whole(1, default=2048)  # rows the engine decodes at once
+    cuda_graphs: bool = True  # on a card, an engine captures its step and replays it; embedded never does
     checkpoint_every_s: float = real(0, default=300.0)
     rebuild_corrupted: bool = False
     limits_minutes: Limits = field(default_factory=Limits)

@@ -31,6 +31,7 @@ SCHEDULES = ("constant", "linear", "cosine")
 DTYPES = ("float32", "bfloat16", "float16")
 PRECISIONS = ("fp32", "bf16")
 COMPILERS = ("off", "inductor", "aot_eager")  # torch.compile's backends
+ENGINES = ("embedded", "slots", "paged", "vllm")  # of sampling: sweep/models/engines.py
 
 N = TypeVar("N")
 

@@ -26,6 +26,25 @@ def check_installed(names: Iterable[str], what: str) -> None:
         raise ValueError(f"{what} needs {', '.join(missing)}, which this Python does not have; {HOW}")
 
 
+def check_engine(name: str, device: str) -> None:
+    """Refuse an engine of sampling that cannot be had, before any work.
+
+    Args:
+        name, device: exec.engine and exec.device.
+    Raises:
+        ValueError: its package is not installed, or it needs a card and the device is cpu.
+    """
+    if name != "vllm":
+        return
+    if device == "cpu":
+        raise ValueError("exec.engine=vllm needs a card, but exec.device=cpu; take exec.engine=embedded or slots")
+    if find_spec("vllm") is None:
+        raise ValueError(
+            "exec.engine=vllm needs the package vllm, which this Python does not have; pip install '.[vllm]' in a "
+            "checkout, on a machine with a card, or take exec.engine=slots"
+        )
+
+
 def refused(error: ModuleNotFoundError, what: str) -> ValueError | None:
     """The same in words for an import that failed half-way; None where the module is none of the [sweep] extra."""
     name = (error.name or "").split(".")[0]

@@ -11,6 +11,7 @@ from sweep import memory
 from sweep.artifacts import Manifest, Store
 from sweep.commands.words import Line, plan_of
 from sweep.differences import PARENT, news
+from sweep.installed import check_engine
 from sweep.plan import Plan, estimate, flow, needed, state, summary
 
 
@@ -38,6 +39,8 @@ def show_plan(line: Line) -> int:
     if todo:
         unknown = f", plus {n_unknown} stages of which none like them was ever built here" if n_unknown else ""
         print(f"estimated: {total:.0f} s of work, {total / n_workers:.0f} s on {n_workers} workers{unknown}")
+    for run in the_plan.runs:
+        check_engine(run.leaf.exec.engine, run.leaf.exec.device)
     for needed_memory in memory.check(run.leaf for run in the_plan.runs):
         print(f"memory of a training: {needed_memory}")
     for key, message in found.corrupted.items():

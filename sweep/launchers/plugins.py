@@ -31,7 +31,7 @@ from sweep import memory
 from sweep.compose import leaves, reason
 from sweep.conf_files import read_once
 from sweep.config import Leaf
-from sweep.installed import BUILDING, check_installed
+from sweep.installed import BUILDING, check_engine, check_installed
 from sweep.places import check_writable
 from sweep.plan import Plan, plan
 from sweep.points import grid
@@ -91,6 +91,8 @@ class PlanLauncher(Launcher):
             grid_points = leaves(self.hydra_context.config_loader, self.config, job_overrides)
             the_plan = plan(grid_points)
             memory.check(grid_points)
+            for one in grid_points:
+                check_engine(one.exec.engine, one.exec.device)
             folder = Path(self.config.hydra.sweep.dir)
             record_configs(folder, grid_points, self.config, initial_job_idx)
             code = self.run(the_plan, grid_points[0], folder)

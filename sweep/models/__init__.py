@@ -1,6 +1,7 @@
 """The policy, its training and its sampling: the one layer that knows torch and transformers."""
 
 from sweep.models.draws import Completion, n_sampled_tokens, sampling_flops
+from sweep.models.engines import Sampler, opened
 from sweep.models.entropy import mean_entropy, temperature_of
 from sweep.models.folder import load_policy, save_policy
 from sweep.models.optim import Optim
@@ -18,6 +19,7 @@ __all__ = [
     "Loss",
     "Optim",
     "Policy",
+    "Sampler",
     "TrainCost",
     "Trained",
     "continuation_logps",
@@ -27,6 +29,7 @@ __all__ = [
     "mean_entropy",
     "n_sampled_tokens",
     "new_policy",
+    "opened",
     "pair_scores",
     "sample",
     "sampling_flops",

@@ -30,7 +30,7 @@ class Interrupted(Exception):
 
 
 class Progress:
-    """The finished chunks of one call of `sample`."""
+    """The finished chunks, or prefixes, of one call of `sample`."""
 
     def __init__(self, path: Path | None, should_stop: Callable[[], bool] | None) -> None:
         self._path, self._should_stop = path, should_stop
@@ -48,19 +48,35 @@ class Progress:
         Raises:
             Interrupted: should_stop said so, and more chunks are to be drawn.
         """
-        digest = hashlib.blake2b(repr(identity).encode(), digest_size=16).hexdigest()
-        if digest in self._kept:
-            return self._kept[digest]
+        kept = self.kept(identity)
+        if kept is not None:
+            return kept
         rows = draw()
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = opened(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
-                # a line of its own even behind a torn one
-                stream.write("\n" + json.dumps({"chunk": digest, "rows": rows}))
-        if self._should_stop is not None and self._should_stop() and n_done + 1 < n:
+        self.keep(identity, rows)
+        if self.is_stopped() and n_done + 1 < n:
             raise Interrupted(n_done + 1, n, "chunk")
         return rows
+
+    def kept(self, identity: object) -> list[Any] | None:
+        """What the file holds under this identity."""
+        return self._kept.get(_digest(identity))
+
+    def keep(self, identity: object, rows: list[Any]) -> None:
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = opened(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
+            # a line of its own even behind a torn one
+            stream.write("\n" + json.dumps({"chunk": _digest(identity), "rows": rows}))
+
+    def is_stopped(self) -> bool:
+        """Whether the caller asks to stop."""
+        return self._should_stop is not None and self._should_stop()
+
+
+def _digest(identity: object) -> str:
+    return hashlib.blake2b(repr(identity).encode(), digest_size=16).hexdigest()
 
 
 def _lines(path: Path) -> list[str]:
