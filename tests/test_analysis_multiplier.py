@@ -148,6 +148,7 @@ def test_arms_with_one_error_at_every_size_are_worth_no_number() -> None:
     m = headline(compared(exact({"SFT": power(0.4, 0.0), "RFT": power(0.4, 0.0)})), "RFT", "SFT")
     assert (m.kind, m.bound) == ("undefined", "?")
     assert np.isnan(m.multiplier) and m.ci_low == 0 and m.ci_high == np.inf
+    assert m.at_size == 1024  # the middle one of seven
 
 
 def test_an_error_below_the_floor_of_the_baseline_is_censored() -> None:

@@ -105,9 +105,34 @@ def test_an_inner_reading_is_the_ratio_of_sizes_with_the_limits_of_its_draws(pai
     assert (m.multiplier, m.ci_low, m.ci_high) == pytest.approx((2.0, 2 * np.exp(-0.95), 2 * np.exp(0.95)))
     assert (m.frac_censored, m.extrapolation, m.extrapolated_value, m.extrapolated_ci) == (0, 0, None, None)
     assert m.form_spread == (2.0, 5.0) and m.at_size is None and m.level == 0.95
+    assert (m.n_joint, m.joint_ci) == (1, None)
     assert not codes(m) & {"open_limit", "form_uncertainty", "extrapolated", "both_unreached", "read_without_law"}
     alone = read(pair, 1024, 512, is_refuted=True)
     assert alone.form == "local" and "read_without_law" in codes(alone)
+
+
+def test_a_reading_is_its_numbers_and_not_the_draws_behind_them(pair: Comparison) -> None:
+    first, again = (read(pair, 1024, 512, forms={"power": 2.0}) for _ in range(2))
+    assert first == again and "drawn" not in repr(first)
+
+
+def test_the_kind_is_that_of_the_observed_errors_whatever_a_draw_says(pair: Comparison) -> None:
+    z = np.r_[np.inf, Z[1:]]
+    assert read(pair, 1024, 512, z).kind == "interior"
+    assert read(pair, 12000, 6000, z, error=float(SFT(12000))).kind == "extrapolated"
+    # inside what was run the sizes count as they are read, outside it as the law has them
+    known, unknown = np.log(np.full(200, 1024.0)), np.full(200, np.nan)
+    for error, read_0, law_0, kind in (
+        (float(SFT(1024)), known, unknown, "interior"),
+        (float(SFT(1024)), unknown, known, "undefined"),
+        (float(SFT(12000)), known, unknown, "censored_hi"),
+        (float(SFT(12000)), unknown, known, "extrapolated"),
+    ):
+        sizes = Sizes(read_0, known, law_0, known, False)
+        assert reading(pair, "RFT", "SFT", "power", sizes, error, None, {}).kind == kind
+    needed, used = (np.log(np.r_[n, np.full(199, 90_000.0)]) for n in (12000.0, 20000.0))
+    m = reading(pair, "RFT", "SFT", "power", Sizes(needed, used, needed, used, False), float(SFT(40000)), None, {})
+    assert m.extrapolation == pytest.approx(np.log(12000 / 8192) + np.log(20000 / 8192))
 
 
 def test_a_limit_beyond_every_ratio_of_sizes_that_were_run_is_open(pair: Comparison) -> None:
@@ -139,6 +164,16 @@ def test_draws_without_a_solution_are_counted_and_said_above_one_tail(
     m = read(pair, 1024, 512, z)
     assert m.frac_censored == pytest.approx(n_without / 199)
     assert ("censored" in codes(m)) == is_said == np.isinf(m.ci_high)
+
+
+def test_draws_without_a_solution_on_either_side_that_leave_both_limits_finite_are_not_said(pair: Comparison) -> None:
+    m = read(pair, 1024, 512, np.r_[np.full(4, -np.inf), Z[4:-4] / 10, np.full(4, np.inf)])
+    assert m.frac_censored == pytest.approx(8 / 199) and np.isfinite([np.log(m.ci_low), m.ci_high]).all()
+    assert "censored" not in codes(m)
+    # of 4,000 draws the hundredth from either end is the limit
+    for n_without, is_said in ((99, False), (100, True)):
+        z = np.r_[np.zeros(4000 - n_without), np.full(n_without, np.inf)]
+        assert ("censored" in codes(read(pair, 1024, 512, z))) == is_said
 
 
 def test_an_error_that_the_baseline_did_not_reach_is_a_bound_beside_the_laws_value(pair: Comparison) -> None:
@@ -189,7 +224,9 @@ def test_no_forms_have_no_spread_and_an_open_limit_no_width(pair: Comparison) ->
 def test_errors_that_no_model_has_are_refused(pair: Comparison) -> None:
     for error in (0.0, 1.0, -0.1):
         with pytest.raises(
-            ValueError, match=f"error {error:g}: a fraction above 0 and below 1 was expected, for example"
+            # the median of both arms' errors: half of SFT(1024) + SFT(2048)
+            ValueError,
+            match=f"error {error:g}: a fraction above 0 and below 1 was expected, for example 0.336",
         ):
             at_error(pair, "RFT", "SFT", error)
     for size in (0.0, np.inf):
@@ -233,6 +270,23 @@ def test_an_arm_far_below_is_worth_the_strongest_bound_that_its_interval_support
     )
 
 
+@pytest.mark.parametrize(("error", "at", "bound", "multiplier"), [(0.9, 512, "<=", 1 / 2), (0.1, 128, ">=", 32)])
+def test_a_bound_that_some_draws_do_not_support_gives_way_to_the_next(
+    pair: Comparison, error: float, at: float, bound: str, multiplier: float
+) -> None:
+    # three sizes all above SFT's errors, or all below: the strongest bound is 128 of SFT's for 512 problems, or 8,192
+    # for 128; but half of its draws have the error of SFT's 1,024, so the one of 256 problems is given
+    runs = pair.draws.table.runs
+    runs = runs[(runs["arm"] == "SFT") | (runs["size"] < 1000)].reset_index(drop=True)
+    errors = runs["error"].where(runs["arm"] == "SFT", error)
+    drawn = draws(table_from_runs(runs.assign(error=errors), "counts", path="bounds"), 200)
+    cells = drawn.table.cells
+    half = np.outer(np.arange(200) % 2, (cells["arm"] == "RFT") & (cells["size"] == at))
+    moved = np.where(half, float(SFT(1024)), drawn.observed)
+    m = headline(Comparison(dataclasses.replace(drawn, errors=moved), law="power"), "RFT", "SFT")
+    assert (m.at_size, m.bound, m.multiplier) == (256, bound, pytest.approx(multiplier))
+
+
 def test_an_arm_of_few_sizes_is_read_where_the_baseline_has_its_error_too() -> None:
     table = exact({"SFT": SFT, "RFT": TWICE})
     runs = table.runs[(table.runs["arm"] == "SFT") | table.runs["size"].isin([256.0, 8192.0])].reset_index(drop=True)
@@ -256,6 +310,15 @@ def test_a_level_is_a_share_from_a_half_to_below_1(pair: Comparison) -> None:
             Comparison(pair.draws, level=level)
     other = pair.at_level(0.9)
     assert (other.level, pair.level, other.draws is pair.draws) == (0.9, 0.95, True)
+
+
+def test_an_error_of_0_that_both_arms_reach_is_no_middle_to_read_at() -> None:
+    def none(n: np.ndarray) -> np.ndarray:
+        return np.where(np.asarray(n) < 8192, SFT(n), 0.0)
+
+    comparison = Comparison(draws(exact({"SFT": SFT, "RFT": none, "DPO": none}), 199))
+    assert comparison.overlap("DPO", "RFT") is None
+    assert comparison.overlap("RFT", "SFT") == pytest.approx((float(SFT(8192)), float(SFT(128))))
 
 
 def test_the_laws_of_arms_are_those_that_the_shortest_has_the_sizes_for(pair: Comparison) -> None:
@@ -319,9 +382,22 @@ def test_auto_takes_a_floor_where_five_sizes_and_little_noise_can_show_one() -> 
     assert five.law_of("RFT", "SFT") == "power_floor"
     assert Comparison(sharp.draws, law="log_linear").law_of("RFT", "SFT") == "log_linear"
     assert not Comparison(sharp.draws, law="power").is_floor_left_out("RFT", "SFT")
+    table = exact({"SFT": SFT, "RFT": TWICE})
+    runs = table.runs[(table.runs["arm"] == "SFT") | (table.runs["size"] < 1000)].reset_index(drop=True)
+    short = Comparison(draws(table_from_runs(runs, "counts", path="short"), 199))  # RFT at three sizes, SFT at seven
+    assert short.law_of("RFT", "SFT") == "power" and short.law_of("SFT", "SFT") == "power_floor"
     loud = sharp.draws.observed * np.exp(np.random.default_rng(0).normal(0, 0.5, (199, 14)))
     noisy = Comparison(dataclasses.replace(sharp.draws, errors=loud))
     assert noisy.law_of("RFT", "SFT") == "power" and noisy.is_floor_left_out("RFT", "SFT")
+
+
+def test_the_noise_that_a_floor_is_held_against_is_that_of_the_ratio_and_its_slope_the_observed_one(
+    pair: Comparison,
+) -> None:
+    together = pair.draws.observed * np.exp(0.5 * Z[:, None])  # both arms up and down at once: the ratio stays 2
+    assert Comparison(dataclasses.replace(pair.draws, errors=together)).law_of("RFT", "SFT") == "power_floor"
+    flat = np.concatenate([np.full((1, 14), 0.3), pair.draws.errors[1:]])  # a first draw without any slope
+    assert Comparison(dataclasses.replace(pair.draws, errors=flat)).law_of("RFT", "SFT") == "power_floor"
 
 
 def test_two_sizes_are_no_curve_and_three_are(pair: Comparison) -> None:
@@ -339,8 +415,9 @@ def test_the_error_at_zero_data_is_the_ceiling_of_a_law_that_saturates() -> None
     assert headline(comparison, "RFT", "SFT").multiplier == pytest.approx(2, rel=0.01)
 
 
-def test_an_arm_that_does_not_fall_is_said_to_where_its_own_curve_is_read() -> None:
-    rising = Comparison(draws(exact({"SFT": SFT, "RFT": power(0.25, -0.05)}), 199), law="power")
+@pytest.mark.parametrize("n_sizes", [3, 7])
+def test_an_arm_that_does_not_fall_is_said_to_where_its_own_curve_is_read(n_sizes: int) -> None:
+    rising = Comparison(draws(exact({"SFT": SFT, "RFT": power(0.25, -0.05)}, SIZES[:n_sizes]), 199), law="power")
     assert "not_falling" in codes(at_error(rising, "RFT", "SFT", 0.36))
     assert "not_falling" not in codes(at_size(rising, "RFT", "SFT", 512))
     assert "baseline_flat" in codes(at_error(rising, "SFT", "RFT", 0.36))
@@ -373,3 +450,40 @@ def test_readings_outside_what_was_run_and_of_the_shortest_arm_with_a_curve(pair
     assert (half.bound, half.multiplier) == ("<=", pytest.approx(256))
     three = Comparison(draws(exact({"SFT": SFT, "RFT": TWICE}, SIZES[:3]), 199), law="power")
     assert at_size(three, "RFT", "SFT", 180).at_error == pytest.approx(float(TWICE(180)), rel=1e-4)
+    # what both reach is SFT(512) to SFT(256)
+    middle = headline(three, "RFT", "SFT")
+    assert (middle.at_size, middle.status) == (None, "converged")
+    assert middle.at_error == pytest.approx(float(SFT(np.sqrt(256 * 512))), rel=1e-4)
+    far = Comparison(draws(exact({"SFT": power(0.9, 0.05), "far": power(0.3, 0.1)}, SIZES[:3]), 199), law="power")
+    assert codes(headline(far, "far", "SFT")) >= {"no_overlap"}
+    assert "short_arm" not in codes(headline(far, "far", "SFT"))
+
+
+def test_an_error_that_was_measured_is_read_between_measured_ones_and_any_other_by_local_regression() -> None:
+    noisy = Comparison(draws(outcomes({"SFT": SFT, "RFT": TWICE}, n_problems=400), 199), law="power")
+
+    def needed(errors: np.ndarray, is_run: bool) -> np.ndarray:
+        reader = noisy.reader("SFT", "power", is_refuted=False, is_run=is_run)
+        return reader.ln_size_at(errors)[1:, 0]
+
+    run, between = at_size(noisy, "RFT", "SFT", 512), at_size(noisy, "RFT", "SFT", 700)
+    curve = noisy.curves("RFT", "power").error_at(np.log([700.0]))
+    assert run.drawn is not None and between.drawn is not None
+    assert run.drawn.ln_m == pytest.approx(needed(noisy.arm_errors("RFT")[:, [2]], True) - np.log(512))
+    assert between.drawn.ln_m == pytest.approx(needed(curve, False) - np.log(700))
+    asked, error = at_error(noisy, "RFT", "SFT", 0.35), np.array([0.35])
+    used = noisy.reader("RFT", "power", is_refuted=False, is_run=False).ln_size_at(error)[1:, 0]
+    assert asked.drawn is not None and asked.drawn.ln_m == pytest.approx(needed(error, False) - used)
+
+
+def test_where_the_noise_is_wider_than_what_is_shared_the_size_nearest_to_its_middle_is_read(pair: Comparison) -> None:
+    # of 128, 256 and 512 problems the errors of SFT's 150, 2,000 and 7,000: the middle is that of 1,025
+    like = {128.0: 150.0, 256.0: 2000.0, 512.0: 7000.0}
+    runs = pair.draws.table.runs
+    runs = runs[(runs["arm"] == "SFT") | runs["size"].isin(like)].reset_index(drop=True)
+    errors = [float(SFT(like[n])) if arm == "RFT" else e for arm, n, e in runs[["arm", "size", "error"]].to_numpy()]
+    table = table_from_runs(runs.assign(error=errors), "counts", path="steep")
+    drawn = draws(table, 200)
+    loud = dataclasses.replace(drawn, errors=drawn.observed * np.exp([[0.5], [-0.5]] * 100))
+    m = headline(Comparison(loud, law="power"), "RFT", "SFT")
+    assert "no_overlap" in codes(m) and (m.at_size, m.kind) == (256, "interior")

@@ -28,6 +28,7 @@ SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
 FLOOR_MATTERS = 0.25
 ONE_SIGMA = 0.6827
 N_REFITS = 499
+LEAST_ERROR = 1e-9  # as the draws have it: no error at all has no logarithm
 
 
 def floor_shift(ln_n: np.ndarray, slope: float) -> float:
@@ -213,10 +214,11 @@ class Comparison:
         """Errors that both arms were observed to span; None where the span is within the noise of two cells."""
         (low_1, high_1), (low_0, high_0) = self.observed_range(arm), self.observed_range(baseline)
         low, high = max(low_0, low_1), min(high_0, high_1)
-        spread = np.concatenate([np.std(np.log(self.arm_errors(one)), axis=0) for one in (arm, baseline)])
-        if not (low > 0 and high > low) or np.log(high / low) < 2 * np.median(spread):
+        if low <= 0 or high <= low:
             return None
-        return low, high
+        errors = np.concatenate([self.arm_errors(one) for one in (arm, baseline)], axis=1)
+        spread = np.std(np.log(np.maximum(errors, LEAST_ERROR)), axis=0)
+        return None if np.log(high / low) < 2 * np.median(spread) else (low, high)
 
     def ln_m(self, arm: str, baseline: str, errors: np.ndarray, law: str) -> np.ndarray:
         """(1 + n_draws, n_errors) ln m(e); nan where neither arm reaches the error."""

@@ -156,10 +156,12 @@ def reading(
     limits = limits_of(ln_m, comparison.level)
     low, high = drawn.held(*limits)
     is_open = kind == "interior" and (low, high) != limits
-    frac = float(np.mean(~np.isfinite(read[1:]))) if len(read) > 1 else 0.0
-    outside = kind == "extrapolated" and np.isfinite(by_law[0])
-    notes = _notes(comparison, arm, baseline, law, kind, frac, (low, high), forms, bound, size is None)
+    frac = float(np.mean(~np.isfinite(read[1:])))
+    outside = kind == "extrapolated"
+    notes = _notes(comparison, arm, baseline, law, kind, (low, high), forms, bound, size is None)
     notes += _form_notes(arm, baseline, law, sizes.is_refuted, is_open)
+    if not np.isfinite(limits_of(read[1:], comparison.level)).all():
+        notes += (note("censored", f"{arm}: {frac:.1%} of the draws have no solution: a limit is infinite"),)
     statuses = [str(comparison.fit(one, law).status) for one in (baseline, arm) if comparison.n_sizes(one) >= 3]
     return Multiplier(
         arm=arm,
@@ -225,15 +227,12 @@ def _notes(
     baseline: str,
     law: str,
     kind: str,
-    frac: float,
     limits: tuple[float, float],
     forms: Mapping[str, float],
     bound: str,
     is_arm_inverted: bool,
 ) -> tuple[Note, ...]:
     notes = [*comparison.draws.notes, *_curve_notes(comparison, arm, baseline, law, is_arm_inverted)]
-    if frac > (1 - comparison.level) / 2:
-        notes.append(note("censored", f"{arm}: {frac:.1%} of the draws have no solution: a limit is infinite"))
     if kind == "extrapolated":
         notes.append(
             note(
