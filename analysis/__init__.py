@@ -12,5 +12,5 @@
     commands, terminal             the command line as functions, JSON and text
     published/  others' tables
 
-Of the pipeline it knows `sweep.table` and `sweep.arms` alone. LOG.md keeps what was measured.
+Of the pipeline it knows `sweep.table`, `sweep.arms` and `sweep.wandb_file` alone. LOG.md keeps what was measured.
 """

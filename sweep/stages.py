@@ -1,16 +1,4 @@
-"""The paper's method, stage by stage: what each needs. THE FILE TO READ.
-
-    dsyn        problems and the teacher's verified solutions            (section 3: D_syn)
-    base        the LLM before any of it: pretrained here, or a pinned revision
-    sft         base fine-tuned on D_syn: pi_sft, DPO's reference
-    samples     pi_sft's own solutions of those problems, verified        (section 3: D+ and negatives)
-    advantages  rollouts from each step of its mistakes: q_values         (section 5: per-step credit)
-    pairs       of preferences, and their log-probabilities under pi_sft  (sections 4 and 5: DPO and per-step DPO)
-    train       RFT, DPO, per-step DPO and their controls
-    evaluate    the outcome of every test problem
-    likelihoods of the teacher's and of self-generated solutions under the base    (section 4: easier to fit)
-    values      q_values along pi_sft's solutions of test problems, under a trained policy   (section 6: Q at each step)
-    estimates   advantages of pi_sft's steps by few rollouts, beside many  (section 6: from negatives alone, from both)
+"""The paper's method, stage by stage: what each needs. THE FILE TO READ, from ABOUT on.
 
 One function a stage says what it depends on, from the run's Exp to a Stage (kind, version, its slice of Exp, its
 parents); `build.py` builds them, in the same order. A VERSION is bumped by hand when a change of code changes what a
@@ -20,7 +8,6 @@ stage means.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import cache, wraps
@@ -34,12 +21,24 @@ from sweep.data import Domain, ProceduralDomain
 from sweep.methods import METHODS
 from sweep.sources import SOURCES
 
+ABOUT = {  # in the paper's order
+    "dsyn": "problems and the teacher's verified solutions",  # section 3: D_syn
+    "base": "the LLM before any of it: pretrained here, or a pinned revision",
+    "sft": "base fine-tuned on D_syn: pi_sft, DPO's reference",
+    "samples": "pi_sft's own solutions of those problems, verified",  # section 3: D+ and negatives
+    "advantages": "rollouts from each step of its mistakes: q_values",  # section 5: per-step credit
+    "pairs": "of preferences, and their log-probabilities under pi_sft",  # sections 4 and 5: DPO and per-step DPO
+    "train": "RFT, DPO, per-step DPO and their controls",
+    "evaluate": "the outcome of every test problem",
+    # section 4: easier to fit
+    "likelihoods": "of the teacher's and of self-generated solutions under the base",
+    # section 6: Q at each step
+    "values": "q_values along pi_sft's solutions of test problems, under a trained policy",
+    # section 6: from negatives alone, from both
+    "estimates": "advantages of pi_sft's steps by few rollouts, beside many",
+}
 PATH = "_path"  # dataset fields so named say where files lie
-VERSION = {"dsyn": 1, "base": 1, "sft": 1, "samples": 1, "advantages": 1, "pairs": 1, "train": 2, "evaluate": 2}
-VERSION |= {"likelihoods": 1, "values": 1, "estimates": 1}
-ABOUT = dict(
-    re.findall(r"^    (\w+) {2,}(.+?)(?: +\(section.*)?$", __doc__ or "", re.MULTILINE)
-)  # of each kind, as above
+VERSION = dict.fromkeys(ABOUT, 1) | {"train": 2, "evaluate": 2}
 T = TypeVar("T")
 N = TypeVar("N")
 

@@ -10,6 +10,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WANDB_MODE"] = "offline"
 
+from analysis_tables import FALLING, write_sweep
 from tiny_sweep import GRID, Sweep, build_all, planned, tiny
 
 from sweep.artifacts import Store
@@ -31,3 +32,9 @@ def sweep_copy(sweep: Sweep, tmp_path: Path) -> Sweep:
     shutil.copytree(sweep.store.root, tmp_path / "store", ignore=shutil.ignore_patterns(".grids"))  # other tests' runs
     words = (*sweep.words[:-1], f"exec.store={tmp_path / 'store'}")
     return Sweep(words, sweep.plan, Store(tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def falling_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collected table of eight arms whose errors fall; tests read it."""
+    return write_sweep(tmp_path_factory.mktemp("falling") / "table", FALLING, n_problems=600)

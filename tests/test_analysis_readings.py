@@ -358,6 +358,15 @@ def test_residuals_refute_a_law_that_the_errors_do_not_follow(n_seeds: int) -> N
     assert not comparison.is_refuted("power", "SFT")
 
 
+def test_with_one_run_a_cell_residuals_are_judged_by_chi_square() -> None:
+    drawn = draws(exact({"bent": power(3.0, 0.4, 0.1)}, SIZES[:3], n_seeds=1), 199)
+    first = Comparison(drawn)
+    gap = drawn.observed - first.point("bent", "power").error_at(first.ln_n("bent"))[0]
+    # three sizes less two parameters: 3.841, the square of 1.96, is the value that one in twenty exceeds
+    judged = Comparison(dataclasses.replace(drawn, fit_variance=gap**2 * 3 / 3.841))
+    assert judged.misfit("bent", "power") == pytest.approx(0.05, abs=1e-4)
+
+
 def test_a_law_of_as_many_parameters_as_sizes_is_never_refuted() -> None:
     three = Comparison(draws(exact({"bent": power(3.0, 0.4, 0.1)}, SIZES[:3]), 199))
     assert three.misfit("bent", "power_floor") == 1.0

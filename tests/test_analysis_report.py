@@ -31,14 +31,9 @@ QUICK = Options(n_draws=200)
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sweep(tmp_path_factory.mktemp("sweep") / "table", FALLING, n_problems=600)
-
-
-@pytest.fixture(scope="module")
-def out(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(falling_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    write_report(table, folder, QUICK)
+    write_report(falling_table, folder, QUICK)
     return folder
 
 
@@ -78,8 +73,8 @@ def test_the_page_is_self_contained_and_says_how_it_was_made(out: Path) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_the_multiplier_in_the_table_is_the_one_of_the_engine(table: Path, out: Path) -> None:
-    m = headline(Comparison(draws(table_at(table), 200)), "RFT", "SFT")
+def test_the_multiplier_in_the_table_is_the_one_of_the_engine(falling_table: Path, out: Path) -> None:
+    m = headline(Comparison(draws(table_at(falling_table), 200)), "RFT", "SFT")
     with (out / "multipliers_greedy.csv").open() as file:
         row = next(one for one in csv.DictReader(file) if one["arm"] == "RFT")
     assert float(row["multiplier"]) == m.multiplier and float(row["ci_low"]) == m.ci_low
@@ -108,18 +103,18 @@ def test_every_multiplier_says_its_error_its_joint_limits_and_its_seeds_and_the_
         assert all(0 < float(row["at_error"]) < 1 for row in csv.DictReader(file))
 
 
-def test_the_second_report_of_a_table_is_the_first(table: Path, out: Path, tmp_path: Path) -> None:
-    write_report(table, tmp_path, QUICK)
+def test_the_second_report_of_a_table_is_the_first(falling_table: Path, out: Path, tmp_path: Path) -> None:
+    write_report(falling_table, tmp_path, QUICK)
     names = sorted(path.name for path in out.iterdir())
     assert names == sorted(path.name for path in tmp_path.iterdir())
     for name in names:
         assert (out / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
 
-def test_a_report_of_the_same_table_and_options_is_left_as_it_is(table: Path, tmp_path: Path) -> None:
-    first = write_report(table, tmp_path, QUICK)
+def test_a_report_of_the_same_table_and_options_is_left_as_it_is(falling_table: Path, tmp_path: Path) -> None:
+    first = write_report(falling_table, tmp_path, QUICK)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    again = write_report(table, tmp_path, QUICK)
+    again = write_report(falling_table, tmp_path, QUICK)
     assert (first.is_new, again.is_new) == (True, False)
     assert (again.page, again.files, again.prediction) == (first.page, first.files, first.prediction)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
@@ -128,30 +123,30 @@ def test_a_report_of_the_same_table_and_options_is_left_as_it_is(table: Path, tm
 @pytest.mark.parametrize("name", ["index.html", "controls.png", "errors.csv", "made_of.json"])
 @pytest.mark.parametrize("change", ["edited", "gone"])
 def test_a_report_of_which_a_file_is_edited_or_gone_is_made_again(
-    out: Path, table: Path, tmp_path: Path, name: str, change: str, monkeypatch: pytest.MonkeyPatch
+    out: Path, falling_table: Path, tmp_path: Path, name: str, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(out, tmp_path / "out")
     monkeypatch.setattr(write, "_made", lambda *given: Written(out / "index.html", (), "made again"))
-    assert write_report(table, tmp_path / "out", QUICK).prediction is None
+    assert write_report(falling_table, tmp_path / "out", QUICK).prediction is None
     (tmp_path / "out" / name).write_text("other") if change == "edited" else (tmp_path / "out" / name).unlink()
-    assert write_report(table, tmp_path / "out", QUICK).prediction == "made again"
+    assert write_report(falling_table, tmp_path / "out", QUICK).prediction == "made again"
 
 
 def test_a_report_of_another_table_options_map_or_code_is_made_again(
-    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    falling_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = made_of.ingredients(table, QUICK, {"map": None, "record": None})
-    others = {made_of.ingredients(table, dataclasses.replace(QUICK, seed=1), {"map": None, "record": None})}
+    at = made_of.ingredients(falling_table, QUICK, {"map": None, "record": None})
+    others = {made_of.ingredients(falling_table, dataclasses.replace(QUICK, seed=1), {"map": None, "record": None})}
     (tmp_path / "map.csv").write_text("a\n")
-    others.add(made_of.ingredients(table, QUICK, {"map": tmp_path / "map.csv", "record": None}))
+    others.add(made_of.ingredients(falling_table, QUICK, {"map": tmp_path / "map.csv", "record": None}))
     (tmp_path / "map.csv").write_text("b\n")
-    others.add(made_of.ingredients(table, QUICK, {"map": tmp_path / "map.csv", "record": None}))
-    changed = Path(shutil.copytree(table, tmp_path / table.name))
+    others.add(made_of.ingredients(falling_table, QUICK, {"map": tmp_path / "map.csv", "record": None}))
+    changed = Path(shutil.copytree(falling_table, tmp_path / falling_table.name))
     assert made_of.ingredients(changed, QUICK, {"map": None, "record": None}) == at
     (changed / "provenance.json").write_text("{}")
     others.add(made_of.ingredients(changed, QUICK, {"map": None, "record": None}))
     monkeypatch.setattr(made_of, "CODE", ("analysis/report/*.py",))
-    others.add(made_of.ingredients(table, QUICK, {"map": None, "record": None}))
+    others.add(made_of.ingredients(falling_table, QUICK, {"map": None, "record": None}))
     assert len(others | {at}) == 6
 
 
@@ -194,16 +189,16 @@ def test_a_law_that_held_out_sizes_refute_is_said_to_be(tmp_path: Path) -> None:
     assert "law_refuted" in pages["power"] and "law_refuted" not in pages["power_floor"]
 
 
-def test_a_page_that_is_no_report_is_not_touched(table: Path, tmp_path: Path) -> None:
+def test_a_page_that_is_no_report_is_not_touched(falling_table: Path, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("my home page")
     with pytest.raises(ValueError, match=r"index.html there was not written by `report`"):
-        write_report(table, tmp_path, QUICK)
+        write_report(falling_table, tmp_path, QUICK)
     assert (tmp_path / "index.html").read_text() == "my home page"
 
 
-def test_a_baseline_that_is_not_there_is_refused(table: Path, tmp_path: Path) -> None:
+def test_a_baseline_that_is_not_there_is_refused(falling_table: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="arm 'PPO' is not in the table; its arms are DPO, RFT"):
-        write_report(table, tmp_path, Options(baseline="PPO", n_draws=200))
+        write_report(falling_table, tmp_path, Options(baseline="PPO", n_draws=200))
 
 
 def test_a_sheet_escapes_what_latex_and_html_would_read() -> None:

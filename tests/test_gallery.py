@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from analysis_tables import FALLING, write_sweep
 from browser import needs_chromium, shown
 from tiny_sweep import GRID, planned
 
@@ -29,14 +28,9 @@ QUICK = 200
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sweep(tmp_path_factory.mktemp("sweep") / "table", FALLING, n_problems=600)
-
-
-@pytest.fixture(scope="module")
-def out(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(falling_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gallery")
-    write_gallery(folder, only=["sft_and_rft"], tables={"study": table}, n_draws=QUICK)
+    write_gallery(folder, only=["sft_and_rft"], tables={"study": falling_table}, n_draws=QUICK)
     return folder
 
 
@@ -67,10 +61,10 @@ def test_the_pdf_is_as_wide_as_two_columns_and_its_letters_are_true_type(out: Pa
     assert b"/CIDFontType2" in raw + b"".join(streams) and b"/Type3" not in raw
 
 
-def test_the_caption_states_the_shift_the_ruling_and_their_numbers(table: Path, out: Path) -> None:
+def test_the_caption_states_the_shift_the_ruling_and_their_numbers(falling_table: Path, out: Path) -> None:
     view = next(one.view for one in FIGURES if one.name == "sft_and_rft")
     assert view is not None
-    evidence = view.read(table, QUICK)
+    evidence = view.read(falling_table, QUICK)
     (m,) = evidence.shifts(["RFT"])
     text = (out / "sft_and_rft.txt").read_text()
     assert f"RFT: worth {multiplier_text(m)} at error" in text
@@ -148,30 +142,32 @@ def test_a_plan_is_told_in_a_sentence(plan: dict[str, Any], said: str) -> None:
     assert said in plan_text({"runs": 2, "stages": 9, "n_workers": 2, **plan})
 
 
-def test_mistakes_end_in_one_paragraph(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_end_in_one_paragraph(falling_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(*words: str) -> str:
         assert main(["figures", "--out", str(tmp_path), *words]) == 2
         return capsys.readouterr().err
 
     assert "--only no: no such figure; the figures are flow" in refused("--only", "no")
     assert "--table study: EXPERIMENT=FOLDER was expected" in refused("--table", "study")
-    assert "--table odd=...: no figure reads it" in refused("--table", f"odd={table}")
+    assert "--table odd=...: no figure reads it" in refused("--table", f"odd={falling_table}")
     assert "expected a folder with runs.parquet" in refused("--table", f"study={tmp_path}", "--only", "negatives")
-    said = refused("--table", f"study={table}", "--only", "negatives")
+    said = refused("--table", f"study={falling_table}", "--only", "negatives")
     assert "found no DPO, distant pairs; give a table with them" in said
 
 
 def test_among_all_figures_one_whose_table_lacks_an_arm_says_so_in_its_place(
-    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    falling_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = ("sft_and_rft", "negatives")
     monkeypatch.setattr(write, "FIGURES", tuple(one for one in FIGURES if one.name in named))
-    write_gallery(tmp_path, tables={"study": table}, n_draws=QUICK)
+    write_gallery(tmp_path, tables={"study": falling_table}, n_draws=QUICK)
     text = (tmp_path / "index.html").read_text()
     assert text.count("<figure") == 1 and "Not drawn: " in text and "found no DPO, distant pairs" in text
 
 
-def test_a_page_that_is_no_gallery_is_not_replaced_and_one_that_is_is(out: Path, table: Path, tmp_path: Path) -> None:
+def test_a_page_that_is_no_gallery_is_not_replaced_and_one_that_is_is(
+    out: Path, falling_table: Path, tmp_path: Path
+) -> None:
     (tmp_path / "index.html").write_text("my home page")
     with pytest.raises(ValueError, match=r"index.html there was not written by `figures`: it is not replaced"):
         write_gallery(tmp_path, only=["likelihood_under_base"])

@@ -1,29 +1,21 @@
-"""A run as W&B keeps it in a .wandb file: a log of records in blocks of 32 KiB, each piece with its checksum.
+"""A run as W&B keeps it in a .wandb file.
 
-A file is whole when every piece is and the last of them says how the run ended. One that a kill cut off is not: its
-stage, built again, leaves another.
+A file is whole when every piece of it is and the last of them says how the run ended. One that a kill cut off is not:
+its stage, built again, leaves another.
 """
 
 from __future__ import annotations
 
 import json
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sweep.tracking.backend import Described, Point
+from sweep.wandb_file import NotWhole, records
 
 SENT = ".synced"  # W&B's own mark beside a file that its server has
-MAGIC = b":W&B\xe1\xbe\x00"
-BLOCK, HEADER = 32 * 1024, struct.Struct("<IHB")  # checksum, length, kind of the piece
-FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
-
-
-class NotWhole(ValueError):
-    """A .wandb file that does not hold a run from beginning to end."""
 
 
 @dataclass
@@ -99,38 +91,10 @@ def _values(items: Any) -> dict[str, Any]:
 def _records(path: Path) -> Iterator[Any]:
     from wandb.proto import wandb_internal_pb2
 
-    held = b""
-    for kind, piece in _pieces(path):
-        held = piece if kind in (FULL, FIRST) else held + piece
-        if kind in (FULL, LAST):
-            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made when it is imported
-            try:
-                record.ParseFromString(held)
-            except Exception as error:  # protobuf's own class of it differs between its implementations
-                raise NotWhole(f"a record cannot be read ({type(error).__name__})") from error
-            yield record
-
-
-def _pieces(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise NotWhole(f"it cannot be read ({error.strerror})") from error
-    if not content.startswith(MAGIC):
-        raise NotWhole("it does not begin as W&B's files do")
-    at = len(MAGIC)
-    while at < len(content):
-        if BLOCK - at % BLOCK < HEADER.size:  # too little room for a piece: zeros
-            at += BLOCK - at % BLOCK
-            continue
-        if at + HEADER.size > len(content):
-            raise NotWhole(f"it was cut off at byte {len(content)}")
-        checksum, length, kind = HEADER.unpack_from(content, at)
-        at += HEADER.size
-        piece = content[at : at + length]
-        if len(piece) < length:
-            raise NotWhole(f"it was cut off at byte {len(content)}")
-        if zlib.crc32(bytes([kind]) + piece) != checksum or not FULL <= kind <= LAST:
-            raise NotWhole(f"the piece at byte {at} does not have its checksum")
-        yield kind, piece
-        at += length
+    for _, content in records(path):
+        record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made when it is imported
+        try:
+            record.ParseFromString(content)
+        except Exception as error:  # protobuf's own class of it differs between its implementations
+            raise NotWhole(f"a record cannot be read ({type(error).__name__})") from error
+        yield record

@@ -20,8 +20,9 @@ from sweep.artifacts import Store
 from sweep.config import TrackingConfig
 from sweep.sharing import opened
 from sweep.tracking.backend import Outcome, broken, check_installed
-from sweep.tracking.offline import SENT, NotWhole, Recorded, recorded
+from sweep.tracking.offline import SENT, Recorded, recorded
 from sweep.tracking.server import asked, has_wandb_key, wait_s
+from sweep.wandb_file import NotWhole
 
 N_IN_VAIN = 2  # runs in a row that the server did not take, before the others are left for another time
 

@@ -1,17 +1,15 @@
 """Weights & Biases: the .wandb file of an offline run, a run's history exported to CSV or Parquet, and a table of runs.
 
-The .wandb file is a log of checksummed pieces (LevelDB's framing) that hold protobuf records; of these the run's
-settings, its history and its summary are read, by their numbers in wandb/proto/wandb_internal.proto, so that nothing of
-W&B needs to be installed. A history export has a row a step and a column `_step`; a table of runs, as the project
-page's "export CSV" gives it, a row a run and the columns Name and State.
-Source: wandb 0.31.0, wandb_internal.proto and sdk/internal/datastore.py.
+The records of a .wandb file (sweep/wandb_file.py) are protobuf messages; of these the run's settings, its history and
+its summary are read, by their numbers in wandb/proto/wandb_internal.proto, so that nothing of W&B needs to be
+installed. A history export has a row a step and a column `_step`; a table of runs, as the project page's "export CSV"
+gives it, a row a run and the columns Name and State.
+Source: wandb 0.31.0, wandb_internal.proto.
 """
 
 from __future__ import annotations
 
 import json
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,10 +29,8 @@ from analysis.tables.formats.log import (
     shown,
     text_of,
 )
+from sweep.wandb_file import MAGIC, NotWhole, records
 
-MAGIC = b":W&B\xe1\xbe\x00"
-BLOCK, PIECE = 32_768, struct.Struct("<IHB")
-FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 HISTORY, SUMMARY, SETTINGS, RUN = 2, 3, 5, 17  # numbers of Record's fields
 KEY, NESTED_KEY, VALUE = 1, 2, 16  # of an item's
 CONFIG, UPDATE, RUN_NAME, RUN_ID = 4, 1, 8, 1
@@ -148,26 +144,11 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _records(path: Path) -> Iterator[dict[int, list[Any]]]:
-    held = b""
-    content = path.read_bytes()
-    at = len(MAGIC)
-    if not content.startswith(MAGIC):
-        raise ValueError(f"{path}: it begins as W&B's files do, of a version that is not known; export the history")
-    while at < len(content):
-        if BLOCK - at % BLOCK < PIECE.size:  # too little room for a piece: zeros
-            at += BLOCK - at % BLOCK
-            continue
-        begin = at + PIECE.size
-        checksum, length, kind = PIECE.unpack_from(content, at) if begin <= len(content) else (0, 1, 0)
-        piece = content[begin : begin + length]
-        if len(piece) < length:
-            raise ValueError(f"{path}: it was cut off at byte {len(content)}, so the run did not end; take another run")
-        if zlib.crc32(bytes([kind]) + piece) != checksum or not FULL <= kind <= LAST:
-            raise ValueError(f"{path}: the piece at byte {at} has another checksum: damaged; copy the file again")
-        held = piece if kind in (FULL, FIRST) else held + piece
-        if kind in (FULL, LAST):
-            yield _fields(held, f"{path}, byte {at}")
-        at = begin + length
+    try:
+        for at, content in records(path):
+            yield _fields(content, f"{path}, byte {at}")
+    except NotWhole as error:
+        raise ValueError(f"{path}: {error}; copy the file again, take another run, or export the history") from error
 
 
 def _history(content: Content) -> Log:
