@@ -1,12 +1,10 @@
 """The table: counts, what each run cost with everything upstream once, and what is refused."""
 
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from tiny_sweep import Sweep, build_all, planned
@@ -16,7 +14,7 @@ from sweep.arms import usual_name
 from sweep.artifacts import Manifest, Stage
 from sweep.config import Exp
 from sweep.results import collect, comparison
-from sweep.table import Results, check_out, merged, read_table, write_table
+from sweep.table import Results, read_table, write_table
 
 
 def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:
@@ -119,11 +117,6 @@ def test_a_table_is_read_back_as_it_was_written(table: Results, tmp_path: Path) 
     assert set(read.provenance["versions"]) >= {"torch", "transformers"}
 
 
-def test_a_folder_that_is_no_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"it has no runs.parquet, outcomes.parquet, provenance.json"):
-        read_table(tmp_path)
-
-
 def test_a_run_given_twice_is_refused_by_name(sweep: Sweep) -> None:
     runs = runs_of(sweep)
     key = runs[0][1].key
@@ -202,13 +195,6 @@ def test_counts_that_are_not_those_of_the_outcomes_are_refused_by_name(sweep_cop
         collect(runs_of(sweep_copy), sweep_copy.store)
 
 
-def test_a_run_without_outcomes_is_refused_when_tables_are_merged(table: Results) -> None:
-    small, large = part(table, table.runs.n_problems == 8), part(table, table.runs.n_problems != 8)
-    bare = replace(small, outcomes=small.outcomes[small.outcomes.run != small.runs.run[0]])
-    with pytest.raises(ValueError, match=r"n_correct=\d+, and what it did problem by problem \(outcomes\) are missing"):
-        merged([bare, large])
-
-
 def test_records_of_before_there_were_hashes_are_collected_and_named(
     sweep_copy: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,92 +217,6 @@ def test_collecting_looks_into_no_weight(sweep_copy: Sweep, monkeypatch: pytest.
     monkeypatch.setattr("builtins.open", opened)
     collect(runs_of(sweep_copy), sweep_copy.store)
     assert read == {"manifest.json", "outcomes.parquet", "test_looks.jsonl"}
-
-
-def test_a_folder_with_files_of_somebody_else_is_not_written_into(table: Results, tmp_path: Path) -> None:
-    (tmp_path / "runs.parquet").write_text("mine")
-    with pytest.raises(ValueError, match=rf"--out {tmp_path}: runs.parquet there was not written by `collect`"):
-        write_table(table, tmp_path, {})
-    (tmp_path / "provenance.json").write_text('{"created": "by me"}')
-    with pytest.raises(ValueError, match=r"runs.parquet, provenance.json there was not written by `collect`"):
-        write_table(table, tmp_path, {})
-    assert (tmp_path / "runs.parquet").read_text() == "mine"
-
-
-def test_a_table_replaces_an_older_one_and_keeps_what_else_lies_there(table: Results, tmp_path: Path) -> None:
-    write_table(table, tmp_path, {"experiment": "first"})
-    (tmp_path / "notes.txt").write_text("mine")
-    write_table(table, tmp_path, {"experiment": "second"})
-    assert read_table(tmp_path).provenance["experiment"] == "second"
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "notes.txt", "outcomes.parquet", "provenance.json", "runs.parquet",
-    ]  # fmt: skip
-
-
-CHANGED = [
-    ("runs", lambda runs: runs.drop(columns="n_sampled"), r"runs.parquet: expected the columns .*; no n_sampled"),
-    ("outcomes", lambda rows: rows.drop(columns="run"), r"outcomes.parquet: expected the columns .*; no run"),
-    ("runs", lambda runs: runs.assign(arm=[None, *runs.arm[1:]]), r"arm must be a text, found nan in 1 of 13 rows"),
-    ("runs", lambda runs: runs.assign(seed="a"), r"seed must be a whole number of at least 0, found 'a' in 13 of 13"),
-    ("runs", lambda runs: runs.assign(n_problems=-1), "n_problems must be a whole number of at least 0, found -1"),
-    ("runs", lambda runs: runs.assign(n_test=40.5), "n_test must be a whole number of at least 0, found 40.5"),
-    ("runs", lambda runs: runs.assign(entropy=np.inf), "entropy must be a finite number of at least 0, found inf"),
-    ("runs", lambda runs: runs.assign(seconds=-1.0), "seconds must be a finite number of at least 0, found -1.0"),
-    ("runs", lambda runs: runs.assign(diagnosis="{"), "diagnosis must be a JSON object, found '{'"),
-    ("runs", lambda runs: runs.assign(n_malformed=41), "has n_malformed=41 of n_test=40"),
-    ("runs", lambda runs: pd.concat([runs, runs.head(1)]), r"run evaluate-\w+ stands twice"),
-    ("outcomes", lambda rows: rows.assign(is_correct="yes"), "is_correct must be true or false, found 'yes'"),
-]
-
-
-@pytest.mark.parametrize(("name", "change", "said"), CHANGED)
-def test_a_table_that_was_changed_is_refused_by_its_file_and_column(
-    name: str, change: Callable[[pd.DataFrame], pd.DataFrame], said: str, table: Results, tmp_path: Path
-) -> None:
-    write_table(table, tmp_path, {})
-    change(pd.read_parquet(tmp_path / f"{name}.parquet")).to_parquet(tmp_path / f"{name}.parquet")
-    with pytest.raises(ValueError, match=said):
-        read_table(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("record", "said"),
-    [
-        ("[]", "provenance.json: expected a JSON object, found list"),
-        ("{", "not readable as a table"),
-        ("\udcff", "not readable as a table"),
-        ('{"first_run": "yesterday"}', "first_run must be a date with its time zone, found 'yesterday'"),
-        ('{"first_run": "2026-01-01T00:00:00"}', "first_run must be a date with its time zone"),
-        ('{"created": 5}', "created must be a date, found 5"),
-        ('{"commands": "one"}', "commands must be a list, found 'one'"),
-    ],
-)
-def test_a_record_that_was_changed_is_refused(record: str, said: str, table: Results, tmp_path: Path) -> None:
-    write_table(table, tmp_path, {})
-    (tmp_path / "provenance.json").write_text(record, errors="surrogateescape")
-    with pytest.raises(ValueError, match=said):
-        read_table(tmp_path)
-
-
-def test_a_file_that_is_no_parquet_is_told_with_its_folder(table: Results, tmp_path: Path) -> None:
-    write_table(table, tmp_path, {})
-    (tmp_path / "runs.parquet").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match=f"{tmp_path}: not readable as a table"):
-        read_table(tmp_path)
-
-
-def test_tables_without_a_date_are_not_merged(table: Results) -> None:
-    with pytest.raises(ValueError, match=r"has no date \(created\)"):
-        merged([replace(table, provenance={}), table])
-
-
-def test_a_place_that_is_no_folder_is_refused_before_any_work(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(
-        ValueError,
-        match=rf"--out={tmp_path}/file/table must be a folder this user can write to, found: Not a directory",
-    ):
-        check_out(tmp_path / "file" / "table")
 
 
 def test_mixed_splits_are_refused(sweep_copy: Sweep) -> None:
@@ -363,14 +263,3 @@ def test_the_parts_of_a_sweep_make_the_whole_again_and_what_both_hold_is_kept_on
     for found, expected, by in pairs:
         pd.testing.assert_frame_equal(*(one.sort_values(by, ignore_index=True) for one in (found, expected)))
     assert whole.provenance["commands"] == ["sizes [0, 8]", "sizes [0, 16]"]
-
-
-def test_parts_with_the_same_cell_or_other_test_problems_are_refused(table: Results) -> None:
-    again = Results(table.runs.assign(run="r" + table.runs.run), table.outcomes, table.provenance)
-    with pytest.raises(ValueError, match=r"are all .* the table needs one run a cell"):
-        merged([table, again])
-    is_small = table.runs.n_problems == 8
-    other = part(table, is_small)
-    other.outcomes["problem_id"] = "x" + other.outcomes["problem_id"]
-    with pytest.raises(ValueError, match=r"was tested on other problems than .* need the same test problems"):
-        merged([part(table, ~is_small), other])
