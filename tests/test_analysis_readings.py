@@ -275,14 +275,14 @@ def test_a_bound_that_some_draws_do_not_support_gives_way_to_the_next(
     pair: Comparison, error: float, at: float, bound: str, multiplier: float
 ) -> None:
     # three sizes all above SFT's errors, or all below: the strongest bound is 128 of SFT's for 512 problems, or 8,192
-    # for 128; but half of its draws have the error of SFT's 1,024, so the one of 256 problems is given
+    # for 128; but half of its draws have the error of SFT's 200, so the one of 256 problems is given
     runs = pair.draws.table.runs
     runs = runs[(runs["arm"] == "SFT") | (runs["size"] < 1000)].reset_index(drop=True)
     errors = runs["error"].where(runs["arm"] == "SFT", error)
     drawn = draws(table_from_runs(runs.assign(error=errors), "counts", path="bounds"), 200)
     cells = drawn.table.cells
     half = np.outer(np.arange(200) % 2, (cells["arm"] == "RFT") & (cells["size"] == at))
-    moved = np.where(half, float(SFT(1024)), drawn.observed)
+    moved = np.where(half, float(SFT(200)), drawn.observed)
     m = headline(Comparison(dataclasses.replace(drawn, errors=moved), law="power"), "RFT", "SFT")
     assert (m.at_size, m.bound, m.multiplier) == (256, bound, pytest.approx(multiplier))
 
