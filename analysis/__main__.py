@@ -13,31 +13,28 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from analysis import commands, published, terminal
 from analysis import compare as comparing
+from analysis.command_line import parser_of
 from analysis.gallery.write import write_gallery
 from analysis.laws.chinchilla import fit_chinchilla
-from analysis.laws.forms import FITTED_ALONE, FORMS
+from analysis.laws.forms import FITTED_ALONE
 from analysis.laws.learning_efficiency import fit_learning_efficiency
 from analysis.laws.surface import MAX_DRAWS, SurfaceFit, read_losses
 from analysis.map import survey, write_map
 from analysis.options import Options
 from analysis.report.write import write_report
-from analysis.tables.formats import FORMATS
 from analysis.tables.table import Columns
 from analysis.tables.where import filters_of
-from sweep.table import named
-
-if TYPE_CHECKING:
-    Kinds = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = _parser().parse_args(arguments)
+    command = "python -m analysis"
     try:
-        print(asked.run(asked), flush=True)
+        asked = parser_of(__doc__).parse_args(arguments)
+        command = asked.command
+        print(RUNS[command](asked), flush=True)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -48,137 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{asked.command}: interrupted before it had finished", file=sys.stderr)
+        print(f"{command}: interrupted before it had finished", file=sys.stderr)
         return 130
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    kinds = parser.add_subparsers(dest="command", required=True)
-    _fit_command(kinds)
-    multiplier = _command(kinds, "multiplier", _multiplier, "what one of an arm's problems is worth in the baseline's")
-    where = multiplier.add_mutually_exclusive_group()
-    where.add_argument("--at-error", type=float)
-    where.add_argument("--at-size", type=float)
-    design = _command(kinds, "design", _design, "what to run next")
-    design.add_argument("--width", type=float, help="wanted: m within this factor either way, for example 1.25")
-    design.add_argument("--tell", type=float, default=2.0, help="wanted: this multiplier distinguished from 1")
-    _command(kinds, "validate", _validate, "held-out error of each law")
-    report = _command(kinds, "report", _report, "figures, tables, verdicts and the page of one table")
-    report.add_argument("--out", required=True, type=named, help="folder to write")
-    report.add_argument("--map", help="map.csv of `python -m analysis map`, the first figure")
-    report.add_argument("--record", help="report folder of a larger study: what it predicts for this one")
-    _compare_command(kinds)
-    _figures_command(kinds)
-    _map_command(kinds)
-    others = kinds.add_parser("published", help="others' tables: fits and multipliers")
-    others.add_argument("--json", action="store_true")
-    others.add_argument("--draws", type=int, default=2000)
-    others.set_defaults(run=_published)
-    return parser
-
-
-def _fit_command(kinds: Kinds) -> None:
-    fit = _command(kinds, "fit", _fit, "the laws of each arm")
-    fit.add_argument(
-        "--objective",
-        choices=("huber", "least_squares"),
-        default="huber",
-        help="of --law chinchilla (at most 200 draws)",
-    )
-    fit.add_argument("--delta", type=float, default=1e-3, help="of the Huber objective")
-    both = " and ".join(f"--law {law}" for law in FITTED_ALONE)
-    fit.add_argument("--n-params", default="n_params", help=f"column of model sizes, of {both}")
-    fit.add_argument("--n-tokens", default="n_tokens", help=f"column of data sizes or compute, of {both}")
-
-
-def _compare_command(kinds: Kinds) -> None:
-    what = "the paired test of two models on one test set"
-    one = kinds.add_parser("compare", help=what, description=f"{what}: B minus A, by problem")
-    one.set_defaults(run=_compare)
-    one.add_argument("a", metavar="A", help="any TABLE with an outcome of every problem; several seeds are one model")
-    one.add_argument("b", metavar="B", help="the same of the other model")
-    one.add_argument("--a", dest="only_a", action="append", default=[], metavar="COLUMN=VALUE", help="rows of A alone")
-    one.add_argument("--b", dest="only_b", action="append", default=[], metavar="COLUMN=VALUE", help="rows of B alone")
-    one.add_argument("--only-shared", action="store_true", help="leave problems out that only one was tested on")
-    one.add_argument("--level", type=float, default=0.95, help="of the interval (0.95)")
-    one.add_argument("--json", action="store_true", help="one JSON object")
-    _file_options(one)
-    _column_options(one)
-
-
-def _figures_command(kinds: Kinds) -> None:
-    """Every figure of the paper; tables are found where runs leave them, so that none needs to be named."""
-    figures = kinds.add_parser("figures", help="the paper's figures, and the page that shows them all")
-    figures.add_argument("--only", action="append", default=[], metavar="NAME", help="one figure; may repeat")
-    figures.add_argument("--out", default="outputs/figures", type=named, help="folder to write (outputs/figures)")
-    given = "a table in place of the one that is found; may repeat"
-    figures.add_argument("--table", action="append", default=[], metavar="EXPERIMENT=FOLDER", help=given)
-    figures.add_argument("--draws", type=int, default=4000)
-    figures.add_argument("--json", action="store_true", help="one JSON object")
-    figures.set_defaults(run=_figures)
-
-
-def _map_command(kinds: Kinds) -> None:
-    variants = _command(kinds, "map", _map, "one ingredient changed at a time: where the multiplier is 1, 2, 8")
-    variants.add_argument("variants", nargs="*", metavar="VARIANT", help="tables, each with one setting changed")
-    variants.add_argument("--size", action="append", type=float, default=[], help="of the arms; may repeat")
-    variants.add_argument(
-        "--share-of", action="append", default=[], metavar="KIND",
-        help="kind of flaw whose share of the baseline's is to explain the worth, for example 'hard skip'; may repeat",
-    )  # fmt: skip
-    variants.add_argument("--out", required=True, type=named, help="folder to write")
-
-
-def _command(kinds: Kinds, name: str, run: Callable[[argparse.Namespace], str], what: str) -> argparse.ArgumentParser:
-    """A subcommand with the options that all share."""
-    one = kinds.add_parser(name, help=what)
-    one.set_defaults(run=run)
-    one.add_argument("table", metavar="TABLE")
-    one.add_argument("--json", action="store_true", help="one JSON object")
-    one.add_argument("--baseline", default="SFT")
-    one.add_argument("--of", action="append", default=[], metavar="ARM", help="an arm to look at; may repeat")
-    laws = f"auto, {', '.join(FORMS)}; of fit also {', '.join(FITTED_ALONE)}; of validate several, by commas"
-    one.add_argument("--law", default="auto", help=laws)
-    one.add_argument("--draws", type=int, default=4000)
-    one.add_argument("--seed", type=int, default=0, help="of the draws")
-    one.add_argument("--level", type=float, default=0.95)
-    cost = "axis in place of the size, for example total_seconds; of design, what new runs are priced in"
-    one.add_argument("--cost", metavar="COLUMN", help=cost)
-    ceiling = "error (or loss) at zero data for --law saturating, where no run of size 0 tells it"
-    one.add_argument("--ceiling", type=float, help=ceiling)
-    one.add_argument("--unpaired", action="store_true", help="arms were tested on different problems")
-    _file_options(one)
-    _column_options(one)
-    return one
-
-
-def _column_options(one: argparse.ArgumentParser) -> None:
-    """Which column means what, of every command that reads a table."""
-    columns = one.add_argument_group("columns")
-    columns.add_argument("--arm", default="arm")
-    columns.add_argument("--x", default="n_problems")
-    columns.add_argument("--y", help="is_correct, n_correct or error, whichever is there; of a sweep greedy or sampled")
-    columns.add_argument("--y-is", choices=("error", "accuracy", "loss"))
-    columns.add_argument("--unit", choices=("fraction", "percent"), default="fraction")
-    columns.add_argument("--seed-column", default="seed")
-    columns.add_argument("--problem", default="problem_id")
-    columns.add_argument("--n-test", default="n_test")
-    columns.add_argument("--stderr", help="column with the standard error of y")
-    columns.add_argument("--sample", default="sample", help="several attempts at one problem, averaged")
-    columns.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="rows to read")
-
-
-def _file_options(one: argparse.ArgumentParser) -> None:
-    """How files are read, of every command that reads a table."""
-    files = one.add_argument_group("files")
-    files.add_argument("--format", choices=tuple(FORMATS), help="what a log is, where its content is not to decide")
-    step = "of training curves the row to take: 'last', or a step's number; for a curve itself say --x step"
-    files.add_argument("--step", metavar="STEP", help=step)
-    files.add_argument("--drop-blank", action="store_true", help="leave rows without an outcome out")
 
 
 def _columns(asked: argparse.Namespace) -> Columns:
@@ -290,6 +159,19 @@ def _map(asked: argparse.Namespace) -> str:
 def _published(asked: argparse.Namespace) -> str:
     found = published.implications(n_draws=asked.draws)
     return terminal.as_json(found) if asked.json else published.text(found)
+
+
+RUNS: dict[str, Callable[[argparse.Namespace], str]] = {
+    "fit": _fit,
+    "multiplier": _multiplier,
+    "design": _design,
+    "validate": _validate,
+    "report": _report,
+    "compare": _compare,
+    "figures": _figures,
+    "map": _map,
+    "published": _published,
+}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.design.next_runs import NextRuns, runs_for
+from analysis.design.next_runs import NextRuns, priced_in, runs_for
 from analysis.design.width import NoWidth
 from analysis.held_out import Validation, validate
 from analysis.intervals import interval
@@ -32,6 +32,8 @@ from analysis.worth.identity import Identity, identity_of
 from analysis.worth.joint import jointly
 from analysis.worth.readings import Multiplier
 from analysis.worth.shape import MultiplierCurve, Shape, multiplier_curve, shape_of
+from sweep.terminal.progress import counted
+from sweep.terminal.words import nearest
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def _arms(comparison: Comparison, options: Options) -> list[str]:
     table = comparison.draws.table
     if options.baseline not in set(table.runs["arm"]):
         raise ValueError(
-            f"{table.path}: baseline {options.baseline!r} is not in the table; its arms are "
+            f"{table.path}: baseline {options.baseline!r} is not in the table"
+            f"{nearest(options.baseline, table.arms)}; its arms are "
             f"{', '.join(table.arms)}; name one with --baseline"
         )
     table.cells_of(options.baseline)
@@ -91,7 +94,7 @@ def fits(path: str | Path, options: Options | None = None) -> tuple[FitResult, .
         return _shared(comparison_of(path, options, law="auto"), options)
     comparison = comparison_of(path, options)
     table, out = comparison.draws.table, []
-    for arm in options.of or table.arms:
+    for arm in counted(options.of or table.arms, "laws of the arms"):
         laws = [options.law]
         if options.law == "auto":
             laws = [law for law in ("power", "power_floor") if comparison.n_sizes(arm) >= FORMS[law].n_sizes]
@@ -141,7 +144,7 @@ def multipliers(
     comparison = comparison_of(path, options)
     found = [
         result(comparison, arm, options.baseline, at_error=at_error, at_size=at_size)
-        for arm in _arms(comparison, options)
+        for arm in counted(_arms(comparison, options), "multipliers of the arms")
     ]
     together, identity = jointly([one.multiplier for one in found]), identity_of(comparison, options.baseline)
     return tuple(
@@ -205,8 +208,9 @@ def what_next(
     """
     options = options or Options()
     comparison = comparison_of(path, dataclasses.replace(options, cost=None))
+    priced_in(comparison.draws.table, options.cost)
     out: list[NextRuns | NoNextRuns] = []
-    for arm in _arms(comparison, options):
+    for arm in counted(_arms(comparison, options), "designs of the arms"):
         try:
             out.append(runs_for(comparison, arm, options.baseline, width=width, tell=tell, cost=options.cost))
         except NoWidth as error:

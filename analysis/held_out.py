@@ -22,6 +22,7 @@ from analysis.laws.fit import fit_curves
 from analysis.laws.forms import FORMS, form
 from analysis.noise.draws import Draws
 from analysis.tables.table import Table
+from sweep.terminal.progress import counted
 
 LAWS = ("power", "log_linear", "power_floor", "saturating")
 WIDER_LAWS = ("sigmoid", "m4")  # with so many parameters that few sizes would leave little to predict
@@ -99,7 +100,7 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
     first = min(max(FORMS[law].n_params for law in usable) + 1, most - 1)
     predictions: list[HeldOut] = []
     scores = []
-    for law in usable:
+    for law in counted(usable, "held-out sizes by law"):
         mine = [one for arm in arms for one in _predictions(drawn, arm, law, first)]
         squares = [np.square(_held_out_z(drawn, arm, law, first, _tables(drawn, arm, law))) for arm in arms]
         predictions += mine

@@ -25,6 +25,7 @@ from analysis.tables.delimited import check_csv
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import Multiplier, at_size
 from analysis.worth.words import count, error_text, multiplier_text
+from sweep.terminal.progress import counted
 
 POINTS = ("n_problems", "seed", "method.name", "source.name")  # where in the grid a run stands, not what it is made of
 Settings = Mapping[str, Mapping[str, object]]  # arm -> dotted name -> value
@@ -81,7 +82,7 @@ def survey(
     settings = [_settings(one) for one in runs]
     _refuse_unknown(share_of, runs)
     out: list[MapPoint] = []
-    for folder, name, mine, of_path in zip(folders, names, settings, runs, strict=True):
+    for folder, name, mine, of_path in counted(tuple(zip(folders, names, settings, runs, strict=True)), "variants"):
         comparison = comparison_of(folder, options)
         arms = options.of or in_order(arm for arm in comparison.draws.table.arms if arm != options.baseline)
         changed = {} if mine is settings[0] else _changed(settings[0], mine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import posixpath
 import re
 from pathlib import Path
@@ -12,7 +11,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from analysis.__main__ import _parser
+from analysis.__main__ import __doc__ as described
+from analysis.command_line import parser_of
+from sweep.commands.options import ABOUT, overview, page_of
 
 PAGES = {
     "README.md": "index.md",
@@ -62,7 +63,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def help_of(command: str) -> str:
     """What `python -m COMMAND --help` prints, and the help of each of its subcommands."""
     if command == "sweep":
-        return ast.get_docstring(ast.parse((ROOT / "sweep" / "__main__.py").read_text(encoding="utf-8"))) or ""
-    parser = _parser()
+        return "\n".join([overview(), *map(page_of, ABOUT)])
+    parser = parser_of(described)
     kinds = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
     return "\n".join(one.format_help() for one in (parser, *kinds.choices.values()))

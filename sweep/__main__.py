@@ -1,26 +1,9 @@
-"""python -m sweep [VERB] [-m] [OVERRIDES]
-
-    run (the default)   build what the grid needs; the same command again resumes
-    plan                unique and cached stages, which field made a stage new, estimated time  [--json]
-    status              what of the grid is built, missing or corrupted                         [--json]
-    watch               the grid as it goes on, as a page and in the terminal, until it is done or Ctrl-C
-                        [--out DIR] [--serve] [--port N] on loopback alone  [--terminal] without a page  [--once]
-    compare             correct and malformed counts of validation runs beside what differs     [--json]
-    choose [FILE.csv..] each arm's learning rate by the rule of sweep/tuning.py, from validation runs of the grid
-                        or from files that --out wrote                             [--json] [--out FILE.csv]
-    collect             one table of the grid's finished runs   [--out DIR] [--allow-mixed-code]
-                        [--from wandb ENTITY/PROJECT] from there, of a grid or of all that is there
-    merge TABLE...      one table of a sweep's parts            [--out DIR] [--allow-mixed-code]
-    export              finished evaluations as lm-evaluation-harness logs them      [--out DIR]
-    sync                to W&B, what was kept on this machine while it was offline; again is harmless
-    logs KEY            what a stage printed (exec.store=FOLDER for another store)
-    cancel, retry       a SLURM submission's jobs; what failed of it
-    help [VERB]         this page with the config groups, or one verb's usage; --help behind a verb too
-    gc                  artifacts that no grid reaches, a list alone without [--delete]
+"""python -m sweep [VERB] [-m] [OPTIONS] [OVERRIDES]
 
 Hydra is the front: -m sweeps, `a=1,2` is an axis, `experiment=NAME` a grid from conf/experiment/,
 `hydra/launcher=slurm` another launcher. Every verb takes what Hydra takes: overrides (`+`, `~`, quotes), --config-dir
 and --config-name; `--cfg job` and `--info` are Hydra's own. Options and overrides may stand in any order.
+`python -m sweep VERB --help` tells every option of one.
 """
 
 from __future__ import annotations
@@ -40,11 +23,12 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from sweep.commands.words import Line, composer, line_of, usage
-from sweep.fields import nearest
+from sweep.commands.options import overview, page_of
+from sweep.commands.words import Line, composer, line_of
 from sweep.installed import refused
 from sweep.launchers.plugins import refusal, register
 from sweep.sharing import denied
+from sweep.terminal.words import nearest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,11 +67,9 @@ def show_help(line: Line) -> int:
     if unknown := [name for name in line.names if name not in (*VERBS, "help")]:
         raise ValueError(f"help {unknown[0]}: no such verb{nearest(unknown[0], VERBS)}; there are {', '.join(VERBS)}")
     if known:
-        page = (__doc__ or "").splitlines()
-        said = [text for text in page if text.startswith("    ") and known[0] in text[:20].replace(",", " ").split()]
-        print("\n".join([usage(known[0]), *said]))
+        print(page_of(known[0]), end="")
         return 0
-    print(__doc__)
+    print("\n\n".join([*(__doc__ or "").split("\n\n")[:1], overview(), *(__doc__ or "").split("\n\n")[1:]]))
     print("Config groups (GROUP=NAME):")
     with composer(line.files) as hydra:
         for group in GROUPS:

@@ -24,8 +24,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config import Exp, Leaf, checked, has_rates_by_size, leaf
-from sweep.fields import nearest
 from sweep.points import VALID, as_typed, is_unset, parsed
+from sweep.terminal.progress import counted
+from sweep.terminal.words import nearest
 
 NODES = tuple(f.name for f in fields(Leaf) if f.name not in ("overrides", "exp")) + tuple(f.name for f in fields(Exp))
 
@@ -64,7 +65,7 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
     composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
     out = []
     shared = set(job_overrides[0] if job_overrides else ()).intersection(*job_overrides)  # composed once, by Hydra
-    for number, overrides in enumerate(job_overrides):
+    for number, overrides in enumerate(counted(job_overrides, "composing the grid")):
         files = tuple(line for line in overrides if line in shared or not is_value(line))
         values = [parse(line) for line in overrides if line not in shared and is_value(line)]
         # every leaf of a multirun sets the same keys, so values left by an earlier one are overwritten

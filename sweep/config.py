@@ -32,6 +32,7 @@ from sweep.methods import METHODS
 from sweep.methods.dials import Dials
 from sweep.rates import at_size
 from sweep.sources import SOURCES
+from sweep.terminal.words import nearest
 
 SPLITS = ("test", "validation", "unseen")
 MISSING: Any = "???"  # OmegaConf's own word, without importing it: whoever reads a table imports this module
@@ -362,7 +363,8 @@ def _of_kind(node: str, by: str, schemas: Mapping[str, type], values: Any) -> di
     """The checked plain form of a node whose schema is picked by one of its own keys."""
     kind = values.get(by) if isinstance(values, dict) else values
     if not isinstance(values, dict) or not isinstance(kind, str) or kind not in schemas:
-        raise ValueError(f"{node}.{by} must be one of {', '.join(schemas)}; found {shown(kind)}")
+        found = f"{shown(kind)}{nearest(str(kind), schemas)}"
+        raise ValueError(f"{node}.{by} must be one of {', '.join(schemas)}; found {found}")
     rest = {key: value for key, value in values.items() if key != by}
     return {by: kind, **as_given(typed(schemas[kind], rest, node), rest)}
 

@@ -10,16 +10,17 @@ values. One value has one spelling: `1000`, `1000.0` and `1e3` are the same numb
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from sweep.terminal.words import nearest
 
 REQUIRED = "???"  # OmegaConf's word for a value that is still to be given
 LARGEST = 2**63 - 1  # of a whole number: what Parquet and torch's generators hold
@@ -44,6 +45,7 @@ class Valid:
     holds: Callable[[Any], bool]
     is_whole_an_int: bool = False  # a float that is spelt 2, not 2.0, where it is whole
     has_lines: bool = False  # a text in which line ends and tabs may stand
+    words: tuple[str, ...] = ()  # the valid ones, where they are few names
 
 
 def whole(least: int = 0, most: int = LARGEST, **default: Any) -> Any:
@@ -92,7 +94,7 @@ def real(
 
 def choice(*among: str, **default: Any) -> Any:
     """One of a few names."""
-    return _field(Valid(f"one of {', '.join(among)}", lambda name: name in among), default)
+    return _field(Valid(f"one of {', '.join(among)}", lambda name: name in among, words=among), default)
 
 
 def text(pattern: str = r".+", told: str = "a text of at least one character", **default: Any) -> Any:
@@ -143,6 +145,15 @@ def typed(schema: type[N], values: Any, where: str = "") -> N:
         raise ValueError(f"{where}: {error}" if where else str(error)) from None
 
 
+def read_as(kind: type, field: Any, value: Any) -> Any:
+    """A value outside a node, as this field (one of the functions above) reads it; ValueError says what is valid."""
+    valid = field.metadata["valid"]
+    try:
+        return _converted(kind, value, "", valid)
+    except ValueError as error:
+        raise ValueError(str(error).strip()) from None
+
+
 def as_given(node: Any, values: Any) -> Any:
     """The plain form of a typed node, with the keys that `values` gave it: a left-out default stays left out."""
     if is_dataclass(node):
@@ -159,12 +170,6 @@ def shown(value: Any) -> str:
     except ValueError:
         said = "a whole number of more digits than Python writes"
     return said if len(said) <= LONGEST_SHOWN else f"{said[:LONGEST_SHOWN]}..."
-
-
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """` (did you mean X?)`, or nothing where no valid word is like it."""
-    found = difflib.get_close_matches(word, list(valid), n=1)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def is_plain(value: str) -> bool:
@@ -200,7 +205,8 @@ def _converted(kind: Any, value: Any, name: str, valid: Valid | None, each: Vali
     told = valid.told if valid else {bool: "true or false"}.get(kind, f"of type {kind.__name__}")
     converted = _prose(value) if valid is not None and valid.has_lines else _CONVERSIONS[kind](value)
     if converted is None or (valid is not None and not valid.holds(converted)):
-        raise ValueError(f"{name} must be {told}; found {shown(value)}")
+        like = nearest(value, valid.words) if valid is not None and isinstance(value, str) else ""
+        raise ValueError(f"{name} must be {told}; found {shown(value)}{like}")
     if valid is not None and valid.is_whole_an_int and converted == int(converted):
         return int(converted)
     return converted

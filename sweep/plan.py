@@ -14,6 +14,7 @@ from sweep import stages
 from sweep.arms import usual_name
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
 from sweep.config import Leaf
+from sweep.terminal.progress import counted
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def state(plan: Plan, store: Store) -> State:
     """Looks up every stage of the plan; a corrupted artifact is reported, never used."""
     built: dict[str, Manifest] = {}
     corrupted: dict[str, str] = {}
-    for key in plan.stages:
+    for key in counted(plan.stages, "reading the store"):
         try:
             manifest = store.manifest(key)
         except CorruptArtifact as error:

@@ -20,7 +20,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sweep.arms import ARMS, Arm
 from sweep.config import LeafConfig
-from sweep.fields import nearest, shown
+from sweep.fields import shown
+from sweep.terminal.words import nearest
 
 VALID = tuple(f.name for f in fields(LeafConfig))
 MOST_POINTS = 100_000

@@ -27,6 +27,8 @@ from sweep.table import (
     refuse_other_problems,
     some_of,
 )
+from sweep.terminal.progress import counted
+from sweep.terminal.words import nearest
 
 COMPARED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_malformed", "entropy")
 EVALUATED = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "temperature", "entropy")
@@ -56,7 +58,7 @@ def collect(
             outcomes; the runs are named.
     """
     manifests = _manifests([stage.key for _, stage in runs], store)
-    rows = [_run_row(exp, stage, manifests[stage.key], store) for exp, stage in runs]
+    rows = [_run_row(exp, stage, manifests[stage.key], store) for exp, stage in counted(runs, "reading runs")]
     table = pd.DataFrame(rows).astype({MALFORMED: "Int64"})
     if replicates is not None:
         table.insert(list(table.columns).index("seed"), "replicate", table.run.map(replicates))
@@ -71,7 +73,7 @@ def collect(
 
 
 def _manifests(keys: Sequence[str], store: Store) -> dict[str, Manifest]:
-    found = {key: store.manifest(key) for key in keys}
+    found = {key: store.manifest(key) for key in counted(keys, "reading the store")}
     if missing := [key for key in keys if found[key] is None]:
         raise ValueError(
             f"{len(missing)} of {len(keys)} runs are not built: {some_of(missing)}; give the sweep "
@@ -194,7 +196,7 @@ def _split_by(setting: str, table: pd.DataFrame) -> pd.Series:
     is_run = table.arm != BASE_ARM
     known = sorted(set().union(*configs))
     if setting not in known:
-        raise ValueError(f"--by {setting}: no such setting; the runs have {', '.join(known)}")
+        raise ValueError(f"--by {setting}: no such setting{nearest(setting, known)}; the runs have {', '.join(known)}")
     values = pd.Series([json.dumps(config.get(setting)) for config in configs], index=table.index)
     is_split = is_run & (values.groupby(table.arm).transform("nunique") > 1)
     return table.arm.where(~is_split, table.arm + f", {setting.split('.')[-1]}=" + values)
@@ -205,7 +207,7 @@ def _outcomes(table: pd.DataFrame, store: Store) -> pd.DataFrame:
     tested: dict[Any, tuple[str, set[str]]] = {}  # by replicate
     unit = ["replicate"] if "replicate" in table else []
     columns = ["run", "arm", "source", "method", "n_problems", *unit, "seed"]
-    for row in table[columns].to_dict("records"):
+    for row in counted(table[columns].to_dict("records"), "reading outcomes"):
         run = str(row["run"])
         outcomes = pd.read_parquet(BytesIO(store.read(run, "outcomes.parquet"))).drop(columns="solution")
         ids = set(outcomes.problem_id)

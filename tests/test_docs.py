@@ -41,7 +41,7 @@ def test_the_site_has_the_pages_that_lie_elsewhere_and_their_pictures(site: Path
 @pytest.mark.slow
 def test_every_option_of_the_analysis_stands_in_the_reference(site: Path) -> None:
     page = re.sub(r"<[^>]+>", "", (site / "reference" / "commands.html").read_text(encoding="utf-8"))
-    options = set(re.findall(r'"(--[a-z-]+)"', (ROOT / "analysis" / "__main__.py").read_text(encoding="utf-8")))
+    options = set(re.findall(r'"(--[a-z-]+)"', (ROOT / "analysis" / "command_line.py").read_text(encoding="utf-8")))
     assert options and {option for option in options if option not in page} == set()
 
 

@@ -508,6 +508,7 @@ def test_a_terminal_is_drawn_again_in_place_and_without_colour_where_none_is_wan
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     one, view = taken(store), View(is_once=False)
     view.show(one)

@@ -14,6 +14,7 @@ from analysis.arms import word
 from analysis.design.width import Design, Width
 from analysis.tables.table import COSTS, Table
 from analysis.worth.comparison import Comparison
+from sweep.terminal.words import nearest
 
 POWER = 0.80
 MAX_SEEDS = 32
@@ -85,7 +86,7 @@ def runs_for(
     if (width is not None and width <= 1) or tell <= 1:
         raise ValueError(f"width={width}, tell={tell}: a factor above 1 was expected, for example 1.25")
     width_of = Width(comparison, arm, baseline)
-    search = _Search(width_of, _cost_name(comparison.draws.table, cost))
+    search = _Search(width_of, priced_in(comparison.draws.table, cost))
     target, target_se = _target(width, tell, width_of.normal, comparison.level)
     return NextRuns(
         arm=arm,
@@ -217,11 +218,12 @@ def _cheapest(options: Sequence[Option], target_se: float) -> list[Option]:
     return kept
 
 
-def _cost_name(table: Table, asked: str | None) -> str | None:
+def priced_in(table: Table, asked: str | None) -> str | None:
     """The column that runs are priced in; None where the table does not say what they cost."""
     if asked is not None and asked not in table.runs:
         known = [name for name in map(str, table.runs) if name.startswith("total_") or name in COSTS]
-        raise ValueError(f"{table.path}: no column {asked!r} to price runs in; there are {', '.join(known) or 'none'}")
+        there = f"{nearest(asked, known)}; there are {', '.join(known) or 'none'}"
+        raise ValueError(f"{table.path}: no column {asked!r} to price runs in{there}")
     names = (asked, "total_seconds", "total_flops", "total_n_trained_tokens", "seconds")
     return next((name for name in names if name in table.runs), None)
 

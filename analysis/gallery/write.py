@@ -17,6 +17,8 @@ from analysis.gallery.entries import PaperFigure, Runs, View
 from analysis.gallery.registry import FIGURES
 from analysis.gallery.runs_of import plan_text, planned, table_of
 from analysis.report import page
+from sweep.terminal.progress import counted
+from sweep.terminal.words import nearest
 
 TITLE = "The paper's figures, from runs of our own"
 LEAD = (
@@ -44,11 +46,17 @@ def write_gallery(
     _refuse_another_page(folder / "index.html")
     known = {one.runs.name for one in FIGURES if one.runs}
     if unknown := sorted(set(tables or {}) - known):
-        raise ValueError(f"--table {unknown[0]}=...: no figure reads it; the tables are {', '.join(sorted(known))}")
+        like = nearest(unknown[0], known)
+        raise ValueError(
+            f"--table {unknown[0]}=...: no figure reads it{like}; the tables are {', '.join(sorted(known))}"
+        )
     found = {one.name: table_of(one.runs, tables or {}) if one.runs else None for one in chosen}
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    sections = [_section(one, found[one.name], folder, n_draws, written, is_asked=bool(only)) for one in chosen]
+    sections = [
+        _section(one, found[one.name], folder, n_draws, written, is_asked=bool(only))
+        for one in counted(chosen, "figures")
+    ]
     index = folder / "index.html"
     index.write_text(page.whole_page(TITLE, [LEAD], sections), encoding="utf-8")
     return [index, *written]
@@ -65,7 +73,8 @@ def _refuse_another_page(index: Path) -> None:
 def _chosen(only: Sequence[str]) -> list[PaperFigure]:
     names = [one.name for one in FIGURES]
     if unknown := [name for name in only if name not in names]:
-        raise ValueError(f"--only {unknown[0]}: no such figure; the figures are {', '.join(names)}")
+        like = nearest(unknown[0], names)
+        raise ValueError(f"--only {unknown[0]}: no such figure{like}; the figures are {', '.join(names)}")
     return [one for one in FIGURES if not only or one.name in only]
 
 

@@ -19,6 +19,7 @@ from analysis.intervals import interval
 from analysis.laws.fit import FitStatus
 from analysis.laws.surface import SurfaceFit, refuse_few
 from analysis.notes import note
+from sweep.terminal.progress import counted
 
 Objective = Literal["huber", "least_squares"]
 _EXPONENTS = np.geomspace(0.02, 2.5, 36)
@@ -46,7 +47,7 @@ def fit_chinchilla(
     problem = _Problem(u - u.mean(), v - v.mean(), points[:, 2], objective, delta)
     refs = float(u.mean()), float(v.mean())
     rng = np.random.default_rng(seed)
-    ends = [problem.polish(start) for start in problem.starts(n_starts)]
+    ends = [problem.polish(start) for start in counted(problem.starts(n_starts), "fits from many starts")]
     values = np.array([problem.value(end) for end in ends])
     best = ends[int(values.argmin())]
     tolerance = 1e-6 * values.min() + 1e-13
@@ -96,7 +97,7 @@ def _drawn(
 ) -> dict[str, np.ndarray]:
     """Name -> (n_draws,) parameters of fits to resampled points, polished from the best fit; empty without draws."""
     drawn = []
-    for _ in range(n_draws):
+    for _ in counted(range(n_draws), "fits to resampled points"):
         rows = rng.integers(0, len(problem.loss), len(problem.loss))
         again = _Problem(problem.u[rows], problem.v[rows], problem.loss[rows], problem.objective, problem.delta)
         drawn.append(_params(again.polish(best), *refs))

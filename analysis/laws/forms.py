@@ -10,6 +10,7 @@ from analysis.laws.m4 import M4
 from analysis.laws.power import LogLinear, LogLog, Power, PowerFloor
 from analysis.laws.saturating import Saturating
 from analysis.laws.sigmoid import Sigmoid
+from sweep.terminal.words import nearest
 
 FORMS: dict[str, Law] = {
     law.name: law
@@ -40,8 +41,9 @@ def form(name: str) -> Law:
             f"here choose one of {', '.join(FORMS)}"
         )
     if name not in FORMS:
+        like = nearest(name, (*FORMS, *FITTED_ALONE, "auto"))
         raise ValueError(
-            f"law {name!r} is unknown; the laws are {', '.join(FORMS)}, auto and, for fit alone, "
+            f"law {name!r} is unknown{like}; the laws are {', '.join(FORMS)}, auto and, for fit alone, "
             f"{', '.join(FITTED_ALONE)}"
         )
     return FORMS[name]

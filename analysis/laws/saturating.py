@@ -16,6 +16,7 @@ import numpy as np
 
 from analysis.laws.curves import Cells, Curves, Law, columns
 from analysis.laws.descent import Model, agreement, descend
+from sweep.terminal.progress import counted
 
 SLOPES = np.geomspace(0.05, 6.0, 24)
 
@@ -102,7 +103,7 @@ def _scan(z: np.ndarray, y: np.ndarray, w: np.ndarray, ceiling: float) -> np.nda
 def _fit(z: np.ndarray, y: np.ndarray, w: np.ndarray, ceiling: float) -> np.ndarray:
     """(n_draws, 3) E, t, ln b of each row of y (n_draws, n_sizes)."""
     starts = np.empty((len(y), 2))
-    for first in range(0, len(y), 500):
+    for first in counted(range(0, len(y), 500), "fits to 500 draws"):
         part = slice(first, first + 500)
         values = _scan(z, y[part], w, ceiling).reshape(len(y[part]), -1)
         i, j = np.unravel_index(values.argmin(axis=1), (len(SLOPES), len(midpoints(z))))

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.laws.fit import FitStatus
 from analysis.notes import Note
 from analysis.tables.delimited import check_csv
+from sweep.terminal.words import nearest
 
 MAX_DRAWS = 200  # each is a refit
 
@@ -64,7 +65,8 @@ def read_losses(path: str | Path, n_params: str, n_tokens: str, loss: str) -> np
     for name in (n_params, n_tokens, loss):
         if name not in frame:
             raise ValueError(
-                f"{path}: no column {name!r}; the columns are {', '.join(frame.columns)}; name yours "
+                f"{path}: no column {name!r}{nearest(name, frame.columns)}; the columns are "
+                f"{', '.join(frame.columns)}; name yours "
                 "with --n-params, --n-tokens and --y"
             )
         values = pd.to_numeric(frame[name], errors="coerce")

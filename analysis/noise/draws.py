@@ -30,6 +30,7 @@ from analysis.noise.seeds import (
 )
 from analysis.notes import Note, note
 from analysis.tables.table import Table
+from sweep.terminal.progress import counted
 
 METHODS = {
     "replicates": "Student's t over replicates",
@@ -173,7 +174,7 @@ def _problem_draws(
                 ),
             )
             continue
-        for start in range(0, n_draws, 500):
+        for start in counted(range(0, n_draws, 500), "drawing 500 at a time"):
             stop = min(start + 500, n_draws)
             errors[start:stop, cells] = _multinomial(stop - start, n_problems, rng) @ means.T / n_problems
         variance[cells] = means.var(axis=1, dtype=float) / n_problems

@@ -21,6 +21,7 @@ from analysis.laws.fit import fit_curves
 from analysis.laws.forms import FORMS
 from analysis.laws.learning_efficiency import fit_learning_efficiency
 from analysis.laws.learning_efficiency import predicted as learning_efficiency_at
+from sweep.terminal.progress import counted
 
 FOLDER = Path(__file__).parent
 LEAST_SIZES = 5
@@ -120,7 +121,9 @@ def held_out_errors(accuracies: Mapping[str, pd.DataFrame]) -> tuple[HeldOutErro
         curves_of(name, one.assign(x=one["n"], y=1 - one["accuracy"] / 100)[["curve", "x", "y"]], top=1.0)
         for name, one in accuracies.items()
     ]
-    return tuple(scored(points) for points in [*errors, *_language_models()] if len(points.frame))
+    return tuple(
+        scored(points) for points in counted([*errors, *_language_models()], "published tables") if len(points.frame)
+    )
 
 
 def scored(points: Points) -> HeldOutErrors:

@@ -26,6 +26,7 @@ from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
 from analysis.worth.readings import Multiplier, headline
 from analysis.worth.words import error_text, multiplier_text
+from sweep.terminal.progress import counted
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _made(
         predicted.section(study, told) if told else None,
         of_record.section(rulings, record_path, study.sheet) if record_path else None,
         sections.map_section(map_path, study.figure) if map_path else None,
-        *(section(study) for section in SECTIONS),
+        *(section(study) for section in counted(SECTIONS, "sections and figures")),
     ]
     title = f"What one problem is worth: {study.first.draws.table.provenance.get('experiment', Path(path).name)}"
     said = predicted.sentence(told) if told else None
@@ -130,7 +131,8 @@ def read_study(path: str | Path, out: str | Path, options: Options) -> sections.
     table.cells_of(options.baseline)
     arms = in_order(arm for arm in options.of or table.arms if arm != options.baseline)
     results = {
-        name: jointly([headline(one, arm, options.baseline) for arm in arms]) for name, one in comparisons.items()
+        name: jointly([headline(one, arm, options.baseline) for arm in counted(arms, f"multipliers, {name}")])
+        for name, one in comparisons.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
     return sections.Study(folder, options, comparisons, arms, results)

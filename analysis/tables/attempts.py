@@ -14,6 +14,7 @@ from analysis.tables.gather import FILE, attempts_averaged, gathered
 from analysis.tables.plain import without_blank
 from analysis.tables.read import as_error, outcome_column, sweep_outcomes
 from analysis.tables.table import Columns
+from sweep.terminal.words import nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,8 @@ def attempts_at(path: str | Path, columns: Columns, what: str | None = None) -> 
     columns = found.columns
     if columns.problem not in found.data.column_names:
         raise ValueError(
-            f"{what}: a paired test needs an outcome of every problem, found no column {columns.problem!r}; name yours "
+            f"{what}: a paired test needs an outcome of every problem, found no column {columns.problem!r}"
+            f"{nearest(columns.problem, found.data.column_names)}; name yours "
             "with --problem; means and counts of whole runs do not pair"
         )
     y = outcome_column(found.data, columns, what)

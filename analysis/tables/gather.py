@@ -21,6 +21,7 @@ from analysis.tables.names import facts_of, fields_of, files_matching, is_patter
 from analysis.tables.plain import line_of, plain_table
 from analysis.tables.table import Columns
 from analysis.tables.where import kept
+from sweep.terminal.words import nearest
 
 N_SHOWN = 12
 FILE = "file"
@@ -137,7 +138,11 @@ def _chosen_y(frame: pd.DataFrame, log: Log, columns: Columns, text: str, kind: 
     if columns.y in known:
         return str(columns.y)
     told = ", ".join(known[:N_SHOWN]) + (f" and {len(known) - N_SHOWN} more" if len(known) > N_SHOWN else "")
-    asked = "several results stand in it" if columns.y is None else f"no result {columns.y!r} stands in it"
+    asked = (
+        "several results stand in it"
+        if columns.y is None
+        else f"no result {columns.y!r} stands in it{nearest(columns.y, known)}"
+    )
     raise ValueError(f"{text} ({kind.what}): {asked}: {told or 'none with a value'}; choose one with --y")
 
 

@@ -17,6 +17,7 @@ from analysis.tables.outcomes import blocks, codes, unique_small
 from analysis.tables.plain import costs, without_blank
 from analysis.tables.table import Columns, Table, table_from_runs
 from analysis.tables.where import kept
+from sweep.terminal.words import nearest
 
 if TYPE_CHECKING:
     from sweep.table import Results
@@ -98,7 +99,8 @@ def _sweep_at(path: Path, columns: Columns) -> tuple[Results, str]:
     found = read_table(path)
     y = columns.y or "greedy"
     if y not in SWEEP_Y:
-        raise ValueError(f"{path}: y={y!r} is not kept by a sweep; say --y greedy or --y sampled")
+        like = nearest(y, SWEEP_Y)
+        raise ValueError(f"{path}: y={y!r} is not kept by a sweep{like}; say --y greedy or --y sampled")
     try:
         check_counts(found.runs, found.outcomes)
     except ValueError as error:
@@ -132,8 +134,8 @@ def _read_files(path: str, columns: Columns, is_unpaired: bool, x: str | None) -
     for name in (columns.arm, columns.x):
         if name not in have:
             raise ValueError(
-                f"{path}: no column {name!r}; the columns are {_listed(have)}; name yours with --arm, --x and --y, or "
-                f"read it out of the names of files: 'runs/{{{name}}}.csv'"
+                f"{path}: no column {name!r}{nearest(name, have)}; the columns are {_listed(have)}; name yours with "
+                f"--arm, --x and --y, or read it out of the names of files: 'runs/{{{name}}}.csv'"
             )
     y = outcome_column(data, columns, path)
     data, notes = without_blank(data, y, columns, path)
@@ -164,8 +166,8 @@ def outcome_column(data: pa.Table, columns: Columns, path: str) -> str:
     y = columns.y or next((name for name in ("is_correct", "n_correct", "error") if name in have), None)
     if y is None or y not in have:
         raise ValueError(
-            f"{path}: no outcome column {y or 'is_correct, n_correct or error'!r}; the columns are "
-            f"{_listed(have)}; name yours with --y"
+            f"{path}: no outcome column {y or 'is_correct, n_correct or error'!r}{nearest(y or '', have)}; the "
+            f"columns are {_listed(have)}; name yours with --y"
         )
     return y
 

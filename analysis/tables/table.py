@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.notes import Note
+from sweep.terminal.words import nearest
 
 Kind = Literal["outcomes", "counts", "errors"]
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control and format characters, halves of pairs, line separators
@@ -162,7 +163,8 @@ class Table:
                 f"the arms that have one are {', '.join(self.arms) or 'none'}"
             )
         if arm not in self.arms:
-            raise ValueError(f"{self.path}: arm {arm!r} is not in the table; its arms are {', '.join(self.arms)}")
+            there = f"{nearest(arm, self.arms)}; its arms are {', '.join(self.arms)}"
+            raise ValueError(f"{self.path}: arm {arm!r} is not in the table{there}")
         cells = self._cells_by_arm[arm]
         if len(cells) > 1 and self.cells["x"].iloc[cells].nunique() == 1:
             raise ValueError(
@@ -183,7 +185,8 @@ class Table:
             return self
         if column not in self.runs:
             known = [name for name in self.runs.columns if name not in ("arm", "seed", "error", "x", "stderr")]
-            raise ValueError(f"{self.path}: no column {column!r} to put on the axis; there are {', '.join(known)}")
+            there = f"{nearest(column, known)}; there are {', '.join(known)}"
+            raise ValueError(f"{self.path}: no column {column!r} to put on the axis{there}")
         values = self.runs[column].to_numpy(float)
         if not np.all(np.isfinite(values)) or np.any(values < 0):
             raise ValueError(

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sweep.terminal.words import nearest
+
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 N_SHOWN = 8
 
@@ -36,14 +38,17 @@ def kept(data: pa.Table, filters: Mapping[str, str], path: str) -> pa.Table:
     """
     for name, value in filters.items():
         if name not in data.column_names:
-            raise ValueError(f"{path}: no column {name!r} to filter on; the columns are {', '.join(data.column_names)}")
+            have = data.column_names
+            raise ValueError(
+                f"{path}: no column {name!r} to filter on{nearest(name, have)}; the columns are {', '.join(have)}"
+            )
         column = data[name]
         found = data.filter(pc.fill_null(pc.equal(_plain(column), _typed(column.type, name, value, path)), False))
         if not len(found):
             values = [str(one) for one in pc.unique(_plain(column)).to_pylist()]
             more = f" and {len(values) - N_SHOWN} more" if len(values) > N_SHOWN else ""
             raise ValueError(
-                f"{path}: no rows left to read: no row has {name}={value}; its values are "
+                f"{path}: no rows left to read: no row has {name}={value}{nearest(value, values)}; its values are "
                 f"{', '.join(values[:N_SHOWN])}{more}"
             )
         data = found

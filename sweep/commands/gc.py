@@ -26,6 +26,7 @@ from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import Submission, places, submissions
 from sweep.manifest import MANIFEST, UNLISTED, Manifest, NoArtifact, manifest_of
 from sweep.plan import Plan
+from sweep.terminal.words import nearest
 
 OURS = (".building", ".checkpoints", ".corrupted", ".grids", ".logs", ".slurm", ".trash")
 UNRECORDED = "unrecorded"  # the name under which --without lets go what no recorded grid tells of
@@ -132,8 +133,8 @@ def _check_names(without: Sequence[str], known: set[str]) -> None:
     unknown = sorted(set(without) - known)
     if unknown:
         raise ValueError(
-            f"--without {', '.join(unknown)}: no such experiment, grid or submission; there are "
-            f"{', '.join(sorted(known))}; nothing was removed"
+            f"--without {', '.join(unknown)}: no such experiment, grid or submission{nearest(unknown[0], known)}; "
+            f"there are {', '.join(sorted(known))}; nothing was removed"
         )
 
 

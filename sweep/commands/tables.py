@@ -68,8 +68,12 @@ def _progress(line: str) -> None:
 
 def merge_tables(line: Line) -> int:
     options = line.options
-    if len(line.names) < 2 or not (options.out or line.overrides):
-        raise ValueError(f"{usage('merge')}; each as `collect` wrote it; --out, or overrides that name the sweep")
+    if len(line.names) < 2:
+        found = ", ".join(line.names) or "none"
+        raise ValueError(f"merge makes one table of two or more that `collect` wrote, found {found}; {usage('merge')}")
+    if not (options.out or line.overrides):
+        where = "--out FOLDER, or exec.sweep_name=NAME for outputs/NAME/table"
+        raise ValueError(f"merge was not told where the new table goes: give {where}; {usage('merge')}")
     out = Path(options.out or f"outputs/{exec_of(line).sweep_name}/table")
     check_out(out)
     table = merged([read_table(folder) for folder in line.names], is_mixed_code_allowed=options.allow_mixed_code)

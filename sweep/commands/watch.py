@@ -12,6 +12,7 @@ from pathlib import Path
 from sweep.artifacts import Store
 from sweep.commands.words import Line, plan_of, usage
 from sweep.interruption import Signalled
+from sweep.terminal.progress import is_live
 from sweep.view.page import Page, check_folder, write
 from sweep.view.picture import Picture, Sitter
 from sweep.view.screen import Terminal, changes, screen
@@ -87,7 +88,7 @@ class View:
 
     def __init__(self, *, is_once: bool) -> None:
         self._is_once = is_once
-        self._is_live = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+        self._is_live = is_live(sys.stdout)
         self._before: Picture | None = None
         self._drawn: tuple[os.terminal_size, int] | None = None
 

@@ -1,7 +1,6 @@
 """The words of a command line, read once for every verb: the verb, its options, names, and what Hydra takes.
 
-Hydra's own parser is the parser of all verbs, with our options beside its own; options, verb and overrides may stand
-in any order. `plan_of` composes the overrides as `run -m` would.
+Options (options.py), verb and overrides may stand in any order. `plan_of` composes the overrides as `run -m` would.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
 from hydra import version
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -24,13 +22,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sweep.artifacts import Store
+from sweep.commands.options import NAMES, OF_RUN, OPTIONS, parser_of, usage
 from sweep.compose import as_job, leaves
 from sweep.conf_files import read_once
 from sweep.config import Exec, Leaf, LeafConfig, untyped
-from sweep.fields import nearest, typed
-from sweep.places import named
+from sweep.fields import typed
 from sweep.plan import Plan, plan
 from sweep.points import accepted, grid, offer_arms
+from sweep.terminal.words import nearest
 
 
 def conf_dir() -> Path:
@@ -42,31 +41,6 @@ def conf_dir() -> Path:
 CONF = str(conf_dir())
 ConfigStore.instance().store("schema", untyped(LeafConfig))
 offer_arms()
-
-FLAG: dict[str, Any] = {"action": "store_true"}
-OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the verbs that take it, what argparse is told
-    "--json": (("plan", "status", "compare", "choose"), FLAG),
-    "--out": (("collect", "merge", "choose", "watch", "export"), {"metavar": "PATH", "type": named}),
-    "--by": (("collect",), {"metavar": "SETTING"}),
-    "--from": (("collect",), {"dest": "origin", "nargs": 2, "metavar": ("wandb", "ENTITY/PROJECT")}),
-    "--allow-mixed-code": (("collect", "merge"), FLAG),
-    "--once": (("watch",), FLAG),
-    "--terminal": (("watch",), FLAG),
-    "--serve": (("watch",), FLAG),
-    "--port": (("watch",), {"metavar": "N", "type": int}),
-    "--delete": (("gc",), FLAG),
-    "--keep": (("gc",), {"action": "append", "default": [], "metavar": "OVERRIDES"}),
-    "--without": (("gc",), {"action": "append", "default": [], "metavar": "EXPERIMENT"}),
-}
-NAMES = {  # verb: the names that it takes
-    "logs": "KEY",
-    "choose": "[FILE.csv...]",
-    "merge": "TABLE TABLE...",
-    "cancel": "[SUBMISSION]",
-    "retry": "[SUBMISSION]",
-    "help": "[VERB]",
-}
-OF_RUN = ("cfg", "resolve", "package", "run", "shell_completion", "info", "hydra_help")  # Hydra's, of a run alone
 
 
 @dataclass(frozen=True)
@@ -88,20 +62,6 @@ class Line:
     names: tuple[str, ...]  # words that are neither options nor overrides: a key, tables, a submission
     overrides: tuple[str, ...]
     files: Files
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; python -m sweep help says what there is")
-
-
-def parser_of(verbs: Sequence[str]) -> argparse.ArgumentParser:
-    """Hydra's parser with our options of these verbs beside its own."""
-    parser = _Parser(prog="python -m sweep", add_help=False, allow_abbrev=False, parents=[get_args_parser()])
-    for option, (takers, told) in OPTIONS.items():
-        if set(takers) & set(verbs):
-            parser.add_argument(option, **told)
-    return parser
 
 
 def line_of(words: Sequence[str], verbs: Sequence[str]) -> Line:
@@ -138,10 +98,10 @@ def line_of(words: Sequence[str], verbs: Sequence[str]) -> Line:
 
 
 def _check_options(verb: str, options: argparse.Namespace, unknown: Sequence[str], verbs: Sequence[str]) -> None:
-    own = [option for option, (takers, _) in OPTIONS.items() if verb in takers]
     if unknown:
         first = next((word for word in unknown if word.startswith("-")), unknown[0])
-        raise ValueError(f"unknown option {first}{nearest(first.split('=')[0], own)}; {usage(verb)}")
+        there = [word for action in parser_of([verb])._actions for word in action.option_strings if len(word) > 2]
+        raise ValueError(f"unknown option {first}{nearest(first.split('=')[0], there)}; {usage(verb)}")
     for option, (takers, told) in OPTIONS.items():
         given = getattr(options, told.get("dest", option.strip("-").replace("-", "_")), None)
         if given and verb not in takers and verb != "help":
@@ -151,13 +111,6 @@ def _check_options(verb: str, options: argparse.Namespace, unknown: Sequence[str
         raise ValueError(f"--{hydras[0].replace('_', '-')} is an option of run, not of {verb}; {usage(verb)}")
     if options.experimental_rerun:
         raise ValueError("--experimental-rerun: no run is recorded as a pickle; the same command again resumes it")
-
-
-def usage(verb: str) -> str:
-    """The usage of a verb on one line."""
-    own = [option for option, (takers, _) in OPTIONS.items() if verb in takers]
-    said = ["python -m sweep", verb, NAMES.get(verb, ""), *(f"[{option}]" for option in own)]
-    return f"usage: {' '.join(s for s in said if s)} [-m] [KEY=VALUE...] [--config-dir DIR] [--config-name NAME]"
 
 
 @contextmanager

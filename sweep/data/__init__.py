@@ -15,6 +15,7 @@ from sweep.data.problems import ProblemsDials, open_problems
 from sweep.data.records import Pair, Problem, Row, Solution, Trace
 from sweep.data.skills.domain import SkillsDials, open_skills
 from sweep.data.star_graph import StarGraphDials, open_star_graph
+from sweep.terminal.words import nearest
 
 __all__ = [
     "DIALS",
@@ -51,5 +52,6 @@ def domain(dataset: Mapping[str, Any]) -> Domain:
     if dataset.get("name") not in DOMAINS:
         raise ValueError(
             f"dataset.name={dataset.get('name')!r} is no domain; choose one of {', '.join(sorted(DOMAINS))}"
+            + nearest(str(dataset.get("name")), DOMAINS)
         )
     return DOMAINS[dataset["name"]]({key: value for key, value in dataset.items() if key != "name"})

@@ -6,7 +6,6 @@ themselves, nothing sampled) and rule by which pairs are labelled.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import math
 import sys
@@ -28,6 +27,9 @@ from sweep.exact.optima import (
     total_variation,
 )
 from sweep.exact.tree import Tree, joined, random_tree
+from sweep.fields import whole
+from sweep.terminal import progress
+from sweep.terminal.parser import Parser, answered, of_type
 
 RULES = {"drawn by advantage": preferred, "larger advantage": larger}
 COLUMNS = ("replicate", "rule", "n_pairs", "tv_dpo", "kl_dpo", "tv_regression", "tv_between")
@@ -42,11 +44,16 @@ def rows(n_replicates: int, most_pairs: int) -> Iterator[tuple[object, ...]]:
     """
     replicates = range(1, n_replicates + 1)
     trees = [random_tree(DEPTH, N_CHOICES, np.random.default_rng([one, 0])) for one in replicates]
-    for n in (*(2.0**k for k in range(5, int(math.log2(most_pairs)) + 1)), math.inf):
+    for n in numbers_of_pairs(most_pairs):
         for number, rule in enumerate(RULES):
             rngs = [np.random.default_rng([one, 1 + number, 0 if n == math.inf else int(n)]) for one in replicates]
             for one, distances in zip(replicates, _distances(trees, rule, n, rngs), strict=True):
                 yield one, rule, n, *distances
+
+
+def numbers_of_pairs(most: int) -> list[float]:
+    """32, doubled up to `most`, and infinitely many."""
+    return [*(2.0**k for k in range(5, int(math.log2(most)) + 1)), math.inf]
 
 
 def _distances(
@@ -72,19 +79,30 @@ def _distances(
     ]
 
 
+def parser() -> Parser:
+    """The options."""
+    one = Parser(prog="python -m sweep.exact", description=__doc__)
+    one.add_argument(
+        "--out", type=Path, default=Path("outputs/theorem/table"), metavar="FOLDER", help="folder to write"
+    )
+    trees = "trees, each with its own policy and pairs"
+    one.add_argument("--replicates", type=of_type(int, whole(1)), default=16, metavar="N", help=trees)
+    pairs = "largest number of pairs that is drawn, up from 32 by doubling"
+    one.add_argument("--most-pairs", type=of_type(int, whole(32)), default=2**16, metavar="N", help=pairs)
+    progress.add_option(one)
+    return one
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m sweep.exact", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("outputs/theorem/table"))
-    parser.add_argument("--replicates", type=int, default=16)
-    parser.add_argument("--most-pairs", type=int, default=2**16)
-    asked = parser.parse_args(words)
+    asked = answered(parser(), words, "exact")
     torch.set_num_threads(1)  # the tables are small
     asked.out.mkdir(parents=True, exist_ok=True)
     path = asked.out / "theorem.csv"
+    n = len(numbers_of_pairs(asked.most_pairs)) * len(RULES) * asked.replicates
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for row in rows(asked.replicates, asked.most_pairs):
+        for row in progress.counted(rows(asked.replicates, asked.most_pairs), "rows of the table", n):
             writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
     print(path)
     return 0

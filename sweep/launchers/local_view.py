@@ -11,6 +11,7 @@ from typing import Protocol
 from sweep.artifacts import Manifest, Stage
 from sweep.heartbeat import Heartbeat
 from sweep.plan import Plan, estimate
+from sweep.terminal.progress import is_live
 
 
 class Working(Protocol):
@@ -48,7 +49,7 @@ class View:
     """One line a finished stage, and on a terminal a live line below it."""
 
     def __init__(self, pool: ShownPool) -> None:
-        self.pool, self.began, self.is_live = pool, time.monotonic(), sys.stdout.isatty()
+        self.pool, self.began, self.is_live = pool, time.monotonic(), is_live(sys.stdout)
         self.eta, self.estimated = "", 0.0
         plan, n_todo = pool.plan, pool.n_todo
         print(

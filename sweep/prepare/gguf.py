@@ -15,7 +15,7 @@ from sweep.fields import DTYPES
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="a .gguf file, or a wheel with exactly one in it")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write; it must not be there")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights that are written")
 
 
 def prepared(options: argparse.Namespace) -> Iterator[str]:

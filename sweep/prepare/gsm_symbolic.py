@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from sweep.artifacts import write_atomically
 from sweep.data.problem_rows import heard
 from sweep.prepare.faults import MARK, NO_ANSWER_LINE, faults
+from sweep.terminal.progress import bar
 
 SIZES = {"test": 2_000, "unseen": 2_000, "validation": 1_500, "train": 131_072}
 N_UNSEEN_TEMPLATES = 10
@@ -42,10 +43,12 @@ class Made:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("data/gsm_symbolic"), help="the folder to write")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--unseen-templates", type=int, default=N_UNSEEN_TEMPLATES, help="of about 85")
+    seed = "starts the drawing: the same again, the same problems"
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help=seed)
+    unseen = "templates of about 85 of which no training problem is made, for evaluation=unseen"
+    parser.add_argument("--unseen-templates", type=int, default=N_UNSEEN_TEMPLATES, metavar="N", help=unseen)
     for split, n in SIZES.items():
-        parser.add_argument(f"--{split}", type=int, default=n, metavar="N", help=f"{split} problems (default {n})")
+        parser.add_argument(f"--{split}", type=int, default=n, metavar="N", help=f"{split} problems to make")
 
 
 def prepared(options: argparse.Namespace) -> Iterator[str]:
@@ -115,6 +118,18 @@ def _made(
 ) -> dict[str, list[Made]]:
     """For each split that many problems, no question of which is asked twice."""
     made: dict[str, list[Made]] = {split: [] for split in sizes if sizes[split]}
+    with bar("making problems", sum(sizes.values())) as shown:
+        _fill(made, stream, unseen, sizes, shown.update)
+    return made
+
+
+def _fill(
+    made: dict[str, list[Made]],
+    stream: Iterator[tuple[int, dict[str, Any]]],
+    unseen: set[int],
+    sizes: dict[str, int],
+    tell: Callable[[], object],
+) -> None:
     asked: set[str] = set()
     n_repeats = 0
     while wanted := [split for split in made if len(made[split]) < sizes[split]]:
@@ -133,7 +148,7 @@ def _made(
             continue
         asked.add(content)
         made[split].append(problem)
-    return made
+        tell()
 
 
 def _stream(seed: int) -> tuple[str, Iterator[tuple[int, dict[str, Any]]]]:

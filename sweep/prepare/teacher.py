@@ -24,6 +24,7 @@ from sweep.data.answers import BOX, Answers
 from sweep.data.problem_files import column, table_of
 from sweep.prepare.alike import Alike
 from sweep.prepare.endpoint import Budget, BudgetSpent, Endpoint, NoAnswer, endpoint_of, told_of
+from sweep.terminal.progress import bar
 
 NEW_PROBLEM = """Here are {n} problems:
 
@@ -47,38 +48,48 @@ class Candidate:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    for add in (_file_options, _asking_options, _budget_options):
+        add(parser)
+
+
+def _file_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--endpoint", required=True, metavar="URL", help="http(s)://HOST/v1; the key is in OPENAI_API_KEY")
-    add("--model", required=True)
-    add("--seeds", required=True, metavar="FILE", help="JSONL or Parquet, as dataset.train_path")
-    add(
-        "--test",
-        action="append",
-        required=True,
-        metavar="FILE",
-        help="problems that must not be asked; may be repeated",
-    )
-    add("--out", type=Path, required=True, help="a folder: train.jsonl, facts.json, cache/")
+    add("--model", required=True, metavar="NAME", help="the model's name, as the endpoint calls it")
+    add("--seeds", required=True, metavar="FILE", help="problems to write others like: JSONL or Parquet")
+    tests = "problems that must not be asked, nor any like them; may be repeated"
+    add("--test", action="append", required=True, metavar="FILE", help=tests)
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder to write: train.jsonl, facts.json, cache/")
+    add("--question", default="question", metavar="COLUMN", help="column of the files' questions")
+    add("--solution", default="solution", metavar="COLUMN", help="column of the files' solutions")
+    add("--answer-mark", default="#### ", metavar="TEXT", help=f"what stands before a final answer; {BOX} for a box")
+    add("--verifier", choices=("number", "math", "text"), default="number", help="how two answers are compared")
+
+
+def _asking_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--n", type=int, required=True, help="problems to keep")
-    add("--most-asked", type=int, help="problems to ask for at most (default 4 n)")
-    add("--question", default="question", help="column of the files")
-    add("--solution", default="solution", help="column of the files")
-    add("--answer-mark", default="#### ", help=f"before the final answer; {BOX} for a box")
-    add("--verifier", choices=("number", "math", "text"), default="number", help="how answers are normalised")
-    add("--n-seeds", type=int, default=3, help="seeds shown for each problem")
-    add("--n-solutions", type=int, default=4)
-    add("--n-agree", type=int, default=3, help="solutions that must have one answer")
-    add("--most-shared", type=float, default=0.5, help="runs of words that two questions may share")
-    add("--temperature", type=float, default=0.8)
-    add("--max-tokens", type=int, default=1024, help="of one response")
-    add("--timeout-s", type=float, default=120)
-    add("--parallel", type=int, default=8)
-    add("--seed", type=int, default=0)
-    add("--budget-requests", type=int)
-    add("--budget-tokens", type=int)
-    add("--budget-money", type=float, help="in the currency of the prices")
-    add("--price-in", type=float, default=0, help="of a million tokens")
-    add("--price-out", type=float, default=0, help="of a million tokens")
+    add("--most-asked", type=int, metavar="N", help="problems to ask for at most (default: 4 times --n)")
+    add("--n-seeds", type=int, default=3, metavar="N", help="seed problems shown for each new one")
+    add("--n-solutions", type=int, default=4, metavar="N", help="solutions asked for of each problem")
+    add("--n-agree", type=int, default=3, metavar="N", help="solutions that must have one answer")
+    shared = "share of the runs of words of a question that another may have too"
+    add("--most-shared", type=float, default=0.5, metavar="SHARE", help=shared)
+    add("--temperature", type=float, default=0.8, metavar="T", help="of sampling; 0 always takes the likeliest token")
+    add("--max-tokens", type=int, default=1024, metavar="N", help="longest response, in tokens")
+    add("--timeout-s", type=float, default=120, metavar="SECONDS", help="to wait for a response")
+    add("--parallel", type=int, default=8, metavar="N", help="requests under way at once")
+    add("--seed", type=int, default=0, metavar="N", help="starts the choice of seed problems, and is sent along")
+
+
+def _budget_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--budget-requests", type=int, metavar="N", help="requests at most (default: no limit)")
+    add("--budget-tokens", type=int, metavar="N", help="tokens at most, read and written (default: no limit)")
+    money = "money at most, in the currency of the prices (default: no limit)"
+    add("--budget-money", type=float, metavar="MONEY", help=money)
+    add("--price-in", type=float, default=0, metavar="MONEY", help="price of a million tokens read")
+    add("--price-out", type=float, default=0, metavar="MONEY", help="price of a million tokens written")
 
 
 def prepared(options: argparse.Namespace) -> Iterator[str]:
@@ -157,11 +168,12 @@ class _Selection:
 def _asked(endpoint: Endpoint, selection: _Selection, seeds: list[str], options: argparse.Namespace) -> str:
     """Ask for candidates, a few at once, until there is a reason to stop: that reason."""
     most, n_failures = options.most_asked or 4 * options.n, 0
-    with ThreadPoolExecutor(options.parallel) as pool:
+    with ThreadPoolExecutor(options.parallel) as pool, bar("problems kept", options.n) as shown:
         for first in range(0, most, options.parallel):
             numbers = range(first, min(most, first + options.parallel))
             for candidate in pool.map(lambda number: _candidate(endpoint, seeds, number, options), numbers):
                 selection.take(candidate)
+                shown.update(len(selection.kept) - shown.n)
                 n_failures = 0 if candidate.question is not None else n_failures + 1
                 if len(selection.kept) == options.n:
                     return "enough is kept"

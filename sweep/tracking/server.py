@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.config import TrackingConfig
+from sweep.terminal.words import nearest
 from sweep.tracking.backend import check_installed
 
 if TYPE_CHECKING:  # with W&B alone
@@ -76,7 +77,7 @@ def _with_variables(config: TrackingConfig, environment: Mapping[str, str]) -> t
     said = []
     mode = environment.get("WANDB_MODE") or None
     if mode is not None and mode not in MODES:
-        raise ValueError(f"WANDB_MODE must be one of {', '.join(MODES)}; found {mode!r}")
+        raise ValueError(f"WANDB_MODE must be one of {', '.join(MODES)}; found {mode!r}{nearest(mode, MODES)}")
     mode = MODES[mode] if mode else None
     if environment.get("WANDB_DISABLED", "").lower() in ("1", "true", "t", "yes", "y", "on"):
         mode = "disabled"

@@ -10,6 +10,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from analysis.tables.formats.log import Content, Format, Log
+from sweep.terminal.words import nearest
 
 FORMATS: dict[str, Format] = {
     one.name: one
@@ -28,7 +29,7 @@ def format_of(content: Content, name: str | None = None) -> Format | None:
     path = content.path
     if name is not None:
         if name not in FORMATS:
-            raise ValueError(f"--format {name}: one of {', '.join(FORMATS)} was expected")
+            raise ValueError(f"--format {name}: one of {', '.join(FORMATS)} was expected{nearest(name, FORMATS)}")
         if not FORMATS[name].is_it(content):
             raise ValueError(f"{path}: --format {name} was asked for, and this is no {FORMATS[name].what}")
         return FORMATS[name]

@@ -13,6 +13,7 @@ from sweep.config import Exec
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.settings import CONTROL, SIGNAL_DELAY_S, SITE, SUBMITIT
 from sweep.plan import Plan, estimate
+from sweep.terminal.words import nearest
 
 STARTS_S = 120  # a job's imports on a slow file system
 SHARED_FILESYSTEMS = (
@@ -141,8 +142,8 @@ def _partitions(request: Mapping[str, Any], cluster: queue.Cluster) -> list[queu
     for name in names:
         if name not in cluster.partitions:
             raise ValueError(
-                f"hydra.launcher.partition={partition}: {cluster.name} has no such partition; it has "
-                f"{', '.join(cluster.partitions)}; nothing was submitted"
+                f"hydra.launcher.partition={partition}: {cluster.name} has no such partition"
+                f"{nearest(name, cluster.partitions)}; it has {', '.join(cluster.partitions)}; nothing was submitted"
             )
     return [cluster.partitions[name] for name in names]
 

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from sweep.config import Exec
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.lines import check_shell, shell_lines, text
+from sweep.terminal.words import nearest
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SITE_KEYS = (
@@ -260,7 +261,8 @@ def _by_kind(found: Any) -> dict[str, dict[str, Any]]:
         raise ValueError(f"hydra.launcher.stages must name kinds of stages, found {found!r}")
     for kind, own in found.items():
         if kind not in BUILDERS:
-            raise ValueError(f"hydra.launcher.stages.{kind}: no such kind of stage; there are {', '.join(BUILDERS)}")
+            there = f"{nearest(kind, BUILDERS)}; there are {', '.join(BUILDERS)}"
+            raise ValueError(f"hydra.launcher.stages.{kind}: no such kind of stage{there}")
         if own is not None and not isinstance(own, dict):
             raise ValueError(f"hydra.launcher.stages.{kind} must hold settings, as in {{mem_gb: 80}}, found {own!r}")
     return {kind: dict(own or {}) for kind, own in found.items()}
@@ -279,10 +281,11 @@ def _check_names(where: str, own: Mapping[str, Any], known: set[str], passed_on:
         if other:
             said = ", ".join(f"{name} is {where}.{ours}" for name, ours in other.items())
             raise ValueError(f"{place}: {said} here; give that")
-        unknown = sorted(repr(name) for name in names if str(name).replace("-", "_") not in valid)
+        unknown = sorted(str(name) for name in names if str(name).replace("-", "_") not in valid)
         if unknown:
             raise ValueError(
-                f"{place}: {', '.join(unknown)} is no setting of the launcher and no sbatch option that it passes on; "
+                f"{place}: {', '.join(map(repr, unknown))} is no setting of the launcher and no sbatch option that it "
+                f"passes on{nearest(unknown[0], valid)}; "
                 f"valid ones: {', '.join(sorted(valid))}"
             )
 

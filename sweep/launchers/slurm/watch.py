@@ -16,6 +16,7 @@ from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.reasons import in_words
 from sweep.launchers.slurm.submission import Submission, submissions
 from sweep.plan import Plan, needed, state
+from sweep.terminal.words import nearest
 
 TAIL_BYTES = 10_000
 NOISE = ("srun: ", "slurmstepd: ")  # SLURM's own last words about a job that said more before them
@@ -200,6 +201,7 @@ def pick(store: Store, name: str | None) -> Submission:
         names = ", ".join(f"{s.folder.name} of {s.owner}" for s in found[-5:])
         there = f"the latest are {names}; give a NAME or" if names else "there is none at all; name another store with"
         what = f"SLURM submission {name}" if name else "SLURM submission of yours"
+        what += nearest(name or "", [s.folder.name for s in found])
         raise ValueError(f"{store.root} has no {what}: {there} exec.store=FOLDER")
     return chosen[-1]
 

@@ -1,0 +1,31 @@
+"""The nearest right word to one that is not known."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+LIKE = 0.6  # difflib's share of letters in common, from which on a word is worth asking about
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """` (did you mean X?)`, or nothing where no valid word is like it.
+
+    Capitals, and whether words are joined by a blank, a hyphen or an underscore, make no difference. A word with two
+    letters swapped goes first, for that costs a matcher of sequences as much as two wrong letters.
+    """
+    asked, folded = _folded(word), {one: _folded(one) for one in valid}
+    swapped = [one for one, plain in folded.items() if _is_swapped(plain, asked)]
+    close = difflib.get_close_matches(asked, folded.values(), n=1, cutoff=LIKE)
+    found = [*swapped, *(one for one, plain in folded.items() if plain in close)]
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def _is_swapped(a: str, b: str) -> bool:
+    """Whether two words have the same letters, all but two of them in the same places."""
+    return sorted(a) == sorted(b) and sum(x != y for x, y in zip(a, b, strict=True)) <= 2
+
+
+def _folded(word: str) -> str:
+    return re.sub(r"[\s_-]+", "_", word.strip().casefold())
