@@ -16,15 +16,19 @@ help:  ## what can be made
 # replicates=new: numbers drawn once for this checkout, so that the same command again is all cached;
 # replicates=record: the first ones of the study of record; replicates=21,22,23: these
 replicates ?= new
-FRESH := outputs/reproduce/replicates
+# experiment=NAME, grid='OVERRIDES': the same of another grid, for instance a small one (the record predicts nothing for it)
+experiment ?= reproduce
+grid ?=
+GRID = experiment=$(experiment) replicate=$$(cat $(FRESH).now) $(grid)
+OF_RECORD := $(if $(filter reproduce,$(experiment)),--record analysis/results/study --map analysis/results/map/map.csv)
+FRESH := outputs/$(experiment)/replicates
 reproduce: $(VENV)/.run  ## the study on new replicates: sweep, table, fits, figures, report (outputs/reproduce/report/index.html)
 	@mkdir -p $(dir $(FRESH))
 	@[ -s $(FRESH) ] || $(PY) -c "import random; print(*random.SystemRandom().sample(range(1000, 10**9), 3), sep=',')" > $(FRESH)
 	@case '$(replicates)' in new) cat $(FRESH);; record) echo 1,2,3;; *) echo '$(replicates)';; esac > $(FRESH).now
-	$(PY) -m sweep -m experiment=reproduce replicate=$$(cat $(FRESH).now)
-	$(PY) -m sweep collect -m experiment=reproduce replicate=$$(cat $(FRESH).now)
-	$(PY) -m analysis report outputs/reproduce/table --law saturating --out outputs/reproduce/report \
-	  --record analysis/results/study --map analysis/results/map/map.csv
+	$(PY) -m sweep -m $(GRID)
+	$(PY) -m sweep collect -m $(GRID)
+	$(PY) -m analysis report outputs/$(experiment)/table --law saturating --out outputs/$(experiment)/report $(OF_RECORD)
 
 map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (3 hours; outputs/map/map/map.png)
 	for name in study $(VARIANTS); do \

@@ -133,9 +133,7 @@ def _command(kinds: Kinds, name: str, what: str) -> Parser:
 
 
 def _draws_option(one: Parser, n: int) -> None:
-    told = (
-        "resamples of seeds and problems, of which the intervals are made (100 or more, but for laws of two variables)"
-    )
+    told = "resamples of seeds and problems, of which the intervals are made (of laws of one size at least 100)"
     one.add_argument("--draws", type=of_type(int, whole(1)), default=n, metavar="N", help=told)
 
 

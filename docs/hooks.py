@@ -24,6 +24,7 @@ PAGES = {
 PLACES = {page: place for place, page in PAGES.items()}
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s:#]+)(#[^)]*)?\)")
 HELP = re.compile(r"<!-- help: (\w+) -->")
+SCRIPT = re.compile(r"<!-- script: (\S+) -->")
 ROOT = Path(__file__).parents[1]
 
 
@@ -57,7 +58,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return text if (ROOT / place).exists() else match[0]
         return f"{mark}[{text}]({posixpath.relpath(uri, posixpath.dirname(page.file.src_uri) or '.')}{anchor or ''})"
 
-    return HELP.sub(lambda match: f"```text\n{help_of(match[1])}\n```", LINK.sub(there, markdown))
+    markdown = HELP.sub(lambda match: f"```text\n{help_of(match[1])}\n```", LINK.sub(there, markdown))
+    return SCRIPT.sub(lambda match: f"```bash\n{(ROOT / 'docs' / match[1]).read_text(encoding='utf-8')}```", markdown)
 
 
 def help_of(command: str) -> str:

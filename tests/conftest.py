@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WANDB_MODE"] = "offline"
 
 from analysis_tables import FALLING, write_sweep
+from checkouts import copied
 from tiny_sweep import GRID, Sweep, build_all, planned, tiny
 
 from sweep.artifacts import Store
@@ -38,3 +41,14 @@ def sweep_copy(sweep: Sweep, tmp_path: Path) -> Sweep:
 def falling_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collected table of eight arms whose errors fall; tests read it."""
     return write_sweep(tmp_path_factory.mktemp("falling") / "table", FALLING, n_problems=600)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is installed, built once without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = copied(folder / "source", "sweep", "analysis", "conf")
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "wheel", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--no-build-isolation", "-w", folder, source], check=True)
+    (built,) = folder.glob("*.whl")
+    return built

@@ -78,9 +78,7 @@ def test_bad_input_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text("n_params,n_tokens,loss\n1e8,1e9,3.1\n1e9,1e9,-2\n")
     with pytest.raises(ValueError, match="loss must be positive in every row, row 1 is -2"):
         read_losses(path, "n_params", "n_tokens", "loss")
-    with pytest.raises(
-        ValueError, match="no column 'tokens' .did you mean n_tokens.*; the columns are n_params, n_tokens, loss"
-    ):
+    with pytest.raises(ValueError, match=r"no column .tokens. \(did you mean n_tokens\?\); the columns are n_params"):
         read_losses(path, "n_params", "tokens", "loss")
     with pytest.raises(ValueError, match="no such file"):
         read_losses(tmp_path / "none.csv", "n_params", "n_tokens", "loss")

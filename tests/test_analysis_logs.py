@@ -160,7 +160,7 @@ def test_a_trainers_last_loss_or_its_curve(tmp_path: Path) -> None:
         table_at(pattern, Columns(y="eval_loss", step="best"))
     with pytest.raises(
         ValueError,
-        match=r"no result 'eval_los' stands in it \(did you mean eval_loss\?\): epoch, grad_norm, .* choose one",
+        match=r"no result 'eval_los' .*mean eval_loss\?\): epoch, grad_norm, .* choose one",
     ):
         table_at(pattern, Columns(y="eval_los"))
 

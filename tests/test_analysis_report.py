@@ -197,7 +197,7 @@ def test_a_page_that_is_no_report_is_not_touched(falling_table: Path, tmp_path: 
 
 
 def test_a_baseline_that_is_not_there_is_refused(falling_table: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="arm 'PPO' is not in the table .did you mean DPO.*; its arms are DPO, RFT"):
+    with pytest.raises(ValueError, match=r"arm 'PPO' .*did you mean DPO\?\); its arms are DPO, RFT"):
         write_report(falling_table, tmp_path, Options(baseline="PPO", n_draws=200))
 
 
