@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def copied(folder: Path, *tops: str) -> Path:
-    """The files of the repository as they are here, those of some top folders (of all without names), in a new folder."""
+    """The files of the repository as they are here, in a new folder: those of these top folders, or of all."""
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()

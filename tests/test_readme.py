@@ -52,6 +52,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 ELSEWHERE = {  # what needs a network, a cluster or a service: the beginning of the line, and where a test has it
     "pip install ": ("test_packaging.py", "pip"),
+    "uv venv ": ("test_packaging.py", "uv_reads_the_locks"),
     "uv pip install ": ("test_packaging.py", "uv_reads_the_locks"),
     ".venv/bin/pre-commit install": ("test_house.py", ".pre-commit-config.yaml"),
     "srun ": ("test_slurm_preflight.py", "preflight"),

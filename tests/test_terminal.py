@@ -186,7 +186,6 @@ SWEEP, ANALYSIS, TABLE = sweep_main.main, analysis_main.main, "analysis/results/
         (SWEEP, "plan sft.schedule=linaer", "linear"),
         (SWEEP, "plan method.optim.schedule=cosnie method=dpo", "cosine"),
         (SWEEP, "plan +dataset.n_trian=5", "n_train"),
-        (SWEEP, "gc --without smkoe", "smoke"),
         (ANALYSIS, "multiplyer x", "multiplier"),
         (ANALYSIS, "multiplier x --darws 200", "--draws"),
         (ANALYSIS, "multiplier x --y-is acuracy", "accuracy"),

@@ -17,18 +17,20 @@ sinfo
 
 # 2. Can a node do the work? A line a check; one that fails says what to do. (On a node: srun --gpus-per-node=1 slurm/preflight)
 $python slurm/preflight --no-gpu --store "$store" ${ONE_MACHINE:+--one-machine}
+#> ok      node ...
+#> ok      tracking ...
 
 # 3. The sweep: two arms at two sizes of a tiny domain. Small stages share a job. This is what would be built:
 sweep=(experiment=smoke arm=sft,rft n_problems=32,48 exec.sweep_name=first-hour exec.store="$store" exec.device=cpu
        tracking=jsonl)
 $python -m sweep plan -m "${sweep[@]}"
-#> 4 runs = ... unique stages (... without sharing)
+#> 4 runs = ... unique stages (... without sharing)...
 
 # 4. Submit it. The command returns when SLURM has the graph of jobs; nothing of yours stays alive.
 slurm=(hydra/launcher=slurm hydra.launcher.cpus_per_task=1 hydra.launcher.mem_gb=2 hydra.launcher.timeout_min=30
        hydra.launcher.stages_per_job=4)
 $python -m sweep -m "${sweep[@]}" "${slurm[@]}"
-#> ...submitted...
+#> 4 runs = ... built, ... in the queue already, ... to submit
 
 # 5. Look at it, in words and as SLURM tells it.
 $python -m sweep status -m "${sweep[@]}"

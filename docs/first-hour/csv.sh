@@ -57,7 +57,7 @@ $python -m analysis multiplyer table.csv || true
 
 # 6. What every option means, its unit and its default:
 $python -m analysis multiplier --help
-#>   --level SHARE ...(default: 0.95)
+#> ...(default: 0.95)
 
 # 7. The same as JSON for a program; at a number of RFT's examples in place of an error.
 $python -m analysis multiplier table.csv "${columns[@]}" --at-size 1000 --json > answer.json
@@ -71,7 +71,7 @@ $python -m analysis fit table.csv "${columns[@]}"
 
 # 9. What to run next, so that the answer is known within a factor of 1.1 either way.
 $python -m analysis design table.csv "${columns[@]}" --width 1.1
-#> RFT over SFT: m = ...
+#> RFT over SFT: ...
 
 # 10. A page with all of it, figures and tables too: open report/index.html in a browser; it needs no server.
 $python -m analysis report table.csv "${columns[@]}" --out report

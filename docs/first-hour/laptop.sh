@@ -10,8 +10,8 @@ cd "$(dirname "$0")/../.."
 
 # 1. What is there to make?
 make help
-#> reproduce ...the study on new replicates...
-#> test ...the test suite
+#> reproduce...the study on new replicates...
+#> test...the test suite
 
 # 2. `make reproduce` is the study on three replicates that nobody has run: half an hour. The same recipe on a tiny domain,
 #    three arms at three sizes, takes minutes and shows every step of it: sweep, table, report. A line tells how far it is.
