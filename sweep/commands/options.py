@@ -23,7 +23,7 @@ OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the ve
             "metavar": "PATH",
             "type": named,
             "help": "where to write: of choose a .csv file (default: none), of the others a folder (default: "
-            "outputs/SWEEP_NAME/table, of watch outputs/SWEEP_NAME/watch)",
+            "outputs/SWEEP_NAME/table, of watch .../watch, of export .../lm_eval)",
         },
     ),
     "--by": (
