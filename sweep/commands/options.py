@@ -115,7 +115,7 @@ OF_RUN = ("cfg", "resolve", "package", "run", "shell_completion", "info", "hydra
 
 
 class _Parser(Parser):
-    keeps_rest = True  # a verb's names are told from overrides here
+    keeps_rest = True  # line_of sorts a verb's names and overrides
 
 
 def parser_of(verbs: Sequence[str]) -> Parser:

@@ -73,7 +73,7 @@ def merge_tables(line: Line) -> int:
         raise ValueError(f"merge makes one table of two or more that `collect` wrote, found {found}; {usage('merge')}")
     if not (options.out or line.overrides):
         where = "--out FOLDER, or exec.sweep_name=NAME for outputs/NAME/table"
-        raise ValueError(f"merge was not told where the new table goes: give {where}; {usage('merge')}")
+        raise ValueError(f"merge needs a place for the new table: give {where}; {usage('merge')}")
     out = Path(options.out or f"outputs/{exec_of(line).sweep_name}/table")
     check_out(out)
     table = merged([read_table(folder) for folder in line.names], is_mixed_code_allowed=options.allow_mixed_code)
