@@ -9,9 +9,9 @@ test holds the outcome against Hydra's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -62,7 +62,7 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
     def accepted_files(files: Sequence[str]) -> list[str]:
         return [f"~{parse(line).key_or_group}" if is_unset(loader, parse(line)) else line for line in files]
 
-    composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
+    composed: dict[tuple[str, ...], tuple[DictConfig, Stays]] = {}
     out = []
     shared = set(job_overrides[0] if job_overrides else ()).intersection(*job_overrides)  # composed once, by Hydra
     for number, overrides in enumerate(counted(job_overrides, "composing the grid")):
@@ -75,10 +75,10 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
                 config = loader.load_sweep_config(master, accepted_files(files))
                 with as_job(config, number):
                     composed[slot] = config, what_stays(config, [override.key_or_group for override in values])
-            config, known = composed[slot]
+            config, stays = composed[slot]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
             with as_job(config, number):
-                out.append(leaf(resolved(config, known), tuple(overrides), known))
+                out.append(leaf(resolved(config, stays), tuple(overrides), stays.checked))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             where = " ".join(map(as_typed, overrides)) or "(defaults)"
             raise ValueError(f"grid point {where}: {reason(error)}") from error
@@ -124,7 +124,15 @@ def check_one_place(grid_points: Sequence[Leaf]) -> None:
                     )
 
 
-def what_stays(config: DictConfig, keys: Sequence[str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Stays:
+    """Nodes that no value set later can change: in their typed form, or plain where that is another at each size."""
+
+    checked: Mapping[str, Any] = field(default_factory=dict)
+    plain: Mapping[str, Any] = field(default_factory=dict)
+
+
+def what_stays(config: DictConfig, keys: Sequence[str]) -> Stays:
     """The nodes of a config that a value set at `keys` cannot change, so that they are resolved and checked once.
 
     A node changes where a key lies in it. One with an interpolation may change where any in the whole config has
@@ -141,7 +149,8 @@ def what_stays(config: DictConfig, keys: Sequence[str]) -> dict[str, Any]:
         for name in NODES
         if isinstance(raw.get(name), dict) and name not in set_later and not (can_see and texts[name])
     }
-    return {name: checked(name, values) for name, values in nodes.items() if not has_rates_by_size(values)}
+    plain = {name: values for name, values in nodes.items() if has_rates_by_size(values)}
+    return Stays({name: checked(name, values) for name, values in nodes.items() if name not in plain}, plain)
 
 
 def _meet(path: str, key: str) -> bool:
@@ -155,22 +164,24 @@ def _interpolations(value: Any) -> list[str]:
     return [value] if isinstance(value, str) and "${" in value else []
 
 
-def resolved(config: DictConfig, known: Collection[str] = ()) -> dict[str, Any]:
+def resolved(config: DictConfig, stays: Stays | None = None) -> dict[str, Any]:
     """The leaf's nodes of a composed config, interpolations resolved, as plain dicts.
 
     Args:
-        known: names of nodes that are not asked for.
+        stays: what is known of the config already; nodes in their typed form are left out.
     Raises:
         ValueError: a key was appended that nothing reads.
     """
     unknown = sorted({str(name) for name in config} - {"hydra", *VALID})
     if unknown:
         raise ValueError(f"unknown key {', '.join(unknown)}; the valid ones are {', '.join(VALID)}")
-    return {
-        name: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node := config[name]) else node
-        for name in NODES
-        if name not in known
-    }
+    stays = stays or Stays()
+    asked = [name for name in NODES if name not in stays.checked]
+    return {name: stays.plain[name] if name in stays.plain else _plain(config[name]) for name in asked}
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def reason(error: BaseException | None) -> str:
