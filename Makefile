@@ -57,8 +57,9 @@ test: $(VENV)/.dev  ## the test suite
 test-slurm: $(VENV)/.dev  ## every fault on a real one-machine SLURM (root; a quarter of an hour)
 	$(PY) -m pytest -m slurm
 
-bench: $(VENV)/.dev  ## the measurements behind the README's speed and memory figures
-	$(PY) -m tests.benchmarks
+# only=NAME,NAME: these rows; accept=yes: keep slower ones as the record; an interrupted run goes on where it was
+bench: $(VENV)/.dev  ## speed beside peers, a row a measurement (BENCHMARKS.md); fails where a row is slower than on record
+	$(PY) -m tests.benchmarks $(if $(only),--only $(only)) $(if $(accept),--accept)
 
 docs: $(VENV)/.dev  ## the documentation (outputs/site/index.html)
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
