@@ -8,7 +8,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
+from sweep import compose
 from sweep.commands.words import Files, composer, exec_of, line_of, plan_of
 from sweep.compose import leaves, reason, resolved
 from sweep.config import Leaf, leaf
@@ -69,6 +71,14 @@ def test_every_arm_of_an_experiment_is_what_hydra_composes() -> None:
     ours, hydras = composed("experiment=smoke", "n_problems=8", n_hydras=4)
     assert ours[:4] == hydras
     assert len({(p.exp.source.name, p.exp.method.name, p.exp.evaluation.is_entropy_matched) for p in ours}) == 11
+
+
+def test_a_node_with_rates_by_size_is_resolved_once_and_not_at_each_leaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, plain = [], compose._plain
+    monkeypatch.setattr(compose, "_plain", lambda node: asked.append(node) or plain(node))
+    ours, _ = composed("arm=rft", "n_problems=128,16384", n_hydras=0)
+    assert ours[0].exp.method.optim.lr != ours[1].exp.method.optim.lr  # the same node, at each leaf's own size
+    assert asked and not any(map(OmegaConf.is_config, asked))
 
 
 def test_an_axis_on_the_command_line_replaces_the_experiments() -> None:
