@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from benchmarks.measuring import Benchmark, Row, Spent
+
 from benchmarks import __main__ as command
 from benchmarks import measuring, records, registry, running, table
-from benchmarks.measuring import Benchmark, Row, Spent
 
 ROOT = Path(__file__).parents[1]
 
@@ -134,6 +135,11 @@ def test_a_goal_is_met_or_missed_by_the_median_and_the_table_says_which() -> Non
     assert table._line(one, row([4.0, 4.9, 9.0])).endswith("| 5 times | **missed** |")
     slow = replace(one, goal=None, at_most=2)
     assert table._line(slow, replace(row([1.0]), ours=[2.5])).endswith("| at most 2 s | **missed** |")
+    near = replace(one, goal=None, near=1.1)
+    assert table._line(near, replace(row([1.0]), ours=[1.1], limit=1.0)).endswith(
+        "| at most 1.1 times the limit | met |"
+    )
+    assert table._line(near, replace(row([1.0]), ours=[1.2], limit=1.0)).endswith("times the limit | **missed** |")
     assert table._line(replace(one, goal=None), row([1.0])).endswith("| none |  |")
     assert table._power({"10": 2.0, "100": 200.0}, 10, 100) == pytest.approx(2.0)
 

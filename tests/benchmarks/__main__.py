@@ -23,6 +23,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--only", default="", help="names of rows, by commas; measured anew (default: all)")
     parser.add_argument("--quick", action="store_true", help="the smallest sizes, twice: that it works, not how fast")
     parser.add_argument("--accept", action="store_true", help="keep slower rows as the new record")
+    parser.add_argument("--table", action="store_true", help="write the table from the records and measure nothing")
     parser.add_argument("--no-peers", action="store_true", help="leave out rows whose peer is to be installed")
     parser.add_argument("--records", type=Path, default=ROOT / "benchmarks", help="folder of the records")
     parser.add_argument("--page", type=Path, default=ROOT / "BENCHMARKS.md", help="the table")
@@ -37,7 +38,7 @@ def main(words: list[str]) -> int:
         parser.error(
             f"no row is named {', '.join(unknown)}; there are {', '.join(b.name for b in registry.BENCHMARKS)}"
         )
-    chosen = [one for one in registry.BENCHMARKS if not names or one.name in names]
+    chosen = [one for one in registry.BENCHMARKS if (not names or one.name in names) and not asked.table]
     if asked.no_peers:
         chosen = [one for one in chosen if not one.needs_peers]
     elif any(one.needs_peers for one in chosen):

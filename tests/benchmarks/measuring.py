@@ -40,7 +40,7 @@ class Benchmark:
     Args:
         clock: `processor` where the work is computing, which other work on the machine disturbs least; `wall` else.
         goal: how many times less than the peer ours is to take; None where nothing was asked for.
-        at_most: seconds that ours is to take at `size`, whatever the peer does.
+        at_most: seconds that ours is to take at `size`, whatever the peer does. near: times the limit that it may take.
         size, unit: of the ratio. sizes: of the growth, in which the peer takes no part.
         limit: what nothing could be faster than, in words; measured by Case.limit.
         needs_peers: the peer lies in the peers' own environment.
@@ -60,6 +60,7 @@ class Benchmark:
     clock: str = "processor"
     goal: float | None = None
     at_most: float | None = None
+    near: float | None = None
     quick_size: int = 10
     needs_peers: bool = False
     is_count: bool = False

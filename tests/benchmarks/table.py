@@ -64,6 +64,7 @@ def _line(one: Benchmark, row: Row) -> str:
     spread = f"[{min(row.ratios):.3g}, {max(row.ratios):.3g}]" if len(row.ratios) > 1 else "(repeats exactly)"
     goals = [f"{one.goal:g} times"] if one.goal else []
     goals += [f"at most {one.at_most:g} s"] if one.at_most else []
+    goals += [f"at most {one.near:g} times the limit"] if one.near else []
     cells = (
         f"**{one.name}** ({row.size:,} {one.unit})", one.ours, one.peer, _amount(one, row.seconds),
         f"**{row.ratio:.3g}** {spread}", ", ".join(goals) or "none", _verdict(one, row),
@@ -73,10 +74,10 @@ def _line(one: Benchmark, row: Row) -> str:
 
 def _verdict(one: Benchmark, row: Row) -> str:
     """Whether the goals are met; by the median."""
-    if one.goal is None and one.at_most is None:
-        return ""
-    is_met = (one.goal is None or row.ratio >= one.goal) and (one.at_most is None or row.seconds <= one.at_most)
-    return "met" if is_met else "**missed**"
+    are_met = [row.ratio >= one.goal] if one.goal else []
+    are_met += [row.seconds <= one.at_most] if one.at_most else []
+    are_met += [row.seconds <= one.near * row.limit] if one.near else []
+    return "" if not are_met else "met" if all(are_met) else "**missed**"
 
 
 def _growth(one: Benchmark, row: Row) -> str:
