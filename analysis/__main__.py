@@ -17,6 +17,8 @@ from pathlib import Path
 from analysis import commands, published, terminal
 from analysis import compare as comparing
 from analysis.command_line import parser_of
+from analysis.gallery.entries import FULL
+from analysis.gallery.write import commands as commands_of_figures
 from analysis.gallery.write import write_gallery
 from analysis.laws.chinchilla import fit_chinchilla
 from analysis.laws.forms import FITTED_ALONE
@@ -144,7 +146,10 @@ def _figures(asked: argparse.Namespace) -> str:
     if wrong := [word for word in asked.table if not all(word.partition("=")[::2])]:
         raise ValueError(f"--table {wrong[0]}: EXPERIMENT=FOLDER was expected, for example study=outputs/study/table")
     tables = {name: Path(folder) for name, _, folder in (word.partition("=") for word in asked.table)}
-    written = write_gallery(asked.out, only=asked.only, tables=tables, n_draws=asked.draws)
+    if asked.commands:
+        return "\n".join(commands_of_figures(asked.only, asked.scale))
+    out = asked.out or ("outputs/figures" if asked.scale == FULL else "outputs/figures_quick")
+    written = write_gallery(out, only=asked.only, tables=tables, n_draws=asked.draws, scale=asked.scale)
     return terminal.as_json({"written": list(map(str, written))}) if asked.json else str(written[0])
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 T = TypeVar("T")
+FULL, QUICK = "full", "quick"  # quick: that every figure is drawn from what was really run, and no more
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Runs:
         by: the setting that `collect --by` names arms by; none where empty.
         commands: what makes the table; empty: `sweep` and `collect` of the experiment.
         table: the file in the folder that the figure reads.
+        quick: the small experiment whose table stands for this one's at scale=quick; its file has its name.
+        quick_commands: what makes it, where that is no sweep.
     """
 
     name: str
@@ -29,16 +32,18 @@ class Runs:
     by: str = ""
     commands: tuple[str, ...] = ()
     table: str = "runs.parquet"
+    quick: str = ""
+    quick_commands: tuple[str, ...] = ()
 
     @property
     def is_sweep(self) -> bool:
         return not self.commands
 
-    def lines(self) -> list[str]:
+    def lines(self, scale: str = FULL) -> list[str]:
         """The commands that make the table, as they are typed."""
-        if self.commands:
-            return list(self.commands)
-        words = f"-m experiment={self.name}"
+        if commands := self.quick_commands if scale == QUICK else self.commands:
+            return list(commands)
+        words = f"-m experiment={self.quick if scale == QUICK else self.name}"
         by = f" --by {self.by}" if self.by else ""
         return [f"python -m sweep {words}", f"python -m sweep collect {words}{by}"]
 

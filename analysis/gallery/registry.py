@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from analysis.gallery import star_graph, theorem
+from analysis.gallery import both_kinds, likelihood, positives, q_values, star_graph, theorem
 from analysis.gallery.entries import PaperFigure, Runs
 from analysis.gallery.flow import FLOW
 from analysis.gallery.shifts import curves_of
 from analysis.gallery.theorem import THEOREM
 
-STUDY = Runs("study", others=("reproduce",))
-POSITIVES = Runs("positives", by="source.max_solutions_per_problem")
+STUDY = Runs("study", others=("reproduce",), quick="quick")
 CAPPED = "RFT, max_solutions_per_problem={}".format
-NEEDS_FILE = "An experiment file and, where the paper's figure asks for them, new stages."
 
 FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
@@ -25,12 +23,11 @@ FIGURES: tuple[PaperFigure, ...] = (
     ),
     PaperFigure(
         "2c", "more_positives", "Error against the number of self-generated positives a problem; the paper's "
-        "flattens or rises.", POSITIVES,
-        curves_of(CAPPED(1), CAPPED(4), CAPPED(16), claims=("More positives a problem flatten (RFT)",)),
+        "flattens or rises.", positives.POSITIVES, positives.VIEW,
     ),
     PaperFigure(
         "3", "likelihood_under_base", "Negative log-likelihood under the base model of the teacher's and of "
-        "self-generated solutions.", needs="A stage that scores solutions under the base model.",
+        "self-generated solutions.", likelihood.LIKELIHOOD, likelihood.VIEW,
     ),
     PaperFigure(
         "4", "spurious_steps", "Error of RFT on solutions whose steps are all right, and on those with a spurious "
@@ -53,20 +50,20 @@ FIGURES: tuple[PaperFigure, ...] = (
         )),
     ),
     PaperFigure(
-        "7", "q_at_each_step", "Q at each step under each trained policy.",
-        needs="A stage that rolls out from trained policies on test problems.",
+        "7", "q_at_each_step", "Q at each step under each trained policy.", q_values.Q_VALUES, q_values.VIEW,
     ),
     PaperFigure(
         "8", "star_graph", "Star graphs: SFT's loss, the critical token, and test error of per-step DPO and of SFT "
         "continued from under-trained checkpoints and an over-trained one.", star_graph.STAR_GRAPH, star_graph.VIEW,
     ),
     PaperFigure(
-        "9", "one_solution_each", "One self-generated solution a problem against one of the teacher's.", POSITIVES,
+        "9", "one_solution_each", "One self-generated solution a problem against one of the teacher's.",
+        positives.POSITIVES,
         curves_of(CAPPED(1)),
     ),
     PaperFigure(
         "10", "advantages_of_both", "Advantages from negatives alone and from both: error of the estimate, and test "
-        "error.", needs=NEEDS_FILE,
+        "error.", both_kinds.BOTH_KINDS, both_kinds.VIEW,
     ),
     PaperFigure(
         "11", "advantage_filtered", "RFT on responses whose steps have high advantages, right or wrong, beside RFT.",
@@ -79,7 +76,7 @@ FIGURES: tuple[PaperFigure, ...] = (
     ),
     PaperFigure(
         "beyond the paper", "negatives_of_others", "What else is made of the same samples: NFT, W-REINFORCE and "
-        "offline GRPO beside RFT, DPO and per-step DPO.", Runs("negatives"),
+        "offline GRPO beside RFT, DPO and per-step DPO.", Runs("negatives", quick="quick"),
         curves_of("RFT", "DPO", "per-step DPO", "NFT", "W-REINFORCE", "GRPO", claims=(
             "Negatives pay by likelihood (NFT)", "Negatives pay by policy gradient (W-REINFORCE)",
             "Per-step pairs beat the group's advantages (GRPO)",

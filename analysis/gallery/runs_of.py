@@ -13,15 +13,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.gallery.entries import Runs
+from analysis.gallery.entries import FULL, QUICK, Runs
 
 PROJECT = Path(__file__).parents[2]
 SECONDS = PROJECT / "analysis/results/stage_seconds.csv"  # means of the study's stages on one of two CPU cores
 OWN, RECORD = "outputs/{}/table", "analysis/results/{}"
 
 
-def table_of(runs: Runs, given: Mapping[str, Path]) -> Path | None:
+def table_of(runs: Runs, given: Mapping[str, Path], scale: str = FULL) -> Path | None:
     """The folder with the table of these runs: the one given by name, else one's own, else the record's; None: nowhere.
+
+    At scale=quick it is one's own table of the small experiment and no other.
 
     Raises:
         ValueError: the folder that was given holds no such table.
@@ -33,6 +35,9 @@ def table_of(runs: Runs, given: Mapping[str, Path]) -> Path | None:
                 f"`{runs.lines()[-1]}` writes"
             )
         return given[runs.name]
+    if scale == QUICK:
+        own = Path(OWN.format(runs.quick))
+        return own if (own / runs.table).is_file() else None
     names = (runs.name, *runs.others)
     places = [*(Path(OWN.format(name)) for name in names), *(PROJECT / RECORD.format(name) for name in names)]
     return next((place for place in places if (place / runs.table).is_file()), None)

@@ -16,18 +16,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.figures.star_graph import MEASURES, learnt_with_updates
 from analysis.gallery.entries import Runs, View
+from analysis.gallery.student import LEVEL, student
 from analysis.worth.words import count, error_text, interval_text
 from sweep.table import flat
 
-STAR_GRAPH = Runs("star_graph", by="sft.passes")
+STAR_GRAPH = Runs("star_graph", by="sft.passes", quick="quick_star_graph")
 ARMS = ("SFT", "SFT, more updates", "per-step DPO")
-LEVEL, MARGIN = 0.95, 0.01
+MARGIN = 0.01
 
 
 def _read(folder: Path, n_draws: int) -> pd.DataFrame:
@@ -63,16 +62,8 @@ def _means(runs: pd.DataFrame) -> pd.DataFrame:
     for (degree, arm, updates), of in runs.groupby(["degree", "arm", "updates"]):
         for measure in MEASURES:
             values = of[measure].to_numpy(float)
-            rows.append((degree, arm, updates, measure, *_student(values, LEVEL), len(values)))
+            rows.append((degree, arm, updates, measure, *student(values, LEVEL), len(values)))
     return pd.DataFrame(rows, columns=["degree", "arm", "updates", "measure", "mean", "low", "high", "n_replicates"])
-
-
-def _student(values: np.ndarray, level: float) -> tuple[float, float, float]:
-    """Mean and limits; nan where one replicate tells nothing of the others."""
-    if len(values) < 2:
-        return float(values.mean()), math.nan, math.nan
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values))
-    return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
 
 
 def gains(runs: pd.DataFrame, degree: int) -> pd.DataFrame:
@@ -80,7 +71,7 @@ def gains(runs: pd.DataFrame, degree: int) -> pd.DataFrame:
     of = runs[runs["degree"] == degree].pivot_table(index=["updates", "replicate"], columns="arm", values="error")
     gap = (of["per-step DPO"] - of["SFT, more updates"]).dropna()
     n = gap.index.get_level_values("updates").nunique()
-    rows = [(u, *_student(one.to_numpy(float), 1 - (1 - LEVEL) / n)) for u, one in gap.groupby(level="updates")]
+    rows = [(u, *student(one.to_numpy(float), 1 - (1 - LEVEL) / n)) for u, one in gap.groupby(level="updates")]
     return pd.DataFrame(rows, columns=["updates", "mean", "low", "high"]).sort_values("updates")
 
 

@@ -13,7 +13,11 @@ from analysis.gallery.entries import Runs, View
 from analysis.intervals import interval
 from analysis.worth.words import count, interval_text
 
-THEOREM = Runs("theorem", commands=("python -m sweep.exact --out outputs/theorem/table",), table="theorem.csv")
+THEOREM = Runs(
+    "theorem", table="theorem.csv", quick="quick_theorem",
+    commands=("python -m sweep.exact --out outputs/theorem/table",),
+    quick_commands=("python -m sweep.exact --out outputs/quick_theorem/table --replicates 4 --most-pairs 1024",),
+)  # fmt: skip
 COLUMN_OF = {"drawn by advantage": "tv_dpo", "larger advantage": "tv_dpo", "regression": "tv_regression"}
 EXACT = 1e-4  # distances below this are the search's own accuracy
 LEVEL = 0.95

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.figures.style import save
-from analysis.gallery.entries import PaperFigure, Runs, View
+from analysis.gallery.entries import FULL, QUICK, PaperFigure, Runs, View
 from analysis.gallery.registry import FIGURES
 from analysis.gallery.runs_of import plan_text, planned, table_of
 from analysis.report import page
@@ -27,14 +28,32 @@ LEAD = (
 )
 
 
+PROVES_NOTHING = (
+    "Scale quick: a small domain, few updates, one or two replicates. It shows that every stage runs and every figure "
+    "is drawn; what it says of the claim is worth nothing."
+)
+
+
+def commands(only: Sequence[str] = (), scale: str = FULL) -> list[str]:
+    """What makes the tables that are not there, in the order of the figures (those named, or all), each once."""
+    needed = [one.runs for one in _chosen(only) if one.runs and table_of(one.runs, {}, scale) is None]
+    return list(dict.fromkeys(line for runs in needed for line in runs.lines(scale)))
+
+
 def write_gallery(
-    out: str | Path, *, only: Sequence[str] = (), tables: Mapping[str, Path] | None = None, n_draws: int = 4000
+    out: str | Path,
+    *,
+    only: Sequence[str] = (),
+    tables: Mapping[str, Path] | None = None,
+    n_draws: int = 4000,
+    scale: str = FULL,
 ) -> list[Path]:
     """Write the figures (those named, or all) into `out`; the page is the first of the files returned.
 
     Args:
         tables: experiment to the folder of a table that is to be read in place of what is found.
         n_draws: for the intervals.
+        scale: quick reads the tables of the small experiments, and every caption says what they are worth.
     Raises:
         ValueError: an unknown figure or experiment, nothing can be written there or another page would be lost, or
             the table of a figure that was asked for by name lacks an arm; among all figures its place says so.
@@ -50,15 +69,14 @@ def write_gallery(
         raise ValueError(
             f"--table {unknown[0]}=...: no figure reads it{like}; the tables are {', '.join(sorted(known))}"
         )
-    found = {one.name: table_of(one.runs, tables or {}) if one.runs else None for one in chosen}
+    found = {one.name: table_of(one.runs, tables or {}, scale) if one.runs else None for one in chosen}
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    sections = [
-        _section(one, found[one.name], folder, n_draws, written, is_asked=bool(only))
-        for one in counted(chosen, "figures")
-    ]
+    how = _How(folder, n_draws, scale, is_asked=bool(only))
+    sections = [_section(one, found[one.name], how, written) for one in counted(chosen, "figures")]
     index = folder / "index.html"
-    index.write_text(page.whole_page(TITLE, [LEAD], sections), encoding="utf-8")
+    lead = [LEAD] if scale == FULL else [PROVES_NOTHING, LEAD]
+    index.write_text(page.whole_page(TITLE, lead, sections), encoding="utf-8")
     return [index, *written]
 
 
@@ -78,46 +96,58 @@ def _chosen(only: Sequence[str]) -> list[PaperFigure]:
     return [one for one in FIGURES if not only or one.name in only]
 
 
-def _section(
-    one: PaperFigure, table: Path | None, folder: Path, n_draws: int, written: list[Path], *, is_asked: bool
-) -> page.Section:
+@dataclass(frozen=True)
+class _How:
+    """Into which folder, with how many draws, at which scale; is_asked: figures were asked for by name."""
+
+    folder: Path
+    n_draws: int
+    scale: str
+    is_asked: bool
+
+
+def _section(one: PaperFigure, table: Path | None, how: _How, written: list[Path]) -> page.Section:
     title = f"Figure {one.number}" if one.number[0].isdigit() else one.number.capitalize()
     parts = [page.paragraph(one.shows)]
     if one.view is not None and one.plans:
-        parts += _drawn(one, one.view, planned(one.plans), folder, n_draws, written)
+        parts += _drawn(one, one.view, planned(one.plans), how, written)
         parts.append(page.folded("The plan", page.preformatted(f"python -m sweep plan -m {' '.join(one.plans)}")))
     elif one.view is None or one.runs is None:
         parts.append(page.paragraph(f"Not drawn yet. It needs: {one.needs}", "soft"))
     elif table is None:
-        parts += _not_run(one.runs)
+        parts += _not_run(one.runs, how.scale)
     else:
         try:
-            parts += _drawn(one, one.view, table, folder, n_draws, written)
+            parts += _drawn(one, one.view, table, how, written)
         except ValueError as error:
-            if is_asked:
+            if how.is_asked:
                 raise
             parts.append(page.paragraph(f"Not drawn: {error}", "warning"))
         parts.append(page.paragraph(f"Table: {table}.", "soft"))
-        parts.append(page.folded("The runs, and the commands that make them", page.preformatted(_lines(one.runs))))
+        parts.append(
+            page.folded("The runs, and the commands that make them", page.preformatted(_lines(one.runs, how.scale)))
+        )
     return page.Section(one.name, f"{title}: {one.name.replace('_', ' ')}", parts)
 
 
-def _not_run(runs: Runs) -> list[str]:
+def _not_run(runs: Runs, scale: str) -> list[str]:
     """The commands, and what the first of them will do."""
-    told = plan_text(planned([f"experiment={runs.name}"])) if runs.is_sweep else "a few seconds"
-    return [page.paragraph(f"Its runs are not there yet ({told}). They are made by:"), page.preformatted(_lines(runs))]
+    name = runs.quick if scale == QUICK else runs.name
+    told = plan_text(planned([f"experiment={name}"])) if runs.is_sweep else "a few seconds"
+    made = page.preformatted(_lines(runs, scale))
+    return [page.paragraph(f"Its runs are not there yet ({told}). They are made by:"), made]
 
 
-def _lines(runs: Runs) -> str:
-    return "\n".join([*runs.lines(), "python -m analysis figures"])
+def _lines(runs: Runs, scale: str) -> str:
+    more = "" if scale == FULL else f" --scale {scale}"
+    return "\n".join([*runs.lines(scale), f"python -m analysis figures{more}"])
 
 
-def _drawn(
-    one: PaperFigure, view: View[Any], source: Any, folder: Path, n_draws: int, written: list[Path]
-) -> list[str]:
+def _drawn(one: PaperFigure, view: View[Any], source: Any, how: _How, written: list[Path]) -> list[str]:
     """The picture, its data and caption as files, and their HTML."""
-    given = view.read(source, n_draws)
-    caption = view.caption(given)
+    folder, given = how.folder, view.read(source, how.n_draws)
+    said = view.caption(given)
+    caption = said if how.scale == FULL or one.plans else f"{PROVES_NOTHING} {said}"
     files = save(view.draw(given), folder / one.name)
     data, text = folder / f"{one.name}.csv", folder / f"{one.name}.txt"
     view.data(given).to_csv(data, index=False)

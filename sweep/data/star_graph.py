@@ -4,7 +4,8 @@ A start has `degree` arms of `path_length` nodes, itself counted in; a goal ends
 Their line `2,8|5,2|5,9|9,3/5,8=5,2,8` (edges / start,goal = path) is here the question `2,8|5,2|5,9|9,3/5,8=`, rendered
 one token a node: `2 8 | 5 2 | 5 9 | 9 3 / 5 8 = 5 `. The start is given, since the path's first node is never a choice;
 a solution is the rest, `2 8`, a step a node. Its first step, the critical token, decides alone: every other one follows
-an edge. The base's documents walk down an arm at random, so that it can follow edges and cannot choose.
+an edge. The base's documents walk down an arm at random, or list the edges again, so that it can follow edges and
+cannot choose.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ MARKS = ("|", "/", "=")
 WRONG_ARM, NO_EDGE, TOO_SHORT = "wrong arm", "no edge", "ends early"
 
 
+@dataclass(frozen=True, slots=True)
+class StarGraphPhase(Phase):
+    """With lists_edges a document repeats its graph's edges, in another order, in place of a walk: every second node
+    follows an edge, while a walk has one or two that do."""
+
+    lists_edges: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarGraphDials:
     """The dials of conf/dataset/star_graph.yaml; `path_length` counts nodes, start and goal among them."""
@@ -41,7 +50,7 @@ class StarGraphDials:
     degree: int = whole(2, 10**3)
     path_length: int = whole(2, 10**3)
     n_nodes: int = whole(3, 10**6)
-    curriculum: tuple[Phase, ...] = several(None, 0, default=())
+    curriculum: tuple[StarGraphPhase, ...] = several(None, 0, default=())
 
     def __post_init__(self) -> None:
         n_used = 1 + self.degree * (self.path_length - 1)
@@ -138,13 +147,17 @@ class StarGraph:
         return problem.answer.replace(",", " ")
 
     def pretraining_documents(self, phase: Phase, rng: np.random.Generator) -> list[tuple[str, str]]:
-        """A walk down an arm drawn at random, whatever the goal."""
-        out = []
-        for _ in range(phase.n_documents):
-            graph = random_graph(self.dials, rng)
-            arm = graph.arms[rng.integers(self.dials.degree)]
-            out.append((rendered(graph.question()), " ".join(map(str, arm.tolist()))))
-        return out
+        """A walk down an arm drawn at random, whatever the goal; or the edges."""
+        assert isinstance(phase, StarGraphPhase)
+        document = self._edges if phase.lists_edges else self._walk
+        graphs = (random_graph(self.dials, rng) for _ in range(phase.n_documents))
+        return [(rendered(graph.question()), document(graph, rng)) for graph in graphs]
+
+    def _walk(self, graph: Graph, rng: np.random.Generator) -> str:
+        return " ".join(map(str, graph.arms[rng.integers(self.dials.degree)].tolist()))
+
+    def _edges(self, graph: Graph, rng: np.random.Generator) -> str:
+        return " | ".join(f"{a} {b}" for a, b in (graph.edges[i] for i in rng.permutation(len(graph.edges))))
 
     def step_errors(self, text: str, problem: Problem) -> list[list[str]]:
         """For each step, what is wrong with it: "wrong arm" (an edge from the start that does not lead to the goal: the
