@@ -38,8 +38,14 @@ map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (
 	$(PY) -m analysis map $(addprefix outputs/map/,study $(VARIANTS)) --law saturating --share-of "hard skip" \
 	  --share-of "easy skip" --out outputs/map/map
 
-figures: $(VENV)/.run  ## the paper's figures from what was run, and the page that shows them (outputs/figures/index.html)
-	$(PY) -m analysis figures
+# every run whose table is not there, the record's among them, and then the figures; scale=quick: small runs, in minutes
+scale ?= full
+MISSING := outputs/figures.sh
+figures: $(VENV)/.run  ## the paper's figures, and the runs they miss (outputs/figures/index.html; scale=quick outputs/figures_quick)
+	@mkdir -p $(dir $(MISSING))
+	$(PY) -m analysis figures --scale $(scale) --commands > $(MISSING)
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(SHELL) -e $(MISSING)
+	$(PY) -m analysis figures --scale $(scale)
 
 smoke: $(VENV)/.run  ## every stage once, in under a minute
 	$(PY) -m sweep -m experiment=smoke

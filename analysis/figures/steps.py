@@ -44,6 +44,7 @@ def levels_and_differences(
         for axes, curves, label in zip(grid[0], (levels, differences), labels[1:], strict=True):
             _curves(axes, curves, has_limits=curves is differences)
             axes.set_ylabel(label)
+            axes.margins(y=0.14)  # room for the names at the ends
             every = pd.concat([one.points[one.x] for one in curves]).to_numpy(float)
             if is_log:
                 log_size_axis(axes, every, labels[0], 8)

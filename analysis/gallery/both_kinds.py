@@ -94,8 +94,8 @@ def _caption(rows: dict[str, pd.DataFrame]) -> str:
         "Advantages estimated from wrong solutions alone, and from right and wrong ones. Left: root mean square error "
         f"of the estimate against many rollouts ({said}); points are replicates. Middle: test error of per-step DPO "
         f"with either, and of SFT. Right: both minus alone at the same size, paired, with Student's {LEVEL:.0%} "
-        f"interval over {rows['errors']['replicate'].nunique()} replicates. “Advantages of both kinds improve per-step DPO”: "
-        f"{ruling(*low_high[1:])} (averaged over sizes: {told(*low_high)})."
+        f"interval over {rows['errors']['replicate'].nunique()} replicates. “Advantages of both kinds improve "
+        f"per-step DPO”: {ruling(*low_high[1:])} (averaged over sizes: {told(*low_high)})."
     )
 
 

@@ -80,8 +80,8 @@ def _caption(rows: pd.DataFrame) -> str:
     return (
         "Negative log-likelihood under the base model of the teacher's solutions and of the SFT policy's own correct "
         "ones, of problems that have both (right: where both are equally long). A thin line is a replicate, a point "
-        f"the mean. Self minus teacher, with Student's {LEVEL:.0%} interval over {n} replicates: {said}. “Self-generated "
-        f"solutions are likelier under the base”, a token: {held}."
+        f"the mean. Self minus teacher, with Student's {LEVEL:.0%} interval over {n} replicates: {said}. "
+        f"“Self-generated solutions are likelier under the base”, a token: {held}."
     )
 
 

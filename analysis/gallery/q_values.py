@@ -88,9 +88,9 @@ def _caption(rows: pd.DataFrame) -> str:
     return (
         "Q at each step of the SFT policy's solutions of test problems, by rollouts of each trained policy from the "
         f"same prefixes (0: the bare problem; up to {count(n_rollouts)} rollouts a point and replicate). Left: means "
-        f"over {n} replicates; right: difference from {BASELINE}, paired, with Student's {LEVEL:.0%} interval over replicates "
-        f"corrected for the number of steps. {each}. “Per-step DPO raises Q at every step”: {raised(step)}. “Standard "
-        f"DPO does not”: {other.get(raised(dpo), 'undecided')}."
+        f"over {n} replicates; right: difference from {BASELINE}, paired, with Student's {LEVEL:.0%} interval over "
+        f"replicates corrected for the number of steps. {each}. “Per-step DPO raises Q at every step”: {raised(step)}. "
+        f"“Standard DPO does not”: {other.get(raised(dpo), 'undecided')}."
     )
 
 
