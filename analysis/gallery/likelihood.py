@@ -29,7 +29,7 @@ def _read(folder: Path, n_draws: int) -> pd.DataFrame:
     rows = rows[rows["n_problems"] == rows["n_problems"].max()]
     keys = ["replicate", "problem_id"]
     teacher = rows[rows["writer"] == "teacher"].set_index(keys)
-    own = rows[rows["writer"] == "self"].join(teacher[["n_tokens", "logp_sum"]], on=keys, rsuffix="_teacher")
+    own = rows[rows["writer"] == "self"].join(teacher[["n_tokens", "logp_sum"]].add_suffix("_teacher"), on=keys)
     own = own.dropna(subset=["logp_sum_teacher"])
     equal = own[own["n_tokens"] == own["n_tokens_teacher"]]
     of = {"token": (own, True), "solution": (own, False), "equally long": (equal, False)}
@@ -78,8 +78,8 @@ def _caption(rows: pd.DataFrame) -> str:
     )
     held = ruling(gap.loc["token", "low"], gap.loc["token", "high"])
     return (
-        "Negative log-likelihood under the base model of the teacher's solutions and of the SFT policy's own correct "
-        "ones, of problems that have both (right: where both are equally long). A thin line is a replicate, a point "
+        "Negative log-likelihood under the base model of the teacher's solutions and of the SFT policy's own distinct "
+        "correct ones, of problems that have both (right: where both are equally long). A thin line is a replicate, a point "
         f"the mean. Self minus teacher, with Student's {LEVEL:.0%} interval over {n} replicates: {said}. "
         f"“Self-generated solutions are likelier under the base”, a token: {held}."
     )

@@ -1,7 +1,7 @@
 """Figure 2c: error against the number of self-generated positives a problem, n_problems fixed.
 
-The rule, written before the runs: at the largest size, the error with the most positives a problem minus that with a
-quarter of them, paired in a replicate, Student's interval over replicates at 95 %.
+The rule, written before the runs in replicates: at the largest size, the error with the most positives a problem minus
+that with a quarter of them, paired in a replicate, Student's interval over replicates at 95 %.
     held        above -0.01: a fourfold number gains less than a point, so the curve is flat or rises
     not held    below -0.01: it still falls by more
     undecided   otherwise
@@ -22,25 +22,30 @@ from analysis.gallery.student import LEVEL, means, student, told
 from analysis.worth.words import count
 from sweep.table import flat
 
-POSITIVES = Runs("positives", by="source.max_solutions_per_problem", quick="quick_positives")
+POSITIVES = Runs(
+    "positives", others=("one_base",), by="source.max_solutions_per_problem", quick="quick_positives"
+)  # one_base: an earlier study, of five seeds of one base
 SETTING, MARGIN = "source.max_solutions_per_problem", 0.01
 LOOKS = ("RFT, max_solutions_per_problem=4", "RFT, max_solutions_per_problem=16")  # of the smaller and larger size
 
 
 def _read(folder: Path, n_draws: int) -> pd.DataFrame:
-    """A row a size, number of positives and replicate: `value`, the error; of sizes that have the most numbers."""
+    """A row a size, number of positives and replicate (or seed): `value`, the error; of the smallest and the largest
+    size that have the most numbers."""
     runs = pd.read_parquet(folder / POSITIVES.table)
-    runs = runs[runs["arm"].str.startswith("RFT")]
+    runs = runs[runs["arm"].str.startswith(f"RFT, {SETTING.split('.')[-1]}=")]
     found = pd.DataFrame(
         {
             "n_problems": runs["n_problems"],
             "n_positives": [int(flat(json.loads(str(text)))[SETTING]) for text in runs["config"]],
-            "replicate": runs["replicate"],
+            "replicate": runs["replicate" if "replicate" in runs else "seed"],
+            "unit": "replicates" if "replicate" in runs else "seeds of one base",
             "value": 1 - runs["n_correct"] / runs["n_test"],
         }
     )
     n_numbers = found.groupby("n_problems")["n_positives"].nunique()
-    found = found[found["n_problems"].isin(n_numbers[n_numbers == n_numbers.max()].index[-2:])]
+    sizes = n_numbers[n_numbers == n_numbers.max()].index
+    found = found[found["n_problems"].isin([*sizes[:1], *sizes[-1:]])]
     if found["n_positives"].nunique() < 2:
         raise ValueError(
             f"{folder}: expected RFT with several {SETTING}, found {found['n_positives'].nunique()}; collect the whole "
@@ -100,9 +105,10 @@ def _caption(rows: pd.DataFrame) -> str:
     return (
         "RFT's test error (greedy) against how many distinct correct self-generated solutions a problem it is given at "
         "most, at a fixed number of problems and of updates. Left: means over "
-        f"{rows['replicate'].nunique()} replicates; right: difference from the fewest, paired, with Student's "
-        f"{LEVEL:.0%} interval. “More positives a problem leave the error flat or raise it”: {ruling(*gap[1:])} (from "
-        f"{fewer} to {most} a problem at {count(float(rows['n_problems'].max()))} problems: {told(*gap)})."
+        f"{rows['replicate'].nunique()} {rows['unit'].iloc[0]}; right: difference from the fewest, paired, with "
+        f"Student's {LEVEL:.0%} interval. “More positives a problem leave the error flat or raise it”: "
+        f"{ruling(*gap[1:])} (from {fewer} to {most} a problem at {count(float(rows['n_problems'].max()))} problems: "
+        f"{told(*gap)})."
     )
 
 

@@ -1,0 +1,223 @@
+"""What the figures of measurements make of their tables: numbers by hand, rulings by their rules, and commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.__main__ import main
+from analysis.gallery import both_kinds, likelihood, positives, q_values, runs_of, write
+from analysis.gallery.entries import QUICK, PaperFigure, Runs
+from analysis.gallery.student import means, student, told
+from analysis.gallery.write import commands, write_gallery
+
+NONE = float("nan")
+
+
+def frame(rows: list[tuple[object, ...]], columns: str) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def test_a_mean_has_student_s_interval_over_replicates_and_one_replicate_has_none() -> None:
+    mean, low, high = student(np.array([1.0, 2.0, 3.0]))  # s.e. 0.57735, t with 2 degrees of freedom 4.30265
+    assert (mean, low, high) == pytest.approx((2.0, -0.48414, 4.48414), abs=1e-4)
+    assert np.isnan(student(np.array([1.0]))[1:]).all() and "no interval" in told(*student(np.array([1.0])))
+    rows = frame([("a", 1, 1.0), ("a", 2, 3.0)], "arm replicate value")
+    assert means(rows, ["arm"], "value")[["mean", "n_replicates"]].to_numpy().tolist() == [[2.0, 2]]
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> Path:
+    """Two replicates; teacher 10 tokens at 1 nat each, own ones 5 tokens at .8 and 10 tokens at .6 (second: .7)."""
+    rows: list[tuple[object, ...]] = []
+    for replicate, equal in ((1, 6.0), (2, 7.0)):
+        rows += [(replicate, 8, "p", "teacher", 10, -10.0), (replicate, 8, "alone", "teacher", 10, -99.0)]
+        rows += [(replicate, 8, "p", "self", 5, -4.0), (replicate, 8, "p", "self", 10, -equal)]
+    columns = "replicate n_problems problem_id writer n_tokens logp_sum"
+    frame(rows, columns).to_parquet(tmp_path / "likelihoods.parquet")
+    return tmp_path
+
+
+def test_likelihoods_are_compared_on_problems_that_both_have_solved(scored: Path) -> None:
+    rows = likelihood.VIEW.read(scored, 0)
+    of = rows.set_index(["measure", "writer", "replicate"])["value"]
+    assert of["token", "teacher", 1] == 1.0 and of["token", "self", 1] == pytest.approx((0.8 + 0.6) / 2)
+    assert of["solution", "self", 1] == pytest.approx(5.0) and of["solution", "teacher", 1] == 10.0
+    assert of["equally long", "self", 2] == 7.0  # the short one has no equal
+    text = likelihood.VIEW.caption(rows)
+    assert "nats a solution −4.75" in text and "over 2 replicates" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ruling"), [(-2, -1, "held"), (1, 2, "not held"), (-1, 1, "undecided"), (NONE, NONE, "undecided")]
+)
+def test_likelihoods_are_ruled_by_their_written_rule(low: float, high: float, ruling: str) -> None:
+    assert likelihood.ruling(low, high) == ruling
+
+
+def values(arms: dict[str, list[int]]) -> pd.DataFrame:
+    """Of each arm, right ones of 100 rollouts at two steps, in three replicates that move together."""
+    rows = [
+        (arm, 8, replicate, "p", 2, False, step, right + replicate, 100)
+        for arm, at in arms.items()
+        for replicate in (1, 2, 3)
+        for step, right in enumerate(at)
+    ]
+    return frame(rows, "arm n_problems replicate problem_id n_steps is_correct step n_right n_rollouts")
+
+
+def test_q_is_compared_with_the_sft_policy_s_step_by_step_in_pairs(tmp_path: Path) -> None:
+    values({"SFT": [40, 30], "DPO": [50, 30], "per-step DPO": [60, 40]}).to_parquet(tmp_path / "values.parquet")
+    rows = q_values.VIEW.read(tmp_path, 0)
+    gap = q_values.differences(rows, "per-step DPO")
+    assert gap["step"].tolist() == [0, 1] and gap["mean"].tolist() == pytest.approx([0.2, 0.1])
+    assert gap["low"].tolist() == pytest.approx([0.2, 0.1])  # what replicates share is in no difference
+    text = q_values.VIEW.caption(rows)
+    assert "raises Q at every step”: held" in text and "“Standard DPO does not”: held" in text
+
+
+@pytest.mark.parametrize(
+    ("lows", "highs", "ruling"),
+    [
+        ([0.1, 0.1], [0.2, 0.2], "held"),
+        ([0.1, -0.1], [0.2, 0.005], "not held"),
+        ([0.1, -0.1], [0.2, 0.1], "undecided"),
+        ([NONE, NONE], [NONE, NONE], "undecided"),
+    ],
+)
+def test_q_is_raised_by_the_written_rule(lows: list[float], highs: list[float], ruling: str) -> None:
+    assert q_values.raised(pd.DataFrame({"low": lows, "high": highs})) == ruling
+
+
+def test_a_table_of_q_without_an_arm_is_refused(tmp_path: Path) -> None:
+    values({"SFT": [40, 30], "DPO": [50, 30]}).to_parquet(tmp_path / "values.parquet")
+    with pytest.raises(ValueError, match=r"expected the arms SFT, DPO, per-step DPO, found no per-step DPO; collect"):
+        q_values.VIEW.read(tmp_path, 0)
+
+
+def rft_runs(errors: dict[int, float]) -> pd.DataFrame:
+    config = {k: json.dumps({"source": {"max_solutions_per_problem": k}}) for k in errors}
+    rows = [
+        (f"RFT, max_solutions_per_problem={k}", n, replicate, 1000, int(1000 * (1 - error)), config[k])
+        for k, error in errors.items()
+        for n in (64, 128)
+        for replicate in (1, 2)
+    ]
+    return frame(rows, "arm n_problems replicate n_test n_correct config")
+
+
+def test_positives_are_ruled_by_the_last_fourfold_number(tmp_path: Path) -> None:
+    rft_runs({1: 0.5, 4: 0.4, 16: 0.395}).to_parquet(tmp_path / "runs.parquet")
+    rows = positives.VIEW.read(tmp_path, 0)
+    assert positives.last_quadrupling(rows) == (4, 16, pytest.approx((-0.005, -0.005, -0.005)))
+    assert "flat or raise it”: held" in positives.VIEW.caption(rows)
+    gaps = positives.VIEW.data(rows).query("what == 'difference' and n_positives == 16")
+    assert gaps["mean"].tolist() == pytest.approx([-0.105, -0.105])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ruling"),
+    [(-0.005, 0.1, "held"), (-0.1, -0.02, "not held"), (-0.1, 0.1, "undecided"), (NONE, NONE, "undecided")],
+)
+def test_positives_are_ruled_by_their_written_rule(low: float, high: float, ruling: str) -> None:
+    assert positives.ruling(low, high) == ruling
+
+
+def test_a_table_with_one_number_of_positives_is_refused(tmp_path: Path) -> None:
+    rft_runs({4: 0.4}).to_parquet(tmp_path / "runs.parquet")
+    with pytest.raises(ValueError, match=r"expected RFT with several source\.max_solutions_per_problem, found 1"):
+        positives.VIEW.read(tmp_path, 0)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    """Truth .5 on a step of 3 right solutions that only both kinds estimate (at .3), 0 on one of a wrong one (.1)."""
+    steps = [(1, 8, "p", 3, 0, 0.5, NONE, 0.3), (1, 8, "p", 1, 1, 0.0, 0.1, 0.1)]
+    frame(steps, "replicate n_problems problem_id n_traces n_wrong truth wrong all").to_parquet(
+        tmp_path / "estimates.parquet"
+    )
+    errors = {"SFT": 500, "per-step DPO": 400, "per-step DPO, both": 370}
+    rows = [(arm, 8, one, 1000, 1000 - wrong - one) for arm, wrong in errors.items() for one in (1, 2)]
+    frame([*rows, ("SFT", 16, 1, 1000, 600)], "arm n_problems replicate n_test n_correct").to_parquet(
+        tmp_path / "runs.parquet"
+    )
+    return tmp_path
+
+
+def test_an_estimate_that_is_not_there_counts_as_nought_where_solutions_pass(both: Path) -> None:
+    rows = both_kinds.VIEW.read(both, 0)
+    of = rows["estimates"].set_index(["steps", "of"])
+    assert of.loc[("wrong", "wrong"), "value"] == pytest.approx(0.1)
+    assert of.loc[("all", "wrong"), "value"] == pytest.approx(((3 * 0.25 + 0.01) / 4) ** 0.5)
+    assert of.loc[("all", "all"), "value"] == pytest.approx(((3 * 0.04 + 0.01) / 4) ** 0.5)
+    assert of.loc[("all", "wrong"), "covered"] == 0.25 and of.loc[("all", "all"), "covered"] == 1.0
+    assert set(rows["errors"]["n_problems"]) == {8}  # SFT's other sizes have no partner
+    assert both_kinds.gain(rows["errors"])[0] == pytest.approx(-0.03)
+    assert "improve per-step DPO”: held" in both_kinds.VIEW.caption(rows)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ruling"),
+    [(-0.1, -0.01, "held"), (-0.005, 0.1, "not held"), (-0.1, 0.1, "undecided"), (NONE, NONE, "undecided")],
+)
+def test_both_kinds_are_ruled_by_their_written_rule(low: float, high: float, ruling: str) -> None:
+    assert both_kinds.ruling(low, high) == ruling
+
+
+def test_a_table_without_an_arm_of_both_kinds_is_refused(both: Path) -> None:
+    runs = pd.read_parquet(both / "runs.parquet")
+    runs[runs["arm"] != "per-step DPO, both"].to_parquet(both / "runs.parquet")
+    with pytest.raises(ValueError, match=r"expected the arms SFT, per-step DPO, per-step DPO, both, found no per-step"):
+        both_kinds.VIEW.read(both, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("likelihood_under_base", "likelihood"), ("advantages_of_both", "both_kinds")]
+)
+def test_a_quick_figure_says_that_it_proves_nothing(
+    name: str, table: str, scored: Path, both: Path, tmp_path: Path
+) -> None:
+    write_gallery(tmp_path / "out", only=[name], tables={table: tmp_path}, n_draws=10, scale=QUICK)
+    assert (tmp_path / "out" / f"{name}.txt").read_text().startswith("Scale quick: a small domain")
+    assert "is worth nothing" in (tmp_path / "out/index.html").read_text()
+
+
+def test_commands_are_of_missing_tables_alone_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs_of, "PROJECT", tmp_path / "project")
+    there = tmp_path / "outputs/quick/table"
+    there.mkdir(parents=True)
+    assert commands(["likelihood_under_base", "q_at_each_step"], QUICK) == [
+        "python -m sweep -m experiment=quick", "python -m sweep collect -m experiment=quick",
+    ]  # fmt: skip
+    pd.DataFrame().to_parquet(there / "likelihoods.parquet")
+    assert commands(["likelihood_under_base"], QUICK) == []
+    assert main(["figures", "--commands", "--only", "theorem"]) == 0
+    assert capsys.readouterr().out == "python -m sweep.exact --out outputs/theorem/table\n"
+
+
+def test_every_figure_has_runs_of_the_small_scale_too() -> None:
+    for one in write.FIGURES:
+        if one.runs:
+            assert one.runs.quick, one.name
+            assert one.runs.is_sweep or one.runs.quick_commands
+
+
+def test_a_figure_that_nothing_draws_yet_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "FIGURES", (PaperFigure("12", "later", "What is to come.", needs="A stage."),))
+    write_gallery(tmp_path, only=["later"])
+    assert "It needs: A stage." in (tmp_path / "index.html").read_text()
+
+
+def test_a_small_experiment_has_a_file() -> None:
+    conf = Path(__file__).parents[1] / "conf/experiment"
+    names = {one.runs.quick for one in write.FIGURES if one.runs and one.runs.is_sweep}
+    assert all((conf / f"{name}.yaml").is_file() for name in names) and Runs("x", quick="y").lines(QUICK)[0].endswith(
+        "y"
+    )
