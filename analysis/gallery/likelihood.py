@@ -79,8 +79,8 @@ def _caption(rows: pd.DataFrame) -> str:
     held = ruling(gap.loc["token", "low"], gap.loc["token", "high"])
     return (
         "Negative log-likelihood under the base model of the teacher's solutions and of the SFT policy's own distinct "
-        "correct ones, of problems that have both (right: where both are equally long). A thin line is a replicate, a point "
-        f"the mean. Self minus teacher, with Student's {LEVEL:.0%} interval over {n} replicates: {said}. "
+        "correct ones, of problems that have both (right: where both are equally long). A thin line is a replicate, a "
+        f"point the mean. Self minus teacher, with Student's {LEVEL:.0%} interval over {n} replicates: {said}. "
         f"“Self-generated solutions are likelier under the base”, a token: {held}."
     )
 
