@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from tiny_sweep import Sweep, build_all, planned, tiny
 
+from analysis.gallery.write import write_gallery
 from sweep import looks
 from sweep.__main__ import main
 from sweep.artifacts import Stage, Store, read_jsonl
@@ -25,7 +26,7 @@ from sweep.probed import ROWS, measured
 from sweep.table import Results, merged, read_table
 
 PROBES = (
-    "arm=sft,step_dpo,step_dpo_both", "sampling.rollouts.until=end", "sampling.rollouts.max_traces_per_problem=6",
+    "arm=sft,dpo,step_dpo,step_dpo_both", "sampling.rollouts.until=end", "sampling.rollouts.max_traces_per_problem=6",
     "probes.has_likelihoods=true", "probes.has_values=true", "probes.has_estimates=true", "probes.n_rollouts=4",
     "probes.n_truth=64",
 )  # fmt: skip
@@ -56,13 +57,13 @@ def test_what_is_measured_changes_the_key_of_nothing_that_is_trained() -> None:
 
 def test_what_no_arm_decides_is_measured_once_and_what_a_policy_decides_once_a_policy(sweep: Sweep) -> None:
     kinds = [stage.kind for _, stage in sweep.plan.probes]
-    assert sorted(kinds) == ["estimates", "likelihoods", "values", "values", "values"]
+    assert sorted(kinds) == ["estimates", "likelihoods", *["values"] * 4]
 
 
 def test_a_measurement_is_to_build_though_every_run_is_complete(sweep: Sweep) -> None:
     built = {key for key, stage in sweep.plan.stages.items() if stage.kind not in ("likelihoods", "values")}
     todo = [sweep.plan.stages[key].kind for key in needed(sweep.plan, built)]
-    assert sorted(todo) == ["likelihoods", "values", "values", "values"]
+    assert sorted(todo) == ["likelihoods", *["values"] * 4]
 
 
 def test_likelihoods_are_of_every_teacher_s_solution_and_every_distinct_right_one_of_the_policy(
@@ -90,8 +91,8 @@ def test_likelihoods_are_of_every_teacher_s_solution_and_every_distinct_right_on
 def test_values_are_asked_at_the_same_prefixes_of_every_policy(tables: dict[str, pd.DataFrame]) -> None:
     values = tables["values"]
     asked = {arm: of[["problem_id", "step", "is_correct"]].to_numpy().tolist() for arm, of in values.groupby("arm")}
-    assert set(asked) == {"SFT", "per-step DPO", "per-step DPO, both"}
-    assert asked["SFT"] == asked["per-step DPO"] == asked["per-step DPO, both"]
+    assert set(asked) == {"SFT", "DPO", "per-step DPO", "per-step DPO, both"}
+    assert asked["SFT"] == asked["DPO"] == asked["per-step DPO"] == asked["per-step DPO, both"]
     assert (values["step"] < values["n_steps"]).all() and values["n_right"].between(0, 4).all()
     assert not values.duplicated(["arm", "problem_id", "step"]).any()
     assert len({tuple(of["n_right"]) for _, of in values.groupby("arm")}) > 1  # they answer differently
@@ -166,9 +167,20 @@ def test_a_table_holds_what_was_measured_and_a_merge_keeps_each_measurement_once
     assert not read_table(tmp_path / "table").measured  # nothing of the table that was replaced stays
 
 
+def test_figures_are_drawn_from_what_was_measured(sweep: Sweep, tmp_path: Path) -> None:
+    words = [*tiny(*PROBES), f"exec.store={sweep.store.root}", "--out", str(tmp_path / "table")]
+    assert main(["collect", "-m", *words]) == 0
+    names = {"likelihood_under_base": "likelihood", "q_at_each_step": "q_values", "advantages_of_both": "both_kinds"}
+    tables = {experiment: tmp_path / "table" for experiment in names.values()}
+    write_gallery(tmp_path / "out", only=list(names), tables=tables, n_draws=20, scale="quick")
+    for name in names:
+        assert (tmp_path / "out" / f"{name}.png").is_file()
+        assert "one replicate, no interval" in (tmp_path / "out" / f"{name}.txt").read_text()
+
+
 def test_a_measurement_that_is_not_built_is_named(sweep: Sweep, tmp_path: Path) -> None:
     probes = [(leaf.exp, stage) for leaf, stage in sweep.plan.probes]
-    with pytest.raises(ValueError, match=r"5 of 5 measurements are not built, e\.g\. \w+-\w+; give the sweep command"):
+    with pytest.raises(ValueError, match=r"6 of 6 measurements are not built, e\.g\. \w+-\w+; give the sweep command"):
         measured(probes, Store(tmp_path))
 
 
