@@ -89,7 +89,9 @@ def _figures_command(kinds: Kinds) -> None:
     figures.add_argument("--only", action="append", default=[], metavar="NAME", help="one figure; may be repeated")
     where = "folder to write (default: outputs/figures; of --scale quick outputs/figures_quick)"
     figures.add_argument("--out", type=named, metavar="FOLDER", help=where)
-    figures.add_argument("--scale", choices=("full", "quick"), default="full", help="quick: small runs that prove nothing")
+    figures.add_argument(
+        "--scale", choices=("full", "quick"), default="full", help="quick: small runs that prove nothing"
+    )
     figures.add_argument("--commands", action="store_true", help="print what makes the tables that are not there")
     given = "a table in place of the one that is found; may be repeated"
     figures.add_argument("--table", action="append", default=[], metavar="EXPERIMENT=FOLDER", help=given)
