@@ -112,6 +112,8 @@ class Store:
             if (self.root / LOOKS).exists() and not os.access(self.root / LOOKS, os.R_OK | os.W_OK):
                 raise PermissionError(13, "Permission denied", str(self.root / LOOKS))
             self._check_renames(probe)
+        if told := sharing.withheld(self.root):
+            print(f"note: {told}", file=sys.stderr)
         if not has_locks:
             print(
                 f"note: the file system of {self.root} has no file locks (flock): two sweeps there may build a "
@@ -326,7 +328,7 @@ class Store:
 
     def _corrupt(self, key: str, what: str) -> CorruptArtifact:
         return CorruptArtifact(
-            f"{self.folder(key)}: corrupted artifact: {what}; it is not used. Give the same command with "
+            f"{self.folder(key)}: corrupted artifact: {what}; it is not used. Give the sweep command with "
             "exec.rebuild_corrupted=true to set it aside under .corrupted/ and build it again"
         )
 

@@ -35,6 +35,11 @@ from sweep.sources import SOURCES
 from sweep.terminal.words import nearest
 
 SPLITS = ("test", "validation", "unseen")
+HUGE, LARGE = 1e38, 1e6  # what single precision holds; of a factor
+TEMPERATURES = (0.001, 1000.0)  # logits are divided by it, in single precision
+MOST_DRAWS, MOST_ROWS, MOST_UPDATES = 10**6, 2**20, 10**9  # above what one stage can end with
+MOST_PROBLEMS = 10**7  # as the domains have it
+MOST_MINUTES = 1e7  # as many seconds as timers take
 MISSING: Any = "???"  # OmegaConf's own word, without importing it: whoever reads a table imports this module
 
 
@@ -44,15 +49,15 @@ class OptimConfig:
     more or fewer rows still get equal updates: ceil(passes * n_problems / batch_size). `lr` may be given
     by sizes (rates.py); here it is the number at this run's."""
 
-    lr: float = real(above=0, default=MISSING)
-    passes: float = real(above=0, default=MISSING)
-    batch_size: int = whole(1, default=MISSING)
-    min_updates: int = whole(1, default=1)
+    lr: float = real(above=0, most=HUGE, default=MISSING)
+    passes: float = real(above=0, most=MOST_UPDATES, default=MISSING)
+    batch_size: int = whole(1, MOST_ROWS, default=MISSING)
+    min_updates: int = whole(1, MOST_UPDATES, default=1)
     warmup_fraction: float = real(0, 1, default=0.05)
     schedule: str = choice(*SCHEDULES, default="cosine")
-    weight_decay: float = real(0, default=0.0)
-    max_grad_norm: float = real(above=0, default=1.0)
-    embedding_lr_scale: float = real(above=0, default=1.0)  # multiplies lr for the (tied) token embedding
+    weight_decay: float = real(0, LARGE, default=0.0)
+    max_grad_norm: float = real(above=0, most=HUGE, default=1.0)
+    embedding_lr_scale: float = real(above=0, most=LARGE, default=1.0)  # multiplies lr for the (tied) token embedding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,7 @@ class Adapters:
     """Low-rank matrices that are trained in place of the weights, on every linear layer but the last."""
 
     rank: int = whole(1, 2**12)
-    alpha: float = real(above=0)  # their product is scaled by alpha / rank
+    alpha: float = real(above=0, most=LARGE)  # their product is scaled by alpha / rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +89,11 @@ class FromScratchConfig:
     n_heads: int = whole(1, 2**10)
     mlp_size: int = whole(1, 2**20)
     max_length: int = whole(2, 2**20)  # tokens of the longest prefix and continuation together
-    rope_theta: float = real(above=0)
+    rope_theta: float = real(1, 1e12)
     seed: int = seed_number()
     warmup_fraction: float = real(0, 1)
-    weight_decay: float = real(0)
-    max_grad_norm: float = real(above=0)
+    weight_decay: float = real(0, LARGE)
+    max_grad_norm: float = real(above=0, most=HUGE)
     betas: tuple[float, ...] = several(real(0, below=1), 2, 2)
     dtype: str = choice(*DTYPES)
     precision: str = choice(*PRECISIONS)
@@ -110,7 +115,7 @@ class TeacherConfig:
     file's reference solutions for GSM8K)."""
 
     name: str = choice("domain", default="domain")
-    n_attempts: int = whole(1, default=1)  # attempts a problem; the first verified one is kept, none drops the problem
+    n_attempts: int = whole(1, MOST_DRAWS, default=1)  # a problem; the first verified one is kept, none drops it
 
 
 @dataclass
@@ -118,7 +123,7 @@ class SourceConfig:
     """Whose solutions an algorithm is given as good ones."""
 
     name: str = choice(*SOURCES, default=MISSING)
-    max_solutions_per_problem: int = whole(1, default=4)  # after removing duplicates
+    max_solutions_per_problem: int = whole(1, MOST_ROWS, default=4)  # after removing duplicates
     include_teacher: bool = False  # add D_syn itself to the self-generated solutions
 
 
@@ -134,10 +139,10 @@ class MethodConfig(Dials):
 class RolloutConfig:
     """Monte Carlo estimate of a step's q_value."""
 
-    n_rollouts: int = whole(1, default=5)
-    temperature: float = real(above=0, default=1.0)
+    n_rollouts: int = whole(1, MOST_DRAWS, default=5)
+    temperature: float = real(*TEMPERATURES, default=1.0)
     of: str = choice("wrong", "all", default="wrong")  # which finished traces are given credit
-    max_traces_per_problem: int = whole(1, default=3)  # distinct traces given credit, a problem
+    max_traces_per_problem: int = whole(1, MOST_ROWS, default=3)  # distinct traces given credit, a problem
     until: str = choice("pit", "end", default="pit")  # pit: stop a trace at its first prefix without a success
     # who rolls out: the SFT policy that wrote the traces, one that was tuned on other problems of D_syn, or the base
     policy: str = choice("learner", "other_sft", "base", default="learner")
@@ -147,8 +152,8 @@ class RolloutConfig:
 class SamplingConfig:
     """Solutions of D_syn's problems drawn from the SFT policy."""
 
-    n_samples: int = whole(1, default=8)
-    temperature: float = real(above=0, default=1.0)
+    n_samples: int = whole(1, MOST_DRAWS, default=8)
+    temperature: float = real(*TEMPERATURES, default=1.0)
     top_p: float = real(above=0, most=1, default=1.0)
     is_cross_fit: bool = False  # of the n_problems of D_syn behind those that the SFT policy was fine-tuned on
     rollouts: RolloutConfig = field(default_factory=RolloutConfig)
@@ -163,8 +168,8 @@ class EvaluationConfig:
     """
 
     split: str = choice(*SPLITS, default="test")
-    temperature: float = real(above=0, default=0.7)
-    n_samples: int = whole(1, default=1)
+    temperature: float = real(*TEMPERATURES, default=0.7)
+    n_samples: int = whole(1, MOST_DRAWS, default=1)
     is_entropy_matched: bool = False
 
 
@@ -175,8 +180,8 @@ class ProbeConfig:
     has_likelihoods: bool = False  # of the teacher's and of self-generated solutions, under the base
     has_values: bool = False  # q_values along the SFT policy's solutions of evaluated problems, under this run's policy
     has_estimates: bool = False  # advantages of the SFT policy's steps by its rollouts, beside n_truth of each
-    n_rollouts: int = whole(1, default=16)  # of each prefix, for values
-    n_truth: int = whole(1, default=128)  # of each prefix, for estimates
+    n_rollouts: int = whole(1, MOST_DRAWS, default=16)  # of each prefix, for values
+    n_truth: int = whole(1, MOST_DRAWS, default=128)  # of each prefix, for estimates
 
 
 @dataclass
@@ -194,17 +199,17 @@ class TrackingConfig:
 class Limits:
     """Minutes that building one stage may take, by its kind, the wait for another builder aside; null: no limit."""
 
-    dsyn: float | None = real(above=0, default=None)
-    base: float | None = real(above=0, default=None)
-    sft: float | None = real(above=0, default=None)
-    samples: float | None = real(above=0, default=None)
-    advantages: float | None = real(above=0, default=None)
-    pairs: float | None = real(above=0, default=None)
-    train: float | None = real(above=0, default=None)
-    evaluate: float | None = real(above=0, default=None)
-    likelihoods: float | None = real(above=0, default=None)
-    values: float | None = real(above=0, default=None)
-    estimates: float | None = real(above=0, default=None)
+    dsyn: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    base: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    sft: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    samples: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    advantages: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    pairs: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    train: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    evaluate: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    likelihoods: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    values: float | None = real(above=0, most=MOST_MINUTES, default=None)
+    estimates: float | None = real(above=0, most=MOST_MINUTES, default=None)
 
     def of(self, kind: str) -> float | None:
         limit: float | None = getattr(self, kind)
@@ -216,22 +221,21 @@ class Exec:
     """Resources. Nothing here may change a result beyond floating-point noise."""
 
     store: str = text(default="outputs/store")
-    sweep_name: str = text(r"\w[\w.+@=-]*", "letters, digits and _.+@=-", default="adhoc")  # the group in W&B
-    n_workers: int | None = whole(1, default=None)  # local launcher; null: one a CPU core
-    n_threads: int = whole(1, default=1)  # torch threads of one worker
+    # the group in W&B, and a folder's name
+    sweep_name: str = text(r"\w[\w.+@=-]{0,62}", "at most 63 letters, digits and _.+@=-", default="adhoc")
+    n_workers: int | None = whole(1, 1024, default=None)  # local launcher; null: one a CPU core
+    n_threads: int = whole(1, 1024, default=1)  # torch threads of one worker
     device: str = text(r"auto|cpu|cuda(:[0-9]+)?", "one of auto, cpu, cuda, cuda:0, ...", default="auto")
     n_processes: int = whole(1, 1024, default=1)  # that share one training; on cuda each has a card
-    micro_batch_tokens: int = whole(1, default=4096)  # of one forward pass of training
-    max_logits: int = whole(1, default=2**25)  # that training holds at once: tokens x vocabulary
+    micro_batch_tokens: int = whole(1, 2**30, default=4096)  # of one forward pass of training
+    max_logits: int = whole(1, 2**40, default=2**25)  # that training holds at once: tokens x vocabulary
     gradient_checkpointing: bool = False  # compute activations again in place of keeping them
-    gpu_memory_gib: float | None = real(above=0, default=None)  # of a card: a grid that needs more is refused
+    gpu_memory_gib: float | None = real(above=0, most=LARGE, default=None)  # of a card: more is refused
     compiler: str = choice(*COMPILERS, default="off")  # torch.compile's backend for the layers that are trained
-    engine: str = choice(
-        *ENGINES, default="embedded"
-    )  # of sampling (sweep/models/engines.py); all draw the same tokens
-    max_rows: int = whole(1, default=2048)  # rows the engine decodes at once
+    engine: str = choice(*ENGINES, default="embedded")  # of sampling (models/engines.py); all draw the same tokens
+    max_rows: int = whole(1, MOST_ROWS, default=2048)  # rows the engine decodes at once
     cuda_graphs: bool = True  # on a card, an engine captures its step and replays it; embedded never does
-    checkpoint_every_s: float = real(0, default=300.0)
+    checkpoint_every_s: float = real(0, 1e9, default=300.0)
     rebuild_corrupted: bool = False
     limits_minutes: Limits = field(default_factory=Limits)
 
@@ -249,8 +253,8 @@ class Exp:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     probes: ProbeConfig = field(default_factory=ProbeConfig)
-    max_solution_tokens: int = whole(1, default=MISSING)  # of every sampled solution, its end of sequence included
-    n_problems: int = whole(1, default=MISSING)
+    max_solution_tokens: int = whole(1, MOST_ROWS, default=MISSING)  # of every sampled solution, its end included
+    n_problems: int = whole(1, MOST_PROBLEMS, default=MISSING)
     seed: int = seed_number(default=0)
     replicate: int = seed_number(default=0)  # decides nothing by itself: the seeds of domain, base and run follow it
 
@@ -338,7 +342,7 @@ SCHEMAS: dict[str, Any] = {  # of each node of a leaf; or the key of its own tha
 class _Size:
     """What a rate by sizes needs to know of a leaf before the leaf is typed."""
 
-    n_problems: int = whole(1, default=MISSING)
+    n_problems: int = whole(1, MOST_PROBLEMS, default=MISSING)
 
 
 def has_rates_by_size(values: Any) -> bool:

@@ -270,4 +270,7 @@ def _no_value(name: str) -> ValueError:
 
 
 def _power(number: int) -> str:
+    """A limit of a whole number: exact, and short where it is a power."""
+    if number > 2**20 and number & (number - 1) == 0:
+        return f"2**{number.bit_length() - 1}"
     return f"2**{number.bit_length()} - 1" if number > 2**40 else str(number)

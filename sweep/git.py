@@ -11,7 +11,7 @@ class GitRefuses(Exception):
     """Git is not there or cannot say what it was asked, with its reason."""
 
 
-def git_said(folder: Path, *words: str, stdin: str = "") -> str:
+def git_said(folder: Path, *words: str) -> str:
     """The output of `git WORDS` in a folder; nothing of the repository is written, no program of its set-up is run.
 
     Raises:
@@ -22,7 +22,7 @@ def git_said(folder: Path, *words: str, stdin: str = "") -> str:
     try:
         done = subprocess.run(
             command,
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             env=environment | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"},
             capture_output=True,
             encoding="utf-8",

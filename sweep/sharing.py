@@ -9,6 +9,7 @@ import pwd
 import re
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 _SWAPPED = threading.Lock()
@@ -30,6 +31,22 @@ def umask() -> int:
         mask = os.umask(0o077)
         os.umask(mask)
     return mask
+
+
+def withheld(folder: Path) -> str:
+    """What this umask keeps from the group that a folder is shared with, and what to do; empty where nothing."""
+    found = folder.stat()
+    with suppress(OSError, AttributeError):  # what a default ACL gives, no umask takes
+        if "system.posix_acl_default" in os.listxattr(folder):
+            return ""
+    mask = umask()
+    if not found.st_mode & stat.S_IWGRP or not mask & 0o060:
+        return ""
+    what = "read" if mask & 0o040 else "resume or clean up"
+    return (
+        f"{folder} is shared with the group {_group(found.st_gid)}, and with umask {mask:03o} nobody else of it can "
+        f"{what} what is built here: give `umask 002` before the command"
+    )
 
 
 def obey_umask(folder: Path) -> None:

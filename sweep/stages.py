@@ -257,7 +257,7 @@ def _point(exp: Exp) -> dict[str, int]:
     if exp.n_problems > n_train:
         raise ValueError(
             f"n_problems={exp.n_problems} but dataset={_name(exp)} has {n_train} train problems to make D_syn "
-            "of; choose smaller sizes or a larger dataset"
+            "of; choose smaller sizes or a larger dataset (dataset.n_train, where it is made by rule)"
         )
     return {"n_problems": exp.n_problems, "seed": exp.seed}
 

@@ -299,6 +299,9 @@ def test_too_few_seeds_to_see_a_cluster_are_warned_of() -> None:
     two, three = (outcomes(LAWS, SIZES[:4], n_problems=300, n_seeds=n) for n in (2, 3))
     assert "few_clusters" in [note.code for note in draws(two, 100).notes]
     assert "few_clusters" not in [note.code for note in draws(three, 100).notes]
+    four_arms = outcomes({**LAWS, "A": LAWS["SFT"], "B": LAWS["RFT"]}, SIZES[:4], n_problems=300, n_seeds=2)
+    (said,) = [note.text for note in draws(four_arms, 100).notes if note.code == "few_clusters"]
+    assert said.startswith("2 seeds in ") and " and 2 seeds in " in said  # arms beside a contrast give it no seeds
     one_size = outcomes(LAWS, SIZES[:1], n_problems=300, n_seeds=2)
     assert "few_clusters" not in [note.code for note in draws(one_size, 100).notes]
 

@@ -23,6 +23,7 @@ from tiny_sweep import TINY, Sweep, build_all, planned, tiny
 
 from sweep.__main__ import main
 from sweep.heartbeat import Heartbeat, path_of, write
+from sweep.launchers.local_view import label
 from sweep.table import read_table
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +92,7 @@ def test_plan_as_json_has_counts_and_work_left(sweep: Sweep, said: Callable[...,
     assert told.pop("n_workers") >= 1 and [one["name"] for one in told.pop("flow")][-1] == "evaluate"
     assert told == {
         "to_build": 0, "seconds": 0, "n_without_estimate": 0,
-        "runs": 12, "stages": 35, "stages_unshared": 76, "cached": 35,
+        "runs": 12, "stages": 35, "stages_unshared": 76, "cached": 35, "corrupted": [],
         "by_kind": {"base": 1, "dsyn": 1, "sft": 2, "evaluate": 13, "samples": 2, "train": 10, "advantages": 2,
                     "pairs": 4},
     }  # fmt: skip
@@ -118,11 +119,51 @@ def test_plan_of_an_empty_store_says_that_it_has_no_estimate(said: Callable[...,
     assert not (tmp_path / "none").exists()
 
 
-def test_plan_names_a_corrupted_artifact(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
-    key = sweep_copy.plan.runs[0].evaluate.key
-    (sweep_copy.store.folder(key) / "manifest.json").write_text("{")
-    _, out, _ = said("plan", "-m", *sweep_copy.words)
-    assert f"corrupted: {key}: " in out and "34 cached" in out and "1 to build" in out
+VERBS = (("plan",), ("status",), ("watch", "--once", "--terminal"), ("collect",), ())
+
+
+def test_all_verbs_and_the_run_tell_the_same_of_corrupted_artifacts(
+    sweep_copy: Sweep, said: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "2000")
+    train = next(run.evaluate.parents["policy"].key for run in sweep_copy.plan.runs if "arm=dpo" in run.leaf.overrides)
+    wanted, unwanted = sweep_copy.plan.runs[0].evaluate.key, train  # nothing that is still to be built needs the other
+    (sweep_copy.store.folder(wanted) / "manifest.json").write_text("{")
+    (sweep_copy.store.folder(unwanted) / "model.safetensors").write_bytes(b"cut")
+    for verb in VERBS:
+        code, out, err = said(*verb, "-m", *sweep_copy.words, f"hydra.sweep.dir={tmp_path / 'runs'}")
+        told = " ".join((out + err).split())
+        assert code == (2 if verb == ("collect",) else 1), verb  # a table is refused, and nothing was broken by looking
+        assert f"corrupted: {wanted} (evaluate sft n_problems=8 seed=0): " in told, verb
+        assert "its manifest.json cannot be read" in told and "model.safetensors should have" in told, verb
+        assert f"corrupted: {unwanted} ({label(sweep_copy.plan.stages[unwanted])}): " in told, verb
+        remedy = "2 artifacts are corrupted: give the sweep command with exec.rebuild_corrupted=true, which sets them "
+        assert remedy in told and "0 stages that need one cannot be built, 1 of 12 runs are incomplete" in told, verb
+        assert "tries exactly these" not in told and "are built already" not in told, verb
+
+
+def test_what_a_corrupted_artifact_bars_is_not_counted_as_to_build_unless_its_rebuild_is_asked_for(
+    sweep_copy: Sweep, said: Callable[..., Said]
+) -> None:
+    run = next(run for run in sweep_copy.plan.runs if "arm=dpo" in run.leaf.overrides)
+    train = run.evaluate.parents["policy"].key
+    (sweep_copy.store.folder(train) / "model.safetensors").write_bytes(b"cut")
+    sweep_copy.store.set_aside(run.evaluate.key)
+    for verb in ("plan", "status"):
+        barred, rebuilt = (
+            said(verb, "--json", "-m", *sweep_copy.words, *more) for more in ((), ("exec.rebuild_corrupted=true",))
+        )
+        assert (barred[0], rebuilt[0]) == (1, 0)
+        assert [json.loads(told[1])["to_build"] for told in (barred, rebuilt)] == [0, 2]
+        assert [json.loads(told[1])["corrupted"] for told in (barred, rebuilt)] == [[train], [train]]
+    out = said("status", "-m", *sweep_copy.words)[1]
+    assert "33 stages built, 0 to build" in out
+    assert "builds them again; 1 stages that need one cannot be built, 1 of 12 runs are incomplete" in out
+    assert (
+        "1 artifacts are corrupted: the sweep command with exec.rebuild_corrupted=true sets them aside"
+        in (said("status", "-m", *sweep_copy.words, "exec.rebuild_corrupted=true")[1])
+    )
 
 
 def test_status_counts_complete_runs(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
@@ -343,8 +384,8 @@ def test_points_that_are_all_built_end_well_under_hydras_basic_launcher(
         (["experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment': "),
         (["seed=abc"], "seed must be a whole number from 0 to 2**63 - 1; found 'abc'"),
         (["sft={lr: [1"], "a bracket is not closed"),
-        (["n_problems=0"], "n_problems must be a whole number of at least 1; found 0"),
-        (["method.optim.lr=-1"], "method.optim.lr must be a finite number above 0; found -1"),
+        (["n_problems=0"], "n_problems must be a whole number from 1 to 10000000; found 0"),
+        (["method.optim.lr=-1"], "method.optim.lr must be a finite number above 0 and at most 1e+38; found -1"),
         (["+dataset.nope=1"], "unknown key nope in dataset; the valid ones are domain_seed"),
         (["dataset=gsm8k", "dataset.test_path=/no/such.jsonl"], "/no/such.jsonl can't be read (No such file"),
     ],

@@ -69,6 +69,8 @@ def stage(path: Path) -> None:
         ("sweep/methods/dpo.py", remove),
         ("sweep/methods/dpo.py", hide),
         ("sweep/methods/staged.py", stage),
+        ("sweep/methods/a b\tc.py", lambda path: write(path, "odd = 1\n")),
+        ("sweep/methods/latin.py", lambda path: path.write_bytes(b"# \xe9\n")),
     ],
 )
 def test_any_difference_of_the_sources_is_dirty_and_named(
@@ -77,6 +79,19 @@ def test_any_difference_of_the_sources_is_dirty_and_named(
     change(checkout / name)
     found = git_state(checkout)
     assert found["is_dirty"] is True and f"{name} " in found["diff"].splitlines()[-1]
+
+
+def test_names_and_sources_in_any_encoding_are_hashed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (checkout / "sweep/methods/dpo.py").write_bytes(b"# caf\xe9\n")
+    (checkout / os.fsdecode(b"sweep/methods/n\xff.py")).write_text("x = 1\n")
+    write(checkout / "sweep/methods/two\nlines.py", "x = 1\n")
+    monkeypatch.setattr(code, "PACKAGE", checkout / "sweep")
+    code.git.cache_clear()
+    try:
+        found = code.git()
+    finally:
+        code.git.cache_clear()
+    assert found["commit"] == git(checkout, "rev-parse", "HEAD") and len(found["diff_sha256"]) == 16
 
 
 def test_another_content_of_an_untracked_file_is_another_difference(checkout: Path) -> None:

@@ -1,26 +1,47 @@
 """Values that cannot be run are refused before any work, each by its name, what was found and what is valid."""
 
 import json
+import math
 import re
+from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from tiny_sweep import planned
 
-from sweep.config import Exec, leaf
-from sweep.fields import DTYPES, shown
+from sweep.commands.words import plan_of
+from sweep.config import MODELS, Exec, Exp, TrackingConfig, leaf
+from sweep.data import DIALS
+from sweep.fields import DTYPES, Valid, shown
 from sweep.methods import METHODS
+from sweep.plan import plan
 from sweep.sources import SOURCES
 from sweep.stages import VERSION
 
 
-@cache
 def tiny_config() -> dict[str, Any]:
-    point = planned().runs[0].leaf
+    return config_of()
+
+
+@cache
+def config_of(*words: str) -> dict[str, Any]:
+    """The leaf of a tiny plan as plain dicts; of another dataset than the tiny one, with that one's own dials."""
+    point = (plan_of([*words, *OTHERS])[0] if words else planned()).runs[0].leaf
     return {**asdict(point.exp), "tracking": asdict(point.tracking), "exec": asdict(point.exec)}
+
+
+OTHERS = (
+    "n_problems=8",
+    "arm=sft",
+    "dataset.n_train=16",
+    "dataset.n_validation=4",
+    "dataset.n_test=4",
+    "tracking=jsonl",
+)
 
 
 def keys_of(name: str) -> list[str | int]:
@@ -28,9 +49,9 @@ def keys_of(name: str) -> list[str | int]:
     return [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", name)]
 
 
-def changed(name: str, value: Any) -> dict[str, Any]:
-    """The tiny leaf as plain dicts, with one value set."""
-    config = deepcopy(tiny_config())
+def changed(name: str, value: Any, start: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A leaf as plain dicts, the tiny one without another, with one value set."""
+    config = deepcopy(start or tiny_config())
     *nodes, last = keys_of(name)
     node: Any = config
     for inner in nodes:
@@ -53,6 +74,9 @@ def test_every_stage_kind_has_a_time_limit_that_is_none_by_default() -> None:
 COUNT = "a whole number of at least 1"
 SEED = "a whole number from 0 to 2**63 - 1"
 POSITIVE = "a finite number above 0"
+SINGLE, FACTOR = f"{POSITIVE} and at most 1e+38", f"{POSITIVE} and at most 1e+06"
+TEMPERATURE = "a number in [0.001, 1000]"
+ROWS, DRAWS = "a whole number from 1 to 1048576", "a whole number from 1 to 1000000"
 SHARE = "a number in [0, 1]"
 METHODS_TOLD = ", ".join(METHODS)
 INF, NAN = float("inf"), float("nan")
@@ -61,18 +85,18 @@ INF, NAN = float("inf"), float("nan")
 @pytest.mark.parametrize(
     ("name", "valid", "values"),
     [
-        ("n_problems", COUNT, (0, -1, True, 8.5, "abc", None, [8])),
+        ("n_problems", "a whole number from 1 to 10000000", (0, -1, True, 8.5, "abc", None, [8])),
         ("seed", SEED, (-1, 2**63, 18446744073709551616, False)),
-        ("sft.lr", POSITIVE, (0.0, -1.0, NAN, INF, True, "fast", 10**400)),
-        ("sft.passes", POSITIVE, (INF, 0)),
-        ("sft.batch_size", COUNT, (0,)),
-        ("sft.min_updates", COUNT, (0,)),
+        ("sft.lr", SINGLE, (0.0, -1.0, NAN, INF, True, "fast", 10**400)),
+        ("sft.passes", f"{POSITIVE} and at most 1e+09", (INF, 0)),
+        ("sft.batch_size", ROWS, (0,)),
+        ("sft.min_updates", "a whole number from 1 to 1000000000", (0,)),
         ("sft.schedule", "one of constant, linear, cosine", ("step", None, True)),
         ("sft.warmup_fraction", SHARE, (1.5, -0.1, NAN)),
-        ("sft.weight_decay", "a finite number of at least 0", (-1.0, INF)),
-        ("method.optim.max_grad_norm", POSITIVE, (0.0,)),
-        ("method.optim.embedding_lr_scale", POSITIVE, (-1.0,)),
-        ("method.beta", POSITIVE, (0.0,)),
+        ("sft.weight_decay", "a number in [0, 1e+06]", (-1.0, INF)),
+        ("method.optim.max_grad_norm", SINGLE, (0.0,)),
+        ("method.optim.embedding_lr_scale", FACTOR, (-1.0,)),
+        ("method.beta", FACTOR, (0.0,)),
         ("method.name", f"one of {METHODS_TOLD}", ("ppo",)),
         ("source.name", f"one of {', '.join(SOURCES)}", ("web",)),
         ("teacher.name", "one of domain", ("gpt",)),
@@ -82,42 +106,42 @@ INF, NAN = float("inf"), float("nan")
         ("method.chosen_rule", "one of random, shortest", ("best",)),
         ("method.chosen_span", "one of step, completion", ("all",)),
         ("method.rejected_span", "one of step, completion", ("all",)),
-        ("method.max_pairs_per_problem", COUNT, (0,)),
-        ("source.max_solutions_per_problem", COUNT, (0,)),
+        ("method.max_pairs_per_problem", ROWS, (0,)),
+        ("source.max_solutions_per_problem", ROWS, (0,)),
         ("source.include_teacher", "true or false", (2, "maybe", None)),
-        ("sampling.n_samples", COUNT, (0,)),
-        ("sampling.temperature", POSITIVE, (0.0, NAN)),
+        ("sampling.n_samples", DRAWS, (0,)),
+        ("sampling.temperature", TEMPERATURE, (0.0, NAN)),
         ("sampling.top_p", "a finite number above 0 and at most 1", (0.0, 1.1)),
-        ("sampling.rollouts.n_rollouts", COUNT, (0,)),
-        ("sampling.rollouts.max_traces_per_problem", COUNT, (-1,)),
+        ("sampling.rollouts.n_rollouts", DRAWS, (0,)),
+        ("sampling.rollouts.max_traces_per_problem", ROWS, (-1,)),
         ("sampling.rollouts.until", "one of pit, end", ("never",)),
         ("sampling.rollouts.of", "one of wrong, all", ("right",)),
         ("evaluation.split", "one of test, validation, unseen", ("train",)),
-        ("evaluation.n_samples", COUNT, (0,)),
-        ("teacher.n_attempts", COUNT, (0,)),
-        ("max_solution_tokens", COUNT, (0,)),
+        ("evaluation.n_samples", DRAWS, (0,)),
+        ("teacher.n_attempts", DRAWS, (0,)),
+        ("max_solution_tokens", ROWS, (0,)),
         ("tracking.mode", "one of online, offline, or null", ("foo",)),
         ("tracking.project", "a text of at least one character, or null", ("", "a\nb", "a\x1b[2J", "\ud800")),
         ("exec.store", "a text of at least one character", ("", "a\0b", "a\u2028b")),
-        ("exec.sweep_name", "letters, digits and _.+@=-", ("a\nb", "../x", ".hidden", "")),
-        ("exec.n_workers", f"{COUNT}, or null", (0,)),
-        ("exec.n_threads", COUNT, (0,)),
-        ("exec.max_rows", COUNT, (0,)),
-        ("exec.micro_batch_tokens", COUNT, (0,)),
-        ("exec.max_logits", COUNT, (0,)),
+        ("exec.sweep_name", "at most 63 letters, digits and _.+@=-", ("a\nb", "../x", ".hidden", "", "x" * 64)),
+        ("exec.n_workers", "a whole number from 1 to 1024, or null", (0,)),
+        ("exec.n_threads", "a whole number from 1 to 1024", (0,)),
+        ("exec.max_rows", ROWS, (0,)),
+        ("exec.micro_batch_tokens", "a whole number from 1 to 2**30", (0,)),
+        ("exec.max_logits", "a whole number from 1 to 2**40", (0,)),
         ("exec.n_processes", "a whole number from 1 to 1024", (0, 1025)),
-        ("exec.gpu_memory_gib", "a finite number above 0, or null", (0,)),
+        ("exec.gpu_memory_gib", f"{FACTOR}, or null", (0,)),
         ("exec.compiler", "one of off, inductor, aot_eager", ("triton",)),
         ("exec.gradient_checkpointing", "true or false", ("maybe",)),
-        ("exec.checkpoint_every_s", "a finite number of at least 0", (-1.0, NAN)),
+        ("exec.checkpoint_every_s", "a number in [0, 1e+09]", (-1.0, NAN)),
         ("exec.device", "one of auto, cpu, cuda, cuda:0, ...", ("tpu", "cuda:x")),
         ("exec.rebuild_corrupted", "true or false", (7,)),
-        ("exec.limits_minutes.train", f"{POSITIVE}, or null", (0.0, NAN, "1h")),
+        ("exec.limits_minutes.train", f"{POSITIVE} and at most 1e+07, or null", (0.0, NAN, "1h")),
         ("model.kind", "one of from_scratch, pretrained", ("pretrain", None, ["pretrained"])),
         ("model.n_heads", "a whole number from 1 to 1024", (0, 1.5)),
-        ("model.rope_theta", POSITIVE, (0, -1, NAN)),
+        ("model.rope_theta", "a number in [1, 1e+12]", (0, -1, NAN)),
         ("model.seed", SEED, (-1, 2**64)),
-        ("model.weight_decay", "a finite number of at least 0", (INF,)),
+        ("model.weight_decay", "a number in [0, 1e+06]", (INF,)),
         ("model.dtype", "one of float32, bfloat16, float16", ("int8",)),
         ("model.precision", "one of fp32, bf16", ("fp8",)),
         ("model.betas", "a list of 2 entries, each a finite number of at least 0 and below 1", ([], [0.9], 0.9, "no")),
@@ -126,17 +150,17 @@ INF, NAN = float("inf"), float("nan")
         ("dataset.n_train", "a whole number from 0 to 10000000", (-1, 96.5, 10**12)),
         ("dataset.domain_seed", SEED, (-1, 2**63)),
         ("dataset.n_values", "a whole number from 3 to 1000000", (2,)),
-        ("dataset.answer_classes", "a whole number of at least 2, or null", (0, 1)),
+        ("dataset.answer_classes", "a whole number from 2 to 1000000, or null", (0, 1)),
         ("dataset.zipf_exponent", "a number in [0, 100]", (NAN, -1)),
-        ("dataset.zipf_offset", "a finite number of at least 0", (-1, INF)),
+        ("dataset.zipf_offset", "a number in [0, 1e+12]", (-1, INF)),
         ("dataset.is_order_free", "true or false", (1,)),
         ("dataset.teacher_order", "one of given, random, reversed", ("sorted",)),
         ("dataset.tail_reliability", "a list of 2 entries, each a number in [0, 1]", ([], [0.1, 0.2, 0.3])),
         ("dataset.curriculum", "a list of 0 or more entries", ("short", {"n_documents": 1})),
         ("dataset.curriculum[0].n_documents", "a whole number from 1 to 1000000000", (0, True, 1e-3)),
-        ("dataset.curriculum[0].lr", POSITIVE, (0, NAN)),
+        ("dataset.curriculum[0].lr", SINGLE, (0, NAN)),
         ("dataset.curriculum[0].schedule", "one of constant, linear, cosine", ("step",)),
-        ("dataset.curriculum[0].until_loss", f"{POSITIVE}, or null", (0, NAN)),
+        ("dataset.curriculum[0].until_loss", f"{FACTOR}, or null", (0, NAN)),
         ("dataset.curriculum[0].most_rounds", "a whole number from 1 to 10000", (0, 1.5)),
     ],
 )
@@ -144,6 +168,57 @@ def test_a_value_that_cannot_be_run_is_refused(name: str, valid: str, values: tu
     for value in values:
         with pytest.raises(ValueError, match=re.escape(f"{name} must be {valid}; found {shown(value)}")):
             leaf(changed(name, value))
+
+
+Field = tuple[str, Any, Valid | None]
+
+
+def walked(schema: Any, prefix: str) -> Iterator[Field]:
+    """Name, type and valid values of every field of a typed node and of the nodes in it."""
+    hints = get_type_hints(schema)
+    for field in fields(schema):
+        name, kind = f"{prefix}.{field.name}".lstrip("."), hints[field.name]
+        if name in ("dataset", "model"):
+            continue
+        inner = next(arg for arg in get_args(kind) if arg is not NoneType) if get_origin(kind) is UnionType else kind
+        yield name, inner, field.metadata.get("valid")
+        if is_dataclass(inner):
+            yield from walked(inner, name)
+        elif get_origin(inner) is tuple and is_dataclass(get_args(inner)[0]):
+            yield from walked(get_args(inner)[0], f"{name}[0]")
+
+
+NODES = {
+    "exp": tuple(walked(Exp, "")),
+    "exec": tuple(walked(Exec, "exec")),
+    "tracking": tuple(walked(TrackingConfig, "tracking")),
+    **{f"model {kind}": tuple(walked(schema, "model")) for kind, schema in MODELS.items()},
+    **{f"dataset {name}": tuple(walked(schema, "dataset")) for name, schema in DIALS.items()},
+}
+ODD = (0, -1, 0.5, 1e-300, 1e300, 2**62, 10**400, INF, -INF, NAN, True, None, "", "x", "a\nb", [], [[]], {}, {"a": 1})
+SEEDS = ("seed", "replicate", "domain_seed", "split_seed")
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_number_of_every_node_has_an_upper_limit(node: str) -> None:
+    for name, kind, valid in NODES[node]:
+        if kind in (int, float) and name.split(".")[-1] not in SEEDS:
+            assert valid is not None and not valid.holds(kind(2**200)) and not valid.holds(kind(-1)), name
+
+
+@pytest.mark.parametrize(
+    "node", ["exp", "exec", "tracking", "model from_scratch", "dataset skills", "dataset star_graph"]
+)
+def test_an_odd_value_of_any_field_is_planned_or_refused_by_the_fields_name(node: str) -> None:
+    start = config_of("dataset=star_graph") if node == "dataset star_graph" else tiny_config()
+    for name, _, valid in NODES[node]:
+        for value in ODD:
+            try:
+                plan([leaf(changed(name, value, start))])
+            except ValueError as error:
+                assert re.split(r"[.\[]", name.removesuffix("[0]"))[-1] in str(error), (name, value)
+            else:  # what is planned is what the field says it takes
+                assert valid is None or not isinstance(value, float) or math.isfinite(value), (name, value)
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_what_cannot_be_read_or_held_out_is_refused(tmp_path: Path) -> None:
         domain({**natural.dials_of("gsm8k"), "train_path": "x", "test_path": str(tmp_path / "missing.jsonl")})
     with pytest.raises(ValueError, match="n_validation=9 and n_test=0 of 3 problems"):
         opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=9)
-    with pytest.raises(ValueError, match=r"dataset.n_validation must be a whole number of at least 0; found -1"):
+    with pytest.raises(ValueError, match=r"dataset.n_validation must be a whole number from 0 to 10000000; found -1"):
         opened(tmp_path, ROWS[:3], ROWS[3:5], n_validation=-1)
 
 

@@ -174,7 +174,8 @@ def test_a_corrupted_artifact_is_named_not_used_and_rebuilt_on_request(
 
     assert launched(sweep_copy.plan, store) == 1
     said = capsys.readouterr()
-    assert f"FAILED {end.key}" in said.err and "outcomes.parquet should have" in said.err
+    assert f"corrupted: {end.key}" in said.err and "outcomes.parquet should have" in said.err
+    assert "34 built or not needed, 0 to build, 1 corrupted or in need of what is" in said.out
     assert "are built already" not in said.out
     assert logs(store) == {}
 
@@ -199,6 +200,7 @@ def test_a_stage_whose_parent_has_a_flipped_byte_fails_and_names_the_parent(
     said = " ".join(capsys.readouterr().err.split())
     assert f"FAILED {end.key}" in said
     assert f"{train}: corrupted artifact: model.safetensors does not have the sha256" in said
+    assert "tries exactly these" not in said and "exec.rebuild_corrupted=true it builds those parents" in said
 
 
 # interruption

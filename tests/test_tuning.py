@@ -65,7 +65,7 @@ def test_a_run_s_rate_is_the_one_at_its_size() -> None:
 
 def test_a_size_in_another_spelling_has_the_same_rate_and_one_out_of_range_is_named() -> None:
     assert planned("arm=sft", "n_problems=1e1", "sft.lr={8:1e-3,16:4e-3}").runs[0].leaf.exp.sft.lr == 0.00156
-    with pytest.raises(ValueError, match="n_problems must be a whole number of at least 1; found 0"):
+    with pytest.raises(ValueError, match="n_problems must be a whole number from 1 to 10000000; found 0"):
         planned("arm=sft", "n_problems=0", "sft.lr={8:1e-3,16:4e-3}")
 
 

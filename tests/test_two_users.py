@@ -67,6 +67,26 @@ def test_a_wider_mode_and_a_set_group_id_stay(tmp_path: Path, mask: Callable[[in
     assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o2775
 
 
+@pytest.mark.parametrize(
+    ("mode", "umask", "told"),
+    [
+        (0o2775, 0o002, ""),
+        (0o2775, 0o022, "with umask 022 nobody else of it can resume or clean up what is built here: give `umask 002`"),
+        (0o2770, 0o077, "with umask 077 nobody else of it can read what is built here: give `umask 002`"),
+        (0o755, 0o077, ""),  # nobody was meant to share it
+    ],
+)
+def test_what_a_umask_keeps_from_the_group_of_a_shared_store_is_told_before_any_work(
+    tmp_path: Path, mask: Callable[[int], None], capsys: pytest.CaptureFixture[str], mode: int, umask: int, told: str
+) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store").chmod(mode)
+    mask(umask)
+    Store(tmp_path / "store").check_writable()
+    err = capsys.readouterr().err
+    assert told in err and bool(err) == bool(told)
+
+
 def test_what_may_be_run_belongs_to_this_user_or_to_root_and_is_no_link(tmp_path: Path) -> None:
     mine, link = tmp_path / "mine", tmp_path / "link"
     mine.touch()

@@ -140,13 +140,7 @@ def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[f
     n_pairs = float((sizes * (sizes - 1) / 2).sum())
     if n_pairs == 0 or total <= 0:
         return 0.0, np.inf, ()
-    notes: tuple[Note, ...] = ()
-    if df < FEW_CLUSTERS:
-        text = (
-            f"{n_clusters} seeds in all: whether runs of one seed move together (nested data sets, a shared start) can "
-            "hardly be seen, and if they do the interval may be too narrow; a third seed helps more than another size"
-        )
-        notes = (note("few_clusters", text),)
+    notes = _few_clusters(table, used)
     shrink = float(1 - 1 / n_seeds[used].mean())
     estimate = float((sums**2 - squares).sum() / 2 / n_pairs / shrink)
     z = estimate / (total / np.sqrt(n_pairs * shrink))
@@ -157,6 +151,21 @@ def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[f
     share = shared / max(phi, shared)
     text = f"runs of one seed move together over sizes ({share:.0%} of the seed variance): one cluster"
     return shared, df, (note("seed_clusters", text), *notes)
+
+
+def _few_clusters(table: Table, rows: np.ndarray) -> tuple[Note, ...]:
+    """The warning of a contrast that rests on few seeds, however many arms lie beside its two: their seeds are often
+    the same ones, and say nothing new of what runs of a seed share."""
+    counts = table.runs[rows].groupby("arm", sort=False)["seed"].nunique().sort_values(kind="stable")
+    fewest = counts[:2]
+    if float((fewest - 1).sum()) >= FEW_CLUSTERS:
+        return ()
+    told = " and ".join(f"{n} seeds in {arm}" for arm, n in fewest.items())
+    text = (
+        f"{told}: whether runs of one seed move together (nested data sets, a shared start) can hardly be seen in "
+        "them, and if they do the interval may be too narrow; a third seed helps more than another size"
+    )
+    return (note("few_clusters", text),)
 
 
 def seed_clusters(table: Table, rows: np.ndarray) -> tuple[np.ndarray, int]:

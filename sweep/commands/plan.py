@@ -12,14 +12,16 @@ from sweep.artifacts import Manifest, Store
 from sweep.commands.words import Line, plan_of
 from sweep.differences import PARENT, news
 from sweep.installed import check_engine
-from sweep.plan import Plan, estimate, flow, needed, state, summary
+from sweep.launchers.todo import corrupted_lines, foreseen
+from sweep.plan import Plan, estimate, flow, state, summary
 
 
 def show_plan(line: Line) -> int:
     the_plan, exec = plan_of(line.overrides, line.files)
     store = Store(exec.store)
     found = state(the_plan, store)
-    todo = needed(the_plan, found.built)
+    todo, lost = foreseen(the_plan, found, exec.rebuild_corrupted)
+    code = 1 if found.corrupted and not exec.rebuild_corrupted else 0
     known = _known(store, found.built) if todo else []
     seconds = estimate(the_plan, todo, known)
     counts = summary(the_plan, found.built)
@@ -27,8 +29,8 @@ def show_plan(line: Line) -> int:
     n_unknown = sum(s is None for s in seconds.values())
     if line.options.json:
         work = {"to_build": len(todo), "seconds": total, "n_without_estimate": n_unknown, "n_workers": n_workers}
-        print(json.dumps({**counts, **work, "flow": flow(the_plan)}))
-        return 0
+        print(json.dumps({**counts, **work, "corrupted": sorted(found.corrupted), "flow": flow(the_plan)}))
+        return code
     print(f"{counts['runs']} runs = {counts['stages']} unique stages ({counts['stages_unshared']} without sharing)")
     print(f"{counts['cached']} cached in {store.root}, {len(todo)} to build")
     by_kind = Counter(the_plan.stages[key].kind for key in todo)
@@ -43,10 +45,10 @@ def show_plan(line: Line) -> int:
         check_engine(run.leaf.exec.engine, run.leaf.exec.device)
     for needed_memory in memory.check(run.leaf for run in the_plan.runs):
         print(f"memory of a training: {needed_memory}")
-    for key, message in found.corrupted.items():
-        print(f"corrupted: {key}: {message}")
     _print_news(the_plan, todo, known)
-    return 0
+    for text in corrupted_lines(the_plan, found, lost, exec.rebuild_corrupted):
+        print(text)
+    return code
 
 
 def _print_news(the_plan: Plan, todo: Sequence[str], known: Sequence[Manifest]) -> None:

@@ -12,6 +12,7 @@ from sweep.commands.words import Line, exec_of, plan_of, usage
 from sweep.launchers.local_view import label
 from sweep.launchers.progress import progress_lines
 from sweep.launchers.slurm.watch import latest_output, told
+from sweep.launchers.todo import corrupted_lines
 from sweep.sharing import bytes_of
 from sweep.view.standing import Standing, standing_of
 
@@ -19,13 +20,13 @@ from sweep.view.standing import Standing, standing_of
 def show_status(line: Line) -> int:
     plan, exec = plan_of(line.overrides, line.files)
     store = Store(exec.store)
-    standing = standing_of(plan, store)
+    standing = standing_of(plan, store, exec.rebuild_corrupted)
     if line.options.json:
         print(json.dumps(_record(standing)))
     else:
         for text in _lines(standing, store):
             print(text)
-    return 0
+    return 1 if standing.is_barred else 0
 
 
 def _record(one: Standing) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def _record(one: Standing) -> dict[str, Any]:
         "complete": one.n_complete,
         "stages": len(one.plan.stages),
         "built": len(one.found.built),
-        "to_build": len(one.todo),
+        "to_build": one.n_to_build,
         "corrupted": sorted(one.found.corrupted),
         "tried": one.tried,
         "jobs": {key: {"state": s.state, "job": s.job, "reason": s.reason} for key, s in one.jobs.jobs.items()},
@@ -50,7 +51,7 @@ def _record(one: Standing) -> dict[str, Any]:
 def _lines(one: Standing, store: Store) -> Iterator[str]:
     yield (
         f"{one.n_complete} of {len(one.plan.runs)} runs complete; {len(one.found.built)} stages built, "
-        f"{len(one.todo)} to build"
+        f"{one.n_to_build} to build"
     )
     yield from told(store, one.jobs)
     for key, who in one.running.items():
@@ -60,8 +61,8 @@ def _lines(one: Standing, store: Store) -> Iterator[str]:
         word, more = one.ended.get(key, ("tried and not built", ""))
         log = f"; log: {store.log_path(key)}" if store.log_path(key).exists() else ""
         yield f"  {word}: {key} ({label(one.plan.stages[key])}){more}{log}"
-    for message in one.found.corrupted.values():
-        yield f"  corrupted: {message}"
+    for text in corrupted_lines(one.plan, one.found, one.lost, one.is_rebuild):
+        yield f"  {text}"
 
 
 def show_log(line: Line) -> int:

@@ -24,7 +24,7 @@ AGAIN_S = 10.0  # after which a page is written again where no stage changed: it
 
 
 def watch_grid(line: Line) -> int:
-    """Until all is built, or Ctrl-C."""
+    """Until all is built, or Ctrl-C; the exit code is 1 where an artifact is corrupted."""
     options = line.options
     if options.terminal and (options.out or options.serve):
         raise ValueError(f"--terminal makes no page, so there is none to put in --out or to --serve; {usage('watch')}")
@@ -32,7 +32,7 @@ def watch_grid(line: Line) -> int:
         raise ValueError(f"--port {options.port} is where --serve serves: give both; {usage('watch')}")
     plan, exec = plan_of(line.overrides, line.files)
     store = Store(exec.store)
-    sitter, paper = Sitter(plan, store, exec.sweep_name), None
+    sitter, paper, is_barred = Sitter(plan, store, exec.sweep_name, exec.rebuild_corrupted), None, False
     with ExitStack() as closing:
         if not options.terminal:
             folder = Path(options.out or f"outputs/{exec.sweep_name}/watch")
@@ -41,14 +41,15 @@ def watch_grid(line: Line) -> int:
             server = closing.enter_context(Server(options.port or 0)) if options.serve else None
             paper = Paper(Page(plan, store, command), folder, server)
         try:
-            _follow(sitter, paper, View(is_once=options.once), is_once=options.once)
+            is_barred = _follow(sitter, paper, View(is_once=options.once), is_once=options.once)
         except Signalled as signalled:
             if signalled.exit_code != 130:  # Ctrl-C is how a look is ended
                 raise
-    return 0
+    return 1 if is_barred else 0
 
 
-def _follow(sitter: Sitter, paper: Paper | None, view: View, *, is_once: bool) -> None:
+def _follow(sitter: Sitter, paper: Paper | None, view: View, *, is_once: bool) -> bool:
+    """Whether an artifact was corrupted at the last look."""
     began = time.monotonic()
     while True:
         worked = time.process_time()
@@ -57,7 +58,7 @@ def _follow(sitter: Sitter, paper: Paper | None, view: View, *, is_once: bool) -
             paper.take(picture)
         view.show(picture)
         if is_once or picture.is_over:
-            return
+            return picture.is_barred
         least = min(MOST_S, ASKING_SLURM_S + 0.05 * (time.monotonic() - began)) if picture.is_slurm else EVERY_S
         time.sleep(max(least, REST * (time.process_time() - worked)))
 

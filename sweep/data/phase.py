@@ -19,9 +19,9 @@ class Phase:
     """
 
     n_documents: int = whole(1, MOST_DOCUMENTS)
-    lr: float = real(above=0)
-    batch_size: int = whole(1, default=64)
-    embedding_lr_scale: float = real(above=0, default=1.0)
+    lr: float = real(above=0, most=1e38)  # what single precision holds
+    batch_size: int = whole(1, 2**20, default=64)
+    embedding_lr_scale: float = real(above=0, most=1e6, default=1.0)
     schedule: str = choice(*SCHEDULES, default="cosine")  # "constant" where the next phase goes on from a working rate
-    until_loss: float | None = real(above=0, default=None)
+    until_loss: float | None = real(above=0, most=1e6, default=None)
     most_rounds: int = whole(1, 10**4, default=16)

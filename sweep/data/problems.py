@@ -36,10 +36,10 @@ class ProblemsDials(Wording):
     test_path: str | None = text(default=None)
     unseen_path: str | None = text(default=None)
     examples_path: str | None = text(default=None)
-    n_validation: int = whole(0, default=0)
-    n_test: int = whole(0, default=0)
+    n_validation: int = whole(0, 10**7, default=0)
+    n_test: int = whole(0, 10**7, default=0)
     split_seed: int = seed_number(default=0)
-    most_left_out: int = whole(0, default=0)
+    most_left_out: int = whole(0, 10**9, default=0)
     question: str = text(default="question")
     solution: str = text(default="solution")
     answer: str | None = text(default=None)
@@ -47,7 +47,7 @@ class ProblemsDials(Wording):
     verifier: str = choice(*VERIFIERS)
     verifier_function: str | None = text(r"\w+(\.\w+)*:\w+", "MODULE:NAME", default=None)
     answer_mark: str | None = prose(r".", "a text of at least one character", default=None)
-    comparison_s: float = real(above=0, is_whole_an_int=True, default=5)
+    comparison_s: float = real(above=0, most=86400, is_whole_an_int=True, default=5)
     comparison_mb: int = whole(256, 2**20, default=1024)
 
     def __post_init__(self) -> None:

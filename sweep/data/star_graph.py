@@ -49,7 +49,7 @@ class StarGraphDials:
     n_test: int = whole(0, MOST_PROBLEMS)
     degree: int = whole(2, 10**3)
     path_length: int = whole(2, 10**3)
-    n_nodes: int = whole(3, 10**6)
+    n_nodes: int = whole(3, 10**4)
     curriculum: tuple[StarGraphPhase, ...] = several(None, 0, default=())
 
     def __post_init__(self) -> None:

@@ -45,7 +45,8 @@ def git() -> dict[str, Any]:
     found = git_state(PACKAGE.parent)
     if found["commit"] is None:
         return found
-    diff = hashlib.sha256(found["diff"].encode()).hexdigest()[:16] if found["is_dirty"] else None
+    told = found["diff"].encode("utf-8", "surrogateescape")  # of names and files in whatever encoding they have
+    diff = hashlib.sha256(told).hexdigest()[:16] if found["is_dirty"] else None
     return {"commit": found["commit"], "is_dirty": found["is_dirty"], "diff_sha256": diff}
 
 
@@ -63,7 +64,7 @@ def git_state(root: Path) -> dict[str, Any]:
         commit = git_said(root, "rev-parse", "--verify", "HEAD").strip()
         tracked = _committed(root)
         names = [path.relative_to(root).as_posix() for path in sources(root)]
-        hashes = git_said(root, "hash-object", "--stdin-paths", stdin="".join(f"{name}\n" for name in names)).split()
+        hashes = git_said(root, "hash-object", "--", *names).split()
         diff = git_said(root, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", "--", *SOURCES)
     except GitRefuses as error:
         return {"commit": None, "is_dirty": None, "reason": str(error)}

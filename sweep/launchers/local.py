@@ -19,11 +19,15 @@ from sweep.config import Exec, TrackingConfig
 from sweep.installed import BUILDING, check_installed
 from sweep.interruption import Asked, noted
 from sweep.launchers.local_view import View, label
-from sweep.launchers.todo import set_corrupted_aside, todo
+from sweep.launchers.todo import corrupted_lines, set_corrupted_aside, todo
 from sweep.launchers.worker import Work, Worker, hired
 from sweep.plan import Plan, estimate, state
 from sweep.tracking.server import for_a_sweep, news
 
+SPOILED = (
+    "The same command fails again where a parent is corrupted, as said above: with exec.rebuild_corrupted=true it "
+    "builds those parents and these again."
+)
 START_LIMIT_S = 900.0  # for a worker to say that it is ready, imports from a slow file system included
 MAX_STEP_S = 5.0  # a longer gap between two looks is a driver that was stopped, and its workers with it
 
@@ -32,10 +36,10 @@ def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
     """Build what the plan's runs still need; prints progress and what failed.
 
     Returns:
-        0 when every run is complete, 1 when a stage failed or no worker could start, 128 + the signal's number when
-        interrupted.
+        0 when every run is complete, 1 when a stage failed, an artifact is corrupted and no rebuild was asked for, or
+        no worker could start, 128 + the signal's number when interrupted.
     Raises:
-        ValueError: the store cannot be written, or an artifact is corrupted and no rebuild was asked for.
+        ValueError: the store cannot be written.
     """
     store = Store(exec.store)
     store.check_writable()
@@ -48,7 +52,7 @@ def _run(plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> int:
     if exec.rebuild_corrupted:
         set_corrupted_aside(plan, store)
     pool = Pool(plan, store, exec, tracking)
-    if not pool.waiting and not pool.failed:
+    if not pool.waiting and not pool.found.corrupted:
         pool.view.close()
         print(f"all {len(plan.runs)} runs are built already ({len(pool.manifests)} artifacts in {store.root})")
         return 0
@@ -70,16 +74,17 @@ class Pool:
 
     def __init__(self, plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> None:
         self.plan, self.store, self.exec, self.tracking = plan, store, exec, tracking
-        found = state(plan, store)
-        self.manifests: dict[str, Manifest] = dict(found.built)
-        keys, lost = todo(plan, found, exec.rebuild_corrupted)
+        self.found = state(plan, store)
+        self.manifests: dict[str, Manifest] = dict(self.found.built)
+        keys, self.barred = todo(plan, self.found, exec.rebuild_corrupted)
         self.waiting = {key: plan.stages[key] for key in keys}
-        self.failed: dict[str, str] = dict(found.corrupted)
-        self.lost: set[str] = lost - set(found.corrupted)
+        self.failed: dict[str, str] = {}
+        self.lost: set[str] = set()  # not tried, for a stage that they need failed
         self.workers: list[Worker] = []
         self.n_failed_starts = 0  # since a worker was last known to be able to work
         self.why_no_start = ""
-        self.n_todo = len(self.waiting) + len(self.failed) + len(self.lost)
+        self.spoiled: set[str] = set()  # failed, for a parent is not what was published
+        self.n_todo, self.n_barred = len(self.waiting), len(self.barred.union(self.found.corrupted))
         self.view = View(self)
         self.ranks = self._ranks()
         self._looked = time.monotonic()
@@ -112,7 +117,7 @@ class Pool:
         return [stage for stage, _ in lost]
 
     def report(self) -> int:
-        """Print what failed and where its log is; the exit code."""
+        """Print what failed and where its log is, and what is corrupted; the exit code."""
         self.view.close()
         n_built = self.n_todo - len(self.failed) - len(self.lost) - len(self.waiting)
         print(f"built {n_built} stages in {self.view.elapsed()}; {len(self.manifests)} artifacts in {self.store.root}")
@@ -124,7 +129,8 @@ class Pool:
         if self.failed:
             print(
                 f"{len(self.failed)} stages failed, {len(self.lost)} that need them were not tried; {incomplete} of "
-                f"{len(self.plan.runs)} runs are incomplete. The same command again tries exactly these.",
+                f"{len(self.plan.runs)} runs are incomplete. "
+                + (SPOILED if self.spoiled else "The same command again tries exactly these."),
                 file=sys.stderr,
             )
         if self.waiting:
@@ -134,7 +140,9 @@ class Pool:
                 f"give the same command again:\n{self.why_no_start}",
                 file=sys.stderr,
             )
-        return 1 if self.failed or self.waiting else 0
+        for text in corrupted_lines(self.plan, self.found, self.barred):
+            print(text, file=sys.stderr)
+        return 1 if self.failed or self.waiting or self.found.corrupted else 0
 
     def report_interruption(self, lost: Sequence[Stage]) -> None:
         """Print what the signal cost and what is kept."""
@@ -190,6 +198,7 @@ class Pool:
                 self.manifests[stage.key] = content
                 self.view.built(stage, content)
             else:
+                self.spoiled.update({stage.key} if word == "spoiled" else ())
                 self._fail(stage, content)
 
     def _bury(self, worker: Worker, why: str = "") -> None:

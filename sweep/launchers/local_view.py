@@ -24,10 +24,15 @@ class Working(Protocol):
 
 
 class ShownPool(Protocol):
-    """What is shown of a pool of workers."""
+    """What is shown of a pool of workers.
+
+    Args:
+        n_barred: stages that are corrupted, or cannot be built for one that is.
+    """
 
     plan: Plan
     n_todo: int
+    n_barred: int
 
     @property
     def waiting(self) -> Mapping[str, Stage]: ...
@@ -54,7 +59,8 @@ class View:
         plan, n_todo = pool.plan, pool.n_todo
         print(
             f"{len(plan.runs)} runs = {len(plan.stages)} unique stages ({plan.n_unshared} without sharing), "
-            f"{len(plan.stages) - n_todo} built or not needed, {n_todo} to build"
+            f"{len(plan.stages) - n_todo - pool.n_barred} built or not needed, {n_todo} to build"
+            + (f", {pool.n_barred} corrupted or in need of what is" if pool.n_barred else "")
         )
 
     def built(self, stage: Stage, manifest: Manifest) -> None:

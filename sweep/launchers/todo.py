@@ -1,10 +1,12 @@
-"""What of a plan is to be built, for every launcher: what its unfinished runs need and nothing corrupted forbids."""
+"""What of a plan is to be built, for every launcher and verb: what unfinished runs need and nothing corrupted bars."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 
 from sweep.artifacts import Store
+from sweep.launchers.local_view import label
 from sweep.plan import Plan, State, needed
 
 
@@ -20,6 +22,32 @@ def todo(plan: Plan, found: State, is_rebuild: bool) -> tuple[list[str], set[str
     for key in list(lost):
         lost |= plan.descendants(key) & set(wanted)
     return [key for key in wanted if key not in lost], lost
+
+
+def foreseen(plan: Plan, found: State, is_rebuild: bool) -> tuple[list[str], set[str]]:
+    """`todo` as a sweep command would see it, which with is_rebuild first sets aside what is corrupted."""
+    return todo(plan, State(found.built, {}) if is_rebuild else found, is_rebuild)
+
+
+def corrupted_lines(plan: Plan, found: State, lost: Collection[str], is_rebuild: bool = False) -> list[str]:
+    """Each corrupted artifact of the plan with the reason, what it costs and what to do; nothing where there is none.
+
+    Args:
+        lost: as `todo` gives it.
+        is_rebuild: whether the command was given with exec.rebuild_corrupted=true.
+    """
+    if not found.corrupted:
+        return []
+    lines = [f"corrupted: {key} ({label(plan.stages[key])}): {why}" for key, why in found.corrupted.items()]
+    n_behind = len(set(lost) - set(found.corrupted))
+    n_incomplete = sum(run.evaluate.key not in found.built for run in plan.runs)
+    cost = f"{n_behind} stages that need one cannot be built, {n_incomplete} of {len(plan.runs)} runs are incomplete"
+    again = "sets them aside and builds them again"
+    if is_rebuild:
+        what = f"the sweep command with exec.rebuild_corrupted=true {again}"
+    else:
+        what = f"give the sweep command with exec.rebuild_corrupted=true, which {again}; {cost}"
+    return [*lines, f"{len(lines)} artifacts are corrupted: {what}"]
 
 
 def set_corrupted_aside(plan: Plan, store: Store) -> None:

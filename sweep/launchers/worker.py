@@ -4,7 +4,8 @@ It is a program of its own rather than a fork: what it prints outside a stage's 
 to a file that the driver holds, so that a worker that cannot start can tell why.
 
     driver to worker    a Work, then one stage after another; the end of the pipe is the end of the work
-    worker to driver    ready, then for each stage: building (once it holds the lease), built or failed
+    worker to driver    ready, then for each stage: building (once it holds the lease), built, failed, or spoiled:
+                        failed for a parent that is corrupted
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sweep import sharing
-from sweep.artifacts import Manifest, Stage, Store
+from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
 from sweep.heartbeat import QUIET_S, Heartbeat
 
@@ -36,7 +37,7 @@ N_LAST_WORDS = 20  # lines
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from sweep.launchers.worker import main; main(int(sys.argv[2]))"
 PACKAGES = Path(__file__).parents[2]  # where `sweep` lies, wherever the driver was started
 
-Message = tuple[str, Any]  # ready, building, failed and why, or built and the manifest
+Message = tuple[str, Any]  # ready, building, failed or spoiled and why, or built and the manifest
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _answer(stage: Stage, work: Work, store: Store, pipe: Connection[Message, An
             try:
                 answer = ("built", _built(stage, work, store, pipe))
             except Exception as error:  # a stage's failure is its own: reported, and the sweep goes on
-                answer = ("failed", told(error, work.root))
+                answer = ("spoiled" if isinstance(error, CorruptArtifact) else "failed", told(error, work.root))
                 traceback.print_exc()
     except (OSError, ValueError) as error:  # the log itself: the disk is full or read-only, or it is a link
         answer = answer if answer[0] == "built" else ("failed", told(error, work.root))

@@ -13,6 +13,7 @@ from sweep.artifacts import Store
 from sweep.heartbeat import Heartbeat
 from sweep.launchers.local_view import label
 from sweep.launchers.slurm.watch import waiting_lines
+from sweep.launchers.todo import corrupted_lines
 from sweep.plan import Plan
 from sweep.view.cells import DONE, FAILED, RUNNING, STATES, WAITING, Map, Where, map_of, run_state, stage_states
 from sweep.view.log_end import LogEnd, log_end, plain
@@ -58,6 +59,7 @@ class Picture:
         labels: what a person calls each of them.
         counts: (correct, tested) of each evaluation that is built.
         is_slurm: whether SLURM was asked, which is not to be asked often.
+        is_barred: whether an artifact is corrupted, and the sweep command was not told to build it again.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Picture:
     notes: tuple[str, ...]
     left: Remaining
     is_slurm: bool
+    is_barred: bool = False
 
     @property
     def n_runs(self) -> dict[str, int]:
@@ -96,15 +99,15 @@ class Picture:
 class Sitter:
     """A plan that has its picture taken again and again: what does not change is worked out once."""
 
-    def __init__(self, plan: Plan, store: Store, name: str) -> None:
-        self.plan, self.store, self.name = plan, store, name
+    def __init__(self, plan: Plan, store: Store, name: str, is_rebuild: bool = False) -> None:
+        self.plan, self.store, self.name, self._is_rebuild = plan, store, name, is_rebuild
         self.map = map_of(plan)
         self.labels = {key: label(stage) for key, stage in plan.stages.items()}
         self._logs: dict[Path, tuple[tuple[int, int], LogEnd]] = {}
 
     def picture(self) -> Picture:
         """Look at the store and at SLURM, and take the picture."""
-        one, when = standing_of(self.plan, self.store), time.time()
+        one, when = standing_of(self.plan, self.store, self._is_rebuild), time.time()
         stages = {key: Where(where.state, plain(where.why)) for key, where in stage_states(one).items()}
         runs = tuple(run_state(spot, stages, self._has_size) for spot in self.map.spots)
         running = tuple(self._builder(key, one, where) for key, where in stages.items() if where.state == RUNNING)
@@ -130,6 +133,7 @@ class Sitter:
             notes=_notes(one),
             left=remaining(self.plan, left, elapsed, seconds, len(running)),
             is_slurm=bool(one.jobs.jobs),
+            is_barred=one.is_barred,
         )
 
     def _has_size(self, key: str) -> bool:
@@ -195,6 +199,5 @@ def _notes(one: Standing) -> tuple[str, ...]:
         f"{n} stages were tried with another package than at submission: {how}" for how, n in one.jobs.packages.items()
     ]
     lines += [f"built twice: {key} ({copies})" for key, copies in one.jobs.twice.items()]
-    unneeded = [key for key in one.found.corrupted if key not in set(one.todo)]
-    lines += [f"corrupted, and not needed: {one.found.corrupted[key]}" for key in unneeded]
+    lines += corrupted_lines(one.plan, one.found, one.lost, one.is_rebuild)
     return tuple(plain(" ".join(line.split())) for line in lines)

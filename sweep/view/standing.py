@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sweep.artifacts import Store
 from sweep.heartbeat import Heartbeat, minutes, path_of, read
 from sweep.launchers.slurm.watch import Seen, look
+from sweep.launchers.todo import foreseen
 from sweep.leases import Holder
-from sweep.plan import Plan, State, needed, state
+from sweep.plan import Plan, State, state
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Standing:
     """What of a plan is built, being built, in the queue, or was tried and is not built.
 
     Args:
+        todo: what the unfinished runs need; of it, `lost` is what a corrupted artifact keeps from being built.
+        is_rebuild: whether the command was given with exec.rebuild_corrupted=true, so that nothing is lost.
         beats: signs of life of stages that are not built, also of those that a process began and left.
         ended: (failed, stopped or killed; what there is to say of it) of stages that a process began and left.
     """
@@ -25,6 +28,8 @@ class Standing:
     plan: Plan
     found: State
     todo: list[str]
+    lost: Collection[str]
+    is_rebuild: bool
     jobs: Seen
     running: Mapping[str, Holder]
     beats: Mapping[str, Heartbeat]
@@ -36,11 +41,23 @@ class Standing:
     def n_complete(self) -> int:
         return sum(run.evaluate.key in self.found.built for run in self.plan.runs)
 
+    @property
+    def n_to_build(self) -> int:
+        """What the sweep command would build."""
+        return len(self.todo) - len(self.lost)
 
-def standing_of(plan: Plan, store: Store) -> Standing:
+    @property
+    def is_barred(self) -> bool:
+        """Whether the sweep command would end with what is corrupted not built again."""
+        return bool(self.found.corrupted) and not self.is_rebuild
+
+
+def standing_of(plan: Plan, store: Store, is_rebuild: bool = False) -> Standing:
     """Look at every stage of the plan; asks SLURM where jobs of it are known."""
     found = state(plan, store)
-    todo = needed(plan, found.built)
+    buildable, lost = foreseen(plan, found, is_rebuild)
+    wanted = {*buildable, *lost}
+    todo = [key for key in plan.stages if key in wanted]
     seen = look(store, plan.stages, todo)
     running = {key: who for key, who in store.builders().items() if key in set(todo)}
     beats = {key: beat for key in todo if (beat := read(path_of(store.root, key))) is not None}
@@ -49,6 +66,8 @@ def standing_of(plan: Plan, store: Store) -> Standing:
         plan,
         found,
         todo,
+        lost,
+        is_rebuild,
         seen,
         running,
         beats,

@@ -49,13 +49,13 @@ class SkillsDials:
     chain_length: int = whole(1, 10**3)
     is_order_free: bool
     zipf_exponent: float = real(0, 100)
-    zipf_offset: float = real(0, is_whole_an_int=True)
-    answer_classes: int | None = whole(2)
+    zipf_offset: float = real(0, 1e12, is_whole_an_int=True)
+    answer_classes: int | None = whole(2, 10**6)
     hard_fraction: float = real(0, 1)
     teacher_skip_hard: float = real(0, 1)
     teacher_skip_easy: float = real(0, 1)
     teacher_order: str = choice(*ORDERS)
-    n_head: int = whole(0)
+    n_head: int = whole(0, 10**6)
     head_reliability: float = real(0, 1)
     tail_reliability: tuple[float, ...] = several(real(0, 1), 2, 2)  # lowest, highest
     curriculum: tuple[SkillsPhase, ...] = several(None, 0, default=())
@@ -231,8 +231,8 @@ class Skills:
             raise ValueError(
                 f"dataset skills: n_train={config.n_train}, n_validation={config.n_validation} and "
                 f"n_test={config.n_test} ask for more than the {config.n_values * n_chains} different problems of "
-                f"n_values={config.n_values}, n_skills={config.n_skills} and chain_length={config.chain_length}; "
-                "ask for fewer, or raise one of these"
+                f"n_values={config.n_values}, n_skills={config.n_skills}, chain_length={config.chain_length} "
+                f"and is_order_free={str(config.is_order_free).lower()}; ask for fewer, or raise one of these"
             )
         seen: set[tuple[int, ...]] = set()
         drawn = {}

@@ -25,7 +25,7 @@ from sweep.launchers.slurm.settings import plain_options
 from sweep.launchers.slurm.snapshot import snapshot
 from sweep.launchers.slurm.submission import Submission, create, lock, places, shared_folder, submissions
 from sweep.launchers.slurm.watch import follow
-from sweep.launchers.todo import set_corrupted_aside, todo
+from sweep.launchers.todo import corrupted_lines, set_corrupted_aside, todo
 from sweep.plan import Plan, state
 from sweep.tracking.server import for_nodes
 
@@ -34,7 +34,7 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
     """Submit what the plan's runs still need; returns at once, or with wait=true when it is done.
 
     Returns:
-        0, or 1 when a corrupted artifact kept runs out or, with wait=true, when a stage failed.
+        0, or 1 when an artifact is corrupted and no rebuild was asked for or, with wait=true, when a stage failed.
     Raises:
         ValueError: refused, with nothing in the queue that was not there before.
     """
@@ -55,21 +55,19 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
             f"{len(plan.runs)} runs = {len(plan.stages)} unique stages ({plan.n_unshared} without sharing), "
             f"{len(found.built)} built, {len(missing) - len(new)} in the queue already, {len(new)} to submit"
         )
-        for message in found.corrupted.values():
-            print(message, file=sys.stderr)
         if new:
             code = snapshot(shared_folder(store, "code"))
             submission = create(plan, store, exec, tracking, settings, code, sys.argv)
             send(submission, plan, new, in_queue, cluster, settings.get("dependency"))
-    if lost:
-        print(f"{len(lost)} stages need a corrupted artifact and were not submitted", file=sys.stderr)
+    for text in corrupted_lines(plan, found, lost):
+        print(text, file=sys.stderr)
     if settings["wait"] and missing:
         try:
-            return max(follow(store, plan), bool(lost))
+            return max(follow(store, plan), bool(found.corrupted))
         except KeyboardInterrupt:
             print("no longer following; the jobs go on, `python -m sweep cancel` would stop them", file=sys.stderr)
             return 130
-    return 1 if lost else 0
+    return 1 if found.corrupted else 0
 
 
 def _checked_cluster(plan: Plan, exec: Exec, settings: Mapping[str, Any]) -> queue.Cluster:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sweep import sharing
-from sweep.artifacts import Store
+from sweep.artifacts import CorruptArtifact, Store
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.reasons import in_words
 from sweep.launchers.slurm.submission import Submission, submissions
-from sweep.plan import Plan, needed, state
+from sweep.launchers.todo import todo
+from sweep.plan import Plan, state
 from sweep.terminal.words import nearest
 
 TAIL_BYTES = 10_000
@@ -169,8 +170,8 @@ def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
     began, shown = time.monotonic(), ""
     while True:
         found = state(plan, store)
-        todo = needed(plan, found.built)
-        seen = look(store, plan.stages, todo)
+        missing, _ = todo(plan, found, is_rebuild=False)
+        seen = look(store, plan.stages, missing)
         n_live = sum(s.state.isupper() for s in seen.jobs.values())
         counts = Counter(s.state for s in seen.jobs.values())
         line = f"{len(found.built)} of {len(plan.stages)} stages built"
@@ -179,14 +180,16 @@ def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
         if line != shown:
             print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
             shown = line
-        if (seen.is_queue_known and not n_live) or not todo:
+        if (seen.is_queue_known and not n_live) or not missing:
             break
         time.sleep(min(60.0, every_s + 0.05 * (time.monotonic() - began)))
     for text in told(store, seen):
         print(text, file=sys.stderr)
-    if todo:
-        print(f"{len(todo)} stages are not built; the same command again tries exactly these", file=sys.stderr)
-    return 1 if todo else 0
+    if missing:
+        is_spoiled = any(s.reason.startswith(f"{CorruptArtifact.__name__}: ") for s in seen.jobs.values())
+        how = "with exec.rebuild_corrupted=true, as said above, builds" if is_spoiled else "again tries exactly"
+        print(f"{len(missing)} stages are not built; the same command {how} these", file=sys.stderr)
+    return 1 if missing else 0
 
 
 def pick(store: Store, name: str | None) -> Submission:
