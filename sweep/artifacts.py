@@ -102,8 +102,14 @@ class Store:
         """Refuse a store that cannot be written before any work is started.
 
         Raises:
-            ValueError: a folder of it cannot be made or written to, or its file system cannot rename folders.
+            ValueError: a folder of it cannot be made or written to, its file system cannot rename folders, or its path
+                is not UTF-8, which the libraries that read weights and tokenizers need.
         """
+        if not str(self.root).isascii() and os.fsencode(self.root).decode("utf-8", "replace") != str(self.root):
+            raise ValueError(
+                f"exec.store={self.root} lies in a folder whose name is not UTF-8, and weights cannot be read there; "
+                "choose another with exec.store=FOLDER; nothing was built"
+            )
         with places.trial(self.root, "exec.store") as probe:
             has_locks = leases.has_locks(probe)
             for name in WRITTEN:

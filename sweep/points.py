@@ -108,6 +108,8 @@ def parsed(word: str, loader: ConfigLoader | None = None) -> Override:
         key, equals, value = word.partition("=")
         if not equals or not key:
             why = "expected KEY=VALUE, or ~KEY to delete"
+        elif any("\udc80" <= letter <= "\udcff" for letter in word):
+            why = "it holds bytes that are no UTF-8; give another name or folder"
         elif value.rstrip().endswith(",") or value.lstrip().startswith(",") or ",," in value:
             why = "a comma stands between two values, remove the one too many"
         elif any(value.count(pair[0]) != value.count(pair[1]) for pair in ("[]", "{}", "()")):

@@ -439,6 +439,14 @@ def test_a_corrupted_artifact_set_aside_can_be_built_again(store: Store) -> None
     assert (store.open(PARENT.key).path / "data.txt").read_text() == "12345"
 
 
+def test_a_store_whose_path_is_no_utf8_is_refused_before_any_work(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"n\xff")
+    with pytest.raises(ValueError, match=r"lies in a folder whose name is not UTF-8, .* exec.store=FOLDER"):
+        Store(odd / "store").check_writable()
+    assert not odd.exists()
+    Store(tmp_path / "größe 數").check_writable()
+
+
 def test_a_store_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"file/store must be a folder this user can write to, found: Not a directory"):

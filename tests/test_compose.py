@@ -208,6 +208,7 @@ def test_several_experiments_are_the_sum_of_their_grids() -> None:
         (("n_problems=[1",), "cannot be read: a bracket is not closed, or closed twice"),
         (("exec.store='a",), "cannot be read: a quote is not closed"),
         (("exec.store=a b=c)(",), "is put into quotes of its own"),
+        (("exec.store=n\udcff",), "cannot be read: it holds bytes that are no UTF-8"),
         (("=5",), "'=5' cannot be read: expected KEY=VALUE, or ~KEY to delete"),
     ],
 )

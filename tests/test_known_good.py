@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from test_local import assert_same_table, command, under_construction, wait_unti
 from tiny_sweep import GRID, Sweep, build_all
 
 from sweep.artifacts import CorruptArtifact, Cost, Stage, Store
+from sweep.config import Exec
+from sweep.launchers.execute import provenance
 
 
 def unbuilt(sweep: Sweep, n: int = 2) -> set[str]:
@@ -103,6 +106,12 @@ def test_a_clock_that_was_set_back_changes_no_number(
     monkeypatch.setattr(time, "time", lambda: real() - 10 * 86400)
     build_all(sweep_copy.plan, sweep_copy.store, [key for key in sweep_copy.plan.stages if key in gone])
     assert_same_table(sweep_copy.store, sweep)
+
+
+def test_what_a_stage_took_is_told_by_a_clock_that_nobody_sets() -> None:
+    made = provenance(datetime(2099, 1, 1, tzinfo=UTC), 2.5, Exec())  # it began before the clock was set back
+    assert (made["started"], made["ended"]) == ("2099-01-01T00:00:00+00:00", "2099-01-01T00:00:02+00:00")
+    assert made["gpu_seconds"] == 2.5 * len(made["gpus"])
 
 
 def test_any_bit_that_flips_in_a_manifest_is_found_or_changes_nothing(tmp_path: Path) -> None:

@@ -303,12 +303,17 @@ def test_preemption_requeue_and_a_lost_node_resume_from_the_checkpoint_bit_for_b
 def test_a_time_limit_is_gone_on_from(trial) -> None:
     sweep = trial(*LONG)
     key = sweep.key("sft")
-    sweep.launch("+hydra.launcher.stages.sft={timeout_min: 1, signal_delay_s: 50}")
+    sweep.launch("+hydra.launcher.stages.sft={signal_delay_s: 50}")
     until("a checkpoint", lambda: n_checkpoints(sweep, key) > 0)
-    pids = stage_processes(job_of(sweep, key))
+    job = job_of(sweep, key)
+    pids = stage_processes(job)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)  # SLURM looks at time limits every half a minute: do not finish before
+    so_far = sh("scontrol", "-o", "show", "job", job).split("RunTime=")[1].split()[0]
+    hours, minutes = map(int, so_far.split(":")[-3:-1])
+    sh("scontrol", "update", f"JobId={job}", f"TimeLimit={60 * hours + minutes + 2}")  # however long the start took
     until("the signal of the time limit", lambda: any(has_pending(pid, signal.SIGUSR2) for pid in pids))
+    sh("scontrol", "update", f"JobId={job}", "TimeLimit=60")
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)

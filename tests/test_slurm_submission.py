@@ -380,6 +380,17 @@ def test_what_fails_inside_what_setup_reads_is_its_own_business(tmp_path: Path, 
     assert done.returncode == 1 and "sweep: setup" not in done.stderr
 
 
+def test_the_latest_submission_is_the_last_one_made_though_a_clock_was_set_back(tmp_path: Path, checkout: Path) -> None:
+    store = Store(tmp_path / "store")
+    first = submitted(store, checkout).folder
+    first.rename(first.with_name(f"20991231-235959{first.name[15:]}"))
+    first.with_name("no stamp").mkdir()
+    first.with_name("no stamp").joinpath("submission.json").touch()
+    later = [submitted(store, checkout).folder.name for _ in range(2)]  # both of the second after that
+    assert [name[:15] for name in later] == ["21000101-000000", "21000101-000001"]
+    assert pick(store, None).folder.name == later[1]
+
+
 def test_a_job_refuses_a_submission_that_is_not_its_owners(tmp_path: Path, checkout: Path) -> None:
     submission = submitted(Store(tmp_path / "store"), checkout)
     (submission.folder / "stages.json").chmod(0o646)

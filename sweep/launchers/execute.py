@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -86,7 +86,7 @@ def _build(
             bench = Bench(parents, model_of(stage), folder, exec, tracker, kept, should_stop, report)
             done = BUILDERS[stage.kind](stage, bench)
             cost = replace(done.cost, seconds=round(time.monotonic() - clock, 3))
-            made = provenance(started, exec) | dict(noticed)
+            made = provenance(started, cost.seconds, exec) | dict(noticed)
             if split_of(stage) not in (None, "validation"):
                 looks.note(store, _look(stage, made["ended"]))  # before it is published, or shown by a tracker
             if tracking.name != "jsonl":
@@ -152,14 +152,18 @@ def logged_to(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def provenance(started: datetime, exec: Exec) -> dict[str, Any]:
-    """Where, when and with which code an artifact was made, and how that ended; never part of its key."""
-    ended = datetime.now(UTC)
+def provenance(started: datetime, seconds: float, exec: Exec) -> dict[str, Any]:
+    """Where, when and with which code an artifact was made, and how that ended; never part of its key.
+
+    Args:
+        seconds: since `started`, by a clock that nobody sets.
+    """
+    ended = started + timedelta(seconds=seconds)
     return {
         "started": started.isoformat(timespec="seconds"),
         "ended": ended.isoformat(timespec="seconds"),
         "gpus": gpus(),
-        "gpu_seconds": round((ended - started).total_seconds() * len(gpus()), 3),
+        "gpu_seconds": round(seconds * len(gpus()), 3),
         "exit_code": 0,  # a stage that ends otherwise has no manifest, but a line in its submission's attempts/
         "host": socket.gethostname(),
         "code": code(),

@@ -87,7 +87,7 @@ class Job:
 
         if self.signal is not None:  # it came when the stage before was done
             self._stop(stage)
-        began = time.time()
+        began = time.time(), time.monotonic()
         missing = [p.key for p in stage.parents.values() if self.store.manifest(p.key) is None]
         if missing and self.store.manifest(stage.key) is None:
             self._note(stage, began, "blocked", f"not built: {', '.join(missing)}")
@@ -152,12 +152,13 @@ class Job:
             queue.requeue_this_job()
         sys.exit(128 + signal.SIGTERM)
 
-    def _note(self, stage: Stage, began: float, outcome: str, error: str) -> None:
+    def _note(self, stage: Stage, began: tuple[float, float], outcome: str, error: str) -> None:
+        """A line of the attempts: when a stage began, by the calendar, and what it took, by a clock nobody sets."""
         try:
             self.submission.note_attempt(
                 self.job,
-                time=round(began, 3),
-                seconds=round(time.time() - began, 3),
+                time=round(began[0], 3),
+                seconds=round(time.monotonic() - began[1], 3),
                 key=stage.key,
                 outcome=outcome,
                 exit_code=EXIT_CODES.get(outcome, 0),

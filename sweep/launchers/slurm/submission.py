@@ -28,7 +28,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ from sweep.launchers.slurm.graph import Array, Place
 from sweep.launchers.slurm.ownership import check_ours, me, name_of, ours_alone
 from sweep.launchers.slurm.snapshot import Snapshot
 from sweep.plan import Plan
+
+STAMP = "%Y%m%d-%H%M%S"  # that a submission's name begins with
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def create(
     command: list[str],
 ) -> Submission:
     """A new submission's folder with everything its jobs read."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    stamp = _stamp(shared_folder(store))
     name = re.sub(r"[^\w.-]+", "-", exec.sweep_name)[:50]  # one word: the jobs' comment begins with it
     folder = shared_folder(store) / f"{stamp}-{name}-{uuid.uuid4().hex[:4]}"
     targets = [stage.key for stage in plan.ends]
@@ -205,6 +207,17 @@ def create(
         )
         write_atomically(folder / "submission.json", json.dumps(settings, indent=1))
     return Submission(folder)
+
+
+def _stamp(folder: Path) -> str:
+    """The time in a submission's name, later than in any that is there: names are in the order of submission also where
+    two fall into one second, or a clock was set back."""
+    now = datetime.now(UTC)
+    for path in folder.glob("*/submission.json"):
+        with suppress(ValueError, OverflowError):  # a folder that was renamed by hand
+            there = datetime.strptime(path.parent.name[:15], STAMP).replace(tzinfo=UTC)
+            now = max(now, there + timedelta(seconds=1))
+    return now.strftime(STAMP)
 
 
 def _node(stage: Stage) -> dict[str, Any]:
