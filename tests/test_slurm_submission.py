@@ -384,8 +384,8 @@ def test_the_latest_submission_is_the_last_one_made_though_a_clock_was_set_back(
     store = Store(tmp_path / "store")
     first = submitted(store, checkout).folder
     first.rename(first.with_name(f"20991231-235959{first.name[15:]}"))
-    first.with_name("no stamp").mkdir()
-    first.with_name("no stamp").joinpath("submission.json").touch()
+    first.with_name("0-renamed").mkdir()
+    first.with_name("0-renamed").joinpath("submission.json").touch()
     later = [submitted(store, checkout).folder.name for _ in range(2)]  # both of the second after that
     assert [name[:15] for name in later] == ["21000101-000000", "21000101-000001"]
     assert pick(store, None).folder.name == later[1]
