@@ -59,7 +59,7 @@ class Picture:
         labels: what a person calls each of them.
         counts: (correct, tested) of each evaluation that is built.
         is_slurm: whether SLURM was asked, which is not to be asked often.
-        is_barred: whether an artifact is corrupted, and the sweep command was not told to build it again.
+        is_barred: whether an artifact is corrupted, and no rebuild was asked for.
     """
 
     name: str
