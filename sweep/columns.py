@@ -30,7 +30,7 @@ def check_columns(runs: pd.DataFrame, outcomes: pd.DataFrame, where: str) -> Non
     Args:
         where: the table's folder, for errors.
     Raises:
-        ValueError: a column is missing, a value of another kind or missing, a run stands twice, or more malformed
+        ValueError: a column is missing, a value of another kind or missing, a run appears twice, or more malformed
             solutions than test problems; the file and the column are named.
     """
     for name, frame, wanted in (("runs", runs, RUNS), ("outcomes", outcomes, OUTCOMES)):
@@ -42,7 +42,7 @@ def check_columns(runs: pd.DataFrame, outcomes: pd.DataFrame, where: str) -> Non
     _check_values(runs, {name: kind for name, kind in MORE.items() if name in runs}, f"{where}/runs.parquet", True)
     if runs["run"].duplicated().any():
         twice = runs["run"][runs["run"].duplicated()].iloc[0]
-        raise ValueError(f"{where}/runs.parquet: run {twice} stands twice; collect the table again")
+        raise ValueError(f"{where}/runs.parquet: run {twice} appears twice; collect the table again")
     if "n_malformed" in runs and (odd := runs["n_malformed"].gt(runs["n_test"]).fillna(False)).any():
         row = runs[odd].iloc[0]
         raise ValueError(

@@ -87,5 +87,5 @@ def _grid(path: Path) -> Grid:
     parents = {key: tuple(of) for key, of in raw["parents"].items()}
     known = set(parents)
     if not all(map(is_key, known)) or not all(known.issuperset(of) for of in parents.values()):
-        raise ValueError("a stage or a parent of it is no key of the grid")
+        raise ValueError("a stage or a parent of it is not a key of the grid")
     return Grid(path.stem, str(raw["name"]), tuple(map(str, raw["command"])), str(raw["created"]), parents)

@@ -39,11 +39,11 @@ def checked_key(text: str) -> str:
     """The text itself.
 
     Raises:
-        ValueError: it is no key.
+        ValueError: it is not a key.
     """
     if not is_key(text):
         raise ValueError(
-            f"{text!r} is no key: expected a stage's kind, a dash and 16 hexadecimal digits, as `plan` and `status` "
+            f"{text!r} is not a key: expected a stage's kind, a dash and 16 hexadecimal digits, as `plan` and `status` "
             "print it (sft-0123456789abcdef)"
         )
     return text
@@ -201,7 +201,7 @@ def _check_shape(manifest: Manifest) -> None:
         raise ValueError(f"{', '.join(wrong)} of another type")
     for key in manifest.parents.values():
         if not is_key(key):
-            raise ValueError(f"{key!r}, a parent, is no key")
+            raise ValueError(f"{key!r}, a parent, is not a key")
     for name, expected in manifest.files.items():
         is_inside = not PurePosixPath(name).is_absolute() and ".." not in name.split("/") and name not in ("", ".")
         if not is_inside or type(expected["n_bytes"]) is not int or not SHA256.fullmatch(expected["sha256"]):

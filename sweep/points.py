@@ -117,7 +117,7 @@ def parsed(word: str, loader: ConfigLoader | None = None) -> Override:
         elif any(value.count(quote) % 2 for quote in "'\""):
             why = "a quote is not closed"
         elif call := re.fullmatch(r"(\w+)\(.*\)", value.strip()):
-            why = f"{call[1]}(...) is no function of Hydra's or is given what it does not take; {_SWEEPS}"
+            why = f"{call[1]}(...) is not a function of Hydra's, or is given what it does not take; {_SWEEPS}"
         else:
             why = """a value with blanks, commas, brackets or = is put into quotes of its own: 'KEY="VALUE"'"""
         raise ValueError(f"{shown(word)} cannot be read: {why}") from error

@@ -29,8 +29,8 @@ def at_size(given: Any, n_problems: int, where: str) -> Any:
     for size, rate in given.items():
         if not _is_number(size) or size < 1 or size != int(size) or not _is_number(rate) or rate <= 0:
             raise ValueError(
-                f"{where}={shown(dict(given))}: {shown(size)}: {shown(rate)} is no rate at a size; expected a number "
-                "above 0, or such numbers by n_problems, as in {256: 3e-4, 2048: 1e-3}"
+                f"{where}={shown(dict(given))}: {shown(size)}: {shown(rate)} is not a rate at a size; expected a "
+                "number above 0, or such numbers by n_problems, as in {256: 3e-4, 2048: 1e-3}"
             )
     if not given:
         raise ValueError(f"{where} has no rate at any size; expected a number, or numbers by n_problems")

@@ -427,7 +427,7 @@ def test_whether_one_number_stands_for_the_curve_in_a_sentence() -> None:
     assert "change by ∞" in shape_text(dataclasses.replace(varies, factor_high=np.inf))
     against = dataclasses.replace(varies, factor_high=1.2, against=(512.0, 2048.0))
     assert shape_text(against) == (
-        f"m(e) is no one number: the pooled 2.00× lies outside what is read at n = 512, 2,048; {gap}"
+        f"m(e) is not one number: the pooled 2.00× lies outside what is read at n = 512, 2,048; {gap}"
     )
     assert shape_text(dataclasses.replace(varies, against=(512.0,))) == told
     assert "change by 1.50×" in shape_text(dataclasses.replace(varies, factor=np.nan))

@@ -247,7 +247,7 @@ def test_attempts_have_a_column_of_their_own_or_are_refused(tmp_path: Path) -> N
     a = pd.concat([frame(A, sample=0), frame(B, sample=1)])
     found = compare(saved(a, tmp_path / "a.csv"), saved(frame(B), tmp_path / "b.csv"))
     assert found.n_runs_a == 1 and found.test.accuracy_a == pytest.approx((4 + 12) / 40)
-    with pytest.raises(ValueError, match="20 outcomes stand twice, the first of problem p0; name the column"):
+    with pytest.raises(ValueError, match="20 outcomes appear twice, the first of problem p0; name the column"):
         compare(saved(a.drop(columns="sample"), tmp_path / "a.csv"), tmp_path / "b.csv")
 
 

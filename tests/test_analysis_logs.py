@@ -81,7 +81,7 @@ def test_lm_eval_results_are_counts_again(tmp_path: Path) -> None:
     table = table_at(runs_of(RESULTS, tmp_path), Columns(y="acc", filters={"task": "pick"}))
     assert table.kind == "counts"
     assert table.runs["error"].to_numpy() == pytest.approx(4 / 6) and table.runs["n_test"].tolist() == [6, 6, 6]
-    with pytest.raises(ValueError, match="several results stand in it: exact_match, acc; choose one with --y"):
+    with pytest.raises(ValueError, match="it has several results: exact_match, acc; choose one with --y"):
         table_at(f"{tmp_path}/{NAMES}/{RESULTS}")
 
 
@@ -174,7 +174,7 @@ def test_a_trainer_that_logged_a_step_twice_is_refused(tmp_path: Path) -> None:
     document = json.loads((LOGS / "trainer_state_hf.json").read_text())
     document["log_history"].append({"step": 12, "eval_loss": 2.5})
     (tmp_path / "SFT-n8-s0.json").write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="eval_loss stands twice at step 12 with different values"):
+    with pytest.raises(ValueError, match="eval_loss appears twice at step 12 with different values"):
         table_at(f"{tmp_path}/{NAMES}.json", Columns(y="eval_loss", step="last"))
 
 
@@ -282,7 +282,7 @@ def test_a_blank_outcome_of_a_log_is_refused_or_left_out_and_said(tmp_path: Path
         ('{"step":0,"data":{"a":1}}\n{"data":{}}\n', "line 2: 'step' was expected, found 'data'"),
         ('{"step":0,"data":{"a":1}}\n{"step":"1","data":{}}\n', "line 2: step must be int, found '1'"),
         ('{"step":0,"data":{"a":1' + "0" * 400 + "}}\n", "line 1: a number within 1e308 was expected, found '100"),
-        ('{"step":0,"data":{}}\n', "t.jsonl: no result stands in this metrics of verl's file logger"),
+        ('{"step":0,"data":{}}\n', "t.jsonl: there is no result in this metrics of verl's file logger"),
         ('{"log_history": [1], "global_step": 3}\n', "entry 1 of log_history: an object was expected, found '1'"),
         ('{"a": ', "it begins as JSON and cannot be read as JSON: damaged or cut off"),
         ('{"a": 1}', "a log of these: .*; found '.jsonl' whose content is none of them"),
@@ -330,11 +330,11 @@ VALUE = b"\x82\x01"  # field 16 with a length: value_json
 @pytest.mark.parametrize(
     "record, said",
     [
-        (b"\x0b", "it is no protobuf message"),
-        (b"\x12\x7fa", "it is no protobuf message"),
-        (field(2, field(1, field(1, b"a") + VALUE + b"\x01{")), "the value of 'a' is no JSON"),
+        (b"\x0b", "it is not a protobuf message"),
+        (b"\x12\x7fa", "it is not a protobuf message"),
+        (field(2, field(1, field(1, b"a") + VALUE + b"\x01{")), "the value of 'a' is not JSON"),
         (field(2, field(1, b"\x08\x01")), "a text was expected, found '1'; the file is damaged"),
-        (field(2, field(1, field(1, b"a") + VALUE + b"\x04" + b'"hi"')), "no result stands in this offline run of W&B"),
+        (field(2, field(1, field(1, b"a") + VALUE + b"\x04" + b'"hi"')), "there is no result in this offline run"),
     ],
 )
 def test_a_record_of_wandb_that_is_none_is_refused(record: bytes, said: str, tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def test_a_pooled_value_that_readings_contradict_is_not_given() -> None:
     one = shape_of(compared(outcomes({"SFT": SFT, "RFT": dip}, n_problems=20_000), 400, law="power"), "RFT", "SFT")
     assert one.factor_high < 1.25 and not one.is_constant
     assert 1024.0 in one.against
-    assert "is no one number: the pooled 1." in shape_text(one) and "lies outside what is read at n = " in shape_text(
+    assert "is not one number: the pooled 1." in shape_text(one) and "lies outside what is read at n = " in shape_text(
         one
     )
 

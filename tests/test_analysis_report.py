@@ -63,7 +63,7 @@ def test_the_page_is_self_contained_and_says_how_it_was_made(out: Path) -> None:
         "abc123",
         "SFT lr",
         "skills",
-        "Which came first cannot be told.",
+        "Which came first is not known.",
         "base",
         "sampled error",
         "dropped points",

@@ -75,7 +75,7 @@ def test_a_filter_leaves_the_table_that_the_rows_alone_make(tmp_path: Path) -> N
 
 def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("arm,n_problems,seed,n_correct,n_test,arm\nSFT,64,0,1,2,SFT\n")
-    with pytest.raises(ValueError, match="column arm stands twice in the header"):
+    with pytest.raises(ValueError, match="column arm appears twice in the header"):
         table_at(tmp_path / "t.csv")
 
 

@@ -304,20 +304,20 @@ def test_a_number_that_is_not_finite_is_never_published(store: Store) -> None:
 )  # fmt: skip
 def test_no_path_is_made_of_what_is_no_key(store: Store, key: str) -> None:
     for path in (store.folder, store.log_path, store.checkpoint_dir, store.start, store.manifest, store.set_aside):
-        with pytest.raises(ValueError, match=r"is no key: expected a stage's kind, a dash and 16 hexadecimal digits"):
+        with pytest.raises(ValueError, match=r"is not a key: expected a stage's kind, a dash and 16 hexadecimal"):
             path(key)
     assert not store.root.exists()
 
 
 def test_a_stage_of_an_impossible_kind_has_no_key() -> None:
-    with pytest.raises(ValueError, match=r"is no key"):
+    with pytest.raises(ValueError, match=r"is not a key"):
         Stage("../../x", 1, {}).key  # noqa: B018
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"parents": {"dsyn": "../../x"}}, r"'../../x', a parent, is no key"),
+        ({"parents": {"dsyn": "../../x"}}, r"'../../x', a parent, is not a key"),
         ({"files": {"../x": {"n_bytes": 1, "sha256": "0" * 64}}}, r"'../x', a file, has a wrong name"),
         ({"files": {"/x": {"n_bytes": 1, "sha256": "0" * 64}}}, r"'/x', a file, has a wrong name"),
         ({"files": {"x": {"n_bytes": 1, "sha256": "0"}}}, r"'x', a file, has a wrong name, size or hash"),

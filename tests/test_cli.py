@@ -298,7 +298,7 @@ def test_logs_print_what_a_stage_printed(sweep_copy: Sweep, said: Callable[..., 
     code, _, err = said("logs", "sft-0123456789abcde0", f"exec.store={sweep_copy.store.root}")
     assert code == 2 and "cde0.log: no such log; the stage was not tried in this store" in one_paragraph(err)
     code, _, err = said("logs", "../../x", f"exec.store={sweep_copy.store.root}")
-    assert code == 2 and "'../../x' is no key: expected a stage's kind" in one_paragraph(err)
+    assert code == 2 and "'../../x' is not a key: expected a stage's kind" in one_paragraph(err)
     code, _, err = said("logs")
     assert code == 2 and "usage: python -m sweep logs KEY" in one_paragraph(err)
 

@@ -201,7 +201,7 @@ def test_several_experiments_are_the_sum_of_their_grids() -> None:
         ),
         (("n_problems=range(8,8)",), r"n_problems=range\(8,8\): it has no values; expected KEY=1,2, KEY=choice"),
         (("arm=glob(x*)",), r"arm=glob\(x\*\): it has no values"),
-        (("n_problems=choice()",), r"choice\(...\) is no function of Hydra's or is given what it does not take; exp"),
+        (("n_problems=choice()",), r"choice\(...\) is not a function of Hydra's, or is given what it does not take"),
         (("n_problems=${nope}",), r"grid point n_problems=.*nope.*: Interpolation key 'nope' not found"),
         (("varaint=x",), r"varaint=x: unknown key varaint \(did you mean variant\?\); .*; the groups are arm, dataset"),
         (("n_problems=32,64,",), "'n_problems=32,64,' cannot be read: a comma stands between two values"),

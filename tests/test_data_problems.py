@@ -154,7 +154,7 @@ def test_steps_end_behind_each_match_of_a_pattern_and_the_answer_is_in_the_last(
     assert data.steps("a; b;c") == ["a; ", "b;", "c"]
     assert data.steps("a; Name: x; y") == ["a; ", "Name: x; y"]
     assert data.steps("") == [] and data.steps(";") == [";"]
-    with pytest.raises(ValueError, match=r"dataset: step_pattern='\[' is no regular expression"):
+    with pytest.raises(ValueError, match=r"dataset: step_pattern='\[' is not a regular expression"):
         problems(tmp_path, [words(0)], [words(1)], step="pattern", step_pattern="[")
     with pytest.raises(ValueError, match=r"step=pattern with step_pattern=None: expected a pattern where step=pattern"):
         cutter("pattern", None)
@@ -302,7 +302,7 @@ def test_the_same_rows_in_another_file_are_another_revision_and_places_are_none(
     ("path", "told"),
     [
         ("train.txt", r"dataset mine: .*train.txt: expected a file that ends in one of .jsonl, .jsonl.gz, .parquet"),
-        ("train.parquet", r"dataset mine: .*train.parquet is no Parquet file that can be read"),
+        ("train.parquet", r"dataset mine: .*train.parquet is not a Parquet file that can be read"),
         ("none-*.jsonl", r"dataset mine: no file matches .*none-\*.jsonl"),
         ("hf://datasets/a/b@main/train.jsonl", r"expected hf://datasets/OWNER/NAME@COMMIT/FILE with the 40"),
         ("hf://a/b/train.jsonl", r"expected hf://datasets/OWNER/NAME@COMMIT/FILE"),

@@ -343,7 +343,7 @@ def test_more_problems_than_the_pool_has_are_refused() -> None:
 
 def test_an_unknown_domain_or_split_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match=r"dataset\.name='maths' is no domain; choose one of problems, skills, star_graph"
+        ValueError, match=r"dataset\.name='maths' is not a domain; choose one of problems, skills, star_graph"
     ):
         domain({"name": "maths"})
     with pytest.raises(ValueError, match="no split 'dev'; choose one of train, validation, test"):

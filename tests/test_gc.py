@@ -90,7 +90,7 @@ def test_artifacts_of_no_recorded_grid_are_named_and_stay_until_they_are_asked_f
     lost = set(before) - set(planned(*SMALL).stages)
     said = gc("--delete")
     assert sweep_copy.store.built() == before
-    assert all(f"left       {key}: no recorded grid tells of it" in said for key in lost)
+    assert all(f"left       {key}: no recorded grid mentions it" in said for key in lost)
     gc("--delete", "--without", "unrecorded")
     assert set(sweep_copy.store.built()) == set(planned(*SMALL).stages)
 

@@ -203,7 +203,7 @@ def test_records_of_before_there_were_hashes_are_collected_and_named(
     path.write_text(replace(Manifest.of_json(path.read_text()), record={}).to_json())
     assert main(["collect", "-m", *sweep_copy.words, "--out", str(tmp_path / "table")]) == 0
     assert read_table(tmp_path / "table").provenance["unhashed_records"] == [key]
-    assert "note: 1 of 13 runs are of before manifests had hashes" in capsys.readouterr().err
+    assert "note: 1 of 13 runs were made before manifests had hashes" in capsys.readouterr().err
 
 
 def test_collecting_looks_into_no_weight(sweep_copy: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ def test_a_text_as_setup_is_one_line_and_none_is_none() -> None:
         (["true", 1], r"setup\[1\] must be a line of shell, found 1"),
         ({"a": "b"}, r"hydra.launcher.setup must be a list of shell lines, found \{'a': 'b'\}"),
         (False, "hydra.launcher.setup must be a list of shell lines, found False"),
-        (["#SBATCH --hold"], r"setup\[0\]='#SBATCH --hold' is no shell; give \+hydra.launcher.OPTION=VALUE"),
+        (["#SBATCH --hold"], r"setup\[0\]='#SBATCH --hold' is a comment to bash; give \+hydra.launcher.OPTION=VALUE"),
         (["if true; then"], "hydra.launcher.setup: bash cannot read it: .*syntax error"),
         (["echo 'a"], "hydra.launcher.setup: bash cannot read it: .*unexpected EOF"),
         (["cat <<END"], "hydra.launcher.setup: bash cannot read it: .*here-document"),

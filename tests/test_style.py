@@ -25,6 +25,7 @@ NOT_ENGLISH = {  # what is said here and nowhere else, and what a reader underst
     r"(is|are|was|were)[ _]not[ _]told(?![a-z])": "cannot be distinguished from",
     r"(?<![a-z])told[ _](from|apart)(?![a-z])": "distinguished",
     r"(?<![a-z])open[ _]by[ _]the[ _]rule(?![a-z])": "undecided",
+    r"(?<![a-z])stands? (twice|once)(?![a-z])": "appears twice",
     r"\{(arm|gap\.arm|one\.arm)\} less \{": "minus",
 }
 

@@ -93,7 +93,7 @@ CHANGED = [
     ("runs", lambda runs: runs.assign(seconds=-1.0), "seconds must be a finite number of at least 0, found -1.0"),
     ("runs", lambda runs: runs.assign(diagnosis="{"), "diagnosis must be a JSON object, found '{'"),
     ("runs", lambda runs: runs.assign(n_malformed=3), "has n_malformed=3 of n_test=2"),
-    ("runs", lambda runs: pd.concat([runs, runs.head(1)]), "run evaluate-a stands twice"),
+    ("runs", lambda runs: pd.concat([runs, runs.head(1)]), "run evaluate-a appears twice"),
     ("outcomes", lambda rows: rows.assign(is_correct="yes"), "is_correct must be true or false, found 'yes'"),
 ]
 

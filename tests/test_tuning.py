@@ -47,7 +47,7 @@ def test_a_number_is_the_rate_at_every_size() -> None:
 
 @pytest.mark.parametrize("given", [{0: 1e-3}, {1.5: 1e-3}, {"many": 1e-3}, {256: 0}, {256: float("inf")}, {256: None}])
 def test_what_is_no_rate_at_a_size_is_named(given: dict) -> None:
-    with pytest.raises(ValueError, match=r"method.optim.lr=.* is no rate at a size; expected a number above 0, or"):
+    with pytest.raises(ValueError, match=r"method.optim.lr=.* is not a rate at a size; expected a number above 0, or"):
         at_size(given, 256, "method.optim.lr")
 
 

@@ -319,7 +319,7 @@ def test_what_was_changed_in_wandb_is_not_believed(uploaded, tracked: Sweep, fro
     with pytest.raises(ValueError, match=rf"W&B run {key} has no whole .*and it says '\.\./\.\./x-"):
         from_wandb()
     changed.write_text(uploaded[tracked.plan.runs[1].evaluate.key].files["manifests.json"].read_text())
-    with pytest.raises(ValueError, match=rf"W&B run {key}: its manifests.json does not tell of it"):
+    with pytest.raises(ValueError, match=rf"W&B run {key}: its manifests.json does not mention it"):
         from_wandb()
     changed.write_text(kept.read_text())
     outcomes = tmp_path / "outcomes.parquet"

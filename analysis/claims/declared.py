@@ -45,7 +45,7 @@ class Declared:
         order = {
             True: "The rules are older than the runs.",
             False: "The rules are YOUNGER than the runs: see the list of what changed after results were seen.",
-            None: "Which came first cannot be told.",
+            None: "Which came first is not known.",
         }[self.is_older_than_runs]
         return f"Rules: sha256 {self.sha256[:16]}, {rules_date}; first run {run_date}. {order}"
 

@@ -82,7 +82,7 @@ class Draws:
         """What the cell means of `n_new` further replicates would be.
 
         Raises:
-            ValueError: the table has no replicates, so nothing tells how new ones would differ.
+            ValueError: the table has no replicates, so how new ones would differ is not known.
         """
         if self.replicates is None:
             raise ValueError(f"{self.table.path} has no replicates: nothing tells how new ones would differ")
@@ -209,7 +209,7 @@ def _count_draws(
         known = f"what they share is {r:.0%} of it" if (n_seeds > 1).any() else "what they share cannot be seen"
         said = (
             "all runs are taken to have been tested on the same problems; by the scatter between seeds, which is all "
-            f"that tells of their test noise, {known}; if the arms had different problems the interval is far too "
+            f"that shows their test noise, {known}; if the arms had different problems the interval is far too "
             "narrow: say --unpaired"
         )
     notes = (note("counts_only", f"counts do not say which problems were missed: {said}"),)

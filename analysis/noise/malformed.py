@@ -117,7 +117,7 @@ def malformed_note(rows: Sequence[Malformed], baseline: str) -> Note | None:
     return note(
         "malformed",
         f"{rows[0].arm} writes malformed solutions, surely beyond {baseline}'s share: "
-        f"{'; '.join(told)}; what it is worth there may tell of its settings rather than of its data",
+        f"{'; '.join(told)}; what it is worth there may reflect its settings rather than its data",
     )
 
 

@@ -73,5 +73,5 @@ def warning(study: Study) -> str | None:
         return None
     return (
         f"Warning: surely more malformed solutions than {study.baseline}'s at the same size: {'; '.join(told)}. There "
-        "the policy broke, and what the arm is worth may tell of its settings rather than of its data."
+        "the policy broke, and what the arm is worth may reflect its settings rather than its data."
     )

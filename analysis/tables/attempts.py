@@ -37,7 +37,7 @@ def attempts_at(path: str | Path, columns: Columns, what: str | None = None) -> 
     """One model's attempts; runs differ by seed or by file alone.
 
     Raises:
-        ValueError: no outcomes by problem, a loss, several models, or a problem that stands twice.
+        ValueError: no outcomes by problem, a loss, several models, or a problem that appears twice.
     """
     what = what or str(path)
     if Path(path).is_dir():
@@ -85,6 +85,6 @@ def _refuse_twice(frame: pd.DataFrame, by: Sequence[str], what: str) -> None:
     twice = frame.duplicated(list(by))
     if twice.any():
         raise ValueError(
-            f"{what}: {int(twice.sum())} outcomes stand twice, the first of problem {frame[twice][by[-1]].iloc[0]}; "
+            f"{what}: {int(twice.sum())} outcomes appear twice, the first of problem {frame[twice][by[-1]].iloc[0]}; "
             "name the column that tells several attempts apart with --sample, or runs with --seed-column"
         )

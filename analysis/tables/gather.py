@@ -139,9 +139,7 @@ def _chosen_y(frame: pd.DataFrame, log: Log, columns: Columns, text: str, kind: 
         return str(columns.y)
     told = ", ".join(known[:N_SHOWN]) + (f" and {len(known) - N_SHOWN} more" if len(known) > N_SHOWN else "")
     asked = (
-        "several results stand in it"
-        if columns.y is None
-        else f"no result {columns.y!r} stands in it{nearest(columns.y, known)}"
+        "it has several results" if columns.y is None else f"it has no result {columns.y!r}{nearest(columns.y, known)}"
     )
     raise ValueError(f"{text} ({kind.what}): {asked}: {told or 'none with a value'}; choose one with --y")
 
@@ -181,7 +179,7 @@ def _of_steps(frame: pd.DataFrame, step: str, y: str, columns: Columns, x: str |
     twice = told.nunique()
     if (twice > 1).any():
         path, at = twice[twice > 1].index[0]
-        raise ValueError(f"{path}: {y} stands twice at step {at} with different values; keep the run that counts")
+        raise ValueError(f"{path}: {y} appears twice at step {at} with different values; keep the run that counts")
     merged = frame.groupby(by, as_index=False, sort=True).last()
     merged = merged[merged[y].notna()]
     is_curve = columns.x in merged and not merged.groupby(FILE)[columns.x].nunique().eq(1).all()

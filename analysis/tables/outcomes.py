@@ -45,7 +45,7 @@ def blocks(
     """One block where all runs saw the same problems, else one block an arm, on request.
 
     Raises:
-        ValueError: a (run, problem) stands twice; runs of one arm, or of two arms unless asked, differ.
+        ValueError: a (run, problem) appears twice; runs of one arm, or of two arms unless asked, differ.
     """
     n_runs, n_problems = len(runs), len(problems)
     matrix: np.ndarray = np.full(n_runs * n_problems, np.nan, dtype=np.float32)
@@ -95,6 +95,6 @@ def _refuse_duplicates(
     raise ValueError(
         f"{path}: {int((counts > 1).sum())} duplicate (arm, size, seed, problem) rows, the first "
         f"arm={run['arm']} size={run['size']:g} seed={run['seed']} problem={problems[first % n_problems]}; "
-        "each outcome stands once: remove the repetitions, or name the column that tells them apart "
+        "each outcome appears once: remove the repetitions, or name the column that tells them apart "
         "with --seed-column"
     )

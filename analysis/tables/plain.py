@@ -26,7 +26,7 @@ def plain_table(path: Path, columns: Columns, x: str | None = None) -> pa.Table:
     """The file with text columns as dictionaries, which keeps ten million rows small.
 
     Raises:
-        ValueError: it cannot be read, a column stands twice, or a line is blank and is not to be left out.
+        ValueError: it cannot be read, a column appears twice, or a line is blank and is not to be left out.
     """
     text = [columns.arm, columns.problem]
     try:
@@ -47,7 +47,7 @@ def plain_table(path: Path, columns: Columns, x: str | None = None) -> pa.Table:
         ) from error
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{path}: column {', '.join(twice)} stands twice in the header; rename one or drop it")
+        raise ValueError(f"{path}: column {', '.join(twice)} appears twice in the header; rename one or drop it")
     return data
 
 

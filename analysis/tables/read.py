@@ -219,7 +219,7 @@ def _summed(data: pa.Table, y: str, columns: Columns, path: str) -> pa.Table:
     twice = len(data) - len(data.group_by([*keys, columns.problem]).aggregate([]))
     if twice:
         raise ValueError(
-            f"{path}: {twice} duplicate (replicate, arm, size, seed, problem) rows; each outcome stands once"
+            f"{path}: {twice} duplicate (replicate, arm, size, seed, problem) rows; each outcome appears once"
         )
     wrong = pa.array(as_error(data[y], y, columns, path))
     data = data.select(keys).append_column("error", wrong)
@@ -294,7 +294,7 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
     frame = data.to_pandas()
     is_counts = y == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
     if is_counts and columns.y_is == "loss":
-        raise ValueError(f"{path}: {y} counts solutions and is no loss; name the loss's column with --y")
+        raise ValueError(f"{path}: {y} counts solutions and is not a loss; name the loss's column with --y")
     if is_counts and columns.n_test not in frame:
         raise ValueError(
             f"{path}: {y} needs a column {columns.n_test!r} with the number of test problems; name yours with --n-test"

@@ -214,7 +214,7 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
         one = runs[duplicate].iloc[0]
         raise ValueError(
             f"{path}: {int(duplicate.sum())} duplicate rows, the first arm={one['arm']} "
-            f"size={one['size']:g} seed={one['seed']}; a run stands once, remove the repetitions "
+            f"size={one['size']:g} seed={one['seed']}; a run appears once, remove the repetitions "
             "or name the column that tells them apart with --seed-column"
         )
     inner = [runs[name].to_numpy() for name in reversed(unit)]

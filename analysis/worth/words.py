@@ -106,7 +106,7 @@ def shape_text(one: Shape) -> str:
         )
     if one.against and one.factor_high < FACTOR:
         at = ", ".join(map(count, one.against))
-        return f"m(e) is no one number: the pooled {times(one.pooled)} lies outside what is read at n = {at}; {gap}"
+        return f"m(e) is not one number: the pooled {times(one.pooled)} lies outside what is read at n = {at}; {gap}"
     known = (
         "has no overlap to be judged over"
         if not np.isfinite(one.factor_high) and np.isnan(one.factor)

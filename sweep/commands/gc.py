@@ -56,7 +56,7 @@ def gc_command(line: Line, composed: Composed) -> int:
     """`python -m sweep gc [--delete] [--keep 'OVERRIDES']... [--without NAME]... [Hydra overrides]`.
 
     The overrides name the store, as for every verb, and a grid that is kept. NAME is an experiment, a grid that was
-    run here (its name or its hash), a SLURM submission, or `unrecorded`: what no record tells of. Without --delete
+    run here (its name or its hash), a SLURM submission, or `unrecorded`: what no record mentions. Without --delete
     nothing is removed.
 
     Raises:
@@ -148,7 +148,7 @@ def sorted_out(store: Store, roots: Sequence[Root], recorded: Sequence[Root], wi
     unreached = [key for key in artifacts if key not in kept]
     for key in unreached:
         if key not in released and UNRECORDED not in without:
-            left[key] = f"no recorded grid tells of it (--without {UNRECORDED} lets such artifacts go)"
+            left[key] = f"no recorded grid mentions it (--without {UNRECORDED} lets such artifacts go)"
         elif surplus := _surplus(store.folder(key), artifacts[key]):
             left[key] = f"holds what its manifest does not list: {surplus}"
     parents = {key: tuple(manifest.parents.values()) for key, manifest in artifacts.items()}

@@ -56,8 +56,8 @@ def collect_table(line: Line) -> int:
         rows = measured(probes, store)
     if unhashed := table.provenance.get("unhashed_records"):
         print(
-            f"note: {len(unhashed)} of {len(table.runs)} runs are of before manifests had hashes, so an edited count "
-            "is found by their outcomes alone; the table's provenance.json names them",
+            f"note: {len(unhashed)} of {len(table.runs)} runs were made before manifests had hashes, so an edited "
+            "count is found by their outcomes alone; the table's provenance.json names them",
             file=sys.stderr,
         )
     write_table(replace(table, measured=rows), folder, _provenance(line.words, overrides, the_plan, exec))

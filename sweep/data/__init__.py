@@ -51,7 +51,7 @@ def domain(dataset: Mapping[str, Any]) -> Domain:
     """
     if dataset.get("name") not in DOMAINS:
         raise ValueError(
-            f"dataset.name={dataset.get('name')!r} is no domain; choose one of {', '.join(sorted(DOMAINS))}"
+            f"dataset.name={dataset.get('name')!r} is not a domain; choose one of {', '.join(sorted(DOMAINS))}"
             + nearest(str(dataset.get("name")), DOMAINS)
         )
     return DOMAINS[dataset["name"]]({key: value for key, value in dataset.items() if key != "name"})

@@ -57,7 +57,7 @@ def object_of(line: bytes, where: str) -> dict[str, Any]:
         raise ValueError(f"{where}: expected a JSON object, got {text[:80]!r}; repair or remove the line")
     if half is not None:
         raise ValueError(
-            f"{where}: {half} holds half of a surrogate pair, which is no character and cannot be written as UTF-8; "
+            f"{where}: {half} holds half of a surrogate pair, which is not a character and cannot be written as UTF-8; "
             "write the whole character, or remove the line"
         )
     return value
@@ -72,7 +72,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _bounded_int(digits: str) -> int:

@@ -142,7 +142,7 @@ def _rows(content: bytes, file: str, dataset: str) -> Iterator[Row]:
         batches = pq.ParquetFile(io.BytesIO(content)).read().to_batches()
     except (pa.ArrowException, OSError) as error:
         raise ValueError(
-            f"dataset {dataset}: {file} is no Parquet file that can be read ({str(error)[:100]})"
+            f"dataset {dataset}: {file} is not a Parquet file that can be read ({str(error)[:100]})"
         ) from None
     number = 0
     for batch in batches:

@@ -50,7 +50,7 @@ def cutter(step: str, pattern: str | None) -> Callable[[str], list[str]]:
     try:
         found = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"step_pattern={pattern!r} is no regular expression ({error}); repair it") from None
+        raise ValueError(f"step_pattern={pattern!r} is not a regular expression ({error}); repair it") from None
 
     def behind_matches(text: str) -> list[str]:
         ends = {match.end() for match in found.finditer(text)}

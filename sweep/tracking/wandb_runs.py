@@ -157,12 +157,12 @@ def _stages(run_id: str, manifests: Iterable[Manifest]) -> dict[str, Stage]:
         stage = Stage(manifest.kind, manifest.version, manifest.identity, known)
         if len(known) < len(parents) or stage.key != manifest.key:
             raise ValueError(
-                f"W&B run {run_id}: its {MANIFESTS} tells of {manifest.key}, but what it says of it is {stage.key}: it "
-                "was changed, or a parent was missing when it was written; collect from the store"
+                f"W&B run {run_id}: its {MANIFESTS} mentions {manifest.key}, but what it says about it is {stage.key}: "
+                "it was changed, or a parent was missing when it was written; collect from the store"
             )
         out[stage.key] = stage
     if run_id not in out:
-        raise ValueError(f"W&B run {run_id}: its {MANIFESTS} does not tell of it; collect from the store")
+        raise ValueError(f"W&B run {run_id}: its {MANIFESTS} does not mention it; collect from the store")
     return out
 
 

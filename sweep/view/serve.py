@@ -30,7 +30,7 @@ class Server:
         try:
             self._server = _Quiet((LOOPBACK, port), _handler(self, word))
         except (OSError, OverflowError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no port"
+            why = error.strerror if isinstance(error, OSError) else "it is not a port"
             raise ValueError(
                 f"--port {port} of {LOOPBACK} cannot be served on: {why}; give another, or none and one is chosen"
             ) from error

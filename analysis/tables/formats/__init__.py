@@ -60,5 +60,5 @@ def log_at(path: Path, name: str | None = None) -> tuple[Format, Log] | None:
     except OSError as error:
         raise ValueError(f"{path}: it cannot be read ({error.strerror or error})") from error
     if log.rows.empty or not log.scores:
-        raise ValueError(f"{path}: no result stands in this {found.what}; give the log of a run that wrote some")
+        raise ValueError(f"{path}: there is no result in this {found.what}; give the log of a run that wrote some")
     return found, log

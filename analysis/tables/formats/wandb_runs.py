@@ -98,7 +98,7 @@ def _items(raw: Any, number: int, place: str) -> dict[str, Any]:
         try:
             out[text_of(name)] = json.loads(of.get(VALUE, [b"null"])[-1])
         except (ValueError, RecursionError, TypeError) as error:
-            raise ValueError(f"{place}: the value of {shown(name)} is no JSON ({error}): damaged") from error
+            raise ValueError(f"{place}: the value of {shown(name)} is not JSON ({error}): damaged") from error
     return out
 
 
@@ -129,7 +129,7 @@ def _fields(raw: Any, place: str) -> dict[int, list[Any]]:
                 raise IndexError(f"{at - len(raw)} bytes are missing")
             out.setdefault(key >> 3, []).append(value)
     except (IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"{place}: it is no protobuf message ({error}); the file is damaged") from error
+        raise ValueError(f"{place}: it is not a protobuf message ({error}); the file is damaged") from error
     return out
 
 

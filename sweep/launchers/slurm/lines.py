@@ -44,7 +44,9 @@ def shell_lines(where: str, value: Any) -> list[str]:
             raise ValueError(f"{where}[{number}] must be a line of shell, found {line!r}")
         _one_line(f"{where}[{number}]", line)
         if re.match(r"\s*#\s*SBATCH\b", line):
-            raise ValueError(f"{where}[{number}]={line!r} is no shell; give +hydra.launcher.OPTION=VALUE instead")
+            raise ValueError(
+                f"{where}[{number}]={line!r} is a comment to bash; give +hydra.launcher.OPTION=VALUE instead"
+            )
     return list(value)
 
 

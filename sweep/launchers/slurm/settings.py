@@ -284,8 +284,8 @@ def _check_names(where: str, own: Mapping[str, Any], known: set[str], passed_on:
         unknown = sorted(str(name) for name in names if str(name).replace("-", "_") not in valid)
         if unknown:
             raise ValueError(
-                f"{place}: {', '.join(map(repr, unknown))} is no setting of the launcher and no sbatch option that it "
-                f"passes on{nearest(unknown[0], valid)}; "
+                f"{place}: {', '.join(map(repr, unknown))} is neither a setting of the launcher nor an sbatch option "
+                f"that it passes on{nearest(unknown[0], valid)}; "
                 f"valid ones: {', '.join(sorted(valid))}"
             )
 
