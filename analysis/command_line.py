@@ -51,8 +51,8 @@ def parser_of(description: str | None) -> Parser:
     return parser
 
 
-def _subcommand(kinds: Kinds, name: str, what: str, **told: str) -> Parser:
-    one = kinds.add_parser(name, help=what, **{"description": what, **told})
+def _subcommand(kinds: Kinds, name: str, what: str, description: str = "") -> Parser:
+    one = kinds.add_parser(name, help=what, description=description or what)
     progress.add_option(one)
     return one
 

@@ -115,7 +115,7 @@ def _measured(work: Callable, arguments: tuple) -> tuple[list[tuple[float, str]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--rows", type=int, default=10_000_000, help="of the largest table")
     asked = parser.parse_args()
     times, memory = measured(two_arms)
     for seconds, name in times:

@@ -24,6 +24,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from sweep.terminal.progress import counted
+
 sys.path.append(str(Path(__file__).parents[1]))  # the tests' tables with a known truth
 
 from simulated_tables import power, saturating, simulated_table
@@ -341,7 +343,7 @@ def coverage(setting: Setting, n_replications: int, n_others: int, n_draws: int)
     """Name -> coverage, median width, misses below and above, over the replications."""
     found: dict[str, list[tuple[float, float, float]]] = {}
     n_floors = 0
-    for k in range(n_replications):
+    for k in counted(range(n_replications), "replications"):
         rows, has_floor = replication(setting, n_draws, k, has_others=k < n_others)
         n_floors += has_floor
         for name, row in rows.items():
@@ -362,10 +364,10 @@ def coverage(setting: Setting, n_replications: int, n_others: int, n_draws: int)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--replications", type=int, default=1000)
-    parser.add_argument("--others", type=int, default=300)
-    parser.add_argument("--draws", type=int, default=199)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--replications", type=int, default=1000, help="tables drawn of each setting")
+    parser.add_argument("--others", type=int, default=300, help="of them that other intervals are computed of too")
+    parser.add_argument("--draws", type=int, default=199, help="resamples of each table")
+    parser.add_argument("--only", default="", help="settings whose name has this in it")
     asked = parser.parse_args()
     for name, setting in SETTINGS.items():
         if asked.only in name:
