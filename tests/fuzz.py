@@ -16,8 +16,8 @@ N_EXAMPLES = 500  # of a target before the next one has its turn
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--only", choices=[target.name for target in TARGETS])
+    parser.add_argument("--minutes", type=float, required=True, help="how long, all targets together")
+    parser.add_argument("--only", choices=[target.name for target in TARGETS], help="one target alone")
     options = parser.parse_args()
     targets = [target for target in TARGETS if options.only in (None, target.name)]
     ends, n_tried = time.monotonic() + 60 * options.minutes, Counter[str]()

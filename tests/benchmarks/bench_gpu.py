@@ -20,9 +20,11 @@ HOW = {"precision": "bf16", "micro_batch_tokens": 16384, "max_logits": 2**28}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("outputs/bench_gpu.json"))
+    parser.add_argument("--out", type=Path, default=Path("outputs/bench_gpu.json"), help="file to write")
     has_card = torch.cuda.is_available()
-    parser.add_argument("--sizes", default="135M,1.2B" if has_card else "0.2M")
+    parser.add_argument(
+        "--sizes", default="135M,1.2B" if has_card else "0.2M", help="parameters of the models, by commas"
+    )
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
     device = "cuda" if has_card else "cpu"
