@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,12 @@ from sweep.data.records import Pair, ReferenceScore
 from sweep.finetuning import fine_tuned, scored
 from sweep.judging import UNDECIDED, counted, judged
 from sweep.methods import METHODS
-from sweep.methods.rollouts import Prefix, credited, estimated, to_charge
+from sweep.methods.rollouts import credited, estimated, searched, to_charge
+from sweep.methods.settling import Prefix, Rolled, rolled_out
 from sweep.sources import SOURCES
 
 if TYPE_CHECKING:  # the verbs that build nothing must not wait for torch
-    from sweep.models import Completion
+    from sweep.models import Completion, Policy, Sampler
 
 
 def build_dsyn(stage: Stage, bench: Bench) -> Built:
@@ -125,34 +127,57 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     traces = read_jsonl(bench.parents["samples"].path / "traces.jsonl", Trace)
     rng = np.random.default_rng(seed_of(stage))
     charged = to_charge(traces, of=rollouts.of, max_traces_per_problem=rollouts.max_traces_per_problem, rng=rng)
-    roller, cost, undecided = bench.policy("base" if "base" in stage.parents else "sft"), Cost(), Counter[str]()
-
-    def roll_out(prefixes: Sequence[Prefix], depth: int) -> list[list[str]]:
-        """The whole solutions that rollouts of each prefix reach and the verifier accepts."""
-        nonlocal cost
-        asked, begun = [problems[p] for p, _ in prefixes], [text for _, text in prefixes]
-        prompts = [data.prompt(problems[p]) + text for p, text in prefixes]
-        drawn = sample(
-            prompts,
-            n_samples=rollouts.n_rollouts,
-            temperature=rollouts.temperature,
-            top_p=1.0,
-            seed=seed_of(stage) + depth + 1,
-            max_new_tokens=stage.identity["max_solution_tokens"],
-            **bench.sampling_limits(f"step-{depth}"),
-        )
-        cost += sampling_cost(roller, prompts, drawn)
-        is_correct, new = judged(data, asked, drawn, begun)
-        undecided.update(new)
-        return accepted(begun, drawn, is_correct)
-
+    roller = bench.policy("base" if "base" in stage.parents else "sft")
     steps = [data.steps(t.text) for t in charged]
-    how: dict[str, Any] = {"n_rollouts": rollouts.n_rollouts, "is_stopped_at_pit": rollouts.until == "pit"}
     with bench.sampler(roller) as sample:
-        q_values, reached = estimated(charged, steps, roll_out, **how)
+        roll_out = _RollOut(stage, bench, data, problems, rollouts, roller, sample)
+        if rollouts.search == "binary":
+            q_values, reached = searched(charged, steps, roll_out)
+        else:
+            q_values, reached = estimated(charged, steps, roll_out, is_stopped_at_pit=rollouts.until == "pit")
     write_jsonl(bench.out / "credits.jsonl", credited(charged, q_values, traces))
     write_jsonl(bench.out / "reached.jsonl", reached)
-    return Built({"n_credits": len(charged), "n_reached": len(reached)} | counted(UNDECIDED, undecided), cost)
+    facts = {"n_credits": len(charged), "n_reached": len(reached)} | counted(UNDECIDED, roll_out.undecided)
+    return Built(facts, roll_out.cost)
+
+
+@dataclass
+class _RollOut:
+    """The rollouts of prefixes of one depth, as many as they need; what they cost is added up."""
+
+    stage: Stage
+    bench: Bench
+    data: Domain
+    problems: Mapping[str, Problem]
+    rollouts: RolloutConfig
+    policy: Policy
+    sample: Sampler
+    cost: Cost = field(default_factory=Cost)
+    undecided: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, prefixes: Sequence[Prefix], depth: int) -> list[Rolled]:
+        is_settled_early = self.rollouts.stop != "never"
+        return rolled_out(prefixes, partial(self.draw, depth), self.rollouts.n_most, is_settled_early=is_settled_early)
+
+    def draw(self, depth: int, prefixes: Sequence[Prefix], first: int, n: int) -> list[list[str]]:
+        """The whole solutions that these rollouts of each prefix reach and the verifier accepts."""
+        asked, begun = [self.problems[p] for p, _ in prefixes], [text for _, text in prefixes]
+        prompts = [self.data.prompt(self.problems[p]) + text for p, text in prefixes]
+        name = f"step-{depth}" if self.rollouts.stop == "never" else f"step-{depth}-{first}"
+        drawn = self.sample(
+            prompts,
+            n_samples=n,
+            first_sample=first,
+            temperature=self.rollouts.temperature,
+            top_p=1.0,
+            seed=seed_of(self.stage) + depth + 1,
+            max_new_tokens=self.stage.identity["max_solution_tokens"],
+            **self.bench.sampling_limits(name),
+        )
+        self.cost += sampling_cost(self.policy, prompts, drawn)
+        is_correct, undecided = judged(self.data, asked, drawn, begun)
+        self.undecided.update(undecided)
+        return accepted(begun, drawn, is_correct)
 
 
 def build_pairs(stage: Stage, bench: Bench) -> Built:

@@ -30,6 +30,7 @@ from sweep.fields import (
 )
 from sweep.methods import METHODS
 from sweep.methods.dials import Dials
+from sweep.methods.settling import n_enough
 from sweep.rates import at_size
 from sweep.sources import SOURCES
 from sweep.terminal.words import nearest
@@ -146,6 +147,22 @@ class RolloutConfig:
     until: str = choice("pit", "end", default="pit")  # pit: stop a trace at its first prefix without a success
     # who rolls out: the SFT policy that wrote the traces, one that was tuned on other problems of D_syn, or the base
     policy: str = choice("learner", "other_sft", "base", default="learner")
+    # when a prefix has rollouts enough: never before n_rollouts; once its verdict is certain, which leaves every pit as
+    # it is; or by a sequential test, which takes a prefix of `hopeful_q` or more for hopeless at most at `miss_rate`
+    stop: str = choice("never", "verdict", "test", default="never")
+    hopeful_q: float = real(above=0, below=1, default=0.5)
+    miss_rate: float = real(above=0, below=1, default=0.05)
+    search: str = choice("depth", "binary", default="depth")  # binary: as if q_values never rose again
+
+    @property
+    def n_most(self) -> int:
+        """Rollouts of a prefix of which none is right."""
+        n_tested = n_enough(self.hopeful_q, self.miss_rate)
+        return min(self.n_rollouts, n_tested) if self.stop == "test" else self.n_rollouts
+
+    @property
+    def is_saving(self) -> bool:
+        return self.stop != "never" or self.search != "depth"
 
 
 @dataclass
@@ -374,6 +391,7 @@ def _of_kind(node: str, by: str, schemas: Mapping[str, type], values: Any) -> di
 
 
 def _check(exp: Exp) -> None:
+    _check_saving(exp)
     rollouts, rule = exp.sampling.rollouts, exp.method.pit_rule
     if rule == "lowest_advantage" and rollouts.until != "end":
         raise ValueError(
@@ -387,6 +405,19 @@ def _check(exp: Exp) -> None:
                 f"sampling.rollouts has of={rollouts.of} until={rollouts.until}; take an arm that sets both, or add "
                 "sampling.rollouts.of=all sampling.rollouts.until=end"
             )
+
+
+def _check_saving(exp: Exp) -> None:
+    """What saves rollouts finds the first hopeless step alone; nothing that reads other q_values may follow it."""
+    rollouts, method = exp.sampling.rollouts, exp.method
+    is_of_zero = method.pit_rule == "first_lowest" or method.pit_threshold * rollouts.n_rollouts < 1
+    if rollouts.is_saving and ((rollouts.of, rollouts.until) != ("wrong", "pit") or not is_of_zero):
+        raise ValueError(
+            f"sampling.rollouts.stop={rollouts.stop} search={rollouts.search} finds the first step without a right "
+            f"rollout and no other q_value, but sampling.rollouts has of={rollouts.of} until={rollouts.until} and "
+            f"method.pit_rule={method.pit_rule} pit_threshold={method.pit_threshold:g}; take of=wrong until=pit and "
+            "first_lowest, or stop=never search=depth"
+        )
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

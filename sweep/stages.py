@@ -56,6 +56,10 @@ def once(of: Callable[[N], T]) -> Callable[[N], T]:
     return known
 
 
+TESTED = ("hopeful_q", "miss_rate")  # of a sequential test
+SAVING = ("stop", "search", *TESTED)
+
+
 @once
 def dsyn(exp: Exp) -> Stage:
     """Not a function of n_problems: every size is a subset of the same D_syn."""
@@ -113,7 +117,10 @@ def samples(exp: Exp) -> Stage:
 @once
 def advantages(exp: Exp) -> Stage:
     """Who rolls out is said by its parent (`sft`, which is the learner, or another), and by no field of its own."""
-    rollouts = {name: value for name, value in _plain(exp.sampling.rollouts).items() if name != "policy"}
+    asked = exp.sampling.rollouts
+    # how rollouts are saved is a field where they are: artifacts without it hold all of them
+    unread = {"policy", *(() if asked.is_saving else SAVING), *(() if asked.stop == "test" else TESTED)}
+    rollouts = {name: value for name, value in _plain(asked).items() if name not in unread}
     identity = {"rollouts": rollouts, "dataset": _data(exp), **_bound(exp), **_point(exp)}
     return _stage("advantages", identity, {"dsyn": dsyn(exp), "samples": samples(exp), **_who_rolls_out(exp)}, exp)
 

@@ -78,6 +78,14 @@ def test_the_same_seed_draws_the_same_tokens_by_every_engine_whatever_is_drawn_b
     assert words(drawn(policy, engine, PREFIXES, max_rows=4, **settings)) == expected
 
 
+@pytest.mark.parametrize("engine", ["embedded", *OTHERS])
+def test_a_call_can_go_on_from_the_samples_of_another(policy: Policy, engine: str) -> None:
+    whole = words(sample(policy, PREFIXES[:3], **{**WIDE, "n_samples": 5}))
+    with opened(policy, engine, max_rows=64) as sampler:
+        last = words(sampler(PREFIXES[:3], **{**WIDE, "n_samples": 3}, first_sample=2))
+    assert last == [group[2:] for group in whole]
+
+
 @pytest.mark.parametrize("engine", OTHERS)
 def test_a_prefix_given_twice_gets_different_draws(policy: Policy, engine: str) -> None:
     twice = words(drawn(policy, engine, PREFIXES[:1] * 2, **WIDE))

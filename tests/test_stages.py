@@ -291,6 +291,18 @@ def test_a_solution_that_only_its_answer_spoils_is_charged_with_the_answer(
     assert [c.q_values for c in credits] == [[1.0, 1.0, 0.0]]
 
 
+@pytest.mark.parametrize(("saving", "n_tokens"), [({"stop": "verdict"}, 7 + 6), ({"search": "binary"}, 2 * 7 + 6)])
+def test_the_pit_is_found_with_fewer_rollouts(
+    tree: SimpleNamespace, tmp_path: Path, saving: dict[str, str], n_tokens: int
+) -> None:
+    # G: one right rollout of 7 tokens settles it, G W: both of 3 tokens are wrong; by halves, step 0 is looked at first
+    late = f"{tree.good}{tree.wrong}ans {tree.other}"
+    credits, reached, built = credited(tree, tmp_path, [late], **saving)
+    assert [c.q_values for c in credits] == [[1.0, 0.0]]
+    assert built.cost.n_sampled_tokens == n_tokens
+    assert [s.text for s in reached] == [f"{tree.good}{tree.repair}ans {tree.right}"]
+
+
 def test_a_prefix_that_several_traces_share_is_rolled_out_once(tree: SimpleNamespace, tmp_path: Path) -> None:
     # depth 0: G alone, 2 rollouts of `R ans right <eos>`: 4 + 2 + 1 tokens each;
     # depth 1: G W and G R, 2 rollouts of `ans x <eos>` each: 3 tokens each. The third traces end there.

@@ -33,6 +33,8 @@ class Settings:
     max_rows: int
     seed: int
     has_entropy: bool
+    n_samples: int
+    first_sample: int  # a prefix's samples are numbered; those before this one are another call's
 
 
 def n_sampled_tokens(completions: Sequence[Sequence[Completion]]) -> int:
@@ -62,10 +64,12 @@ def check_arguments(n_samples: int, temperature: float, top_p: float, max_new_to
 
 
 def uniforms(settings: Settings, ids: tuple[int, ...], n_rows: int) -> np.ndarray:
-    """(n_rows, max_new_tokens) in [0, 1), from a generator keyed by the seed and the prefix."""
+    """(n_rows, max_new_tokens) in [0, 1), from a generator keyed by the seed and the prefix; the rows from the first
+    sample on."""
     digest = hashlib.blake2b(repr((settings.seed, ids)).encode(), digest_size=16).digest()
     generator = np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64)))
-    return generator.random((n_rows, settings.max_new_tokens), dtype=np.float32)
+    before = settings.first_sample * n_rows // settings.n_samples
+    return generator.random((before + n_rows, settings.max_new_tokens), dtype=np.float32)[before:]
 
 
 def check_finite(is_finite: Tensor, step: int, settings: Settings) -> None:

@@ -64,23 +64,21 @@ class Sampler:
         max_new_tokens: int,
         seed: int,
         top_p: float = 1.0,
+        first_sample: int = 0,
         has_entropy: bool = False,
         checkpoint_path: Path | None = None,
         should_stop: Callable[[], bool] | None = None,
         report: Callable[[int, int], None] | None = None,
     ) -> Sampled:
         """As `sampler.sample`; a call that was stopped goes on with the prefixes that it had not finished."""
+        told: dict[str, Any] = {"n_samples": n_samples, "first_sample": first_sample, "temperature": temperature}
+        told |= {"top_p": top_p, "seed": seed, "max_new_tokens": max_new_tokens}
+        told |= {"max_rows": self.max_rows, "has_entropy": has_entropy}
         if self.engine is None:
-            drawn: dict[str, Any] = {
-                "n_samples": n_samples,
-                "temperature": temperature,
-                "max_new_tokens": max_new_tokens,
-            }
-            drawn |= {"seed": seed, "top_p": top_p, "max_rows": self.max_rows, "has_entropy": has_entropy}
-            kept = {"checkpoint_path": checkpoint_path, "should_stop": should_stop, "report": report}
-            return sample(self.policy, prefixes, **drawn, **kept)
+            kept: dict[str, Any] = {"checkpoint_path": checkpoint_path, "should_stop": should_stop, "report": report}
+            return sample(self.policy, prefixes, **told, **kept)
         check_arguments(n_samples, temperature, top_p, max_new_tokens, self.max_rows)
-        settings = Settings(temperature, top_p, max_new_tokens, self.max_rows, seed, has_entropy)
+        settings = Settings(**told)
         places = placed(self.policy, prefixes, max_new_tokens)
         n_rows = {ids: 1 if temperature == 0 else n_samples * len(where) for ids, where in places.items()}
         results: Sampled = [[] for _ in prefixes]

@@ -36,6 +36,7 @@ def sample(
     max_new_tokens: int,
     seed: int,
     top_p: float = 1.0,
+    first_sample: int = 0,
     max_rows: int = 512,
     has_entropy: bool = False,
     checkpoint_path: Path | None = None,
@@ -49,6 +50,8 @@ def sample(
     Args:
         temperature: divides the logits; 0 takes the most likely token (n_samples copies of it).
         max_new_tokens: bound on a completion, its EOS included.
+        first_sample: the number of the first one, where others were drawn before; n samples from here are the last n of
+            first_sample + n.
         top_p: draws from the smallest set of tokens that holds this probability.
         max_rows: bound on the rows of one forward pass; memory, not mathematics.
         has_entropy: also return each completion's entropy; its mean over completions estimates the
@@ -62,7 +65,7 @@ def sample(
         FloatingPointError: the policy's logits, or they divided by the temperature, are not finite.
     """
     check_arguments(n_samples, temperature, top_p, max_new_tokens, max_rows)
-    settings = Settings(temperature, top_p, max_new_tokens, max_rows, seed, has_entropy)
+    settings = Settings(temperature, top_p, max_new_tokens, max_rows, seed, has_entropy, n_samples, first_sample)
     places: dict[tuple[int, ...], list[int]] = defaultdict(list)  # where each distinct prefix stands
     for i, (text, ids) in enumerate(zip(prefixes, encode_prefixes(policy, prefixes), strict=True)):
         if len(ids) + max_new_tokens > policy.max_length:
