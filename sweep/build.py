@@ -130,7 +130,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
     roller = bench.policy("base" if "base" in stage.parents else "sft")
     steps = [data.steps(t.text) for t in charged]
     with bench.sampler(roller) as sample:
-        roll_out = _RollOut(stage, bench, data, problems, rollouts, roller, sample)
+        roll_out = RollOut(stage, bench, data, problems, rollouts, roller, sample)
         if rollouts.search == "binary":
             q_values, reached = searched(charged, steps, roll_out)
         else:
@@ -142,7 +142,7 @@ def build_advantages(stage: Stage, bench: Bench) -> Built:
 
 
 @dataclass
-class _RollOut:
+class RollOut:
     """The rollouts of prefixes of one depth, as many as they need; what they cost is added up."""
 
     stage: Stage
@@ -159,6 +159,9 @@ class _RollOut:
         is_settled_early = self.rollouts.stop != "never"
         return rolled_out(prefixes, partial(self.draw, depth), self.rollouts.n_most, is_settled_early=is_settled_early)
 
+    def kept(self, name: str) -> dict[str, Any]:
+        return self.bench.sampling_limits(name)
+
     def draw(self, depth: int, prefixes: Sequence[Prefix], first: int, n: int) -> list[list[str]]:
         """The whole solutions that these rollouts of each prefix reach and the verifier accepts."""
         asked, begun = [self.problems[p] for p, _ in prefixes], [text for _, text in prefixes]
@@ -172,7 +175,7 @@ class _RollOut:
             top_p=1.0,
             seed=seed_of(self.stage) + depth + 1,
             max_new_tokens=self.stage.identity["max_solution_tokens"],
-            **self.bench.sampling_limits(name),
+            **self.kept(name),
         )
         self.cost += sampling_cost(self.policy, prompts, drawn)
         is_correct, undecided = judged(self.data, asked, drawn, begun)

@@ -113,6 +113,10 @@ INF, NAN = float("inf"), float("nan")
         ("sampling.temperature", TEMPERATURE, (0.0, NAN)),
         ("sampling.top_p", "a finite number above 0 and at most 1", (0.0, 1.1)),
         ("sampling.rollouts.n_rollouts", DRAWS, (0,)),
+        ("sampling.rollouts.stop", "one of never, verdict, test", ("early",)),
+        ("sampling.rollouts.search", "one of depth, binary", ("fast",)),
+        ("sampling.rollouts.hopeful_q", "a finite number above 0 and below 1", (0.0, 1.0)),
+        ("sampling.rollouts.miss_rate", "a finite number above 0 and below 1", (0.0, 1.0)),
         ("sampling.rollouts.max_traces_per_problem", ROWS, (-1,)),
         ("sampling.rollouts.until", "one of pit, end", ("never",)),
         ("sampling.rollouts.of", "one of wrong, all", ("right",)),
@@ -132,6 +136,8 @@ INF, NAN = float("inf"), float("nan")
         ("exec.n_processes", "a whole number from 1 to 1024", (0, 1025)),
         ("exec.gpu_memory_gib", f"{FACTOR}, or null", (0,)),
         ("exec.compiler", "one of off, inductor, aot_eager", ("triton",)),
+        ("exec.engine", "one of embedded, slots, paged, vllm", ("fast",)),
+        ("exec.cuda_graphs", "true or false", ("maybe",)),
         ("exec.gradient_checkpointing", "true or false", ("maybe",)),
         ("exec.checkpoint_every_s", "a number in [0, 1e+09]", (-1.0, NAN)),
         ("exec.device", "one of auto, cpu, cuda, cuda:0, ...", ("tpu", "cuda:x")),
@@ -238,6 +244,11 @@ def test_an_odd_value_of_any_field_is_planned_or_refused_by_the_fields_name(node
             "lowest_advantage",
             "method.pit_rule=lowest_advantage compares all steps .*; add sampling.rollouts.until=end",
         ),
+        (
+            "sampling.rollouts",
+            {"stop": "verdict", "until": "end"},
+            "sampling.rollouts.stop=verdict search=depth finds the first step .* and no other q_value, .* until=end",
+        ),
         ("source.name", "self_filtered", "source=self_filtered reads the advantage of every .* of=wrong until=pit"),
         ("method.name", "good_steps", "method=good_steps reads the advantage of every step .* of=wrong until=pit"),
     ],
@@ -292,6 +303,17 @@ def test_a_dataset_that_cannot_be_made_is_refused_before_any_work(word: str, tol
 def test_a_pit_rule_that_compares_all_steps_is_allowed_with_rollouts_to_the_end() -> None:
     the_plan = planned("method.pit_rule=lowest_advantage", "sampling.rollouts.until=end")
     assert the_plan.runs[0].leaf.exp.method.pit_rule == "lowest_advantage"
+
+
+@pytest.mark.parametrize(("threshold", "is_run"), [(0.15, True), (0.2, False)])
+def test_verdicts_alone_serve_a_threshold_that_no_right_rollout_is_below(threshold: float, is_run: bool) -> None:
+    # of 5 rollouts one right one is a q_value of .2
+    asked = ["sampling.rollouts.stop=verdict", "method.pit_rule=first_below", f"method.pit_threshold={threshold}"]
+    if is_run:
+        assert planned("sampling.rollouts.n_rollouts=5", *asked).runs
+    else:
+        with pytest.raises(ValueError, match=r"method\.pit_rule=first_below pit_threshold=0\.2; take of=wrong"):
+            planned("sampling.rollouts.n_rollouts=5", *asked)
 
 
 def test_a_leaf_of_plain_dicts_refuses_keys_that_nothing_reads() -> None:
