@@ -30,7 +30,7 @@ from analysis.worth.comparison import Comparison
 from analysis.worth.delta import DeltaInterval, delta_interval
 from analysis.worth.identity import Identity, identity_of
 from analysis.worth.joint import jointly
-from analysis.worth.readings import Multiplier
+from analysis.worth.multiplier import Multiplier
 from analysis.worth.shape import MultiplierCurve, Shape, multiplier_curve, shape_of
 from sweep.terminal.progress import counted
 from sweep.terminal.words import nearest

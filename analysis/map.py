@@ -23,7 +23,8 @@ from analysis.options import Options, comparison_of
 from analysis.sheet import Sheet
 from analysis.tables.delimited import check_csv
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier, at_size
+from analysis.worth.multiplier import Multiplier
+from analysis.worth.readings import at_size
 from analysis.worth.words import count, error_text, multiplier_text
 from sweep.terminal.progress import counted
 

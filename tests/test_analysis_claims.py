@@ -19,7 +19,7 @@ from analysis.tables.read import table_at
 from analysis.tables.table import Table, table_from_runs
 from analysis.worth.by_unit import ByUnit
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.multiplier import Multiplier
 from analysis.worth.shape import Fieller, Shape
 from analysis.worth.words import beyond_text, by_unit_text, count, joint_text, multiplier_text, shape_text, times
 

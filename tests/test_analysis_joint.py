@@ -19,7 +19,8 @@ from analysis.worth import identity
 from analysis.worth.comparison import Comparison
 from analysis.worth.identity import identity_of
 from analysis.worth.joint import jointly
-from analysis.worth.readings import Bound, Drawn, Multiplier, at_sizes, headline
+from analysis.worth.multiplier import Bound, Drawn, Multiplier
+from analysis.worth.readings import at_sizes, headline
 
 SFT, TWICE = power(1.0, 0.15), power(2**-0.15, 0.15)
 

@@ -15,7 +15,8 @@ from analysis.noise.draws import Draws, draws
 from analysis.tables.table import Block, Table, table_from_runs
 from analysis.worth.comparison import Comparison, floor_shift
 from analysis.worth.delta import delta_interval, influence_variance
-from analysis.worth.readings import Multiplier, at_error, at_size, headline
+from analysis.worth.multiplier import Multiplier
+from analysis.worth.readings import at_error, at_size, headline
 from analysis.worth.shape import fieller, multiplier_curve, pooled_draws, shape_of
 from analysis.worth.words import shape_text
 

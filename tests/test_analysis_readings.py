@@ -12,20 +12,8 @@ from simulated_tables import power, saturating
 from analysis.noise.draws import draws
 from analysis.tables.table import table_from_runs
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import (
-    Multiplier,
-    Sizes,
-    at_error,
-    at_size,
-    at_sizes,
-    distance,
-    exp,
-    headline,
-    kind_of,
-    reading,
-    sides,
-    where,
-)
+from analysis.worth.multiplier import Multiplier, Sizes, distance, exp, kind_of, reading, sides, where
+from analysis.worth.readings import at_error, at_size, at_sizes, headline
 
 SFT, TWICE = power(1.0, 0.15), power(2**-0.15, 0.15)
 Z = np.arange(-99, 100) / 100  # 199 draws: the limits at 95 % are the fifth from the ends, -0.95 and 0.95

@@ -15,7 +15,7 @@ LONGER_FOR_A_REASON = {  # file:function -> why its parts are not functions of t
     "analysis/laws/chinchilla.py:fit_chinchilla": "what is known of a fit, a field a line",
     "analysis/laws/fit.py:fit_result": "what is known of a fit, a field a line",
     "analysis/tables/read.py:_from_rows": ONE_BY_ONE,
-    "analysis/worth/readings.py:reading": "what is known of a multiplier, a field a line",
+    "analysis/worth/multiplier.py:reading": "what is known of a multiplier, a field a line",
     "sweep/models/policy.py:new_policy": MEANING,
     "sweep/models/sampler.py:_decode": "one decoding loop and its cache",
     "sweep/models/sampler.py:sample": MEANING,

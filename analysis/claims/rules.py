@@ -45,7 +45,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.worth.readings import Multiplier
+from analysis.worth.multiplier import Multiplier
 from sweep.arms import ARMS
 
 Ruling = Literal["held", "not held", "undecided", "not tested"]

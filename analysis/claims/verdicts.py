@@ -24,7 +24,7 @@ from analysis.held_out import Score, validate
 from analysis.intervals import interval
 from analysis.worth import readings
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.multiplier import Multiplier
 from analysis.worth.words import count, error_text, interval_text, multiplier_text
 
 

@@ -13,7 +13,7 @@ from analysis.arms import look
 from analysis.figures.curves import draw_errors
 from analysis.figures.style import TEXT_WIDTH, end_labels, log_size_axis, new_figure, paper
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.multiplier import Multiplier
 
 LONG = 16  # letters of a name
 

@@ -29,7 +29,8 @@ from analysis.figures.style import (
 from analysis.intervals import interval
 from analysis.laws.fit import FitStatus
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier, at_sizes
+from analysis.worth.multiplier import Multiplier
+from analysis.worth.readings import at_sizes
 from analysis.worth.words import multiplier_text
 
 Looks = Mapping[str, tuple[str, str, bool]]  # arm -> colour, marker, whether it is a control

@@ -16,7 +16,8 @@ from analysis.options import Options, comparison_of
 from analysis.tables.read import SWEEP_Y
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
-from analysis.worth.readings import Multiplier, headline
+from analysis.worth.multiplier import Multiplier
+from analysis.worth.readings import headline
 from analysis.worth.words import count, error_text, multiplier_text
 
 

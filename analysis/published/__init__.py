@@ -19,7 +19,8 @@ from analysis.notes import Note
 from analysis.published.held_out import HeldOutErrors, held_out_errors, held_out_text
 from analysis.tables.table import Table, table_from_runs
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier, at_size, headline
+from analysis.worth.multiplier import Multiplier
+from analysis.worth.readings import at_size, headline
 from analysis.worth.words import beyond_text, count, interval_text, multiplier_text
 
 FOLDER = Path(__file__).parent

@@ -30,7 +30,8 @@ from analysis.worth.by_unit import each_unit
 from analysis.worth.comparison import Comparison
 from analysis.worth.identity import Identity, identity_of
 from analysis.worth.joint import jointly
-from analysis.worth.readings import Multiplier, at_sizes, headline
+from analysis.worth.multiplier import Multiplier
+from analysis.worth.readings import at_sizes, headline
 from analysis.worth.shape import multiplier_curve, shape_of
 from analysis.worth.words import count, error_text, shape_text
 

@@ -14,7 +14,7 @@ from analysis.laws.fit import FitResult
 from analysis.sheet import Sheet
 from analysis.worth.by_unit import ByUnit, difference_of_units
 from analysis.worth.comparison import Comparison
-from analysis.worth.readings import Multiplier
+from analysis.worth.multiplier import Multiplier
 from analysis.worth.words import (
     FAR,
     KINDS,

@@ -24,7 +24,8 @@ from analysis.tables.read import SWEEP_Y
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
-from analysis.worth.readings import Multiplier, headline
+from analysis.worth.multiplier import Multiplier
+from analysis.worth.readings import headline
 from analysis.worth.words import error_text, multiplier_text
 from sweep.terminal.progress import counted
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.intervals import limits_of, simultaneous_band
-from analysis.worth.readings import Multiplier, exp
+from analysis.worth.multiplier import Multiplier, exp
 
 FEWEST_IN_TAIL = 2.0  # draws beyond Bonferroni's limit below which ranks say nothing
 

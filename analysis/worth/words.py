@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.worth.by_unit import ByUnit
-from analysis.worth.readings import Multiplier
+from analysis.worth.multiplier import Multiplier
 from analysis.worth.shape import FACTOR, Shape
 
 KINDS = {

@@ -36,7 +36,8 @@ from analysis.tables.table import Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.delta import delta_interval
 from analysis.worth.joint import jointly
-from analysis.worth.readings import Multiplier, at_size, headline
+from analysis.worth.multiplier import Multiplier
+from analysis.worth.readings import at_size, headline
 from analysis.worth.shape import pooled_draws
 
 SIZES = 2.0 ** np.arange(9, 16)
