@@ -192,12 +192,24 @@ def test_parts_are_one_table_with_each_run_once_all_commands_and_the_outer_dates
     whole = merged([first, second])
     assert whole.runs.run.tolist() == ["evaluate-a", "evaluate-c", "evaluate-b"]
     assert len(whole.outcomes) == 6 and not whole.outcomes.duplicated(["run", "problem_id"]).any()
+    assert whole.runs.index.tolist() == [0, 1, 2] and whole.outcomes.index.tolist() == list(range(6))
     record = whole.provenance
     assert record["commands"] == ["one", "all", "two"] and record["commits"] == ["a", "b"]
     assert (record["created"], record["first_run"]) == ("2026-01-05", "2025-12-01T00:00:00+00:00")
     assert "test_looks" not in record and record["versions"] == {"torch": "2"}
     dateless = replace(second, provenance={"created": "2026-01-03"})  # of before the first run was dated
     assert merged([dateless, first]).provenance.get("first_run") is None
+
+
+def test_what_was_measured_by_a_stage_of_both_parts_is_kept_once(table: Results) -> None:
+    def measured(*stages: str) -> dict[str, pd.DataFrame]:
+        return {"values": pd.DataFrame({"stage": stages, "q_value": [0.5] * len(stages)})}
+
+    first = replace(part(table, "evaluate-a"), measured=measured("s1", "s1"))
+    second = replace(part(table, "evaluate-b"), measured=measured("s1", "s1", "s2"))
+    whole = merged([first, second, part(table, "evaluate-c")]).measured
+    assert list(whole) == ["values"] and whole["values"].index.tolist() == [0, 1, 2]
+    assert whole["values"]["stage"].tolist() == ["s1", "s1", "s2"]
 
 
 def test_looks_of_a_table_that_counted_none_are_not_known_beside_those_that_did(table: Results) -> None:
