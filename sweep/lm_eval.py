@@ -56,7 +56,7 @@ def sample_lines(manifest: Manifest, domain: Domain, outcomes: pd.DataFrame) -> 
         yield _line(k, problem, domain.prompt(problem), settings, row)
 
 
-def _line(k: int, problem: Problem, prompt: str, settings: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def _line(k: int, problem: Problem, prompt: str, settings: Mapping[str, Any], row: Mapping[Any, Any]) -> dict[str, Any]:
     doc, scores = asdict(problem), {"exact_match": float(row["is_correct"])}
     if row["n_sampled"]:
         scores["sampled_match"] = row["n_correct_sampled"] / row["n_sampled"]

@@ -56,11 +56,11 @@ def merged(tables: Sequence[Results], *, is_mixed_code_allowed: bool = False) ->
         ValueError: two runs are the same (arm, n_problems, seed), were made by different code, or were not
             tested on the same problems.
     """
-    runs = pd.concat([table.runs for table in tables], ignore_index=True).drop_duplicates("run", ignore_index=True)
+    runs = pd.concat([table.runs for table in tables]).drop_duplicates("run", ignore_index=True)
     refuse_duplicates(runs)
     if not is_mixed_code_allowed:
         refuse_mixed(runs)
-    outcomes = pd.concat([table.outcomes for table in tables], ignore_index=True)
+    outcomes = pd.concat([table.outcomes for table in tables])
     outcomes = outcomes.drop_duplicates(["run", "problem_id"], ignore_index=True)
     ids = {str(run): frozenset(rows) for run, rows in outcomes.groupby("run").problem_id}
     of = dict(zip(runs.run, runs.replicate if "replicate" in runs else [0] * len(runs), strict=True))

@@ -185,12 +185,12 @@ def test_runs_that_count_otherwise_than_their_outcomes_do_are_refused_by_name_an
 
 
 def test_parts_are_one_table_with_each_run_once_all_commands_and_the_outer_dates(table: Results) -> None:
-    first = part(table, "evaluate-a", "evaluate-c", created="2026-01-05", commits=["b"], commands=["one", "all"])
+    first = part(table, "evaluate-a", "evaluate-b", created="2026-01-05", commits=["b"], commands=["one", "all"])
     second = part(
         table, "evaluate-b", "evaluate-c", first_run="2025-12-01T00:00:00+00:00", commits=["a"], commands=["two", "all"]
     )
     whole = merged([first, second])
-    assert whole.runs.run.tolist() == ["evaluate-a", "evaluate-c", "evaluate-b"]
+    assert whole.runs.run.tolist() == ["evaluate-a", "evaluate-b", "evaluate-c"]
     assert len(whole.outcomes) == 6 and not whole.outcomes.duplicated(["run", "problem_id"]).any()
     assert whole.runs.index.tolist() == [0, 1, 2] and whole.outcomes.index.tolist() == list(range(6))
     record = whole.provenance
@@ -206,7 +206,7 @@ def test_what_was_measured_by_a_stage_of_both_parts_is_kept_once(table: Results)
         return {"values": pd.DataFrame({"stage": stages, "q_value": [0.5] * len(stages)})}
 
     first = replace(part(table, "evaluate-a"), measured=measured("s1", "s1"))
-    second = replace(part(table, "evaluate-b"), measured=measured("s1", "s1", "s2"))
+    second = replace(part(table, "evaluate-b"), measured=measured("s2", "s1", "s1"))
     whole = merged([first, second, part(table, "evaluate-c")]).measured
     assert list(whole) == ["values"] and whole["values"].index.tolist() == [0, 1, 2]
     assert whole["values"]["stage"].tolist() == ["s1", "s1", "s2"]
