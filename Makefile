@@ -73,7 +73,7 @@ docs: $(VENV)/.dev  ## the documentation (outputs/site/index.html)
 pictures: $(VENV)/.run  ## the pictures of docs/statistics.md, drawn anew from the committed study
 	$(PY) docs/pictures.py
 
-bench-gpu: $(VENV)/.dev  ## what a card is worth in training, beside TRL (outputs/bench_gpu.json); without one a dry run
+bench-gpu: $(VENV)/.dev  ## what a card is worth in training beside TRL and in sampling beside generate (outputs/bench_gpu.json); without one a dry run
 	$(PY) tests/benchmarks/bench_gpu.py
 
 LOCKING := outputs/.locking

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from analysis.tables.gather import attempts_averaged, gathered
 from analysis.tables.outcomes import blocks, codes, unique_small
+from analysis.tables.pass_at import k_of, wrong_at_k
 from analysis.tables.plain import costs, without_blank
 from analysis.tables.table import Columns, Table, table_from_runs
 from analysis.tables.where import kept
@@ -34,7 +35,7 @@ def table_at(
     Args:
         path: a folder with runs.parquet, outcomes.parquet and provenance.json; or one .csv or .parquet file, a log of
             another tool (formats/), or a pattern over many files (names.py).
-        columns: names of the columns; for a sweep's folder `y` is "greedy" (default) or "sampled".
+        columns: names of the columns; for a sweep's folder `y` is "greedy" (default), "sampled" or "pass@K".
         is_unpaired: accept arms that were tested on different problems, and resample each arm's own.
         x: another axis for the same cells, for example total_seconds; any column with one number a run.
     Raises:
@@ -53,9 +54,8 @@ def _read_sweep(path: Path, columns: Columns, is_unpaired: bool) -> Table:
 
     found, y = _sweep_at(path, columns)
     wanted = _wanted_runs(found.runs, columns.filters, path)
-    n_correct, n_all = SWEEP_Y[y]
     size = wanted["n_problems"].astype(float)
-    runs = wanted.assign(size=size, x=size, error=1.0 - wanted[n_correct] / wanted[n_all])
+    runs = wanted.assign(size=size, x=size, error=_errors(found, wanted, y))
     if (malformed := n_malformed(wanted)) is not None:
         runs["malformed"] = malformed / wanted["n_test"]
     unit = ["replicate", "seed"] if "replicate" in runs else ["seed"]
@@ -98,9 +98,9 @@ def _sweep_at(path: Path, columns: Columns) -> tuple[Results, str]:
 
     found = read_table(path)
     y = columns.y or "greedy"
-    if y not in SWEEP_Y:
+    if y not in SWEEP_Y and k_of(y) is None:
         like = nearest(y, SWEEP_Y)
-        raise ValueError(f"{path}: y={y!r} is not kept by a sweep{like}; say --y greedy or --y sampled")
+        raise ValueError(f"{path}: y={y!r} is not kept by a sweep{like}; say --y greedy, --y sampled or --y pass@K")
     try:
         check_counts(found.runs, found.outcomes)
     except ValueError as error:
@@ -120,11 +120,24 @@ def _wanted_runs(runs: pd.DataFrame, filters: Mapping[str, str], path: Path) -> 
     return runs.reset_index(drop=True)
 
 
+def _errors(found: Results, runs: pd.DataFrame, y: str) -> pd.Series[float]:
+    """Of each run: of counts where they are enough, of each problem's where pass@k is asked for."""
+    k = k_of(y)
+    if k is None:
+        n_correct, n_all = SWEEP_Y[y]
+        return 1.0 - runs[n_correct] / runs[n_all]
+    outcomes = found.outcomes
+    wrong = wrong_at_k(outcomes["n_correct_sampled"].to_numpy(), outcomes["n_sampled"].to_numpy(), k)
+    of_runs = pd.Series(wrong).groupby(outcomes["run"].astype(str).to_numpy()).mean()
+    return runs["run"].astype(str).map(of_runs)
+
+
 def _wrong_share(outcomes: pa.Table, y: str) -> np.ndarray:
     if y == "greedy":
         return 1.0 - outcomes["is_correct"].cast(pa.int8()).to_numpy().astype(np.float32)
-    n_sampled = outcomes["n_sampled"].to_numpy()
-    return (1.0 - outcomes["n_correct_sampled"].to_numpy() / n_sampled).astype(np.float32)
+    n_correct, n_sampled = outcomes["n_correct_sampled"].to_numpy(), outcomes["n_sampled"].to_numpy()
+    k = k_of(y)
+    return (1.0 - n_correct / n_sampled if k is None else wrong_at_k(n_correct, n_sampled, k)).astype(np.float32)
 
 
 def _read_files(path: str, columns: Columns, is_unpaired: bool, x: str | None) -> Table:

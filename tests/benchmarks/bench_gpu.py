@@ -1,4 +1,4 @@
-"""What a card is worth in training: SFT's use of its peak, pairs a second, and TRL beside both.
+"""What a card is worth: SFT's use of its peak, pairs a second, TRL beside both; tokens sampled beside `generate`.
 
 python tests/benchmarks/bench_gpu.py [--out FILE.json] [--sizes 135M,1.2B]       `make bench-gpu`
 Without a card: a dry run with a tiny model, whose figures mean nothing. bf16 weights with fp32 masters, rows of GSM8K's
@@ -10,10 +10,14 @@ import argparse
 import copy
 import json
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from sampling_sized import by_engine, by_generate
 from training_sized import PEAKS, SIZES, Size, Timed, ours, pairs_of, policy_of, rows_of, trls
+
+from sweep.models import Policy
 
 HOW = {"precision": "bf16", "micro_batch_tokens": 16384, "max_logits": 2**28}
 
@@ -57,9 +61,24 @@ def measured(size: Size, device: str, card: str) -> dict[str, float]:
         out[f"{size.name} {label} times TRL"] = theirs.seconds / done.seconds
     theirs = trls(copy.deepcopy(policy), rows, n_updates, batch_size, device, bf16=device == "cuda")
     out[f"{size.name} SFT times TRL"] = out[f"{size.name} SFT tokens/s"] / (theirs.n_tokens / theirs.seconds)
+    out |= sampled(size, policy, device)
     if device == "cuda":
         out[f"{size.name} peak GiB"] = torch.cuda.max_memory_allocated() / 2**30
         torch.cuda.reset_peak_memory_stats()
+    return out
+
+
+def sampled(size: Size, policy: Policy, device: str) -> dict[str, float]:
+    """Tokens a second of 1,024 prompts x 8, 256 tokens at most, in bf16, the second time, and beside `generate`."""
+    n_prompts, n_most, max_rows = (1024, 256, 1024) if device == "cuda" else (4, 8, 32)
+    prefixes = [row.prefix for row in rows_of(size, n_prompts)]
+    theirs = by_generate(policy, prefixes[: n_prompts // 4], 8, n_most, max_rows, torch.bfloat16)
+    out = {f"{size.name} generate tokens/s": theirs.n_tokens / theirs.seconds}
+    for engine in ("slots", *(("vllm",) if device == "cuda" and find_spec("vllm") else ())):
+        by_engine(policy, engine, prefixes[:8], 8, n_most, max_rows, "bf16")
+        mine = by_engine(policy, engine, prefixes, 8, n_most, max_rows, "bf16")
+        out[f"{size.name} {engine} tokens/s"] = mine.n_tokens / mine.seconds
+        out[f"{size.name} {engine} times generate"] = mine.n_tokens / mine.seconds / (theirs.n_tokens / theirs.seconds)
     return out
 
 
