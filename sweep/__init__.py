@@ -7,12 +7,12 @@
 
     stages.py      what each of these is and depends on: read this first
     build.py       how each is built; bench.py: what a build may use (parents, domain, randomness, checkpoints, cost);
-                   training_set.py: what it samples from and is trained on;
+                   training_set.py: what it samples from and is trained on; measuring.py: what nothing is trained on;
                    pretraining.py, finetuning.py: how its weights are trained
     points.py      a command line to grid points; compose.py: grid points to typed leaves
     plan.py        leaves to unique stages, their keys, what is built and what is new
     artifacts.py   a stage's key, its folder and its manifest
-    results.py     manifests to one table; table.py: its files, and several as one
+    results.py     manifests to one table; probed.py: what was measured beside; table.py: its files, and several as one
     looks.py       the store's record of evaluations on test problems
     arms.py        (source, method) pairs and their names
     config.py      the schema of conf/: exp (identity) apart from exec (resources)

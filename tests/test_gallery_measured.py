@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from analysis_tables import FALLING, write_sweep
 
 from analysis.__main__ import main
-from analysis.gallery import both_kinds, likelihood, positives, q_values, runs_of, write
+from analysis.gallery import both_kinds, costs, likelihood, positives, q_values, runs_of, write
 from analysis.gallery.entries import QUICK, PaperFigure, Runs
 from analysis.gallery.student import means, student, told
 from analysis.gallery.write import commands, write_gallery
@@ -221,3 +222,21 @@ def test_a_small_experiment_has_a_file() -> None:
     assert all((conf / f"{name}.yaml").is_file() for name in names) and Runs("x", quick="y").lines(QUICK)[0].endswith(
         "y"
     )
+
+
+def test_data_and_compute_are_read_off_one_table(tmp_path: Path) -> None:
+    table = write_sweep(tmp_path / "table", FALLING, n_problems=300)
+    runs = pd.read_parquet(table / "runs.parquet")
+    is_sft = runs["arm"].eq("SFT")
+    runs = runs.assign(
+        total_flops=runs["n_problems"] * np.where(is_sft, 1.0, 10.0), total_seconds=runs["n_problems"] * 1.0
+    )
+    runs.to_parquet(table / "runs.parquet")
+    view = costs.costs_of("RFT", "DPO")
+    found = view.data(view.read(table, 50)).set_index(["arm", "axis"])["multiplier"]
+    # flops ten times as dear for an arm divide its worth by ten; seconds that are problems change nothing
+    assert found["RFT", "in FLOP"] == pytest.approx(found["RFT", "in problems"] / 10, rel=0.02)
+    assert found["RFT", "in seconds"] == pytest.approx(found["RFT", "in problems"], rel=1e-6)
+    assert "RFT" in view.caption(view.read(table, 50))
+    with pytest.raises(ValueError, match=r"expected the arms SFT, NFT, found no NFT; give a table with them"):
+        costs.costs_of("NFT").read(table, 50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.gallery import both_kinds, likelihood, positives, q_values, star_graph, theorem
+from analysis.gallery.costs import costs_of
 from analysis.gallery.entries import PaperFigure, Runs
 from analysis.gallery.flow import FLOW
 from analysis.gallery.shifts import curves_of
@@ -73,6 +74,10 @@ FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "theorem 6.1", "theorem", "Per-step DPO with advantage-sampled pairs and advantage-weighted regression reach "
         "one policy: distance against the number of pairs.", THEOREM, theorem.VIEW,
+    ),
+    PaperFigure(
+        "beyond the paper", "data_and_compute", "What an arm is worth in problems, beside what it is worth in compute.",
+        STUDY, costs_of("RFT", "DPO", "per-step DPO"),
     ),
     PaperFigure(
         "beyond the paper", "negatives_of_others", "What else is made of the same samples: NFT, W-REINFORCE and "
