@@ -205,7 +205,7 @@ class Stages:
         arms = ("sft", "rft", "dpo", "step_dpo", "sft_more", "chosen_sft")
         if self.n <= 12:
             return (*TINY, f"arm={','.join(arms[: self.n // 2])}", "n_problems=8,16")
-        return (*TINY, *grid(self.n))
+        return grid(self.n)
 
     def ours(self) -> Spent:
         n = len(plan_of(self.words)[0].stages)
