@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from sympy.core.cache import clear_cache
+
 from sweep.artifacts import MANIFEST, Cost, Manifest, Store
 from sweep.data.equality import Equality, Limits, n_processes
-from sweep.data.equality_worker import compared
+from sweep.data.equality_worker import compared, parsed
 from sweep.manifest import key_of
 
 from ..measuring import Spent, spent
@@ -54,12 +56,12 @@ class Manifests:
         """The same files opened, read and parsed, and nothing checked."""
         paths = [str(self.store.root / key / MANIFEST) for key in self.store.built()]
 
-        def parsed() -> None:
+        def read() -> None:
             for path in paths:
                 with open(path, "rb") as stream:
                     json.loads(stream.read())
 
-        return spent(parsed)
+        return spent(read)
 
 
 def same(pair: tuple[str, str]) -> bool:
@@ -112,4 +114,6 @@ class Answers:
         """What is different among the pairs, compared in this process: no start, no limits, nobody to talk to."""
         distinct = {pair for pair in self.pairs if pair[0] != pair[1]}
         compared("1", "2")
+        parsed.cache_clear()
+        clear_cache()  # SymPy's own
         return spent(lambda: [compared(*pair) for pair in distinct])
