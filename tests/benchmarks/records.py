@@ -17,6 +17,7 @@ from typing import Any
 
 from .measuring import ROOT, Row
 
+NOT_MEASURED = (":!BENCHMARKS.md", ":!benchmarks")
 MARGIN = 0.85  # of the ratio of before, below which all repeats of a regression lie
 
 
@@ -40,10 +41,10 @@ def machine() -> dict[str, Any]:
 
 @cache
 def commit() -> str:
-    """The commit, and a hash of what differs from it; empty outside git."""
+    """The commit, and a hash of what differs from it, the records aside; empty outside git."""
     told = [
         subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-        for words in (("rev-parse", "--short=12", "HEAD"), ("diff", "HEAD"))
+        for words in (("rev-parse", "--short=12", "HEAD"), ("diff", "HEAD", "--", ".", *NOT_MEASURED))
     ]
     changed = hashlib.sha256(told[1].encode()).hexdigest()[:8] if told[1] else ""
     return "+".join(word for word in (told[0].strip(), changed) if word)
