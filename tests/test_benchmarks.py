@@ -133,6 +133,10 @@ def test_a_goal_is_met_or_missed_by_the_median_and_the_table_says_which() -> Non
     one = benchmark(Clockwork(), goal=5)
     assert table._line(one, row([4.0, 5.0, 9.0])).endswith("| 5 times | met |")
     assert table._line(one, row([4.0, 4.9, 9.0])).endswith("| 5 times | **missed** |")
+    told = {"cpu": "x", "cores": 1, "memory_gib": 1, "system": "y", "python": "z"}
+    explained, missed = replace(one, why="Because."), replace(row([1.0]), load=[0.0])
+    assert "Missed: clock. Because." in table._section([explained], {"clock": missed}, told)
+    assert "Because" not in table._section([explained], {"clock": replace(missed, peer=[9.0])}, told)
     slow = replace(one, goal=None, at_most=2)
     assert table._line(slow, replace(row([1.0]), ours=[2.5])).endswith("| at most 2 s | **missed** |")
     near = replace(one, goal=None, near=1.1)

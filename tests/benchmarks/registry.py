@@ -32,6 +32,7 @@ BENCHMARKS = (
         "4 processes; its jobs import nothing", f"{STARTED}, and 4 workers with torch",
         partial(Asleep, launcher="joblib"), 200, "stages", goal=3, needs_peers=True, repeats=2,
         grow=partial(Asleep, seconds=0.0),
+        why="Nearly all of it is workers loading torch and transformers, once each, which the peer's jobs do without.",
     ),
     Benchmark(
         "pool_submitit", "the same", "hydra-submitit-launcher 1.2, submitit_local, all at once; once",

@@ -55,6 +55,7 @@ def _section(registry: Sequence[Benchmark], rows: Mapping[str, Row], machine: Ma
         "Growth is the power of the size that the last step followed (1: twice the work takes twice as long).",
         "",
     ]
+    lines += [f"Missed: {one.name}. {one.why}\n" for one, row in known if one.why and "missed" in _verdict(one, row)]
     if missing := [one.name for one in registry if one.name not in rows]:
         lines += [f"Not measured on this machine: {', '.join(missing)}.", ""]
     return "\n".join(lines)
