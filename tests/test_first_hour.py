@@ -73,7 +73,7 @@ def test_the_first_hour_with_a_table_and_no_torch(wheel: Path, tmp_path: Path) -
     desk.mkdir()
     run("csv.sh", wheel, cwd=desk, PYTHONPATH=str(packages), MPLCONFIGDIR=str(tmp_path / "matplotlib"), **offline)
     page = (desk / "first-hour-csv" / "report" / "index.html").read_text(encoding="utf-8")
-    assert "RFT" in page and "<img" in page
+    assert "RFT" in page and "<svg" in page
 
 
 @pytest.mark.slow
