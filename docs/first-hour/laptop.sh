@@ -14,20 +14,20 @@ make help
 #> test...the test suite
 
 # 2. `make reproduce` is the study on three replicates that nobody has run: half an hour. The same recipe on a tiny domain,
-#    two arms at three sizes, takes minutes and shows every step of it: sweep, table, report. A line tells how far it is.
-make reproduce experiment=smoke replicates=7 grid="arm=sft,rft n_problems=32,48,64"
+#    two arms at four sizes, takes minutes and shows every step of it: sweep, table, report. A line tells how far it is.
+make reproduce experiment=smoke replicates=7 grid="arm=sft,rft n_problems=16,32,48,64"
 #> ... runs = ... unique stages...
 #> ...runs x 128 problems in outputs/smoke/table
 #> outputs/smoke/report/index.html
 
 # 3. Again: what is built is not built twice. It is over in seconds, with the same report.
-make reproduce experiment=smoke replicates=7 grid="arm=sft,rft n_problems=32,48,64"
+make reproduce experiment=smoke replicates=7 grid="arm=sft,rft n_problems=16,32,48,64"
 #> ... 0 to build
 #> outputs/smoke/report/index.html (as it was: made of the same table, options and code)
 
 # 4. How far a sweep is, and what it would still build (nothing):
-.venv/bin/python -m sweep status -m experiment=smoke replicate=7 arm=sft,rft n_problems=32,48,64
-#> 6 of 6 runs complete; ... 0 to build
+.venv/bin/python -m sweep status -m experiment=smoke replicate=7 arm=sft,rft n_problems=16,32,48,64
+#> 8 of 8 runs complete; ... 0 to build
 
 # 5. What one of RFT's problems is worth in SFT's. So small a study decides nothing, and says so.
 .venv/bin/python -m analysis multiplier outputs/smoke/table --of RFT
