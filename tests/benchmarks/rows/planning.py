@@ -169,16 +169,20 @@ class Again:
     def grid(self) -> tuple[str, ...]:
         words = ("experiment=reproduce", f"replicate={','.join(str(11 + i) for i in range(self.n))}")
         fill(words, self.folder / "filled")
+        self._once(("-m", *words, f"exec.store={self.folder / 'filled'}"))  # table and report are then there as well
         return ("-m", *words, f"exec.store={self.folder / 'filled'}")
 
     def ours(self) -> Spent:
+        return self._once(self.grid)
+
+    def _once(self, grid: tuple[str, ...]) -> Spent:
         table, kept, python = self.folder / "table", "analysis/results", (sys.executable, "-m")
         shown = ("--law", "saturating", "--record", f"{kept}/study", "--map", f"{kept}/map/map.csv")
         done = [
             command([*python, *words])
             for words in (
-                ("sweep", *self.grid, f"hydra.sweep.dir={self.folder / 'records'}"),
-                ("sweep", "collect", *self.grid, "--out", table),
+                ("sweep", *grid, f"hydra.sweep.dir={self.folder / 'records'}"),
+                ("sweep", "collect", *grid, "--out", table),
                 ("analysis", "report", table, *shown, "--out", self.folder / "report"),
             )
         ]
