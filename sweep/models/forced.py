@@ -45,4 +45,5 @@ def _of_distributions(policy: Policy, logits: Tensor, settings: Settings) -> Ten
         before = probabilities.cumsum(2) - probabilities
         probabilities = probabilities.masked_fill(before >= settings.top_p, 0)
         probabilities = probabilities / probabilities.sum(2, keepdim=True)
-    return torch.special.entr(probabilities).sum(2)
+    nats: Tensor = torch.special.entr(probabilities).sum(2)
+    return nats

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,11 +31,11 @@ CPU_BATCH_TOKENS = 512  # of one forward pass; each looks past every key of the 
 Ids = tuple[int, ...]
 
 
-class Seeded(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]  # the library has no types
+class Seeded(ContinuousBatchingLogitsProcessor):
     """Leaves each request the one token that its next uniform number chooses."""
 
-    supported_kwargs: ClassVar[dict[str, type]] = {"numbers": np.ndarray, "n_prefix": int}
-    ignored_kwargs: ClassVar[tuple[str, ...]] = ()
+    supported_kwargs: dict[str, type] = {"numbers": np.ndarray, "n_prefix": int}  # noqa: RUF012  # as the library has it
+    ignored_kwargs: tuple[str, ...] = ()
 
     def __init__(self, policy: Policy, settings: Settings) -> None:
         self.settings = settings
@@ -80,7 +80,8 @@ class Paged:
             pad_token_id=self.policy.pad_id,
         )
         processor = Seeded(self.policy, settings)
-        manager = self.policy.model.init_continuous_batching(told, self._config())
+        model: Any = self.policy.model  # this method of its mixin is hidden from checkers by torch's own annotations
+        manager = model.init_continuous_batching(told, self._config())
         manager.logit_processor = ContinuousBatchingLogitsProcessorList(LogitsProcessorList([processor]))
         manager.logit_processor.tensors_required = 1
         manager.start()
@@ -113,7 +114,7 @@ class Paged:
 
     def _ask(self, manager: Any, n_rows: dict[Ids, int], settings: Settings) -> dict[str, tuple[Ids, int]]:
         """A request a row, relatives behind each other."""
-        asked = {}
+        asked: dict[str, tuple[Ids, int]] = {}
         for ids in sorted(n_rows):
             numbers = uniforms(settings, ids, n_rows[ids]) if settings.temperature else None
             for row in range(n_rows[ids]):

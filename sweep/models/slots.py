@@ -94,9 +94,9 @@ def slot_attention(
         out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=is_grouped)
         return out.transpose(1, 2), None
     key, value = slots.written(module.layer_idx, key, value)  # type: ignore[arg-type]
-    grouped = query.unflatten(1, (key.shape[1], -1)).flatten(2, 3)
+    grouped = torch.unflatten(query, 1, (key.shape[1], -1)).flatten(2, 3)
     out = F.scaled_dot_product_attention(grouped, key, value, attn_mask=slots.is_seen, scale=scaling)
-    return out.unflatten(2, (-1, query.shape[2])).flatten(1, 2).transpose(1, 2), None
+    return torch.unflatten(out, 2, (-1, query.shape[2])).flatten(1, 2).transpose(1, 2), None
 
 
 AttentionInterface.register(SLOTS, slot_attention)
@@ -237,7 +237,7 @@ class Slots:
 
     def _blank(self, settings: Settings) -> _Rows:
         n, device = self.n_slots, self.policy.device
-        whole = {"dtype": torch.long, "device": device}
+        whole: dict[str, Any] = {"dtype": torch.long, "device": device}
         return _Rows(
             last=torch.zeros(n, **whole),
             positions=torch.zeros(n, **whole),
@@ -358,7 +358,7 @@ class _Graph:
             view = View(engine._cache, None, self.positions, engine._seen(self.positions, n_read))  # type: ignore[arg-type]
             return engine._model(self.tokens, view)
 
-        stream = torch.cuda.Stream(device)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             for _ in range(2):  # what is chosen or set up at the first call must not be captured
