@@ -17,7 +17,7 @@ from sweep.data import Domain, Problem, Solution, Trace
 from sweep.data.credit import advantages
 from sweep.data.records import Credit, Row
 from sweep.judging import UNDECIDED, counted, judged
-from sweep.methods.rollouts import Prefix
+from sweep.methods.settling import Prefix
 
 ROWS = "rows.parquet"
 N_TOKENS = 16384  # of one forward pass that scores

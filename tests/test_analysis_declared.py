@@ -45,7 +45,10 @@ def test_a_folder_without_history_or_a_table_without_dates_is_told_as_such(tmp_p
     path = tmp_path / "rules.py"
     path.write_text("x")
     said = rules_dated({}, path).sentence()
-    assert "of unknown date (this copy has no git history); first run of unknown date. Which came first cannot" in said
+    assert (
+        "of unknown date (this copy has no git history); first run of unknown date. Which came first is not known"
+        in said
+    )
 
 
 def test_an_environment_that_points_git_elsewhere_is_not_believed(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from sweep.data import domain
-from sweep.data.phase import Phase
 from sweep.data.records import Problem
-from sweep.data.star_graph import StarGraph, open_star_graph, parsed_question, rendered
+from sweep.data.star_graph import StarGraph, StarGraphPhase, open_star_graph, parsed_question, rendered
 
 SMALL: dict[str, Any] = {
     "domain_seed": 0, "n_train": 60, "n_validation": 10, "n_test": 20, "degree": 3, "path_length": 4, "n_nodes": 14,
@@ -129,7 +128,7 @@ def test_each_step_is_charged_with_its_own_fault(text: str, found: list[list[str
 def test_documents_follow_edges_and_choose_their_arm_at_random() -> None:
     data = small(degree=2, path_length=3, n_nodes=8)
     right = 0
-    for prompt, text in data.pretraining_documents(Phase(n_documents=800, lr=1e-3), np.random.default_rng(0)):
+    for prompt, text in data.pretraining_documents(StarGraphPhase(n_documents=800, lr=1e-3), np.random.default_rng(0)):
         question = "|".join(e.strip().replace(" ", ",") for e in prompt.split("/")[0].split("|"))
         edges = set(question.split("|"))
         start, goal = prompt.split("/")[1].split("=")[0].split()

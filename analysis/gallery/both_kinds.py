@@ -83,10 +83,11 @@ def _data(rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _caption(rows: dict[str, pd.DataFrame]) -> str:
     of = rows["estimates"].groupby(["steps", "of"])[["value", "covered"]].mean()
+    value, covered = ({at: float(one) for at, one in of[name].items()} for name in ("value", "covered"))
     said = "; ".join(
-        f"{STEPS[steps].replace(chr(10), ' ')}: {of.loc[(steps, 'wrong'), 'value']:.3f} from wrong ones alone, "
-        f"{of.loc[(steps, 'all'), 'value']:.3f} from both (an estimate for "
-        f"{of.loc[(steps, 'wrong'), 'covered']:.0%} and {of.loc[(steps, 'all'), 'covered']:.0%} of the steps)"
+        f"{STEPS[steps].replace(chr(10), ' ')}: {value[steps, 'wrong']:.3f} from wrong ones alone, "
+        f"{value[steps, 'all']:.3f} from both (an estimate for "
+        f"{covered[steps, 'wrong']:.0%} and {covered[steps, 'all']:.0%} of the steps)"
         for steps in STEPS
     )
     low_high = gain(rows["errors"])

@@ -76,7 +76,7 @@ def _caption(rows: pd.DataFrame) -> str:
         for name, label in MEASURES.items()
         if name in gap.index
     )
-    held = ruling(gap.loc["token", "low"], gap.loc["token", "high"])
+    held = ruling(*map(float, gap.loc["token", ["low", "high"]]))
     return (
         "Negative log-likelihood under the base model of the teacher's solutions and of the SFT policy's own distinct "
         "correct ones, of problems that have both (right: where both are equally long). A thin line is a replicate, a "

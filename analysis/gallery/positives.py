@@ -58,7 +58,7 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Error minus that with the fewest positives, paired: a row a size, number and replicate."""
     wide = rows.pivot_table(index=["n_problems", "replicate"], columns="n_positives", values="value")
     gaps = wide.sub(wide[wide.columns.min()], axis=0).drop(columns=wide.columns.min())
-    return gaps.stack().rename("difference").reset_index()
+    return pd.Series(gaps.stack(), name="difference").reset_index()
 
 
 def last_quadrupling(rows: pd.DataFrame) -> tuple[int, int, tuple[float, float, float]]:

@@ -26,16 +26,18 @@ STEP, DPO = "per-step DPO", "DPO"
 
 
 def _read(folder: Path, n_draws: int) -> pd.DataFrame:
-    """A row an arm, step and replicate: `value`, the share of right rollouts; at the largest size."""
+    """A row an arm, step and replicate: `value`, the share of right rollouts; at per-step DPO's largest size."""
     rows = pd.read_parquet(folder / Q_VALUES.table)
-    rows = rows[(rows["n_problems"] == rows["n_problems"].max()) & (rows["step"] < _deepest(rows))]
+    largest = rows.loc[rows["arm"] == STEP, "n_problems"].max()  # SFT alone may have larger ones
+    rows = rows[(rows["n_problems"] == largest) & (rows["step"] < _deepest(rows))]
     if lacking := [arm for arm in (BASELINE, DPO, STEP) if arm not in set(rows["arm"])]:
         raise ValueError(
             f"{folder}: expected the arms {BASELINE}, {DPO}, {STEP}, found no {', '.join(lacking)}; collect the whole "
             f"experiment: `{Q_VALUES.lines()[1]}`"
         )
-    sums = rows.groupby(["arm", "step", "replicate"], as_index=False)[["n_right", "n_rollouts"]].sum()
-    return sums.assign(value=sums["n_right"] / sums["n_rollouts"])
+    sums: pd.DataFrame = rows.groupby(["arm", "step", "replicate"], as_index=False)[["n_right", "n_rollouts"]].sum()
+    sums["value"] = sums["n_right"] / sums["n_rollouts"]
+    return sums
 
 
 def _deepest(rows: pd.DataFrame) -> int:
@@ -78,7 +80,11 @@ def _caption(rows: pd.DataFrame) -> str:
     step, dpo = differences(rows, STEP), differences(rows, DPO)
     other = {"held": "not held", "not held": "held"}
     each = "; ".join(
-        f"{arm}: " + ", ".join(f"{told(row.mean, row.low, row.high)} at {row.step}" for row in gap.itertuples())
+        f"{arm}: "
+        + ", ".join(
+            f"{told(mean, low, high)} at {step}"
+            for mean, low, high, step in zip(gap["mean"], gap["low"], gap["high"], gap["step"], strict=True)
+        )
         for arm, gap in ((STEP, step), (DPO, dpo))
     )
     n, n_rollouts = (

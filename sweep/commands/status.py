@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from sweep.artifacts import Store
-from sweep.commands.words import Line, exec_of, plan_of, usage
+from sweep.commands.options import usage
+from sweep.commands.words import Line, exec_of, plan_of
 from sweep.launchers.local_view import label
 from sweep.launchers.progress import progress_lines
 from sweep.launchers.slurm.watch import latest_output, told

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sweep.artifacts import Stage, Store
-from sweep.commands.words import CONF, Line, exec_of, plan_of, usage
+from sweep.commands.options import usage
+from sweep.commands.words import CONF, Line, exec_of, plan_of
 from sweep.config import Exec, Exp
 from sweep.launchers.code import git
 from sweep.launchers.todo import corrupted_lines, foreseen

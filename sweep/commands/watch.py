@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sweep.artifacts import Store
-from sweep.commands.words import Line, plan_of, usage
+from sweep.commands.options import usage
+from sweep.commands.words import Line, plan_of
 from sweep.interruption import Signalled
 from sweep.terminal.progress import is_live
 from sweep.view.page import Page, check_folder, write
