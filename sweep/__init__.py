@@ -20,7 +20,8 @@
     commands/      the verbs of the command line
     prepare/       what a sweep starts from, made once before it: files of problems, folders of models
     view/          a sweep as it goes on: a page and the terminal
-    launchers/     local worker processes, or a graph of SLURM jobs
+    memory.py      what a training holds; stage_memory.py: what any stage holds of a card, corrected by measurement
+    launchers/     local worker processes (cards.py: on which card), or a graph of SLURM jobs
     methods/ sources/ models/ data/    algorithms, whose solutions, torch, problems
 
 Imports point down only:

@@ -243,11 +243,14 @@ class Exec:
     n_workers: int | None = whole(1, 1024, default=None)  # local launcher; null: one a CPU core
     n_threads: int = whole(1, 1024, default=1)  # torch threads of one worker
     device: str = text(r"auto|cpu|cuda(:[0-9]+)?", "one of auto, cpu, cuda, cuda:0, ...", default="auto")
+    # of the cards that CUDA_VISIBLE_DEVICES leaves, by number or by name (GPU-..., MIG-...); null: all of them
+    cards: tuple[str, ...] | None = several(text(r"[\w.:/-]+", "a card's number or name"), default=None)
+    workers_per_card: int | None = whole(1, 64, default=None)  # null: one, and more where the model is tiny
     n_processes: int = whole(1, 1024, default=1)  # that share one training; on cuda each has a card
     micro_batch_tokens: int = whole(1, 2**30, default=4096)  # of one forward pass of training
     max_logits: int = whole(1, 2**40, default=2**25)  # that training holds at once: tokens x vocabulary
     gradient_checkpointing: bool = False  # compute activations again in place of keeping them
-    gpu_memory_gib: float | None = real(above=0, most=LARGE, default=None)  # of a card: more is refused
+    gpu_memory_gib: float | None = real(above=0, most=LARGE, default=None)  # of a card, to be used: more is refused
     compiler: str = choice(*COMPILERS, default="off")  # torch.compile's backend for the layers that are trained
     engine: str = choice(*ENGINES, default="embedded")  # of sampling (models/engines.py); all draw the same tokens
     max_rows: int = whole(1, MOST_ROWS, default=2048)  # rows the engine decodes at once

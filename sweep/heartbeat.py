@@ -35,6 +35,7 @@ class Heartbeat:
         progress: how far the stage is, such as "update 3 of 40"; empty before its first step.
         progressed: when `progress` last changed.
         time: when this was written.
+        card: the cards that it is built on, empty without any.
         outcome: empty while it is being built, else failed or stopped; `error` says why.
     """
 
@@ -49,10 +50,17 @@ class Heartbeat:
     time: float
     outcome: str = ""
     error: str = ""
+    card: str = ""
 
     def by_whom(self) -> str:
         """The builder, for a person."""
-        return f"{self.user} on {self.host}, {f'job {self.job}' if self.job else f'process {self.pid}'}"
+        return f"{self.user} on {self.host}, {self.place}"
+
+    @property
+    def place(self) -> str:
+        """The job or the process, and its card."""
+        where = f"job {self.job}" if self.job else f"process {self.pid}"
+        return f"{where}, card {self.card}" if self.card else where
 
     def silence(self, now: float) -> str:
         """What a person is to know of a build that does not move; empty where it does."""
@@ -69,10 +77,10 @@ class Pulse:
     A disk that is full or a folder that is gone costs the sign of life, never the stage.
     """
 
-    def __init__(self, path: Path, key: str, job: str = "") -> None:
+    def __init__(self, path: Path, key: str, job: str = "", card: str = "") -> None:
         now = time.time()
         self.path = path
-        self._beat = Heartbeat(key, socket.gethostname(), _user(), os.getpid(), job, now, "", now, now)
+        self._beat = Heartbeat(key, socket.gethostname(), _user(), os.getpid(), job, now, "", now, now, card=card)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name=f"heartbeat of {key}", daemon=True)
 
@@ -140,7 +148,8 @@ def read(path: Path) -> Heartbeat | None:
     except (OSError, ValueError):
         return None
     kinds = {"pid": int, "started": float, "progressed": float, "time": float}
-    if not isinstance(found, dict) or found.keys() != {f.name for f in fields(Heartbeat)}:
+    # what an older version wrote has no card
+    if not isinstance(found, dict) or {"card", *found} != {f.name for f in fields(Heartbeat)}:
         return None
     if not all(isinstance(value, kinds.get(name, str)) for name, value in found.items()):
         return None

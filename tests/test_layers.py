@@ -50,6 +50,7 @@ LAYERS = {
     "sweep.judging": 3,
     "sweep.measuring": 3,
     "sweep.memory": 3,
+    "sweep.stage_memory": 3,
     "sweep.plan": 4,
     "sweep.differences": 4,
     "sweep.conf_files": 4,

@@ -6,12 +6,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from sweep import memory
 from sweep.artifacts import Manifest, Store
 from sweep.commands.words import Line, plan_of
 from sweep.differences import PARENT, news
 from sweep.installed import check_engine
+from sweep.launchers.seating import seating
 from sweep.launchers.todo import corrupted_lines, foreseen
 from sweep.plan import Plan, estimate, flow, state, summary
 
@@ -27,9 +29,12 @@ def show_plan(line: Line) -> int:
     counts = summary(the_plan, found.built)
     total, n_workers = sum(s for s in seconds.values() if s), exec.n_workers or os.cpu_count() or 1
     n_unknown = sum(s is None for s in seconds.values())
+    new = [the_plan.stages[key] for key in todo]
+    cards = seating(new, exec, store.root, known)
     if line.options.json:
         work = {"to_build": len(todo), "seconds": total, "n_without_estimate": n_unknown, "n_workers": n_workers}
-        print(json.dumps({**counts, **work, "corrupted": sorted(found.corrupted), "flow": flow(the_plan)}))
+        told = {"cards": [asdict(device) for device in cards.devices]} if cards is not None else {}
+        print(json.dumps({**counts, **work, **told, "corrupted": sorted(found.corrupted), "flow": flow(the_plan)}))
         return code
     print(f"{counts['runs']} runs = {counts['stages']} unique stages ({counts['stages_unshared']} without sharing)")
     print(f"{counts['cached']} cached in {store.root}, {len(todo)} to build")
@@ -45,6 +50,8 @@ def show_plan(line: Line) -> int:
         check_engine(run.leaf.exec.engine, run.leaf.exec.device)
     for needed_memory in memory.check(run.leaf for run in the_plan.runs):
         print(f"memory of a training: {needed_memory}")
+    for text in cards.lines(new) if cards is not None else ():
+        print(text)
     _print_news(the_plan, todo, known)
     for text in corrupted_lines(the_plan, found, lost, exec.rebuild_corrupted):
         print(text)

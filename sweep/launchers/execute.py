@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +29,7 @@ from sweep.launchers.local_view import label
 from sweep.launchers.shown import conclusion, flat
 from sweep.launchers.slurm.queue import this_job
 from sweep.results import point_of, split_of
+from sweep.stage_memory import HELD, Estimates, like
 from sweep.tracking import Tracker
 
 PACKAGES = ("torch", "transformers", "numpy", "hydra-core", "submitit", "wandb", "pandas", "scipy")
@@ -42,6 +43,7 @@ def build(
     should_stop: Callable[[], bool] | None = None,
     on_start: Callable[[], None] | None = None,
     noticed: Mapping[str, Any] | None = None,
+    cards: Sequence[str] = (),
 ) -> Manifest:
     """Build and publish one stage; the manifest of an earlier build where there is one.
 
@@ -49,6 +51,7 @@ def build(
         should_stop: asked between two steps of the stage's work.
         on_start: called when nobody else builds the stage and its work begins.
         noticed: more that the launcher knows of where and how it runs, for the manifest's provenance.
+        cards: names of those that this process is bound to.
     Raises:
         FileNotFoundError, CorruptArtifact: a parent is missing or damaged.
         Exception: whatever the stage's own work raises; nothing is published then.
@@ -58,8 +61,9 @@ def build(
             return found
         if on_start is not None:
             on_start()
-        with Pulse(path_of(store.root, stage.key), stage.key, this_job() or "") as pulse:
-            return _build(stage, store, exec, tracking, should_stop, pulse.at, noticed or {})
+        noticed = {**(noticed or {}), **({"cards": list(cards)} if cards else {})}
+        with Pulse(path_of(store.root, stage.key), stage.key, this_job() or "", ",".join(cards)) as pulse:
+            return _build(stage, store, exec, tracking, should_stop, pulse.at, noticed)
 
 
 def _build(
@@ -84,9 +88,10 @@ def _build(
         ) as tracker:
             started, clock = datetime.now(UTC), time.monotonic()  # what a tracker waits for is no cost of the stage
             bench = Bench(parents, model_of(stage), folder, exec, tracker, kept, should_stop, report)
+            held = measuring()
             done = BUILDERS[stage.kind](stage, bench)
             cost = replace(done.cost, seconds=round(time.monotonic() - clock, 3))
-            made = provenance(started, cost.seconds, exec) | dict(noticed)
+            made = provenance(started, cost.seconds, exec) | dict(noticed) | held(stage, store, exec)
             if split_of(stage) not in (None, "validation"):
                 looks.note(store, _look(stage, made["ended"]))  # before it is published, or shown by a tracker
             if tracking.name != "jsonl":
@@ -150,6 +155,25 @@ def logged_to(path: Path) -> Iterator[None]:
             os.dup2(old, new)
             os.close(old)
         os.close(descriptor)
+
+
+def measuring() -> Callable[[Stage, Store, Exec], dict[str, Any]]:
+    """Begin to measure what this process holds of its cards; then asks what it was, for the manifest's provenance."""
+    if "torch" not in sys.modules:  # a stage that does without torch does not load it for this
+        return lambda stage, store, exec: {}
+    from sweep.models import held
+
+    held.forget()
+
+    def found(stage: Stage, store: Store, exec: Exec) -> dict[str, Any]:
+        allocated, reserved = held.peak()
+        if not reserved:
+            return {}
+        counted = Estimates(exec, store.root).counted(stage)
+        told = {"allocated_bytes": allocated, "reserved_bytes": reserved, "like": like(stage, exec)}
+        return {HELD: told | ({"counted_bytes": counted.total} if counted is not None else {})}
+
+    return found
 
 
 def provenance(started: datetime, seconds: float, exec: Exec) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Runs a plan on this machine: worker processes that import torch once and take many stages.
 
 The driver holds the graph and no result: a stage is done when its manifest is there. Workers die with
-the driver, so Ctrl-C or kill -9 at any moment loses the stages under way and nothing else.
+the driver, so Ctrl-C or kill -9 at any moment loses the stages under way and nothing else. On a machine with cards
+each worker is bound to some of them, and a stage begins where `cards.py` says.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from sweep.config import Exec, TrackingConfig
 from sweep.installed import BUILDING, check_installed
 from sweep.interruption import Asked, noted
 from sweep.launchers.local_view import View, label
+from sweep.launchers.seating import ADVICE, OF_TRAINING, Seating, seating, weights_of
 from sweep.launchers.todo import corrupted_lines, set_corrupted_aside, todo
-from sweep.launchers.worker import Work, Worker, hired
+from sweep.launchers.worker import NO_MEMORY, Work, Worker, hired
 from sweep.plan import Plan, estimate, state
 from sweep.tracking.server import for_a_sweep, news
 
@@ -29,6 +31,7 @@ SPOILED = (
     "builds those parents and these again."
 )
 START_LIMIT_S = 900.0  # for a worker to say that it is ready, imports from a slow file system included
+MOST_FAILED_STARTS = 2  # one after the other, before no more workers are started
 MAX_STEP_S = 5.0  # a longer gap between two looks is a driver that was stopped, and its workers with it
 
 
@@ -52,6 +55,8 @@ def _run(plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> int:
     if exec.rebuild_corrupted:
         set_corrupted_aside(plan, store)
     pool = Pool(plan, store, exec, tracking)
+    for line in pool.seating.lines(pool.waiting.values()) if pool.seating is not None else ():
+        print(line)
     if not pool.waiting and not pool.found.corrupted:
         pool.view.close()
         print(f"all {len(plan.runs)} runs are built already ({len(pool.manifests)} artifacts in {store.root})")
@@ -85,6 +90,7 @@ class Pool:
         self.why_no_start = ""
         self.spoiled: set[str] = set()  # failed, for a parent is not what was published
         self.n_todo, self.n_barred = len(self.waiting), len(self.barred.union(self.found.corrupted))
+        self.seating: Seating | None = seating(list(self.waiting.values()), exec, store.root, self.manifests.values())
         self.view = View(self)
         self.ranks = self._ranks()
         self._looked = time.monotonic()
@@ -92,10 +98,14 @@ class Pool:
     def work(self, asked: Asked) -> None:
         """Until nothing waits and nothing runs, no worker can be had, or a signal asks to stop."""
         while (self.waiting or any(w.stage for w in self.workers)) and asked.number is None:
-            self._hire()
+            if self.seating is not None:
+                self._place(self.seating)
+            else:
+                self._hire()
             if not self.workers:
                 return
-            self._hand_out()
+            if self.seating is None:
+                self._hand_out()
             self.view.show()
             for line in news():
                 self.view.line(line)
@@ -158,20 +168,59 @@ class Pool:
         """Workers for what is to do, as many as asked for, or as this machine can start."""
         n_busy = sum(w.stage is not None for w in self.workers)
         n = min(self.exec.n_workers or os.cpu_count() or 1, len(self.waiting) + n_busy)
-        while len(self.workers) < n and self.n_failed_starts < 2:
+        while len(self.workers) < n and self.n_failed_starts < MOST_FAILED_STARTS:
             try:
                 self.workers.append(hired(Work(self.store.root, self.exec, self.tracking, os.getpid())))
             except OSError as error:
                 self._not_started(f"    {error}")
 
-    def _not_started(self, why: str) -> None:
+    def _place(self, seating: Seating) -> None:
+        """Give what can begin to the workers at its cards, which are started and ended as that needs."""
+        if self.n_failed_starts >= MOST_FAILED_STARTS and not self.workers:
+            return
+        seats = list(self.workers)
+        begins = seating.begins(self._ready(), self.ranks, seats)
+        for begin, stage in begins:
+            for number in begin.leaving:
+                self.workers.remove(seats[number])
+                seats[number].dismiss(at_once=True)  # it is idle, and its memory is wanted
+            worker = seats[begin.seat] if begin.seat is not None else self._seated(seating, begin.cards)
+            if worker is not None:
+                self._promise(worker, stage)
+        if not begins and not any(worker.given for worker in self.workers):
+            for stage in self._ready():
+                self._fail(stage, seating.unplaced())
+
+    def _seated(self, seating: Seating, cards: tuple[str, ...]) -> Worker | None:
+        """A new worker that is bound to these cards; None where it cannot be started."""
+        try:
+            work = Work(self.store.root, seating.exec_at(cards), self.tracking, os.getpid(), cards)
+            self.workers.append(hired(work))
+        except OSError as error:
+            self._not_started(f"    {error}", cards)
+            return None
+        return self.workers[-1]
+
+    def _promise(self, worker: Worker, stage: Stage) -> None:
+        """Give it the stage, at once or when it is ready."""
+        if not worker.is_ready:
+            worker.promised = stage
+        elif worker.take(stage):
+            worker.weights = weights_of(stage)
+            del self.waiting[stage.key]
+
+    def _not_started(self, why: str, cards: tuple[str, ...] | None = None) -> None:
         self.n_failed_starts += 1
         self.why_no_start = why
-        if self.n_failed_starts == 2 and self.workers:
+        for name in self.seating.not_started(cards) if self.seating is not None and cards is not None else ():
+            self.view.line(f"card {name} is left out, no worker starts on it: {why.splitlines()[-1].strip()}")
+        if self.n_failed_starts == MOST_FAILED_STARTS and self.workers:
             self.view.line(f"a worker could not start, {len(self.workers)} go on: {why.splitlines()[-1].strip()}")
 
     def _ready(self) -> list[Stage]:
-        return [s for s in self.waiting.values() if all(p.key in self.manifests for p in s.parents.values())]
+        promised = {w.promised.key for w in self.workers if w.promised is not None}
+        rest = [s for s in self.waiting.values() if s.key not in promised]
+        return [s for s in rest if all(p.key in self.manifests for p in s.parents.values())]
 
     def _hand_out(self) -> None:
         idle = [w for w in self.workers if w.is_ready and w.stage is None]
@@ -190,16 +239,39 @@ class Pool:
             return
         if word == "ready":
             worker.is_ready, self.n_failed_starts = True, 0
+            if (promised := worker.promised) is not None:
+                worker.promised = None
+                self._promise(worker, promised)
         elif word == "building":
             worker.began()
         else:
             stage = worker.give_back()
             if word == "built":
                 self.manifests[stage.key] = content
+                if self.seating is not None:
+                    self.seating.estimates.learn(content)
                 self.view.built(stage, content)
+            elif word == NO_MEMORY and self.seating is not None:
+                self._out_of_memory(self.seating, worker, stage, content)
             else:
                 self.spoiled.update({stage.key} if word == "spoiled" else ())
                 self._fail(stage, content)
+
+    def _out_of_memory(self, seating: Seating, worker: Worker, stage: Stage, content: str) -> None:
+        """A stage that a card had no room for: once more, with a card to itself; then it has failed."""
+        self.workers.remove(worker)
+        worker.dismiss(at_once=True)  # what it leaves behind on the card goes with it
+        if seating.need(stage).is_whole:
+            advice = ADVICE.get(stage.kind, OF_TRAINING)
+            self._fail(stage, f"{content}; it had its cards to itself: {advice}")
+            return
+        thought = seating.need(stage).n_bytes / 2**30
+        seating.alone.add(stage.key)
+        self.waiting[stage.key] = stage
+        self.view.line(
+            f"{label(stage)}: out of memory on card {','.join(worker.cards or ())}, where {thought:.2f} GiB were set "
+            "aside for it; tried once more with a card to itself"
+        )
 
     def _bury(self, worker: Worker, why: str = "") -> None:
         """Of a process that is gone, or has to go for the reason given: its stage failed, or it never started."""
@@ -207,7 +279,7 @@ class Pool:
         code, said = worker.dismiss(at_once=True)
         if not worker.is_ready:
             why = why or f"it ended with exit code {code}, its last words:\n{said}"
-            self._not_started(f"    {why}")
+            self._not_started(f"    {why}", worker.cards)
             return
         self.n_failed_starts = 0
         if worker.stage is not None:

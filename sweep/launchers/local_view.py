@@ -64,7 +64,8 @@ class View:
         )
 
     def built(self, stage: Stage, manifest: Manifest) -> None:
-        self.line(f"{label(stage)}  {manifest.cost.seconds:.1f} s")
+        cards = ",".join(manifest.provenance.get("cards", ()))
+        self.line(f"{label(stage)}  {manifest.cost.seconds:.1f} s{f', card {cards}' if cards else ''}")
 
     def line(self, text: str) -> None:
         pool = self.pool

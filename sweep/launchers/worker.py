@@ -4,8 +4,10 @@ It is a program of its own rather than a fork: what it prints outside a stage's 
 to a file that the driver holds, so that a worker that cannot start can tell why.
 
     driver to worker    a Work, then one stage after another; the end of the pipe is the end of the work
-    worker to driver    ready, then for each stage: building (once it holds the lease), built, failed, or spoiled:
-                        failed for a parent that is corrupted
+    worker to driver    ready, then for each stage: building (once it holds the lease), built, failed, out of memory, or
+                        spoiled: failed for a parent that is corrupted
+
+A worker that is bound to cards sees no others: CUDA_VISIBLE_DEVICES is set before its process starts.
 """
 
 from __future__ import annotations
@@ -37,17 +39,25 @@ N_LAST_WORDS = 20  # lines
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from sweep.launchers.worker import main; main(int(sys.argv[2]))"
 PACKAGES = Path(__file__).parents[2]  # where `sweep` lies, wherever the driver was started
 
-Message = tuple[str, Any]  # ready, building, failed or spoiled and why, or built and the manifest
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+NO_MEMORY = "out of memory"  # of a card
+
+Message = tuple[str, Any]  # ready, building, failed, spoiled or out of memory and why, or built and the manifest
 
 
 @dataclass(frozen=True)
 class Work:
-    """What all stages of a worker have in common, and the process it dies with."""
+    """What all stages of a worker have in common, and the process it dies with.
+
+    Args:
+        cards: that it is bound to, by the names that CUDA_VISIBLE_DEVICES takes; None leaves it unbound.
+    """
 
     root: Path
     exec: Exec
     tracking: TrackingConfig
     driver: int
+    cards: tuple[str, ...] | None = None
 
 
 @dataclass(eq=False)
@@ -57,6 +67,8 @@ class Worker:
     Args:
         seconds: since it was started, was given a stage, or began to build it, whichever came last.
         beat: the stage's heartbeat when it was last looked at; another builder's while this one waits.
+        promised: the stage that it is to be given once it is ready.
+        weights: the artifact whose weights its last stage opened.
     """
 
     process: subprocess.Popen[bytes]
@@ -68,6 +80,14 @@ class Worker:
     seconds: float = 0.0
     beat: Heartbeat | None = None
     told_at_s: float = QUIET_S  # of silence, the next time that a person is told of it
+    cards: tuple[str, ...] | None = None
+    promised: Stage | None = None
+    weights: str = ""
+
+    @property
+    def given(self) -> Stage | None:
+        """What it builds, or will build."""
+        return self.stage or self.promised
 
     def take(self, stage: Stage) -> bool:
         """Give it a stage; False where it has died."""
@@ -129,7 +149,7 @@ def hired(work: Work) -> Worker:
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
-            env={**os.environ, **threads},
+            env={**os.environ, **threads, **({} if work.cards is None else {VISIBLE: ",".join(work.cards)})},
             pass_fds=[theirs.fileno()],
         )
     except OSError:
@@ -140,7 +160,7 @@ def hired(work: Work) -> Worker:
         theirs.close()
     with suppress(OSError):  # dead already: its pipe and its last words will tell
         ours.send(work)
-    return Worker(process, ours, printed)
+    return Worker(process, ours, printed, cards=work.cards)
 
 
 def main(descriptor: int) -> None:
@@ -192,11 +212,20 @@ def _answer(stage: Stage, work: Work, store: Store, pipe: Connection[Message, An
             try:
                 answer = ("built", _built(stage, work, store, pipe))
             except Exception as error:  # a stage's failure is its own: reported, and the sweep goes on
-                answer = ("spoiled" if isinstance(error, CorruptArtifact) else "failed", told(error, work.root))
+                answer = (_word(error), told(error, work.root))
                 traceback.print_exc()
     except (OSError, ValueError) as error:  # the log itself: the disk is full or read-only, or it is a link
         answer = answer if answer[0] == "built" else ("failed", told(error, work.root))
     return answer
+
+
+def _word(error: Exception) -> str:
+    """How a stage failed, for the driver."""
+    from sweep.models import is_out_of_memory
+
+    if isinstance(error, CorruptArtifact):
+        return "spoiled"
+    return NO_MEMORY if is_out_of_memory(error) else "failed"
 
 
 def _built(stage: Stage, work: Work, store: Store, pipe: Connection[Message, Any]) -> Manifest:
@@ -205,7 +234,7 @@ def _built(stage: Stage, work: Work, store: Store, pipe: Connection[Message, Any
     def began() -> None:
         pipe.send(("building", None))
 
-    return build(stage, store, work.exec, work.tracking, on_start=began)
+    return build(stage, store, work.exec, work.tracking, on_start=began, cards=work.cards or ())
 
 
 def told(error: Exception, root: Path) -> str:

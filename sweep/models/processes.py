@@ -16,6 +16,7 @@ import torch
 import torch.multiprocessing as mp
 
 from sweep.data.records import Judged
+from sweep.models import held
 from sweep.models.folder import load_policy, save_policy
 from sweep.models.optim import Optim
 from sweep.models.sharding import join, leave
@@ -108,7 +109,7 @@ def _heard(
             return TrainCost(*content)
         if kind == "failed":
             raise content
-        told = log if kind == "log" else report
+        told = {"log": log, "report": report, "held": held.note}[kind]
         if told is not None:
             told(*content)
 
@@ -120,6 +121,7 @@ def _process(index: int, task: _Task, said: Any, stop: Any) -> None:
         said.put(("failed", error))
         return
     if index == 0:
+        said.put(("held", held.peak()))
         said.put(("done", (cost.n_updates, cost.n_trained_tokens, cost.flops, cost.seconds)))
 
 

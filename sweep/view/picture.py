@@ -147,12 +147,13 @@ class Sitter:
         user = beat.user if beat is not None else who.user if who is not None else ""
         host = beat.host if beat is not None else who.host if who is not None else ""
         pid = beat.pid if beat is not None else who.pid if who is not None else 0
+        card = f", card {beat.card}" if beat is not None and beat.card else ""
         return Builder(
             key,
             self.labels[key],
             user=plain(user),
             host=plain(host),
-            place=plain(f"job {number}" if number else f"process {pid}"),
+            place=plain((f"job {number}" if number else f"process {pid}") + card),
             since=_since(beat, who.since if who is not None else ""),
             seen=beat.time if beat is not None else 0.0,
             progress=plain(beat.progress) if beat is not None else "",

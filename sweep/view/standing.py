@@ -79,7 +79,8 @@ def standing_of(plan: Plan, store: Store, is_rebuild: bool = False) -> Standing:
 
 def _progress(beat: Heartbeat | None) -> str:
     """How far a stage that is being built is, and whether it stands still; empty where nothing is known."""
-    said = [beat.progress, beat.silence(time.time())] if beat is not None else []
+    card = f"card {beat.card}" if beat is not None and beat.card else ""
+    said = [card, beat.progress, beat.silence(time.time())] if beat is not None else []
     return "".join(f", {word}" for word in said if word)
 
 

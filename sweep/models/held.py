@@ -1,0 +1,34 @@
+"""What this process has held of its cards since a stage began; nothing where it has none."""
+
+import torch
+
+_of_others: list[tuple[int, int]] = []  # of processes that this one started
+
+
+def forget() -> None:
+    """Give back what no tensor uses, and count from here."""
+    _of_others.clear()
+    if torch.cuda.device_count():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def note(allocated: int, reserved: int) -> None:
+    """Take in what a process of this stage held."""
+    _of_others.append((allocated, reserved))
+
+
+def peak() -> tuple[int, int]:
+    """Bytes of tensors, and bytes taken from one card for them, at the most; (0, 0) without a card."""
+    here = (0, 0)
+    if torch.cuda.device_count():
+        here = (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
+    each = [here, *_of_others]
+    return max(one[0] for one in each), max(one[1] for one in each)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a card, and not the machine, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "CUDA" in str(error) and "out of memory" in str(error)
+    )
