@@ -129,6 +129,8 @@ INF, NAN = float("inf"), float("nan")
         ("exec.store", "a text of at least one character", ("", "a\0b", "a\u2028b")),
         ("exec.sweep_name", "at most 63 letters, digits and _.+@=-", ("a\nb", "../x", ".hidden", "", "x" * 64)),
         ("exec.n_workers", "a whole number from 1 to 1024, or null", (0,)),
+        ("exec.cards", "a list of 1 or more entries, each a card's number or name, or null", ("0,1",)),
+        ("exec.workers_per_card", "a whole number from 1 to 64, or null", (0, 65)),
         ("exec.n_threads", "a whole number from 1 to 1024", (0,)),
         ("exec.max_rows", ROWS, (0,)),
         ("exec.micro_batch_tokens", "a whole number from 1 to 2**30", (0,)),

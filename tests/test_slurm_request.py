@@ -49,6 +49,15 @@ def test_no_stage_holds_a_gpu_on_the_cpu_device() -> None:
     assert "gpus_per_node" not in request.parameters(options(), Exec(device="cpu"), "train")
 
 
+def test_a_training_shared_by_processes_asks_for_as_many_gpus_and_no_other_stage_does() -> None:
+    exec = Exec(n_processes=4)
+    asked = {k: request.parameters(options(), exec, k).get("gpus_per_node") for k in ("sft", "train", "evaluate", None)}
+    assert asked == {"sft": 4, "train": 4, "evaluate": 1, None: None}
+    assert request.parameters(options(gpus_per_node="a100:1"), exec, "train")["gpus_per_node"] == "a100:4"
+    assert request.parameters(options(gpus_per_node=8), exec, "train")["gpus_per_node"] == 8
+    assert "gpus_per_node" not in request.parameters(options(), Exec(n_processes=4, device="cpu"), "train")
+
+
 def test_the_command_line_wins_over_the_site_and_the_kind_over_both() -> None:
     chosen = options(partition="h100", stages={"train": {"mem_gb": 80, "partition": "big"}})
     assert request.parameters(chosen, Exec(), "sft")["partition"] == "h100"

@@ -20,7 +20,7 @@ from typing import Any
 
 from sweep import leases, looks, sharing
 from sweep.artifacts import Manifest, Stage, Store
-from sweep.bench import Bench, domain_of, model_of
+from sweep.bench import Bench, Built, domain_of, model_of
 from sweep.build import BUILDERS, TRACKED
 from sweep.config import Exec, TrackingConfig
 from sweep.heartbeat import Pulse, path_of
@@ -88,10 +88,9 @@ def _build(
         ) as tracker:
             started, clock = datetime.now(UTC), time.monotonic()  # what a tracker waits for is no cost of the stage
             bench = Bench(parents, model_of(stage), folder, exec, tracker, kept, should_stop, report)
-            held = measuring()
-            done = BUILDERS[stage.kind](stage, bench)
+            done, held = measured(stage, bench)
             cost = replace(done.cost, seconds=round(time.monotonic() - clock, 3))
-            made = provenance(started, cost.seconds, exec) | dict(noticed) | held(stage, store, exec)
+            made = provenance(started, cost.seconds, exec) | dict(noticed) | held
             if split_of(stage) not in (None, "validation"):
                 looks.note(store, _look(stage, made["ended"]))  # before it is published, or shown by a tracker
             if tracking.name != "jsonl":
@@ -157,23 +156,20 @@ def logged_to(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def measuring() -> Callable[[Stage, Store, Exec], dict[str, Any]]:
-    """Begin to measure what this process holds of its cards; then asks what it was, for the manifest's provenance."""
+def measured(stage: Stage, bench: Bench) -> tuple[Built, dict[str, Any]]:
+    """Build it; and what this process held of its cards meanwhile, for the manifest's provenance."""
     if "torch" not in sys.modules:  # a stage that does without torch does not load it for this
-        return lambda stage, store, exec: {}
+        return BUILDERS[stage.kind](stage, bench), {}
     from sweep.models import held
 
     held.forget()
-
-    def found(stage: Stage, store: Store, exec: Exec) -> dict[str, Any]:
-        allocated, reserved = held.peak()
-        if not reserved:
-            return {}
-        counted = Estimates(exec, store.root).counted(stage)
-        told = {"allocated_bytes": allocated, "reserved_bytes": reserved, "like": like(stage, exec)}
-        return {HELD: told | ({"counted_bytes": counted.total} if counted is not None else {})}
-
-    return found
+    done = BUILDERS[stage.kind](stage, bench)
+    allocated, reserved = held.peak()
+    if not reserved:
+        return done, {}
+    counted = Estimates(bench.exec, bench.out.parents[1]).counted(stage)
+    told = {"allocated_bytes": allocated, "reserved_bytes": reserved, "like": like(stage, bench.exec)}
+    return done, {HELD: told | ({"counted_bytes": counted.total} if counted is not None else {})}
 
 
 def provenance(started: datetime, seconds: float, exec: Exec) -> dict[str, Any]:

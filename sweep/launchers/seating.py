@@ -156,7 +156,8 @@ class Seating:
             return f"  {kind:<11} {n} whole cards at once{self._size(stages)}"
         needs = [self.need(stage) for stage in stages]
         if any(need.is_alone for need in needs):
-            return f"  {kind:<11} alone on a card{self._size(stages) or ': its size is not known before it was built once'}"
+            size = self._size(stages) or ": its size is not known before it was built once"
+            return f"  {kind:<11} alone on a card{size}"
         largest = max(need.n_bytes for need in needs)
         n_beside = min(self.per_card, max(card.n_bytes // largest for card in self.cards))
         return f"  {kind:<11} {n_beside} at once on a card{self._size(stages)}"

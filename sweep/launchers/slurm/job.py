@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from sweep.artifacts import Stage
 from sweep.launchers.code import changed_packages
@@ -50,6 +51,7 @@ class Job:
         self.submission, self.number = Submission(folder), number
         self.signal: int | None = None
         self.can_poll = True  # until a stage runs that does not, a signal is only noted
+        self.cards: list[str] = []  # that torch sees, by the names that SLURM gave
 
     def run(self) -> int:
         """Build the element's stages; the exit code where that is not an exception's."""
@@ -68,6 +70,8 @@ class Job:
         torch.set_num_threads(self.exec.n_threads)
         if self.exec.device == "auto":
             check_gpus(os.environ, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+        given = os.environ.get("CUDA_VISIBLE_DEVICES", "") if torch.cuda.device_count() else ""
+        self.cards = [name for name in given.split(",") if name]
         index = int(os.environ["SLURM_ARRAY_TASK_ID"])
         keys = self.submission.array(self.number).elements[index]
         outcomes = {key: self._build(self.submission.stages[key]) for key in keys}
@@ -97,10 +101,8 @@ class Job:
             with logged_to(self.store.log_path(stage.key)), self._limited(stage):
                 try:
                     noticed = {"packages_changed": self.changed} if self.changed else {}
-                    tracking = self.submission.tracking
-                    manifest = build(
-                        stage, self.store, self.exec, tracking, lambda: self.signal is not None, noticed=noticed
-                    )
+                    how: dict[str, Any] = {"noticed": noticed, "cards": self.cards}
+                    manifest = build(stage, self.store, self.exec, self.submission.tracking, self._must_stop, **how)
                 except Exception as error:
                     if not isinstance(error, Interrupted):
                         traceback.print_exc()
@@ -143,6 +145,9 @@ class Job:
         if not self.can_poll:
             self.can_poll = True  # a second signal must not interrupt the clean-up
             raise Stopped(signal.Signals(number).name)
+
+    def _must_stop(self) -> bool:
+        return self.signal is not None
 
     def _stop(self, stage: Stage) -> None:
         limit = self.submission.settings["options"]["max_restarts"]

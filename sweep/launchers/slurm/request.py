@@ -13,6 +13,7 @@ from sweep.config import Exec
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.settings import CONTROL, SIGNAL_DELAY_S, SITE, SUBMITIT
 from sweep.plan import Plan, estimate
+from sweep.stage_memory import SHARED_BY_PROCESSES
 from sweep.terminal.words import nearest
 
 STARTS_S = 120  # a job's imports on a slow file system
@@ -81,6 +82,8 @@ def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None, n_stage
         chosen["timeout_min"] = min(chosen["timeout_min"], math.ceil(limit * n_stages + room_s / 60))
     if exec.device == "cpu" or not chosen.get("gpus_per_node"):
         chosen.pop("gpus_per_node", None)
+    elif kind in SHARED_BY_PROCESSES:
+        chosen["gpus_per_node"] = _at_least(chosen["gpus_per_node"], exec.n_processes)
     needs_gpu = "gpus_per_node" in chosen or any(name.startswith("gpus") or name == "gres" for name in chosen)
     filled = {
         "account": site["account"],
@@ -98,6 +101,13 @@ def parameters(options: Mapping[str, Any], exec: Exec, kind: str | None, n_stage
     lines = chosen.pop("setup", [])
     chosen["setup"] = [line for entry in lines for line in (site["setup"] if entry == SITE else [entry])]
     return chosen | {"additional_parameters": extra}
+
+
+def _at_least(gpus: int | str, n_processes: int) -> int | str:
+    """As many GPUs as a stage has processes, where fewer are asked for; of the same kind where one is named."""
+    named, _, n = str(gpus).rpartition(":")
+    enough = max(int(n), n_processes)
+    return f"{named}:{enough}" if named else enough
 
 
 def check(requests: Iterable[Mapping[str, Any]], cluster: queue.Cluster) -> list[str]:
