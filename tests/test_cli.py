@@ -182,7 +182,7 @@ def test_status_tells_a_stage_that_runs_from_one_that_failed_one_that_was_killed
     now = time.time()
     for key in (running, failed, killed, stopped, untried):
         store.set_aside(key)
-    beat = Heartbeat("", "h1", "ann", 7, "", now - 900, "evaluate: prefix 8 of 40", now - 720, now)
+    beat = Heartbeat("", "h1", "ann", 7, "", now - 900, "evaluate: prefix 8 of 40", now - 720, now, card="1")
     ends = {running: ("", ""), failed: ("failed", "ValueError: no"), killed: ("", ""), stopped: ("stopped", "asked")}
     for key, (outcome, error) in ends.items():
         write(path_of(store.root, key), replace(beat, key=key, outcome=outcome, error=error))
@@ -192,7 +192,7 @@ def test_status_tells_a_stage_that_runs_from_one_that_failed_one_that_was_killed
     keys = {"running": running, "failed": failed, "killed": killed, "stopped": stopped, "untried": untried}
     lines = {word: [line for line in out.splitlines() if key in line] for word, key in keys.items()}
     assert f"being built: {running}" in lines["running"][0] and f"process {os.getpid()}" in lines["running"][0]
-    assert ", evaluate: prefix 8 of 40, no progress for 12 min" in lines["running"][0]
+    assert ", card 1, evaluate: prefix 8 of 40, no progress for 12 min" in lines["running"][0]
     assert f"  failed: {failed}" in lines["failed"][0] and lines["failed"][0].endswith("of 40: ValueError: no")
     assert f"  killed: {killed}" in lines["killed"][0] and "last seen 0 min ago" in lines["killed"][0]
     assert f"  stopped: {stopped}" in lines["stopped"][0]

@@ -101,6 +101,15 @@ def test_a_file_that_holds_something_else_is_no_heartbeat(path: Path, text: str)
     assert read(path) is None
 
 
+def test_it_says_on_which_card_and_one_that_an_older_version_wrote_says_none(path: Path) -> None:
+    with Pulse(path, KEY, card="0,1"):
+        found = read(path)
+    assert found is not None and found.card == "0,1"
+    assert replace(BEAT, card="1").by_whom() == "ann on h1, process 7, card 1"
+    path.write_text(json.dumps({name: value for name, value in asdict(BEAT).items() if name != "card"}))
+    assert read(path) == BEAT
+
+
 def test_what_was_written_is_read(path: Path) -> None:
     write(path, BEAT)
     assert read(path) == BEAT

@@ -76,7 +76,7 @@ def upstream(kind: str, of: Stage) -> Stage:
 
 def beat(store: Store, stage: Stage, outcome: str = "", error: str = "", since: float = 60.0) -> None:
     now = time.time()
-    told = Heartbeat(stage.key, "node7", "ada", 42, "", now - since, "update 3 of 40", now, now, outcome, error)
+    told = Heartbeat(stage.key, "node7", "ada", 42, "", now - since, "update 3 of 40", now, now, outcome, error, "1")
     write(path_of(store.root, stage.key), told)
 
 
@@ -147,7 +147,7 @@ def test_the_picture_and_status_agree_on_every_stage(store: Store, capsys: pytes
 
 def test_what_runs_where_and_since_when(store: Store) -> None:
     (one,) = taken(store).running
-    assert (one.host, one.user, one.place, one.progress) == ("node7", "ada", "process 42", "update 3 of 40")
+    assert (one.host, one.user, one.place, one.progress) == ("node7", "ada", "process 42, card 1", "update 3 of 40")
     assert 55 < time.time() - one.since < 120 and one.label == "train self step_dpo n_problems=16 seed=1"
 
 
@@ -467,7 +467,7 @@ def test_the_screen_shows_the_map_what_runs_and_how_a_log_ended(store: Store) ->
     text = "\n".join(screen(taken(store), Terminal(100, 60, has_signs=False)))
     assert "tiny  # 7 done  > 1 running  . 6 waiting  x 1 failed  / 1 lost" in text
     assert re.search(r"^DPO +x# +\.\.$", text, re.M) and re.search(r"^per-step DPO +## +/>$", text, re.M)
-    assert "running train self step_dpo n_problems=16 seed=1: node7 process 42, 60 s, update 3 of 40" in text
+    assert "running train self step_dpo n_problems=16 seed=1: node7 process 42, card 1, 60 s, update 3 of 40" in text
     assert "  | ValueError: loss is nan" in text and text.isascii()
 
 
