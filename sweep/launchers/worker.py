@@ -174,6 +174,8 @@ def main(descriptor: int) -> None:
     if os.getppid() != work.driver:
         return
     _prepare(work)
+    from sweep.models import let_go
+
     store = Store(work.root)
     with suppress(BrokenPipeError):  # the driver has ended
         pipe.send(("ready", None))
@@ -182,7 +184,9 @@ def main(descriptor: int) -> None:
                 stage = pipe.recv()
             except EOFError:
                 return
-            pipe.send(_answer(stage, work, store, pipe))
+            answer = _answer(stage, work, store, pipe)
+            let_go()
+            pipe.send(answer)
 
 
 def _prepare(work: Work) -> None:

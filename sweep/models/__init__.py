@@ -4,7 +4,7 @@ from sweep.models.draws import Completion, n_sampled_tokens, sampling_flops
 from sweep.models.engines import Sampler, opened
 from sweep.models.entropy import mean_entropy, temperature_of
 from sweep.models.folder import load_policy, save_policy
-from sweep.models.held import is_out_of_memory
+from sweep.models.held import is_out_of_memory, let_go
 from sweep.models.optim import Optim
 from sweep.models.policy import Policy, encode_continuation, encode_prefix, new_policy
 from sweep.models.processes import train_in_processes
@@ -27,6 +27,7 @@ __all__ = [
     "encode_continuation",
     "encode_prefix",
     "is_out_of_memory",
+    "let_go",
     "load_policy",
     "mean_entropy",
     "n_sampled_tokens",

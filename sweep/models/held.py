@@ -1,5 +1,7 @@
 """What this process has held of its cards since a stage began; nothing where it has none."""
 
+import gc
+
 import torch
 
 _of_others: list[tuple[int, int]] = []  # of processes that this one started
@@ -8,9 +10,16 @@ _of_others: list[tuple[int, int]] = []  # of processes that this one started
 def forget() -> None:
     """Give back what no tensor uses, and count from here."""
     _of_others.clear()
-    if torch.cuda.device_count():
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()
+    if torch.cuda.is_initialized():  # before that there is nothing to reset, and torch refuses to
         torch.cuda.reset_peak_memory_stats()
+
+
+def let_go() -> None:
+    """Give back to the card all but the process itself: a worker that waits keeps nothing from others."""
+    if torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def note(allocated: int, reserved: int) -> None:
