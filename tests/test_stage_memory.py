@@ -14,6 +14,7 @@ from sweep.artifacts import Stage
 from sweep.config import Exec
 from sweep.manifest import Cost, Manifest
 from sweep.memory import GIB, Shape
+from sweep.models import held, is_out_of_memory
 from sweep.stage_memory import HELD, PROCESS, Estimates, like, n_cards, sampling, shape_for
 
 SMALL = Shape(32, 4, 4, 2, 16, 48, 100, False)
@@ -96,3 +97,25 @@ def test_a_model_of_unknown_shape_is_unknown_until_one_like_it_was_built(
     assert estimates.n_bytes(few) == (None, "unknown") and estimates.with_room(few) is None
     estimates.learn(built(few, exec, held=GIB, counted=None))
     assert estimates.n_bytes(few) == (GIB, "measured") and estimates.n_bytes(many) == (None, "unknown")
+
+
+def test_a_process_without_a_card_holds_nothing_and_what_others_of_its_stage_held_counts() -> None:
+    held.forget()
+    assert held.peak() == (0, 0)
+    held.note(3, 5)
+    held.note(4, 4)
+    assert held.peak() == (4, 5)
+    held.forget()
+    held.let_go()
+    assert held.peak() == (0, 0)
+
+
+def test_a_card_without_memory_is_told_from_a_machine_without_and_from_other_errors() -> None:
+    for error in (torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUDA error: out of memory")):
+        assert is_out_of_memory(error)
+    for other in (
+        MemoryError("out of memory"),
+        RuntimeError("CUDA error: device is lost"),
+        ValueError("CUDA out of memory"),
+    ):
+        assert not is_out_of_memory(other)
