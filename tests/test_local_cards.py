@@ -14,7 +14,7 @@ from tiny_sweep import planned
 from sweep.artifacts import Manifest, Store
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers import inventory
-from sweep.launchers.local import run
+from sweep.launchers.local import Pool, run
 from sweep.plan import Plan
 
 Fake = Callable[..., None]
@@ -188,3 +188,17 @@ def test_a_card_on_which_no_worker_starts_is_left_out_and_the_others_go_on(
     assert code == 0
     assert "card 1 is left out, no worker starts on it: ImportError: device is lost" in capsys.readouterr().out
     assert {tuple(one.provenance.get("cards", ())) for one in built.values()} == {(), ("0",)}
+
+
+def test_when_no_card_is_left_every_stage_that_wants_one_fails_once_and_says_so(cards: Fake, tmp_path: Path) -> None:
+    cards({"0": 8})
+    exec = Exec(store=str(tmp_path / "store"), n_workers=2)
+    pool = Pool(planned("arm=sft", "n_problems=8"), Store(exec.store), exec, TrackingConfig(name="jsonl"))
+    dsyn = next(stage for stage in pool.waiting.values() if stage.kind == "dsyn")
+    assert pool.seating is not None
+    pool.waiting.pop(dsyn.key)
+    assert pool.seating.not_started(("0",)) == [] and pool.seating.not_started(("0",)) == ["0"]
+    pool._place(pool.seating)
+    (said,) = pool.failed.values()
+    assert said == "no card that is left can take it (none is left)" and pool.waiting == {}
+    assert {key.split("-")[0] for key in pool.lost} == {"sft", "evaluate"} and pool.workers == []

@@ -189,7 +189,7 @@ class Pool:
                 self._promise(worker, stage)
         if not begins and not any(worker.given for worker in self.workers):
             for stage in self._ready():
-                self._fail(stage, seating.unplaced())
+                self._fail(self.waiting.pop(stage.key), seating.unplaced())
 
     def _seated(self, seating: Seating, cards: tuple[str, ...]) -> Worker | None:
         """A new worker that is bound to these cards; None where it cannot be started."""
