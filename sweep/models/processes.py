@@ -16,8 +16,8 @@ import torch
 import torch.multiprocessing as mp
 
 from sweep.data.records import Judged
-from sweep.models import held
 from sweep.models.folder import load_policy, save_policy
+from sweep.models.held import note, peak
 from sweep.models.optim import Optim
 from sweep.models.sharding import join, leave
 from sweep.models.trainer import TrainCost, Trained, train
@@ -109,7 +109,7 @@ def _heard(
             return TrainCost(*content)
         if kind == "failed":
             raise content
-        told = {"log": log, "report": report, "held": held.note}[kind]
+        told = {"log": log, "report": report, "held": note}[kind]
         if told is not None:
             told(*content)
 
@@ -121,7 +121,7 @@ def _process(index: int, task: _Task, said: Any, stop: Any) -> None:
         said.put(("failed", error))
         return
     if index == 0:
-        said.put(("held", held.peak()))
+        said.put(("held", peak()))
         said.put(("done", (cost.n_updates, cost.n_trained_tokens, cost.flops, cost.seconds)))
 
 
