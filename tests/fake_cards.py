@@ -76,11 +76,11 @@ def put_on_path(
         for name, n in gib.items()
     }
     told = {"cards": cards, "held": int(held * GIB), "n_out_of_memory": n_out_of_memory, "is_broken": is_broken}
-    (folder / "cards.json").write_text(json.dumps(told))
-    (folder / "torch.py").write_text(SHIM)
+    (folder / "cards.json").write_text(json.dumps(told), encoding="utf-8")
+    (folder / "torch.py").write_text(SHIM, encoding="utf-8")
     program = folder / "nvidia-smi"
     lines = [f"  MIG 1g.10gb Device {i}: (UUID: {name})" for i, name in enumerate(gib) if name.startswith("MIG-")]
-    program.write_text("#!/bin/sh\ncat <<'END'\nGPU 0: Fake\n" + "\n".join(lines) + "\nEND\n")
+    program.write_text("#!/bin/sh\ncat <<'END'\nGPU 0: Fake\n" + "\n".join(lines) + "\nEND\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(folder))

@@ -110,7 +110,7 @@ def test_a_process_without_a_card_holds_nothing_and_what_others_of_its_stage_hel
     assert held.peak() == (0, 0)
 
 
-def test_a_card_without_memory_is_told_from_a_machine_without_and_from_other_errors() -> None:
+def test_only_an_error_of_a_card_without_memory_counts_as_one() -> None:
     for error in (torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUDA error: out of memory")):
         assert is_out_of_memory(error)
     for other in (

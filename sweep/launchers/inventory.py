@@ -101,7 +101,9 @@ def _instances(environ: Mapping[str, str]) -> list[str]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    said = subprocess.run([program, "-L"], capture_output=True, text=True, check=False, env=dict(environ), timeout=60)
+    said = subprocess.run(
+        [program, "-L"], capture_output=True, encoding="utf-8", check=False, env=dict(environ), timeout=60
+    )
     return MIG.findall(said.stdout)
 
 
@@ -136,7 +138,12 @@ def _told(environ: Mapping[str, str], names: Sequence[str] | None) -> list[tuple
     own = {**environ, VISIBLE: ",".join(names)} if names is not None else dict(environ)
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", ASK], capture_output=True, text=True, env=own, timeout=PATIENCE_S, check=True
+            [sys.executable, "-P", "-c", ASK],
+            capture_output=True,
+            encoding="utf-8",
+            env=own,
+            timeout=PATIENCE_S,
+            check=True,
         )
         return [(title, total, free) for title, total, free in json.loads(done.stdout)]
     except (subprocess.SubprocessError, ValueError) as error:
