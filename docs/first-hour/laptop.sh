@@ -35,7 +35,7 @@ make reproduce experiment=smoke replicates=7 grid="arm=sft,rft n_problems=16,32,
 
 # 6. `make test` runs style, types and more than 3,000 tests, a quarter of an hour. Two of its files, in its place here:
 make .venv/.dev
-.venv/bin/python -m pytest -q tests/test_credit.py tests/test_tuning.py
+.venv/bin/python -m pytest tests/test_credit.py tests/test_tuning.py
 #> ... passed...
 
 # 7. The two commands at full scale are these; give them when there is time:
