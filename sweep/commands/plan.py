@@ -33,8 +33,8 @@ def show_plan(line: Line) -> int:
     cards = seating(new, exec, store.root, known)
     if line.options.json:
         work = {"to_build": len(todo), "seconds": total, "n_without_estimate": n_unknown, "n_workers": n_workers}
-        told = {"cards": [asdict(device) for device in cards.devices]} if cards is not None else {}
-        print(json.dumps({**counts, **work, **told, "corrupted": sorted(found.corrupted), "flow": flow(the_plan)}))
+        there = {"cards": [asdict(device) for device in cards.devices]} if cards is not None else {}
+        print(json.dumps({**counts, **work, **there, "corrupted": sorted(found.corrupted), "flow": flow(the_plan)}))
         return code
     print(f"{counts['runs']} runs = {counts['stages']} unique stages ({counts['stages_unshared']} without sharing)")
     print(f"{counts['cached']} cached in {store.root}, {len(todo)} to build")
