@@ -358,7 +358,7 @@ class _Graph:
             view = View(engine._cache, None, self.positions, engine._seen(self.positions, n_read))  # type: ignore[arg-type]
             return engine._model(self.tokens, view)
 
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             for _ in range(2):  # what is chosen or set up at the first call must not be captured
