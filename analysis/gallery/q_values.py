@@ -28,13 +28,13 @@ STEP, DPO = "per-step DPO", "DPO"
 def _read(folder: Path, n_draws: int) -> pd.DataFrame:
     """A row an arm, step and replicate: `value`, the share of right rollouts; at per-step DPO's largest size."""
     rows = pd.read_parquet(folder / Q_VALUES.table)
-    largest = rows.loc[rows["arm"] == STEP, "n_problems"].max()  # SFT alone may have larger ones
-    rows = rows[(rows["n_problems"] == largest) & (rows["step"] < _deepest(rows))]
     if lacking := [arm for arm in (BASELINE, DPO, STEP) if arm not in set(rows["arm"])]:
         raise ValueError(
             f"{folder}: expected the arms {BASELINE}, {DPO}, {STEP}, found no {', '.join(lacking)}; collect the whole "
             f"experiment: `{Q_VALUES.lines()[1]}`"
         )
+    largest = rows.loc[rows["arm"] == STEP, "n_problems"].max()  # SFT alone may have larger ones
+    rows = rows[(rows["n_problems"] == largest) & (rows["step"] < _deepest(rows))]
     sums: pd.DataFrame = rows.groupby(["arm", "step", "replicate"], as_index=False)[["n_right", "n_rollouts"]].sum()
     sums["value"] = sums["n_right"] / sums["n_rollouts"]
     return sums
