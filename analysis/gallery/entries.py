@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 T = TypeVar("T")
-FULL, QUICK = "full", "quick"  # quick: that every figure is drawn from what was really run, and no more
+FULL, QUICK = "full", "quick"  # quick: that a figure is drawn from what was really run, and no more
 
 
 @dataclass(frozen=True)

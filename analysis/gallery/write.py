@@ -29,8 +29,8 @@ LEAD = (
 
 
 PROVES_NOTHING = (
-    "Scale quick: a small domain, few updates, one or two replicates. It shows that every stage runs and every figure "
-    "is drawn; what it says of the claim is worth nothing."
+    "Scale quick: a small domain, few updates, one or two replicates. A figure shows that its stages run and that it "
+    "can be drawn; what it says of the claim is worth nothing."
 )
 
 
