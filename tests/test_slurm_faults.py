@@ -629,7 +629,7 @@ def test_jobs_run_the_code_that_was_submitted(trial, tmp_path: Path) -> None:
         (["hydra.launcher.partition=nowhere"], "has no such partition; it has high, low, normal, short"),
         (["exec.device=cuda", "hydra.launcher.gpus_per_node=9"], "no node of onemachine can run a job with"),
         (["hydra.launcher.account=nobody"], "Invalid account"),
-        (["+hydra.launcher.frobnicate=1"], "'frobnicate' is no setting of the launcher"),
+        (["+hydra.launcher.frobnicate=1"], "'frobnicate' is neither a setting of the launcher"),
         (["hydra.launcher.partition=short"], "above the limit of its partition: short ends jobs after 1 min"),
         (["+hydra.launcher.dependency=afterok:1"], "hydra.launcher.dependency: job 1: "),
         (["hydra.launcher.site=nowhere.yaml"], "expected the site settings, there is no such file"),
