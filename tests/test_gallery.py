@@ -131,6 +131,16 @@ def test_one_s_own_table_comes_before_the_record_s_and_a_given_one_before_both(
             },
             "about 9 min on 2 CPU cores, if a stage takes as long as one of its kind in the study",
         ),
+        (  # a kind that the study has no stage of
+            {
+                "to_build": 2,
+                "stages": 2,
+                "n_without_estimate": 2,
+                "seconds": 0,
+                "by_kind": {"base": 1, "unheard_of": 1},
+            },
+            "in the study; stages of the kind unheard_of not counted",
+        ),
         ({"to_build": 4, "n_without_estimate": 1, "seconds": 600}, "5 min on 2 workers, and 1 stages of kinds"),
         ({"to_build": 0, "n_without_estimate": 0, "seconds": 0}, "0 to build; estimated 0 min"),
     ],

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from analysis.arms import look
 from analysis.figures.style import TEXT_WIDTH, end_labels, log_size_axis, new_figure, paper
 
-NAMES = {"wrong": ("per-step DPO", "wrong\nalone"), "all": ("per-step DPO, both", "both")}
-SHORT = {"SFT": "SFT", "per-step DPO": "wrong\nalone", "per-step DPO, both": "both"}
+NAMES = {"wrong": ("per-step DPO", "wrong"), "all": ("per-step DPO, both", "both")}
+SHORT = {"SFT": "SFT", "per-step DPO": "wrong", "per-step DPO, both": "both"}
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,10 @@ def _by_the_record(plan: Mapping[str, Any]) -> str:
         return "no estimate of the time: no stage of these kinds was built here yet"
     with SECONDS.open(encoding="utf-8") as stream:
         seconds = {row["kind"]: float(row["seconds"]) for row in csv.DictReader(stream)}
-    total = sum(n * seconds[kind] for kind, n in plan["by_kind"].items())
+    total = sum(n * seconds.get(kind, 0) for kind, n in plan["by_kind"].items())
+    unknown = [kind for kind in plan["by_kind"] if kind not in seconds]
+    more = f"; stages of the kind {', '.join(unknown)} not counted" if unknown else ""
     return (
         f"about {total / plan['n_workers'] / 60:.0f} min on {plan['n_workers']} CPU cores, if a stage takes "
-        "as long as one of its kind in the study"
+        f"as long as one of its kind in the study{more}"
     )
