@@ -1,8 +1,11 @@
-"""Limits from draws, infinite ones among them."""
+"""Limits from draws, infinite ones among them, and Student's from values that stand for themselves."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from scipy import stats
 
 
 def interval(values: np.ndarray, level: float) -> tuple[float, float]:
@@ -17,6 +20,15 @@ def limits_of(values: np.ndarray, level: float) -> tuple[float, float]:
     low = interval(np.where(np.isnan(values), -np.inf, values), level)[0]
     high = interval(np.where(np.isnan(values), np.inf, values), level)[1]
     return low, high
+
+
+def student(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean and limits of independent values (n,), on n - 1 degrees of freedom; nan where there is one alone."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, math.nan, math.nan
+    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values))
+    return mean, mean - half, mean + half
 
 
 def difference(ln_n_0: np.ndarray, ln_n_1: np.ndarray) -> np.ndarray:

@@ -53,6 +53,13 @@ class Arm:
     claims: tuple[Contrast, ...] = ()
 
 
+# of an arm that reads the advantage of every step: rollouts for right traces too, to their ends
+OF_ALL_TRACES: Mapping[str, Any] = {
+    "sampling.rollouts.of": "all",
+    "sampling.rollouts.until": "end",
+    "sampling.rollouts.max_traces_per_problem": 6,
+}
+
 # in the order of legends and tables; colours after Okabe and Ito: preference arms warm, imitation arms cool
 ARMS: tuple[Arm, ...] = (
     Arm(
@@ -118,11 +125,7 @@ ARMS: tuple[Arm, ...] = (
         word="rft_filtered", name="advantage-filtered RFT", source="self_filtered", method="sft",
         about="The base fine-tuned on those of the SFT policy's solutions, right or wrong, whose steps have high "
         "advantages.",
-        settings={
-            "method.optim.lr": "${rates.rft_filtered}",
-            "sampling.rollouts.of": "all", "sampling.rollouts.until": "end",
-            "sampling.rollouts.max_traces_per_problem": 6,
-        },
+        settings={"method.optim.lr": "${rates.rft_filtered}", **OF_ALL_TRACES},
         colour="#44AA99", marker="s",
         claims=(Contrast("Advantage-filtered RFT beats RFT", "advantage-filtered RFT", "RFT"),),
     ),
@@ -136,10 +139,7 @@ ARMS: tuple[Arm, ...] = (
         word="step_dpo_both", name="per-step DPO, both", source="self", method="step_dpo_both",
         about="Per-step DPO with advantages out of right and wrong solutions: the best step at a prefix "
         "over the worst.",
-        settings={
-            "sampling.rollouts.of": "all", "sampling.rollouts.until": "end",
-            "sampling.rollouts.max_traces_per_problem": 6,
-        },
+        settings=OF_ALL_TRACES,
         colour="#CC6677", marker="X",
         claims=(Contrast("Advantages of both kinds beat those of negatives alone", "per-step DPO, both",
                          "per-step DPO"),),
@@ -148,10 +148,7 @@ ARMS: tuple[Arm, ...] = (
         word="good_steps", name="good steps only", source="self", method="good_steps",
         about="The base fine-tuned on single steps that raise the chance of the answer, out of right and wrong "
         "solutions.",
-        settings={
-            "sampling.rollouts.of": "all", "sampling.rollouts.until": "end",
-            "sampling.rollouts.max_traces_per_problem": 6,
-        },
+        settings=OF_ALL_TRACES,
         colour="#66A61E", marker="p",
         claims=(Contrast("Good steps beat good solutions", "good steps only", "advantage-filtered RFT"),),
     ),

@@ -20,7 +20,6 @@ from sweep.judging import UNDECIDED, counted, judged
 from sweep.methods.settling import Prefix
 
 ROWS = "rows.parquet"
-N_TOKENS = 16384  # of one forward pass that scores
 
 
 def build_likelihoods(stage: Stage, bench: Bench) -> Built:
@@ -39,7 +38,7 @@ def build_likelihoods(stage: Stage, bench: Bench) -> Built:
     prompts = {p.problem_id: data.prompt(p) for p in [*own, *sampled]}
     policy = bench.policy("base")
     rows = [Row(prompts[s.problem_id], s.text, True, s.problem_id) for _, s in written]
-    scores = continuation_logps(policy, rows, max_tokens=N_TOKENS)
+    scores = continuation_logps(policy, rows, max_tokens=bench.exec.micro_batch_tokens)
     found = pd.DataFrame(
         [(s.problem_id, who, n, logp) for (who, s), (logp, n) in zip(written, scores, strict=True)],
         columns=["problem_id", "writer", "n_tokens", "logp_sum"],
@@ -142,18 +141,16 @@ def _n_right(
 
 
 def _sampled(stage: Stage, bench: Bench, policy: Any, prompts: Sequence[str], n: int, name: str) -> list[list[Any]]:
-    from sweep.models import sample
-
-    return sample(
-        policy,
-        prompts,
-        n_samples=n,
-        temperature=stage.identity["rollouts"]["temperature"],
-        top_p=1.0,
-        seed=seed_of(stage) + (name == "rollouts"),
-        max_new_tokens=stage.identity["max_solution_tokens"],
-        **bench.sampling_limits(name),
-    )
+    with bench.sampler(policy) as sample:
+        return sample(
+            prompts,
+            n_samples=n,
+            temperature=stage.identity["rollouts"]["temperature"],
+            top_p=1.0,
+            seed=seed_of(stage) + (name == "rollouts"),
+            max_new_tokens=stage.identity["max_solution_tokens"],
+            **bench.sampling_limits(name),
+        )
 
 
 BUILDERS = {"likelihoods": build_likelihoods, "values": build_values, "estimates": build_estimates}

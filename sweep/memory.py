@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.bench import open_domain
-from sweep.config import Leaf
+from sweep.config import Exec, Leaf
 from sweep.data import ProceduralDomain
 
 GIB = 2**30
@@ -114,6 +114,20 @@ def training(
     )
 
 
+def training_of(model: Mapping[str, Any], exec: Exec, shape: Shape, n_processes: int) -> Need:
+    """The same, by a model's config node and the resources of its run."""
+    return training(
+        shape,
+        dtype=model["dtype"],
+        precision=model["precision"],
+        n_tokens=exec.micro_batch_tokens,
+        max_logits=exec.max_logits,
+        gradient_checkpointing=exec.gradient_checkpointing,
+        rank=model["lora"]["rank"] if model.get("lora") else None,
+        n_processes=n_processes,
+    )
+
+
 def kept_by_layer(shape: Shape, precision: str) -> int:
     """Bytes that autograd keeps of a layer for one token."""
     of_one = OF[precision]
@@ -173,19 +187,7 @@ def of_training(leaf: Leaf) -> Need | None:
         domain = open_domain(json.dumps(leaf.exp.dataset, sort_keys=True))
         n_vocabulary = len(domain.vocabulary) + N_SPECIAL if isinstance(domain, ProceduralDomain) else None
     shape = shape_of(model, n_vocabulary)
-    lora = model.get("lora")
-    if shape is None:
-        return None
-    return training(
-        shape,
-        dtype=model["dtype"],
-        precision=model["precision"],
-        n_tokens=exec.micro_batch_tokens,
-        max_logits=exec.max_logits,
-        gradient_checkpointing=exec.gradient_checkpointing,
-        rank=lora["rank"] if lora else None,
-        n_processes=exec.n_processes,
-    )
+    return None if shape is None else training_of(model, exec, shape, exec.n_processes)
 
 
 def check(leaves: Iterable[Leaf]) -> list[str]:

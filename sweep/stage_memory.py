@@ -18,7 +18,7 @@ from sweep.artifacts import Manifest, Stage
 from sweep.bench import domain_of, model_of, open_domain
 from sweep.config import Exec
 from sweep.data import ProceduralDomain
-from sweep.memory import FP32, GIB, N_SPECIAL, OF, Need, Shape, kept_by_layer, shape_of, training
+from sweep.memory import FP32, GIB, N_SPECIAL, OF, Need, Shape, kept_by_layer, shape_of, training_of
 
 PROCESS = GIB  # of a worker on a card before any tensor: CUDA's context and the libraries' code
 UNMEASURED, MEASURED = 1.25, 1.1  # what is kept free beside an estimate: for the allocator, and what was not counted
@@ -61,21 +61,13 @@ def shape_for(stage: Stage, root: Path) -> Shape | None:
 def counted(stage: Stage, exec: Exec, shape: Shape) -> Need:
     """The bytes of one process that builds the stage, its context aside."""
     model = model_of(stage)
-    if stage.kind in ("base", *SHARED_BY_PROCESSES):
-        lora = model.get("lora") if stage.kind != "base" else None
-        return training(
-            shape,
-            dtype=model["dtype"],
-            precision=model["precision"],
-            n_tokens=exec.micro_batch_tokens,
-            max_logits=exec.max_logits,
-            gradient_checkpointing=exec.gradient_checkpointing,
-            rank=lora["rank"] if lora else None,
-            n_processes=exec.n_processes if stage.kind != "base" else 1,
-        )
-    if stage.kind == "pairs":
+    if stage.kind == "base":
+        return training_of({**model, "lora": None}, exec, shape, 1)
+    if stage.kind in SHARED_BY_PROCESSES:
+        return training_of(model, exec, shape, exec.n_processes)
+    if stage.kind in ("pairs", "likelihoods"):
         return scoring(shape, model, exec)
-    n_prompt, n_prefixes, n_samples = _sampled(stage)
+    n_prompt, n_prefixes, n_samples = _sampled(stage, exec.max_rows)
     return sampling(
         shape,
         dtype=model["dtype"],
@@ -120,7 +112,7 @@ def sampling(shape: Shape, *, dtype: str, n_rows: int, n_prefixes: int, n_prompt
     )
 
 
-def _sampled(stage: Stage) -> tuple[int, int, int]:
+def _sampled(stage: Stage, max_rows: int) -> tuple[int, int, int]:
     """Tokens of the longest prompt; how many prefixes a stage samples from, and how often."""
     dataset, identity = _dataset(stage), stage.identity
     n_prompt = _longest_prompt(dataset)
@@ -130,6 +122,8 @@ def _sampled(stage: Stage) -> tuple[int, int, int]:
         rollouts = identity["rollouts"]
         n_traces = identity["n_problems"] * rollouts["max_traces_per_problem"]
         return n_prompt + identity["max_solution_tokens"], n_traces, rollouts["n_rollouts"]
+    if stage.kind in ("values", "estimates"):  # every step of every solution: how many, only building tells
+        return n_prompt + identity["max_solution_tokens"], max_rows, identity["rollouts"]["n_rollouts"]
     evaluation = identity["evaluation"]
     n_problems = open_domain(dataset).n_problems(evaluation["split"])
     return n_prompt, n_problems, max(1, evaluation["n_samples"])

@@ -13,8 +13,9 @@ from analysis_tables import FALLING, write_sweep
 from analysis.__main__ import main
 from analysis.gallery import both_kinds, costs, likelihood, positives, q_values, runs_of, write
 from analysis.gallery.entries import QUICK, PaperFigure, Runs
-from analysis.gallery.student import means, student, told
+from analysis.gallery.student import means, told
 from analysis.gallery.write import commands, write_gallery
+from analysis.intervals import student
 
 NONE = float("nan")
 

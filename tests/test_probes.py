@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,6 +23,7 @@ from sweep.data.records import Credit, Row
 from sweep.methods import METHODS
 from sweep.methods.dials import Dials
 from sweep.methods.material import Material
+from sweep.models.draws import Settings
 from sweep.plan import needed
 from sweep.probed import ROWS, measured
 from sweep.table import Results, merged, read_table
@@ -149,6 +152,27 @@ def test_an_estimate_is_the_advantage_that_training_reads(sweep: Sweep, tables: 
     name = credits[0].problem_id
     found = rows[(rows["problem_id"] == name) & rows["wrong"].notna()]["wrong"].tolist()
     assert any(value == pytest.approx(first[name]) for value in found)
+
+
+def test_what_is_measured_is_drawn_by_the_engine_that_is_asked_for_and_is_the_same_by_each(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sweep.models.slots import Slots
+
+    rows, calls = Slots.rows, []
+
+    def noted(engine: Slots, n_rows: dict[tuple[int, ...], int], settings: Settings) -> Any:
+        calls.append(engine.max_rows)
+        return rows(engine, n_rows, settings)
+
+    monkeypatch.setattr(Slots, "rows", noted)
+    probes = [stages_of(sweep, kind)[0].key for kind in ("values", "estimates")]
+    again = Store(tmp_path / "store")
+    shutil.copytree(sweep.store.root, again.root, ignore=shutil.ignore_patterns("values-*", "estimates-*"))
+    build_all(sweep.plan, again, keys=probes, engine="slots", max_rows=48)
+    assert calls == [48] * 3  # solutions, rollouts behind them, rollouts behind traces
+    for key in probes:
+        assert again.read(key, ROWS) == sweep.store.read(key, ROWS)
 
 
 def test_a_table_holds_what_was_measured_and_a_merge_keeps_each_measurement_once(

@@ -57,7 +57,9 @@ def test_which_stages_take_a_card_and_how_many() -> None:
 
 def test_every_kind_of_stage_has_an_estimate_before_any_is_built(tmp_path: Path) -> None:
     estimates = Estimates(Exec(), tmp_path)
-    for kind, stage in stages().items():
+    probes = ("probes.has_likelihoods=true", "probes.has_values=true", "probes.has_estimates=true")
+    assert {"likelihoods", "values", "estimates"} < stages(*probes).keys()
+    for kind, stage in stages(*probes).items():
         if kind != "dsyn":
             n_bytes, how = estimates.n_bytes(stage)
             assert how == "counted" and n_bytes is not None and 2**19 < n_bytes < 2 * GIB, kind

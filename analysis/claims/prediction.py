@@ -25,11 +25,11 @@ from analysis.noise.replicates import units_of
 from analysis.tables.table import Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
-from analysis.worth.readings import Bound, Multiplier, at_error, at_size, headline
+from analysis.worth.multiplier import ROUNDING, Bound, Multiplier
+from analysis.worth.readings import at_error, at_size, headline, is_readable
 
 Place = Literal["inside", "outside", "undecided"]
 Limits = tuple[float, float]
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -216,8 +216,7 @@ def _difference(one: _Gaps, level: float, n_arms: int) -> Predicted:
 
 def read_here(here: Comparison, record: Multiplier) -> Multiplier:
     """At the error at which the record's was read; at its own where the arm has no curve or reaches nothing there."""
-    is_error = 0 < record.at_error < (np.inf if here.draws.table.is_loss else 1)
-    if is_error and here.n_sizes(record.arm) >= 3:
+    if is_readable(here, record.at_error) and here.n_sizes(record.arm) >= 3:
         found = at_error(here, record.arm, record.baseline, record.at_error)
         if found.bound != "?":
             return found

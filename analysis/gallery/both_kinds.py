@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures.both_kinds import Panels, estimates_and_errors
 from analysis.gallery.entries import Runs, View
-from analysis.gallery.student import LEVEL, against, means, student, told
+from analysis.gallery.student import LEVEL, against, means, told
+from analysis.intervals import student
 
 BOTH_KINDS = Runs("both_kinds", table="estimates.parquet", quick="quick")
 ALONE, BOTH, BASELINE = "per-step DPO", "per-step DPO, both", "SFT"

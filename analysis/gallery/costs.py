@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.worths import worths_side_by_side
 from analysis.gallery.entries import View
-from analysis.gallery.evidence import Evidence, of_what
-from analysis.gallery.shifts import OF_SWEEPS, evidence_of
+from analysis.gallery.evidence import OF_SWEEPS, Evidence, evidence_with, of_what
 from analysis.worth.readings import Multiplier
 from analysis.worth.words import error_text, multiplier_text
 
@@ -31,12 +30,7 @@ def costs_of(*arms: str) -> View[Read]:
 
 
 def _read(path: Path, n_draws: int, arms: Sequence[str]) -> Read:
-    evidence = evidence_of(path, n_draws)
-    if missing := evidence.missing([evidence.options.baseline, *arms]):
-        raise ValueError(
-            f"{path}: expected the arms {', '.join([evidence.options.baseline, *arms])}, found no "
-            f"{', '.join(missing)}; give a table with them (--table NAME=PATH), or run the experiment with these arms"
-        )
+    evidence = evidence_with(path, n_draws, arms)
     by_axis = {"": evidence, **{cost: _priced(path, n_draws, cost) for cost in AXES if cost}}
     return evidence, {cost: one.shifts(arms) for cost, one in by_axis.items()}
 

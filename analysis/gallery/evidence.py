@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from analysis.worth.joint import jointly
 from analysis.worth.multiplier import Multiplier
 from analysis.worth.readings import headline
 from analysis.worth.words import count, error_text, multiplier_text
+
+OF_SWEEPS = Options(law="saturating")  # chosen by held-out sizes on validation runs: analysis/claims/rules.py
 
 
 class Evidence:
@@ -45,10 +47,6 @@ class Evidence:
         """The headline multiplier of each arm, with limits for these arms at once."""
         return jointly([headline(self.comparison, arm, self.options.baseline) for arm in arms])
 
-    def missing(self, arms: Sequence[str]) -> list[str]:
-        """Those of the arms that the table has not."""
-        return [arm for arm in arms if arm not in self.comparison.draws.table.arms]
-
     def cells(self, arms: Sequence[str]) -> pd.DataFrame:
         """A row an arm and size: error and its difference from the baseline's at that size, each with its interval,
         and the arm's shift."""
@@ -65,6 +63,28 @@ class Evidence:
                 row |= dict(zip(("difference", "difference_low", "difference_high"), against, strict=True))
                 rows.append(row | _shift_columns(shift_of.get(arm)))
         return pd.DataFrame(rows)
+
+
+def evidence_with(path: Path, n_draws: int, arms: Sequence[str]) -> Evidence:
+    """The evidence of a table that has the baseline and these arms.
+
+    Raises:
+        ValueError: one of them is missing.
+    """
+    evidence = _evidence_of(path, n_draws)
+    wanted = [evidence.options.baseline, *arms]
+    if missing := [arm for arm in wanted if arm not in evidence.comparison.draws.table.arms]:
+        raise ValueError(
+            f"{path}: expected the arms {', '.join(wanted)}, found no {', '.join(missing)}; give a table with them "
+            "(--table NAME=PATH), or run the experiment with these arms"
+        )
+    return evidence
+
+
+@cache
+def _evidence_of(path: Path, n_draws: int) -> Evidence:
+    """One table is read, drawn from and ruled once for all figures."""
+    return Evidence(path, dataclasses.replace(OF_SWEEPS, n_draws=n_draws))
 
 
 def _shift_columns(m: Multiplier | None) -> dict[str, object]:

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures.steps import Curve, levels_and_differences
 from analysis.gallery.entries import Runs, View
-from analysis.gallery.student import LEVEL, means, student, told
+from analysis.gallery.student import LEVEL, means, told
+from analysis.intervals import student
 from analysis.worth.words import count
 from sweep.table import flat
 

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.contrasts import errors_and_differences
 from analysis.gallery.entries import View
-from analysis.gallery.evidence import Evidence, of_what, ruling_sentence, shift_sentence
-from analysis.options import Options
-
-OF_SWEEPS = Options(law="saturating")  # chosen by held-out sizes on validation runs: analysis/claims/rules.py
-
-
-@cache
-def evidence_of(path: Path, n_draws: int) -> Evidence:
-    """One table is read, drawn from and ruled once for all figures."""
-    return Evidence(path, replace(OF_SWEEPS, n_draws=n_draws))
+from analysis.gallery.evidence import Evidence, evidence_with, of_what, ruling_sentence, shift_sentence
 
 
 def curves_of(*arms: str, claims: Sequence[str] = ()) -> View[Evidence]:
@@ -31,21 +20,11 @@ def curves_of(*arms: str, claims: Sequence[str] = ()) -> View[Evidence]:
         claims: whose rulings the caption states, by their text in the report.
     """
     return View(
-        read=partial(_read, arms=arms),
+        read=partial(evidence_with, arms=arms),
         draw=partial(_drawn, arms=arms),
         data=partial(_cells, arms=arms),
         caption=partial(_caption, arms=arms, claims=tuple(claims)),
     )
-
-
-def _read(path: Path, n_draws: int, arms: Sequence[str]) -> Evidence:
-    evidence = evidence_of(path, n_draws)
-    if missing := evidence.missing([evidence.options.baseline, *arms]):
-        raise ValueError(
-            f"{path}: expected the arms {', '.join([evidence.options.baseline, *arms])}, found no "
-            f"{', '.join(missing)}; give a table with them (--table NAME=PATH), or run the experiment with these arms"
-        )
-    return evidence
 
 
 def _drawn(evidence: Evidence, arms: Sequence[str]) -> Figure:

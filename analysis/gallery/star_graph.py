@@ -20,7 +20,8 @@ import pandas as pd
 
 from analysis.figures.star_graph import MEASURES, learnt_with_updates
 from analysis.gallery.entries import Runs, View
-from analysis.gallery.student import LEVEL, student
+from analysis.gallery.student import LEVEL
+from analysis.intervals import student
 from analysis.worth.words import count, error_text, interval_text
 from sweep.table import flat
 

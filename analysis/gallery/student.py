@@ -5,21 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
+from analysis.intervals import student
 from analysis.worth.words import error_text, interval_text
 
 LEVEL = 0.95
-
-
-def student(values: np.ndarray, level: float = LEVEL) -> tuple[float, float, float]:
-    """Mean and limits; nan where one replicate tells nothing of the others."""
-    if len(values) < 2:
-        return float(values.mean()), math.nan, math.nan
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values))
-    return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
 
 
 def means(rows: pd.DataFrame, by: Sequence[str], value: str, level: float = LEVEL) -> pd.DataFrame:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.figures.theorem import distance_against_n_pairs
 from analysis.gallery.entries import Runs, View
-from analysis.intervals import interval
+from analysis.intervals import interval, student
 from analysis.worth.words import count, interval_text
 
 THEOREM = Runs(
@@ -57,8 +56,7 @@ def exponents(table: pd.DataFrame, curve: str) -> tuple[float, float, float]:
     slopes = np.array(
         [np.polyfit(np.log(upper.columns.to_numpy(float)), np.log(row), 1)[0] for row in upper.to_numpy()]
     )
-    half = stats.t.ppf((1 + LEVEL) / 2, len(slopes) - 1) * stats.sem(slopes)
-    return float(slopes.mean()), float(slopes.mean() - half), float(slopes.mean() + half)
+    return student(slopes, LEVEL)
 
 
 def _finite(table: pd.DataFrame) -> pd.DataFrame:

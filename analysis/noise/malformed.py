@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from analysis.intervals import student
 from analysis.notes import Note, note
 from analysis.tables.table import Table
 
@@ -100,9 +100,9 @@ def _gap(own: pd.DataFrame, other: pd.DataFrame, unit: str, level: float) -> Gap
     gaps = (both["share_own"] - both["share_other"]).to_numpy(float)
     variance = sum(both[f"share_{k}"] * (1 - both[f"share_{k}"]) / both[f"n_{k}"] for k in ("own", "other"))
     is_beyond = gaps - Z * np.sqrt(variance) > ALONE
-    n, mean = len(gaps), float(gaps.mean())
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * stats.sem(gaps)) if n > 1 else np.inf
-    return Gap(float(both["share_other"].mean()), mean, mean - half, mean + half, unit, n, tuple(both.index[is_beyond]))
+    n, (mean, low, high) = len(gaps), student(gaps, level)
+    low, high = (low, high) if n > 1 else (-np.inf, np.inf)
+    return Gap(float(both["share_other"].mean()), mean, low, high, unit, n, tuple(both.index[is_beyond]))
 
 
 def malformed_note(rows: Sequence[Malformed], baseline: str) -> Note | None:

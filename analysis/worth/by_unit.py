@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
+from analysis.intervals import student
 from analysis.laws.isotonic import isotonic_curves
 from analysis.noise.replicates import units_of
 from analysis.worth.comparison import Comparison
@@ -49,8 +49,7 @@ def difference_of_units(
     gaps = (mine - theirs).mean(axis=1)
     if len(gaps) < 2 or np.isnan(gaps).any():
         return None
-    half = stats.t.ppf((1 + comparison.level) / 2, len(gaps) - 1) * stats.sem(gaps)
-    return len(gaps), unit, float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half)
+    return len(gaps), unit, *student(gaps, comparison.level)
 
 
 def each_unit(comparison: Comparison, arm: str, baseline: str, size: float) -> ByUnit | None:
@@ -67,6 +66,4 @@ def each_unit(comparison: Comparison, arm: str, baseline: str, size: float) -> B
     values = tuple(float(one) for one in np.exp(ln_m))
     if not np.isfinite(ln_m).all():
         return ByUnit(unit, size, values, None, None, None)
-    half = stats.t.ppf((1 + comparison.level) / 2, len(ln_m) - 1) * stats.sem(ln_m)
-    mean = float(ln_m.mean())
-    return ByUnit(unit, size, values, *(float(np.exp(one)) for one in (mean, mean - half, mean + half)))
+    return ByUnit(unit, size, values, *(float(np.exp(one)) for one in student(ln_m, comparison.level)))

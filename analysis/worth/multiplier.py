@@ -19,6 +19,7 @@ from analysis.worth.comparison import Comparison
 
 Kind = Literal["interior", "extrapolated", "censored_hi", "censored_lo", "undefined"]
 Bound = Literal["=", ">=", "<=", "?"]
+ROUNDING = 1e-9  # of logarithms and errors: nearer than this is the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +32,8 @@ class Drawn:
 
     def held(self, low: float, high: float) -> tuple[float, float]:
         """Limits of ln m, infinite on an open side and where they lie beyond every ratio of sizes that were run."""
-        is_low = self.bound in ("<=", "?") or low < self.reach[0] - 1e-9
-        is_high = self.bound in (">=", "?") or high > self.reach[1] + 1e-9
+        is_low = self.bound in ("<=", "?") or low < self.reach[0] - ROUNDING
+        is_high = self.bound in (">=", "?") or high > self.reach[1] + ROUNDING
         return (-np.inf if is_low else low), (np.inf if is_high else high)
 
 

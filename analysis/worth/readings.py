@@ -17,7 +17,7 @@ from analysis.worth.multiplier import Sizes, exp, reading
 def at_error(comparison: Comparison, arm: str, baseline: str, error: float) -> Multiplier:
     """The multiplier at a chosen error, in (0, 1)."""
     table = comparison.draws.table
-    if not 0 < error < (np.inf if table.is_loss else 1):
+    if not is_readable(comparison, error):
         what = "a loss above 0" if table.is_loss else "a fraction above 0 and below 1"
         raise ValueError(f"{table.y_name} {error:g}: {what} was expected, for example {_example(comparison)}")
     comparison.refuse_few(baseline)
@@ -30,6 +30,11 @@ def at_error(comparison: Comparison, arm: str, baseline: str, error: float) -> M
         forms[one] = exp(float(difference(needed, used)[0]))
     sizes = _sizes(comparison, arm, baseline, law, at)
     return reading(comparison, arm, baseline, law, sizes, error, None, forms)
+
+
+def is_readable(comparison: Comparison, error: float) -> bool:
+    """Whether curves have a size at an error: none at 0, and none above all that can be wrong."""
+    return 0 < error < (np.inf if comparison.draws.table.is_loss else 1)
 
 
 def _example(comparison: Comparison) -> str:
