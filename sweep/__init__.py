@@ -15,7 +15,7 @@
     results.py     manifests to one table; probed.py: what was measured beside; table.py: its files, and several as one
     looks.py       the store's record of evaluations on test problems
     arms.py        (source, method) pairs and their names
-    config.py      the schema of conf/: exp (identity) apart from exec (resources)
+    config.py      the schema of conf/: exp (identity) apart from exec (resources); leaves.py: a leaf by it
     tracking/      metrics.jsonl, and W&B or trackio as views of it
     commands/      the verbs of the command line
     prepare/       what a sweep starts from, made once before it: files of problems, folders of models

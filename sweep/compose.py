@@ -23,7 +23,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config import Exp, Leaf, checked, has_rates_by_size, leaf
+from sweep.config import Exp
+from sweep.leaves import Leaf, checked, has_rates_by_size, leaf
 from sweep.points import VALID, as_typed, is_unset, parsed
 from sweep.terminal.progress import counted
 from sweep.terminal.words import nearest

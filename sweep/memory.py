@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.bench import open_domain
-from sweep.config import Exec, Leaf
+from sweep.config import Exec
 from sweep.data import ProceduralDomain
+from sweep.leaves import Leaf
 
 GIB = 2**30
 FP32 = 4

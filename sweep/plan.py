@@ -13,7 +13,7 @@ from typing import Any
 from sweep import stages
 from sweep.arms import usual_name
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
-from sweep.config import Leaf
+from sweep.leaves import Leaf
 from sweep.terminal.progress import counted
 
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from sweep import compose
 from sweep.commands.words import Files, composer, exec_of, line_of, plan_of
 from sweep.compose import leaves, reason, resolved
-from sweep.config import Leaf, leaf
+from sweep.leaves import Leaf, leaf
 from sweep.points import accepted, grid
 
 

@@ -14,9 +14,10 @@ import pytest
 from tiny_sweep import planned
 
 from sweep.commands.words import plan_of
-from sweep.config import MODELS, Exec, Exp, TrackingConfig, leaf
+from sweep.config import MODELS, Exec, Exp, TrackingConfig
 from sweep.data import DIALS
 from sweep.fields import DTYPES, Valid, shown
+from sweep.leaves import leaf
 from sweep.methods import METHODS
 from sweep.plan import plan
 from sweep.sources import SOURCES

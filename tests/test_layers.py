@@ -29,6 +29,7 @@ LAYERS = {
     "sweep.looks": 2,
     "sweep.manifest": 2,
     "sweep.config": 2,
+    "sweep.leaves": 2,
     "sweep.rates": 1,
     "sweep.tuning": 2,
     "sweep.heartbeat": 2,

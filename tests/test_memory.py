@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from sweep.commands.words import plan_of
-from sweep.config import Leaf
+from sweep.leaves import Leaf
 from sweep.memory import GIB, Shape, check, in_words, kept_by_layer, of_training, shape_of, training
 from sweep.models.attention import reading_packs
 from sweep.models.optim import Optim, adamw

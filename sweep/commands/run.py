@@ -13,9 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 from sweep import memory
 from sweep.commands.words import Line, composer
 from sweep.compose import resolved
-from sweep.config import leaf
 from sweep.installed import check_engine
 from sweep.launchers.plugins import PointFailed, errors_raised, refusal
+from sweep.leaves import leaf
 from sweep.plan import plan
 from sweep.points import accepted
 

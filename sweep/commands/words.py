@@ -25,8 +25,9 @@ from sweep.artifacts import Store
 from sweep.commands.options import NAMES, OF_RUN, OPTIONS, parser_of, usage
 from sweep.compose import as_job, leaves
 from sweep.conf_files import read_once
-from sweep.config import Exec, Leaf, LeafConfig, untyped
+from sweep.config import Exec, LeafConfig
 from sweep.fields import typed
+from sweep.leaves import Leaf, untyped
 from sweep.plan import Plan, plan
 from sweep.points import accepted, grid, offer_arms
 from sweep.terminal.words import nearest

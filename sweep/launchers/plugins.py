@@ -30,8 +30,8 @@ from omegaconf.errors import OmegaConfBaseException
 from sweep import memory
 from sweep.compose import leaves, reason
 from sweep.conf_files import read_once
-from sweep.config import Leaf
 from sweep.installed import BUILDING, check_engine, check_installed
+from sweep.leaves import Leaf
 from sweep.places import check_writable
 from sweep.plan import Plan, plan
 from sweep.points import grid

@@ -10,96 +10,27 @@ each number of rows and of tokens, and the host looks only once in LOOK_EVERY st
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import AttentionInterface
 
-from sweep.models.attention import CHANGES_SCORES
-from sweep.models.draws import Settings, check_finite, choose, uniforms
+from sweep.models.draws import Settings, check_finite, choose
 from sweep.models.policy import Policy
+from sweep.models.slot_attention import SLOTS, View
+from sweep.models.waiting import Ids, Pool, Work, batches, shared
 
-SLOTS = "slots"  # the name by which transformers knows this attention
 LOOK_EVERY = 8  # steps on a card between two looks of the host
 WIDTH = 64  # tokens: lengths of the cache that a step reads are multiples of it
 MOST_POOL = 256  # prefixes that are kept
 REFILLED = 1 / 8  # of the slots must be free before waiting rows are read
 COPIED_AT_ONCE = 128  # slots
-READ_AT_ONCE = 16384  # tokens of prefixes, padding among them
 SHARE_OF_FREE = 0.7  # of a card's free memory, for the cache
 CPU_CACHE = 2**31  # bytes at most, where the device does not say what is free
-
-Ids = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class View:
-    """Of the cache: which slots the rows of a forward pass are, where their tokens go and what each may look at."""
-
-    cache: Tensor  # (n_layers, 2, n_slots, n_tokens, n_kv_heads, n_values)
-    slots: Tensor | None  # (n_rows,); None: the first n_rows
-    positions: Tensor  # (n_rows, width)
-    is_seen: Tensor  # (n_rows, 1, n_groups * width, n_read), 0 or minus infinity
-
-    def written(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Puts (n_rows, n_kv_heads, width, n_values) in; all that the rows may look at, of the same layout."""
-        n_rows, n_read = len(self.positions), self.is_seen.shape[3]
-        slots = torch.arange(n_rows, device=key.device) if self.slots is None else self.slots
-        read = []
-        for states, kept in ((key, self.cache[layer, 0]), (value, self.cache[layer, 1])):
-            kept[slots[:, None], self.positions] = states.transpose(1, 2)
-            own = kept[:n_rows, :n_read] if self.slots is None else kept[self.slots, :n_read]
-            read.append(own.transpose(1, 2))
-        return read[0], read[1]
-
-
-def slot_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    slots: View | None = None,
-    scaling: float | None = None,
-    **asked: Any,
-) -> tuple[Tensor, None]:
-    """(n_rows, width, n_heads, n_values) of query (n_rows, n_heads, width, n_values); without a view plainly causal.
-
-    Heads that share keys are put one behind the other as queries of one head, so keys are read once for all of them.
-
-    Raises:
-        ValueError: the model asks for what is not computed here.
-    """
-    window = asked.get("sliding_window")
-    n_tokens = query.shape[2] if slots is None else slots.cache.shape[3]
-    odd = [name for name in CHANGES_SCORES if asked.get(name) is not None]
-    if odd == ["sliding_window"] and window is not None and window >= n_tokens:
-        odd = []
-    if odd:
-        raise ValueError(
-            f"{type(module).__name__} asks for {', '.join(odd)}, which exec.engine=slots does not compute; choose a "
-            "model without, texts inside its window, or another engine (exec.engine=paged)"
-        )
-    if slots is None:
-        assert key.shape[2] == query.shape[2], "beside an open engine a model reads whole rows alone"
-        is_grouped = key.shape[1] != query.shape[1]
-        out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=is_grouped)
-        return out.transpose(1, 2), None
-    key, value = slots.written(module.layer_idx, key, value)  # type: ignore[arg-type]
-    grouped = torch.unflatten(query, 1, (key.shape[1], -1)).flatten(2, 3)
-    out = F.scaled_dot_product_attention(grouped, key, value, attn_mask=slots.is_seen, scale=scaling)
-    return torch.unflatten(out, 2, (-1, query.shape[2])).flatten(1, 2).transpose(1, 2), None
-
-
-AttentionInterface.register(SLOTS, slot_attention)
 
 
 @dataclass
@@ -144,7 +75,7 @@ class Slots:
 
     def rows(self, n_rows: dict[Ids, int], settings: Settings) -> Iterator[tuple[Ids, list[list[int]]]]:
         self._make_room(max(map(len, n_rows)) + settings.max_new_tokens)
-        rows, work = self._blank(settings), _Work(n_rows, settings)
+        rows, work = self._blank(settings), Work(n_rows, settings)
         is_finite = torch.ones((), dtype=torch.bool, device=self.policy.device)
         places: list[tuple[Ids, int]] = []  # whose row each of the first slots holds
         while work.waiting or places:
@@ -180,7 +111,7 @@ class Slots:
         n_pool = max(1, min(MOST_POOL, n_fitting - self.n_slots))
         shape = (config.num_hidden_layers, 2, self.n_slots + n_pool, *of_slot)
         self._cache = torch.zeros(shape, dtype=dtype, device=self.policy.device)
-        self._pool = _Pool(range(self.n_slots, self.n_slots + n_pool))
+        self._pool = Pool(range(self.n_slots, self.n_slots + n_pool))
 
     def _free_bytes(self) -> int:
         if self.policy.device.type != "cuda":
@@ -247,7 +178,7 @@ class Slots:
             tokens=torch.zeros(n, settings.max_new_tokens, **whole),
         )
 
-    def _fill(self, rows: _Rows, places: list[tuple[Ids, int]], work: _Work, settings: Settings) -> None:
+    def _fill(self, rows: _Rows, places: list[tuple[Ids, int]], work: Work, settings: Settings) -> None:
         """Waiting rows into the slots behind those that are in use."""
         if places and self.n_slots - len(places) < REFILLED * self.n_slots:
             return
@@ -285,7 +216,7 @@ class Slots:
         n_drawn += is_live
         is_live &= ~(torch.isin(chosen, self._eos) | (n_drawn >= settings.max_new_tokens))
 
-    def _ended(self, rows: _Rows, places: list[tuple[Ids, int]], work: _Work) -> Iterator[tuple[Ids, list[list[int]]]]:
+    def _ended(self, rows: _Rows, places: list[tuple[Ids, int]], work: Work) -> Iterator[tuple[Ids, list[list[int]]]]:
         """The prefixes whose last row has ended; the rows that go on move into the first slots."""
         is_live = rows.is_live[: len(places)].tolist()
         over = [i for i, lives in enumerate(is_live) if not lives]
@@ -373,85 +304,3 @@ class _Graph:
         self.positions.copy_(positions[:, None])
         self.graph.replay()
         return self.out
-
-
-class _Pool:
-    """Which slot holds which prefix; the one that was used longest ago gives its slot up."""
-
-    def __init__(self, slots: range) -> None:
-        self.n_slots = len(slots)
-        self.slot_of: dict[Ids, int] = {}  # in the order of their last use
-        self._free = list(slots)
-        self._sorted: list[Ids] = []
-
-    def nearest(self, ids: Ids) -> tuple[Ids | None, int]:
-        """The prefix that shares the longest beginning, a neighbour in the order of tokens, and its length."""
-        place = bisect_left(self._sorted, ids)
-        near = max(self._sorted[max(0, place - 1) : place + 1], key=lambda one: shared(ids, one), default=None)
-        n = 0 if near is None else shared(ids, near)
-        return (near, n) if n else (None, 0)
-
-    def taken(self, kept: set[Ids]) -> int:
-        """A slot for a prefix, to be `add`ed once it is written; none that holds one of `kept`."""
-        if not self._free:
-            oldest = next((one for one in self.slot_of if one not in kept), None)
-            assert oldest is not None, "more prefixes at once than the pool has slots"
-            self._free.append(self.slot_of.pop(oldest))
-            self._sorted.remove(oldest)
-        return self._free.pop()
-
-    def add(self, ids: Ids, slot: int) -> None:
-        self.slot_of[ids] = slot
-        insort(self._sorted, ids)
-
-    def used(self, ids: Ids) -> int:
-        slot = self.slot_of.pop(ids)
-        self.slot_of[ids] = slot
-        return slot
-
-
-class _Work:
-    """The rows of a call: those that wait, and those that have ended."""
-
-    def __init__(self, n_rows: dict[Ids, int], settings: Settings) -> None:
-        self.n_rows, self.settings = n_rows, settings
-        # popped from the end; relatives follow each other
-        self.waiting = [(ids, row) for ids in sorted(n_rows, reverse=True) for row in reversed(range(n_rows[ids]))]
-        self.n_drawn = dict.fromkeys(self.waiting, 0)
-        self._numbers: dict[Ids, np.ndarray] = {}
-        self._ended: dict[Ids, dict[int, list[int]]] = {}
-
-    def numbers(self, ids: Ids) -> np.ndarray:
-        if ids not in self._numbers:
-            self._numbers[ids] = uniforms(self.settings, ids, self.n_rows[ids])
-        return self._numbers[ids]
-
-    def end(self, ids: Ids, row: int, tokens: list[int]) -> list[tuple[Ids, list[list[int]]]]:
-        """The prefix with all its rows where this was the last one."""
-        ended = self._ended.setdefault(ids, {})
-        ended[row] = tokens
-        if len(ended) < self.n_rows[ids]:
-            return []
-        self._numbers.pop(ids, None)
-        del self._ended[ids]
-        return [(ids, [ended[i] for i in range(len(ended))])]
-
-
-def shared(one: Ids, other: Ids) -> int:
-    """Tokens that two prefixes begin with alike."""
-    for n, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return n
-    return min(len(one), len(other))
-
-
-def batches(prefixes: Sequence[Ids]) -> Iterator[list[Ids]]:
-    """Of at most READ_AT_ONCE tokens, as if all of a batch were as long as its longest."""
-    batch: list[Ids] = []
-    for ids in prefixes:
-        if batch and (len(batch) + 1) * max(len(ids), *map(len, batch)) > READ_AT_ONCE:
-            yield batch
-            batch = []
-        batch.append(ids)
-    if batch:
-        yield batch
