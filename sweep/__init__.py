@@ -11,7 +11,7 @@
                    pretraining.py, finetuning.py: how its weights are trained
     points.py      a command line to grid points; compose.py: grid points to typed leaves
     plan.py        leaves to unique stages, their keys, what is built and what is new
-    artifacts.py   a stage's key, its folder and its manifest
+    artifacts.py   a stage's key, its folder and its manifest; builds.py: those under way
     results.py     manifests to one table; probed.py: what was measured beside; table.py: its files, and several as one
     looks.py       the store's record of evaluations on test problems
     arms.py        (source, method) pairs and their names

@@ -3,8 +3,7 @@
     <store>/<kind>-<hash>/            one artifact, never changed after it appears
         manifest.json                 written last: a folder without one is not an artifact (sweep/manifest.py)
         <files of the stage>
-    <store>/.building/<key>.<token>/  under construction; <key>.<token>.lock beside it is held by the builder
-    <store>/.building/<key>.lease     held by whoever builds the stage: others wait
+    <store>/.building/                builds under way (sweep/builds.py)
     <store>/.checkpoints/<key>/       where a long training stage left off, and its curves so far
     <store>/.logs/<key>.log           what the stage printed, kept when it fails
     <store>/.corrupted/               artifacts set aside by a requested rebuild
@@ -19,29 +18,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 import stat
 import sys
-import time
 import uuid
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweep import leases, places, sharing
-from sweep.data.jsonl import objects, record_of
-from sweep.disk import flush
-from sweep.leases import Holder, Lease
+from sweep.builds import Builds
+from sweep.disk import file_sha256, flush, write_atomically
 from sweep.manifest import MANIFEST, UNLISTED, Cost, Manifest, NoArtifact, Stage, checked_key, is_key, manifest_of
 
 __all__ = ["MANIFEST", "Artifact", "CorruptArtifact", "Cost", "Manifest", "Stage", "Store"]
 
 WRITTEN = (".building", ".logs", ".checkpoints", ".grids")  # folders that a sweep writes to beside the artifacts
-PATIENCE_S = 5.0  # for the last locks of processes that were killed
 LOOKS = "test_looks.jsonl"  # a file of the store that is no artifact: appended to, never removed
 
 
@@ -80,7 +73,7 @@ class Store:
             raise ValueError(f"exec.store={root} is a file, expected a folder; choose another with exec.store=FOLDER")
         self._verified: dict[str, int] = {}
         self._read: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
-        self._builds: dict[Path, Lease] = {}
+        self.builds = Builds(self.root)
 
     def folder(self, key: str) -> Path:
         return self.root / checked_key(key)
@@ -211,44 +204,6 @@ class Store:
             raise FileNotFoundError(f"{self.folder(key)}: this artifact is not built yet")
         return manifest
 
-    @contextmanager
-    def lease(self, key: str) -> Iterator[None]:
-        """Waits while another process builds `key`. A hint that saves work, not a truth: publication is safe without
-        it, and the kernel drops it with the process that held it."""
-        name = f"{checked_key(key)}.lease"
-        with leases.held(sharing.real_folder(self.root, ".building") / name):
-            yield
-
-    def builders(self) -> dict[str, Holder]:
-        """Who builds what at this moment, by key, as the locks say."""
-        found = {}
-        for path in sorted((self.root / ".building").glob("*.lease")):
-            who = leases.holder(path) if is_key(path.stem) else None
-            if who is not None:
-                found[path.stem] = who
-        return found
-
-    def start(self, key: str) -> Path:
-        """A fresh folder to build `key` in; its lock is held until it is published or abandoned."""
-        name = f"{checked_key(key)}.{uuid.uuid4().hex[:8]}"
-        folder = sharing.real_folder(self.root, ".building") / name
-        lease = leases.take(folder.with_name(f"{folder.name}.lock"))
-        assert lease is not None  # nobody else knows the name
-        folder.mkdir()
-        self._builds[folder] = lease
-        return folder
-
-    def abandon(self, folder: Path) -> None:
-        """Remove a build folder that will not be published, and give its lock back; nothing where it is gone."""
-        shutil.rmtree(folder, ignore_errors=True)
-        self._let_go(folder)
-
-    def _let_go(self, folder: Path) -> None:
-        lease = self._builds.pop(folder, None)
-        if lease is not None:
-            lease.give_back()
-            lease.path.unlink(missing_ok=True)  # where there are no locks; the name was never anybody else's
-
     def publish(
         self, stage: Stage, folder: Path, facts: dict[str, Any], cost: Cost, provenance: dict[str, Any]
     ) -> Manifest:
@@ -279,10 +234,10 @@ class Store:
             published = self.manifest(stage.key)
             if published is None:
                 raise
-            self.abandon(folder)
+            self.builds.abandon(folder)
             return published
         flush(self.root)
-        self._let_go(folder)
+        self.builds.let_go(folder)
         shutil.rmtree(self.checkpoint_dir(stage.key), ignore_errors=True)
         return manifest
 
@@ -293,44 +248,6 @@ class Store:
         os.rename(folder, target)
         self._verified.pop(key, None)
         return target
-
-    def sweep_dead_builds(self, killed: Collection[int] = ()) -> list[Path]:
-        """Remove build folders whose lock nobody holds: their processes are gone, on whichever machine.
-
-        A folder without a lock's file, or of a name that is none of ours, is left: `gc` names it.
-
-        Args:
-            killed: process ids on this machine that have just ended. What they held is waited for, at most PATIENCE_S:
-                a child that one of them was starting has its locks until it runs its own program.
-        """
-        removed, end = self._sweep(), time.monotonic() + PATIENCE_S
-        while killed and self._held_by(killed) and time.monotonic() < end:
-            time.sleep(0.02)
-            removed += self._sweep()
-        return removed
-
-    def _sweep(self) -> list[Path]:
-        removed = []
-        for path in self._locks():
-            folder = path.with_suffix("")
-            with suppress(OSError, ValueError):  # another user's, or a link: not ours to remove
-                lease = leases.take(path, is_waiting=False)
-                if lease is None:
-                    continue
-                if lease.is_locked and path.suffix == ".lock" and folder.is_dir() and not folder.is_symlink():
-                    shutil.rmtree(folder, ignore_errors=True)
-                    removed.append(folder)
-                lease.give_back()
-        return removed
-
-    def _held_by(self, processes: Collection[int]) -> bool:
-        holders = [leases.holder(path) for path in self._locks()]
-        return any(who is not None and who.pid in processes and who.is_here() for who in holders)
-
-    def _locks(self) -> list[Path]:
-        """Files of locks and leases, held or not, of the store's own names."""
-        paths = sorted((self.root / ".building").glob("*.l*"))
-        return [p for p in paths if p.suffix in (".lock", ".lease") and is_key(p.stem.split(".")[0])]
 
     def _corrupt(self, key: str, what: str) -> CorruptArtifact:
         return CorruptArtifact(
@@ -362,30 +279,3 @@ def _size(path: str) -> int | None:
             return None
         raise
     return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def file_sha256(path: Path) -> str:
-    with open(path, "rb", opener=sharing.regular) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write, fsync and rename within the folder, so that a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with temporary.open("x", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
-
-
-def write_jsonl(path: Path, rows: Iterator[Any] | list[Any]) -> None:
-    """One dataclass record a line; every number must be finite."""
-    with path.open("w", encoding="utf-8") as stream:
-        for row in rows:
-            stream.write(json.dumps(asdict(row), ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_jsonl(path: Path, record: type) -> list[Any]:
-    """The records that write_jsonl wrote; ValueError names file, line and reason of what is none."""
-    return [record_of(record, row, f"{path}, line {n}") for n, row in objects(path.read_bytes(), str(path))]

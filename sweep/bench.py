@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep.artifacts import Artifact, Cost, Stage, read_jsonl
+from sweep.artifacts import Artifact, Cost, Stage
 from sweep.config import Exec
 from sweep.data import Domain, domain
+from sweep.disk import read_jsonl
 from sweep.tracking import Tracker
 
 if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for torch

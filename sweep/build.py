@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from sweep import measuring, pretrained, pretraining, training_set
-from sweep.artifacts import Cost, Stage, read_jsonl, write_jsonl
+from sweep.artifacts import Cost, Stage
 from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of
 from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
 from sweep.data import Domain, Problem, ProceduralDomain, Solution, Trace
 from sweep.data.domain import BAD_FORMAT
 from sweep.data.records import Pair, ReferenceScore
+from sweep.disk import read_jsonl, write_jsonl
 from sweep.finetuning import fine_tuned, scored
 from sweep.judging import UNDECIDED, counted, judged
 from sweep.methods import METHODS

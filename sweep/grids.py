@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sweep import leases, sharing
-from sweep.artifacts import Store, write_atomically
+from sweep.artifacts import Store
+from sweep.disk import write_atomically
 from sweep.manifest import is_key
 
 FOLDER = ".grids"

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sweep.artifacts import Stage, file_sha256
+from sweep.artifacts import Stage
+from sweep.disk import file_sha256
 
 # what transformers reads of a folder: weights, configuration, tokenizer
 FILES = (

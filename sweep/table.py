@@ -21,10 +21,10 @@ from typing import Any
 import pandas as pd
 
 from sweep import looks
-from sweep.artifacts import write_atomically
 from sweep.columns import check_columns, check_record
 from sweep.config import flat as flat  # how the config column of a table is read
 from sweep.data.domain import BAD_FORMAT
+from sweep.disk import write_atomically
 from sweep.git import GitRefuses as GitRefuses  # as the next two: handed on to the analysis
 from sweep.git import git_said as git_said
 from sweep.places import check_writable as check_writable

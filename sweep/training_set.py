@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from sweep.artifacts import Stage, read_jsonl
+from sweep.artifacts import Stage
 from sweep.bench import Bench, domain_of, seed_of
 from sweep.data import Problem, ProceduralDomain, Solution, Trace
 from sweep.data.records import Credit
+from sweep.disk import read_jsonl
 from sweep.methods.dials import Dials
 from sweep.methods.material import Material
 from sweep.sources.written import Written

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from tiny_sweep import Sweep, build_all
 
-from sweep.artifacts import CorruptArtifact, Cost, Manifest, Stage, Store, write_atomically
+from sweep.artifacts import CorruptArtifact, Cost, Manifest, Stage, Store
 from sweep.bench import Bench, Built
 from sweep.build import BUILDERS
 from sweep.config import Exec, TrackingConfig
+from sweep.disk import write_atomically
 from sweep.launchers.execute import _build
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ def stage(**changes: Any) -> Stage:
 
 
 def published(store: Store, of: Stage = PARENT, text: str = "12345") -> Manifest:
-    folder = store.start(of.key)
+    folder = store.builds.start(of.key)
     (folder / "data.txt").write_text(text)
     return store.publish(of, folder, {"n": 1}, Cost(n_updates=2), {"host": "here"})
 
@@ -127,7 +128,7 @@ def test_two_builders_at_the_same_moment_publish_one_artifact(store: Store) -> N
     barrier, manifests = threading.Barrier(8), []
 
     def race(number: int) -> None:
-        folder = store.start(PARENT.key)
+        folder = store.builds.start(PARENT.key)
         (folder / "data.txt").write_text(str(number))
         barrier.wait()
         manifests.append(store.publish(PARENT, folder, {"number": number}, Cost(), {}))
@@ -216,7 +217,7 @@ def test_a_builder_that_another_machine_overtook_takes_the_others_artifact(
 
 
 def test_a_tracker_folder_is_kept_but_is_no_product(store: Store) -> None:
-    folder = store.start(PARENT.key)
+    folder = store.builds.start(PARENT.key)
     (folder / "wandb").mkdir()
     (folder / "wandb" / "run.log").write_text("x")
     (folder / "data.txt").write_text("12345")
@@ -287,7 +288,7 @@ def test_a_number_that_is_not_finite_is_refused_when_read(store: Store, text: st
 
 
 def test_a_number_that_is_not_finite_is_never_published(store: Store) -> None:
-    folder = store.start(PARENT.key)
+    folder = store.builds.start(PARENT.key)
     with pytest.raises(ValueError, match=rf"{PARENT.key}: facts.of.1 is nan: every number .* must be finite"):
         store.publish(PARENT, folder, {"of": [0.5, float("nan")]}, Cost(), {})
     with pytest.raises(ValueError, match=r"cost.flops is inf: every number .* must be finite"):
@@ -351,7 +352,7 @@ def test_what_is_not_named_like_an_artifact_is_not_listed_as_built(store: Store)
 
 
 def test_one_file_is_read_and_compared_with_its_hash_and_no_other_is_looked_into(store: Store) -> None:
-    folder = store.start(PARENT.key)
+    folder = store.builds.start(PARENT.key)
     (folder / "rows.txt").write_text("rows")
     (folder / "weights.bin").write_bytes(b"weights")
     store.publish(PARENT, folder, {}, Cost(), {})

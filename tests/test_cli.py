@@ -186,7 +186,7 @@ def test_status_tells_a_stage_that_runs_from_one_that_failed_one_that_was_killed
     ends = {running: ("", ""), failed: ("failed", "ValueError: no"), killed: ("", ""), stopped: ("stopped", "asked")}
     for key, (outcome, error) in ends.items():
         write(path_of(store.root, key), replace(beat, key=key, outcome=outcome, error=error))
-    with store.lease(running):
+    with store.builds.lease(running):
         _, out, _ = said("status", "-m", *sweep_copy.words)
         told = json.loads(said("status", "-m", "--json", *sweep_copy.words)[1])
     keys = {"running": running, "failed": failed, "killed": killed, "stopped": stopped, "untried": untried}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tiny_sweep import Sweep, build_all, planned
 
-from sweep.artifacts import read_jsonl, write_jsonl
 from sweep.data.records import Credit, Trace
+from sweep.disk import read_jsonl, write_jsonl
 
 
 def test_a_learning_rate_that_ends_in_no_numbers_publishes_nothing_that_is_judged(sweep_copy: Sweep) -> None:

@@ -26,7 +26,7 @@ from analysis.tables.formats import log_at
 from analysis.tables.read import table_at
 from analysis.tables.where import filters_of, kept
 from sweep.__main__ import VERBS
-from sweep.artifacts import MANIFEST, CorruptArtifact, Cost, Manifest, Stage, Store, read_jsonl
+from sweep.artifacts import MANIFEST, CorruptArtifact, Cost, Manifest, Stage, Store
 from sweep.commands.words import Files, composer, line_of
 from sweep.compose import leaves
 from sweep.data.answers import Answers
@@ -35,6 +35,7 @@ from sweep.data.numbers import normalised_number
 from sweep.data.problem_rows import Columns, read_row
 from sweep.data.records import Credit, Trace
 from sweep.data.segments import cutter, up_to_the_answer
+from sweep.disk import read_jsonl
 from sweep.launchers.plugins import register
 from sweep.points import accepted, grid
 

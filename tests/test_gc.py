@@ -130,7 +130,7 @@ def test_an_artifact_that_somebody_put_a_file_into_stays_with_what_it_was_built_
 def test_what_is_built_or_run_at_this_moment_is_never_removed(sweep_copy: Sweep, gc: Callable[..., str]) -> None:
     noted(sweep_copy)
     end = sweep_copy.plan.runs[-1].evaluate
-    with Store(sweep_copy.store.root).lease(end.key):
+    with Store(sweep_copy.store.root).builds.lease(end.key):
         gc("--delete", "--without", "big")
         assert {end.key, *(stage.key for stage in end.ancestors())} <= set(sweep_copy.store.built())
     left = sweep_copy.store.built()

@@ -48,7 +48,7 @@ def test_a_driver_that_is_ended_in_the_middle_goes_on_where_it_was(
     driver.send_signal(number)
     driver.communicate(timeout=60)
     assert driver.returncode != 0
-    wait_until(lambda: not store.builders())
+    wait_until(lambda: not store.builds.running())
     finished(command(store.root, tmp_path / "runs", *GRID))
     assert under_construction(store.root, "*") == []
     assert_same_table(store, sweep)
@@ -61,7 +61,7 @@ def test_a_driver_that_was_stopped_keeps_its_build_and_another_waits_for_it(
     unbuilt(sweep_copy, 1)
     store = sweep_copy.store
     first = command(store.root, tmp_path / "first", *GRID)
-    wait_until(lambda: store.builders() and under_construction(store.root, "*"), 120)
+    wait_until(lambda: store.builds.running() and under_construction(store.root, "*"), 120)
     os.killpg(first.pid, signal.SIGSTOP)  # as a suspended laptop or a node whose memory is swapped out
     begun = under_construction(store.root, "*")
     second = command(store.root, tmp_path / "second", *GRID)
@@ -116,7 +116,7 @@ def test_what_a_stage_took_is_told_by_a_clock_that_nobody_sets() -> None:
 
 def test_any_bit_that_flips_in_a_manifest_is_found_or_changes_nothing(tmp_path: Path) -> None:
     store, stage = Store(tmp_path / "store"), Stage("dsyn", 1, {"lr": 0.5})
-    folder = store.start(stage.key)
+    folder = store.builds.start(stage.key)
     (folder / "rows.txt").write_text("rows")
     whole = store.publish(stage, folder, {"n": 12}, Cost(seconds=1.5), {"host": "here"})
     path = store.folder(stage.key) / "manifest.json"
@@ -135,7 +135,7 @@ def test_any_bit_that_flips_in_a_manifest_is_found_or_changes_nothing(tmp_path: 
 
 def test_any_bit_that_flips_in_a_file_is_found(tmp_path: Path) -> None:
     store, stage = Store(tmp_path / "store"), Stage("dsyn", 1, {"lr": 0.5})
-    folder = store.start(stage.key)
+    folder = store.builds.start(stage.key)
     (folder / "rows.txt").write_text("rows")
     store.publish(stage, folder, {}, Cost(), {})
     path = store.folder(stage.key) / "rows.txt"

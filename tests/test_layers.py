@@ -15,7 +15,7 @@ LAYERS = {
     "sweep.git": 0,
     "sweep.installed": 0,
     "sweep.data": 0,
-    "sweep.disk": 0,
+    "sweep.disk": 1,
     "sweep.sharing": 0,
     "sweep.wandb_file": 0,
     "sweep.terminal": 0,  # knows nothing of the pipeline
@@ -24,6 +24,7 @@ LAYERS = {
     "sweep.methods": 1,
     "sweep.models": 1,
     "sweep.artifacts": 2,
+    "sweep.builds": 2,
     "sweep.grids": 2,
     "sweep.leases": 2,
     "sweep.looks": 2,

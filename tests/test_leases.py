@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sweep import artifacts, heartbeat, leases, sharing
+from sweep import builds, heartbeat, leases, sharing
 from sweep.artifacts import LOOKS, CorruptArtifact, Store
 from sweep.grids import grids
 from sweep.launchers.execute import logged_to
@@ -27,8 +27,8 @@ BUILDER = """if True:
     import sys
     from sweep.artifacts import Store
     store = Store(sys.argv[1])
-    with store.lease(sys.argv[2]):
-        print(store.start(sys.argv[2]), flush=True)
+    with store.builds.lease(sys.argv[2]):
+        print(store.builds.start(sys.argv[2]), flush=True)
         sys.stdin.read()
 """
 
@@ -69,12 +69,12 @@ def test_a_build_is_dead_when_its_lock_is_free_and_alive_while_it_is_held(
     process, folder = builder()
     monkeypatch.setattr(socket, "gethostname", lambda: host)  # two containers of one name, or of others
     monkeypatch.setattr(os, "getpid", lambda: process.pid)
-    assert store.sweep_dead_builds() == [] and folder.is_dir()
-    assert [who.pid for who in store.builders().values()] == [process.pid]
+    assert store.builds.sweep_dead() == [] and folder.is_dir()
+    assert [who.pid for who in store.builds.running().values()] == [process.pid]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert store.builders() == {}
-    assert store.sweep_dead_builds() == [folder]
+    assert store.builds.running() == {}
+    assert store.builds.sweep_dead() == [folder]
     assert list((store.root / ".building").iterdir()) == []
 
 
@@ -82,20 +82,20 @@ def test_what_a_killed_builder_left_to_a_child_it_was_starting_is_waited_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # a child has its parent's locks from the fork until it runs its own program
-    forks = "folder = store.start(sys.argv[2]); import os; os.fork() or sys.stdin.read() or os._exit(0); print(folder"
-    forking = BUILDER.replace("print(store.start(sys.argv[2])", forks)
+    forks = "folder = store.builds.start(sys.argv[2]); import os; os.fork() or sys.stdin.read() or os._exit(0); print(folder"
+    forking = BUILDER.replace("print(store.builds.start(sys.argv[2])", forks)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", forking, str(store.root), KEY], cwd=ROOT, **pipes)
     assert process.stdin is not None and process.stdout is not None
     folder = Path(process.stdout.readline().strip())
     process.kill()
     process.wait()
-    monkeypatch.setattr(artifacts, "PATIENCE_S", 0.0)
-    assert store.sweep_dead_builds([process.pid]) == [] and folder.is_dir()
-    monkeypatch.setattr(artifacts, "PATIENCE_S", 60.0)
-    assert store.sweep_dead_builds([process.pid + 1]) == [] and folder.is_dir()  # not of those that are waited for
+    monkeypatch.setattr(builds, "PATIENCE_S", 0.0)
+    assert store.builds.sweep_dead([process.pid]) == [] and folder.is_dir()
+    monkeypatch.setattr(builds, "PATIENCE_S", 60.0)
+    assert store.builds.sweep_dead([process.pid + 1]) == [] and folder.is_dir()  # not of those that are waited for
     threading.Timer(0.2, process.stdin.close).start()
-    assert store.sweep_dead_builds([process.pid]) == [folder] and not folder.exists()
+    assert store.builds.sweep_dead([process.pid]) == [folder] and not folder.exists()
     assert list((store.root / ".building").iterdir()) == []
     process.stdout.close()
 
@@ -103,27 +103,27 @@ def test_what_a_killed_builder_left_to_a_child_it_was_starting_is_waited_for(
 def test_a_stopped_builder_is_alive(store: Store, builder: Callable[[], Any]) -> None:
     process, folder = builder()
     os.kill(process.pid, signal.SIGSTOP)
-    assert store.sweep_dead_builds() == [] and folder.is_dir()
-    assert list(store.builders()) == [KEY]
+    assert store.builds.sweep_dead() == [] and folder.is_dir()
+    assert list(store.builds.running()) == [KEY]
 
 
 def test_a_lease_says_who_holds_it_and_its_file_goes_with_it(store: Store) -> None:
     path = store.root / ".building" / f"{KEY}.lease"
-    with store.lease(KEY):
-        who = store.builders()[KEY]
+    with store.builds.lease(KEY):
+        who = store.builds.running()[KEY]
         assert (who.host, who.pid) == (socket.gethostname(), os.getpid())
         assert str(who) == f"{who.user} on {who.host}, process {who.pid}, since {who.since}"
-    assert not path.exists() and store.builders() == {}
+    assert not path.exists() and store.builds.running() == {}
 
 
 def test_a_second_one_waits_for_the_first_and_then_has_the_lease(store: Store) -> None:
     order: list[str] = []
 
     def second() -> None:
-        with store.lease(KEY):
+        with store.builds.lease(KEY):
             order.append("second")
 
-    with store.lease(KEY):
+    with store.builds.lease(KEY):
         thread = threading.Thread(target=second)
         thread.start()
         time.sleep(0.05)
@@ -147,13 +147,13 @@ def test_a_folder_without_a_lock_or_of_another_name_is_nobodys_to_remove(store: 
     (place / f"{KEY}.old.host.12.abcd").mkdir(parents=True)
     (place / "mine.lock").touch()
     (place / "mine").mkdir()
-    assert store.sweep_dead_builds() == []
+    assert store.builds.sweep_dead() == []
     assert sorted(p.name for p in place.iterdir()) == ["mine", "mine.lock", f"{KEY}.old.host.12.abcd"]
 
 
 def test_a_lock_that_is_held_is_not_waited_for(store: Store) -> None:
-    folder, removed = store.start(KEY), []
-    sweeper = threading.Thread(target=lambda: removed.append(Store(store.root).sweep_dead_builds()), daemon=True)
+    folder, removed = store.builds.start(KEY), []
+    sweeper = threading.Thread(target=lambda: removed.append(Store(store.root).builds.sweep_dead()), daemon=True)
     sweeper.start()
     sweeper.join(timeout=60)
     assert removed == [[]] and folder.is_dir()
@@ -166,7 +166,7 @@ def test_a_lock_without_its_folder_goes_and_a_link_in_a_folders_place_stays(stor
     (place / f"{KEY}.0a").symlink_to(tmp_path / "theirs")
     (place / f"{KEY}.0a.lock").touch()
     (place / f"{KEY}.0b.lock").touch()
-    assert store.sweep_dead_builds() == []
+    assert store.builds.sweep_dead() == []
     assert [path.name for path in place.iterdir()] == [f"{KEY}.0a"] and (tmp_path / "theirs").is_dir()
 
 
@@ -174,22 +174,22 @@ def test_a_folder_beside_a_free_lease_is_no_dead_build(store: Store) -> None:
     place = store.root / ".building"
     (place / KEY).mkdir(parents=True)
     (place / f"{KEY}.lease").touch()
-    assert store.sweep_dead_builds() == [] and (place / KEY).is_dir()
+    assert store.builds.sweep_dead() == [] and (place / KEY).is_dir()
 
 
 def test_a_lease_of_what_is_no_key_is_no_builder(store: Store) -> None:
     (store.root / ".building").mkdir(parents=True)
     lease = leases.take(store.root / ".building" / "mine.lease")
-    assert lease is not None and store.builders() == {}
+    assert lease is not None and store.builds.running() == {}
     lease.give_back()
 
 
 def test_an_abandoned_build_leaves_neither_folder_nor_lock_and_may_be_gone_already(store: Store) -> None:
-    folder = store.start(KEY)
+    folder = store.builds.start(KEY)
     assert len(list(folder.parent.iterdir())) == 2
-    store.abandon(folder)
+    store.builds.abandon(folder)
     assert list(folder.parent.iterdir()) == []
-    store.abandon(folder)
+    store.builds.abandon(folder)
 
 
 def test_without_file_locks_a_stage_is_built_all_the_same_and_nothing_is_taken_for_dead(
@@ -198,11 +198,11 @@ def test_without_file_locks_a_stage_is_built_all_the_same_and_nothing_is_taken_f
     monkeypatch.setattr(fcntl, "flock", without_locks)
     store.check_writable()
     assert "has no file locks (flock): two sweeps there may build a stage twice" in capsys.readouterr().err
-    with store.lease(KEY):
-        folder = store.start(KEY)
-        assert Store(store.root).sweep_dead_builds() == [] and folder.is_dir()
-        assert store.builders() == {}
-        store.abandon(folder)
+    with store.builds.lease(KEY):
+        folder = store.builds.start(KEY)
+        assert Store(store.root).builds.sweep_dead() == [] and folder.is_dir()
+        assert store.builds.running() == {}
+        store.builds.abandon(folder)
     assert not folder.exists()
 
 
@@ -244,7 +244,7 @@ def test_a_link_in_a_shared_store_is_not_followed_and_what_it_points_at_stays_as
     path.parent.mkdir(parents=True)
     link(target, path)
     told = "found a symbolic link" if link is os.symlink else "found a file with a second name"
-    with pytest.raises(ValueError, match=told), logged_to(path) if ".log" in name else store.lease(KEY):
+    with pytest.raises(ValueError, match=told), logged_to(path) if ".log" in name else store.builds.lease(KEY):
         print("lost")
     assert target.read_text() == "three years"
 

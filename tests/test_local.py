@@ -121,10 +121,10 @@ def test_a_worker_that_is_killed_fails_its_stage_and_the_sweep_goes_on(
     shot: list[str] = []
 
     def shoot() -> None:
-        key = wait_until(lambda: [key for key in sweep_copy.store.builders() if key.startswith("sft")])[0]
+        key = wait_until(lambda: [key for key in sweep_copy.store.builds.running() if key.startswith("sft")])[0]
         wait_until(lambda: under_construction(sweep_copy.store.root, "sft"))
         shot.append(key)
-        os.kill(sweep_copy.store.builders()[key].pid, signal.SIGKILL)
+        os.kill(sweep_copy.store.builds.running()[key].pid, signal.SIGKILL)
 
     watcher = threading.Thread(target=shoot)
     watcher.start()

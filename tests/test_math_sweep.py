@@ -12,11 +12,12 @@ from test_stages import stage_of
 from test_tokens import policy_of
 from tiny_sweep import build_all
 
-from sweep.artifacts import Store, read_jsonl
+from sweep.artifacts import Store
 from sweep.bench import domain_of
 from sweep.commands.words import plan_of
 from sweep.data.answers import BOX, Answers
 from sweep.data.records import Trace
+from sweep.disk import read_jsonl
 from sweep.models import Policy, save_policy
 from sweep.results import collect
 

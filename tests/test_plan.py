@@ -42,7 +42,7 @@ def manifest(stage_of: Plan, key: str, seconds: float = 1.0) -> Manifest:
 def filled(store: Store, stages: Iterable[Stage]) -> Store:
     """The store with a file of five bytes as the artifact of each stage."""
     for stage in stages:
-        folder = store.start(stage.key)
+        folder = store.builds.start(stage.key)
         (folder / "data.txt").write_text("12345")
         store.publish(stage, folder, {}, Cost(), {})
     return store

@@ -16,10 +16,11 @@ from tiny_sweep import Sweep, build_all, planned, tiny
 from analysis.gallery.write import write_gallery
 from sweep import looks
 from sweep.__main__ import main
-from sweep.artifacts import Stage, Store, read_jsonl
+from sweep.artifacts import Stage, Store
 from sweep.bench import domain_of
 from sweep.data import Problem, Solution, Trace
 from sweep.data.records import Credit, Row
+from sweep.disk import read_jsonl
 from sweep.methods import METHODS
 from sweep.methods.dials import Dials
 from sweep.methods.material import Material

@@ -12,10 +12,11 @@ from tiny_policy import weights
 from tiny_sweep import Sweep, build_all, planned
 
 from sweep import build, training_set
-from sweep.artifacts import Artifact, Cost, Manifest, Stage, Store, read_jsonl, write_jsonl
+from sweep.artifacts import Artifact, Cost, Manifest, Stage, Store
 from sweep.bench import Bench, Built, domain_of, model_of
 from sweep.config import Exec
 from sweep.data.records import Credit, Pair, Problem, ReferenceScore, Row, Solution, Trace
+from sweep.disk import read_jsonl, write_jsonl
 from sweep.methods.rollouts import to_charge
 from sweep.methods.sft import sft_loss
 from sweep.models import (

@@ -220,8 +220,8 @@ def test_a_lease_of_another_user_is_seen_and_not_taken(shared: Path, as_user: Ru
         os.chown(path, ANNA, GROUP)
         path.chmod(0o775)
     key = "sft-0123456789abcdef"
-    with store.lease(key):
-        code = f"from sweep.artifacts import Store; print(Store('{store.root}').builders()['{key}'].pid)"
+    with store.builds.lease(key):
+        code = f"from sweep.artifacts import Store; print(Store('{store.root}').builds.running()['{key}'].pid)"
         assert as_user(BEN, 0o002, "-c", code).stdout == f"{os.getpid()}\n"
 
 

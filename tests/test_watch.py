@@ -46,7 +46,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\x1b]0;owned\x07\u202egnp.exe\r\
 
 def publish(store: Store, stage: Stage, seconds: float = 2.0) -> Manifest:
     """An artifact as the stage would leave it, its work aside, with a curve where it trains."""
-    folder, facts = store.start(stage.key), {"n_rows": 1}
+    folder, facts = store.builds.start(stage.key), {"n_rows": 1}
     if stage.kind == "evaluate":
         facts = {"n_test": 40, "n_correct": 30}
     elif stage.kind in ("base", "sft", "train"):

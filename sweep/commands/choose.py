@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from sweep.arms import ARMS
-from sweep.artifacts import Stage, Store, write_atomically
+from sweep.artifacts import Stage, Store
 from sweep.commands.words import Line, plan_of
 from sweep.config import Exp
+from sweep.disk import write_atomically
 from sweep.places import check_writable
 from sweep.plan import Run
 from sweep.results import check_validation, point_of

@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from sweep import lm_eval
-from sweep.artifacts import Stage, Store, write_atomically
+from sweep.artifacts import Stage, Store
 from sweep.bench import domain_of
 from sweep.commands.words import Line, plan_of
 from sweep.config import Exp
+from sweep.disk import write_atomically
 from sweep.places import check_writable
 from sweep.results import point_of
 

@@ -162,7 +162,7 @@ def sorted_out(store: Store, roots: Sequence[Root], recorded: Sequence[Root], wi
 def _in_use(store: Store, recorded: Sequence[Root]) -> set[str]:
     """Keys that are built at this moment or wait in the queue, with all that they are built from."""
     parents = {key: of for root in recorded for key, of in root.parents.items()}
-    return _upstream([*store.builders(), *_in_queue(store)], parents)
+    return _upstream([*store.builds.running(), *_in_queue(store)], parents)
 
 
 def _upstream(keys: Sequence[str], parents: Mapping[str, tuple[str, ...]]) -> set[str]:

@@ -56,7 +56,7 @@ def build(
         FileNotFoundError, CorruptArtifact: a parent is missing or damaged.
         Exception: whatever the stage's own work raises; nothing is published then.
     """
-    with store.lease(stage.key):
+    with store.builds.lease(stage.key):
         if (found := store.manifest(stage.key)) is not None:
             return found
         if on_start is not None:
@@ -76,7 +76,7 @@ def _build(
     noticed: Mapping[str, Any],
 ) -> Manifest:
     parents = {role: store.open(parent.key) for role, parent in stage.parents.items()}
-    folder = store.start(stage.key)
+    folder = store.builds.start(stage.key)
     if stage.kind not in TRACKED:
         tracking = replace(tracking, name="jsonl")
     kept = store.checkpoint_dir(stage.key)
@@ -98,7 +98,7 @@ def _build(
         tracker.copy_to(folder)
         manifest = store.publish(stage, folder, done.facts, cost, made)
     except BaseException as error:
-        store.abandon(folder)
+        store.builds.abandon(folder)
         # another machine may have built the same stage meanwhile, and removed the checkpoints that both were writing
         published = store.manifest(stage.key) if isinstance(error, Exception) else None
         if published is None:

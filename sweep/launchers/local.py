@@ -46,7 +46,7 @@ def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
     """
     store = Store(exec.store)
     store.check_writable()
-    store.sweep_dead_builds()
+    store.builds.sweep_dead()
     with grids.running(store, exec.sweep_name, plan.parents()):
         return _run(plan, store, exec, tracking)
 
@@ -123,7 +123,7 @@ class Pool:
         for stage, pid in lost:
             heartbeat.end(self._heartbeat(stage), pid, "stopped", "the sweep was interrupted")
         self.workers = []
-        self.store.sweep_dead_builds([pid for _, pid in lost])
+        self.store.builds.sweep_dead([pid for _, pid in lost])
         return [stage for stage, _ in lost]
 
     def report(self) -> int:
@@ -289,7 +289,7 @@ class Pool:
             )
             heartbeat.end(self._heartbeat(worker.stage), worker.process.pid, "failed", why)
             self._fail(worker.stage, why)
-            self.store.sweep_dead_builds([worker.process.pid])
+            self.store.builds.sweep_dead([worker.process.pid])
 
     def _fail(self, stage: Stage, message: str) -> None:
         self.failed[stage.key] = message

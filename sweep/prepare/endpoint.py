@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweep.artifacts import write_atomically
 from sweep.data.jsonl import object_of
+from sweep.disk import write_atomically
 
 KEY = "OPENAI_API_KEY"
 RETRIED = (408, 409, 425, 429, 500, 502, 503, 504, 529)  # answers of a server that may answer better later

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from sweep.artifacts import write_atomically
 from sweep.data.problem_rows import heard
+from sweep.disk import write_atomically
 from sweep.prepare.faults import MARK, NO_ANSWER_LINE, faults
 from sweep.terminal.progress import bar
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from sweep.artifacts import write_atomically
 from sweep.data.answers import BOX, Answers
 from sweep.data.problem_files import column, table_of
+from sweep.disk import write_atomically
 from sweep.prepare.alike import Alike
 from sweep.prepare.endpoint import Budget, BudgetSpent, Endpoint, NoAnswer, endpoint_of, told_of
 from sweep.terminal.progress import bar

@@ -15,7 +15,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from sweep.artifacts import MANIFEST, Cost, Manifest, Stage, Store, file_sha256
+from sweep.artifacts import MANIFEST, Cost, Manifest, Stage, Store
+from sweep.disk import file_sha256
 from sweep.manifest import is_key
 from sweep.tracking.server import quiet
 
@@ -111,7 +112,7 @@ def _runs(project: str, wanted: Collection[str] | None, tell: Callable[[str], No
 def _restored(run: Any, store: Store) -> Stage:
     import wandb
 
-    part = store.start(run.id)
+    part = store.builds.start(run.id)
     try:
         for name in (MANIFESTS, OUTCOMES):
             run.file(name).download(root=str(part), replace=True).close()

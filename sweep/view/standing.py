@@ -59,7 +59,7 @@ def standing_of(plan: Plan, store: Store, is_rebuild: bool = False) -> Standing:
     wanted = {*buildable, *lost}
     todo = [key for key in plan.stages if key in wanted]
     seen = look(store, plan.stages, todo)
-    running = {key: who for key, who in store.builders().items() if key in set(todo)}
+    running = {key: who for key, who in store.builds.running().items() if key in set(todo)}
     beats = {key: beat for key in todo if (beat := read(path_of(store.root, key))) is not None}
     rest = [key for key in todo if key not in seen.jobs and key not in running]
     return Standing(

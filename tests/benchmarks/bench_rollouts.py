@@ -14,12 +14,13 @@ from pathlib import Path
 
 import torch
 
-from sweep.artifacts import Stage, Store, read_jsonl
+from sweep.artifacts import Stage, Store
 from sweep.bench import Bench
 from sweep.build import RollOut
 from sweep.config import Exec, RolloutConfig
 from sweep.data import domain
 from sweep.data.records import Problem, Trace
+from sweep.disk import read_jsonl
 from sweep.methods.rollouts import estimated, searched
 from sweep.models import load_policy, opened
 

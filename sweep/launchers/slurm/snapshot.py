@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.artifacts import file_sha256
+from sweep.disk import file_sha256
 from sweep.launchers.code import PACKAGE, RECORD, git_state, links, sources
 from sweep.launchers.slurm.ownership import check_ours, ours_alone
 

@@ -34,8 +34,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep import sharing
-from sweep.artifacts import Stage, Store, write_atomically
+from sweep.artifacts import Stage, Store
 from sweep.config import Exec, TrackingConfig
+from sweep.disk import write_atomically
 from sweep.fields import typed
 from sweep.launchers.code import packages
 from sweep.launchers.slurm.graph import Array, Place

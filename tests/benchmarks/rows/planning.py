@@ -94,7 +94,7 @@ LOOP = Path(__file__).with_name("peer_manifests.py")
 
 def publish(store: Store, stage: Stage) -> None:
     """An artifact as the stage would leave it, its work aside."""
-    folder = store.start(stage.key)
+    folder = store.builds.start(stage.key)
     facts = {"n_rows": 1}
     if stage.kind == "evaluate":
         rows = outcomes(stage)
