@@ -82,8 +82,9 @@ def test_what_a_killed_builder_left_to_a_child_it_was_starting_is_waited_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # a child has its parent's locks from the fork until it runs its own program
-    forks = "folder = store.builds.start(sys.argv[2]); import os; os.fork() or sys.stdin.read() or os._exit(0); print(folder"
-    forking = BUILDER.replace("print(store.builds.start(sys.argv[2])", forks)
+    start = "store.builds.start(sys.argv[2])"
+    forks = f"folder = {start}; import os; os.fork() or sys.stdin.read() or os._exit(0); print(folder"
+    forking = BUILDER.replace(f"print({start}", forks)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", forking, str(store.root), KEY], cwd=ROOT, **pipes)
     assert process.stdin is not None and process.stdout is not None
