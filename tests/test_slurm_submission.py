@@ -27,16 +27,10 @@ from sweep.config import Exec, TrackingConfig
 from sweep.launchers.slurm import ownership
 from sweep.launchers.slurm.graph import Array
 from sweep.launchers.slurm.ownership import check_ours, name_of, ours_alone, permissions
+from sweep.launchers.slurm.records import append, noted
 from sweep.launchers.slurm.sbatch import script_parameters
 from sweep.launchers.slurm.snapshot import Snapshot, sha256_of, snapshot
-from sweep.launchers.slurm.submission import (
-    Submission,
-    append,
-    create,
-    noted,
-    shared_folder,
-    submissions,
-)
+from sweep.launchers.slurm.submission import Submission, create, shared_folder, submissions
 from sweep.launchers.slurm.submit import go_on
 from sweep.launchers.slurm.watch import pick
 

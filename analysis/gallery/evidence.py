@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.claims.verdicts import Verdict, difference, verdicts_of
 from analysis.intervals import interval
 from analysis.options import Options, comparison_of
-from analysis.tables.read import SWEEP_Y
+from analysis.tables.collected import SWEEP_Y
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
 from analysis.worth.multiplier import Multiplier

@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.notes import Note, note, sorted_notes
 from analysis.report import page
-from analysis.report.sections import Study
+from analysis.report.study import Study
 from analysis.sheet import Sheet
 
 

@@ -10,7 +10,7 @@ from analysis.arms import in_order
 from analysis.noise import malformed
 from analysis.noise.malformed import MARGIN, Malformed
 from analysis.report import page
-from analysis.report.sections import Study
+from analysis.report.study import Study
 from analysis.sheet import Sheet
 from analysis.worth.words import count, interval_text
 

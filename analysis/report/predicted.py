@@ -13,9 +13,9 @@ from analysis.claims.prediction import Predicted, Prediction
 from analysis.noise.draws import draws
 from analysis.options import Options, table_of
 from analysis.report import page
-from analysis.report.sections import Study
+from analysis.report.study import Study
 from analysis.sheet import Sheet
-from analysis.tables.read import SWEEP_Y
+from analysis.tables.collected import SWEEP_Y
 from analysis.tables.table import Columns, Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.words import SIGNS, count, error_text, interval_text, times

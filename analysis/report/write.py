@@ -20,7 +20,8 @@ from analysis.claims import verdicts
 from analysis.noise.draws import draws
 from analysis.options import Options, table_of
 from analysis.report import colophon, made_of, malformed, of_record, page, predicted, sections
-from analysis.tables.read import SWEEP_Y
+from analysis.report.study import Study
+from analysis.tables.collected import SWEEP_Y
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
@@ -117,7 +118,7 @@ SECTIONS = (
 )
 
 
-def read_study(path: str | Path, out: str | Path, options: Options) -> sections.Study:
+def read_study(path: str | Path, out: str | Path, options: Options) -> Study:
     """The table (greedy and sampled, of a sweep's folder), its draws and headline multipliers."""
     from sweep.table import check_writable
 
@@ -136,7 +137,7 @@ def read_study(path: str | Path, out: str | Path, options: Options) -> sections.
         for name, one in comparisons.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
-    return sections.Study(folder, options, comparisons, arms, results)
+    return Study(folder, options, comparisons, arms, results)
 
 
 def _tables(path: str | Path, options: Options) -> Mapping[str, Table]:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.notes import Note
+from analysis.tables.collected import collected_outcomes
 from analysis.tables.gather import FILE, attempts_averaged, gathered
 from analysis.tables.plain import without_blank
-from analysis.tables.read import as_error, outcome_column, sweep_outcomes
+from analysis.tables.read import as_error, outcome_column
 from analysis.tables.table import Columns
 from sweep.terminal.words import nearest
 
@@ -41,7 +42,7 @@ def attempts_at(path: str | Path, columns: Columns, what: str | None = None) -> 
     """
     what = what or str(path)
     if Path(path).is_dir():
-        rows, columns = sweep_outcomes(Path(path), columns)
+        rows, columns = collected_outcomes(Path(path), columns)
         return _attempts(rows, columns, what, ())
     found = gathered(str(path), columns)
     columns = found.columns
