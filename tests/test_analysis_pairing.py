@@ -1,5 +1,7 @@
 """Seed effects of all arms at once: recovered where they are known, and what cannot be paired."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from analysis_tables import outcomes
 from simulated_tables import power, simulated_table
 
 from analysis.noise.draws import draws
-from analysis.noise.growth import growth_of, none_seen
+from analysis.noise.growth import Growth, growth_of, none_seen
 from analysis.noise.pairing import Pairing, pairings, parts
 from analysis.noise.seeds import bernoulli_unit, within_seed_variance
 from analysis.tables.table import Table, table_from_runs
@@ -174,6 +176,14 @@ def test_where_little_is_seen_the_rates_are_weighed_by_their_prior() -> None:
     wanted = np.exp(-(rates**2) / 2)
     assert found.weights[0] == pytest.approx(wanted / wanted.sum(), rel=1e-3)
     assert found.rates == pytest.approx([0.0], abs=1e-3) and (found.weights[0] @ found.levels[0]) == pytest.approx(1)
+
+
+def test_a_draw_beyond_all_rates_but_the_last_takes_the_last() -> None:
+    last = np.eye(41)[40:]  # a standard deviation that grows as the square of the size
+    seen = Growth(last, np.ones_like(last), 0.0, 0.0, np.log(8))
+    assert seen.drawn(np.array([8.0]), np.array([[0.5], [1.0]]))[:, 0, 0] == pytest.approx([64.0, 64.0])
+    short = dataclasses.replace(seen, weights=last * (1 - 1e-12))  # weights whose sum rounding has left short of 1
+    assert short.drawn(np.array([8.0]), np.array([[1.0]]))[0, 0, 0] == pytest.approx(64.0)
 
 
 def test_drawn_growth_has_the_root_mean_square_it_is_said_to_have() -> None:

@@ -119,6 +119,13 @@ def test_a_difference_of_slopes_and_what_the_multiplier_varies_by() -> None:
     assert found.is_constant
 
 
+def test_the_limit_of_what_it_varies_by_is_the_least_rank_that_holds_nine_draws_of_ten() -> None:
+    slopes = 0.16 + 0.001 * np.arange(11)  # 9.9 of 11 draws: the 10th, where 9 of 10 would be the 9th
+    found = shape_of(drawn(power(0.6, 0.16), [power(0.6, b) for b in slopes]), "RFT", "SFT")
+    span = np.log(0.6 * 128**-0.16 / 8192**-0.15)
+    assert np.log(found.factor_high) == pytest.approx((1 / 0.15 - 1 / slopes[9]) * span, rel=1e-3)
+
+
 def test_without_errors_in_common_nothing_shows_one_number_for_the_curve() -> None:
     far = power(0.1, 0.15)
     found = shape_of(drawn(far, [far] * 100), "RFT", "SFT")

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from analysis.notes import Note, note
 from analysis.worth.comparison import Comparison
-from analysis.worth.multiplier import Multiplier
+from analysis.worth.multiplier import ROUNDING, Multiplier
 from analysis.worth.readings import at_sizes, headline
-
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
