@@ -304,7 +304,14 @@ def test_a_number_that_is_not_finite_is_never_published(store: Store) -> None:
     ],
 )  # fmt: skip
 def test_no_path_is_made_of_what_is_no_key(store: Store, key: str) -> None:
-    for path in (store.folder, store.log_path, store.checkpoint_dir, store.start, store.manifest, store.set_aside):
+    for path in (
+        store.folder,
+        store.log_path,
+        store.checkpoint_dir,
+        store.builds.start,
+        store.manifest,
+        store.set_aside,
+    ):
         with pytest.raises(ValueError, match=r"is not a key: expected a stage's kind, a dash and 16 hexadecimal"):
             path(key)
     assert not store.root.exists()

@@ -25,7 +25,7 @@ from sweep.models import (
     opened,
     sample,
     save_policy,
-    slot_attention,
+    slot_view,
     slots,
 )
 
@@ -239,7 +239,7 @@ def test_an_engine_that_fails_says_how_much_was_left(policy: Policy, monkeypatch
 def test_what_the_engine_of_slots_cannot_compute_is_refused(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     states = torch.zeros(1, 1, 1, 4)
     with pytest.raises(ValueError, match=r"asks for softcap, which exec\.engine=slots does not compute"):
-        slot_attention.slot_attention(torch.nn.Linear(1, 1), states, states, states, None, softcap=1.0)
+        slot_view.slot_attention(torch.nn.Linear(1, 1), states, states, states, None, softcap=1.0)
     monkeypatch.setattr(type(policy.model), "_supports_attention_backend", False)
     with pytest.raises(ValueError, match="computes attention in a way of its own"):
         drawn(policy, "slots", PREFIXES, **WIDE)

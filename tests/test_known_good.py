@@ -44,7 +44,7 @@ def test_a_driver_that_is_ended_in_the_middle_goes_on_where_it_was(
     unbuilt(sweep_copy)
     store = sweep_copy.store
     driver = command(store.root, tmp_path / "runs", *GRID)
-    wait_until(store.builders, 120)
+    wait_until(store.builds.running, 120)
     driver.send_signal(number)
     driver.communicate(timeout=60)
     assert driver.returncode != 0

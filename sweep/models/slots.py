@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sweep.models.draws import Settings, check_finite, choose
 from sweep.models.policy import Policy
-from sweep.models.slot_attention import SLOTS, View
+from sweep.models.slot_view import SLOTS, View
 from sweep.models.waiting import Ids, Pool, Work, batches, shared
 
 LOOK_EVERY = 8  # steps on a card between two looks of the host
