@@ -184,6 +184,13 @@ ARMS: tuple[Arm, ...] = (
         settings={"method.optim.lr": "${rates.rft_spurious}"},
         colour="#882255", marker="v", panel="what RFT is trained on",
     ),
+    Arm(
+        word="rft_mixed", name="RFT, spurious steps mixed in", source="self_mixed", method="sft",
+        about="RFT on verified solutions of which a fraction has a spurious step (source.spurious_fraction), of the "
+        "same problems as rft_sound and at its rate.",
+        settings={"method.optim.lr": "${rates.rft_sound}"},
+        colour="#999933", marker="v",
+    ),
 )  # fmt: skip
 
 

@@ -120,6 +120,7 @@ class SourceConfig:
     name: str = choice(*SOURCES, default=MISSING)
     max_solutions_per_problem: int = whole(1, MOST_ROWS, default=4)  # after removing duplicates
     include_teacher: bool = False  # add D_syn itself to the self-generated solutions
+    spurious_fraction: float = real(0, 1, default=0.0)  # self_mixed: of solutions with a wrong or missing step
 
 
 @dataclass

@@ -150,7 +150,9 @@ def train(exp: Exp) -> Stage:
 def _recipe(exp: Exp, *settings: str) -> dict[str, Any]:
     """The method's name and these of its settings, whose solutions it is given, and of which problems."""
     method = {name: value for name, value in _plain(exp.method).items() if name in ("name", *settings)}
-    return {"method": method, "source": _plain(exp.source), "dataset": _data(exp), **_point(exp)}
+    of_others = {dial for one in SOURCES.values() for dial in one.dials} - {*SOURCES[exp.source.name].dials}
+    source = {name: value for name, value in _plain(exp.source).items() if name not in of_others}
+    return {"method": method, "source": source, "dataset": _data(exp), **_point(exp)}
 
 
 def _material(exp: Exp) -> dict[str, Stage]:

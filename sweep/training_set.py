@@ -59,6 +59,7 @@ def written(stage: Stage, bench: Bench, dsyn: Sequence[Solution], sampled: Seque
         bench.read("advantages", "reached.jsonl", Solution),
         bench.read("advantages", "credits.jsonl", Credit),
         is_sound if isinstance(data, ProceduralDomain) else None,
+        stage.identity["source"].get("spurious_fraction", 0.0),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from analysis_tables import FALLING, write_sweep
 
 from analysis.__main__ import main
-from analysis.gallery import both_kinds, costs, likelihood, positives, q_values, runs_of, write
+from analysis.gallery import both_kinds, costs, likelihood, positives, q_values, runs_of, spurious, write
 from analysis.gallery.entries import QUICK, PaperFigure, Runs
 from analysis.gallery.student import means, told
 from analysis.gallery.write import commands, write_gallery
@@ -117,7 +117,7 @@ def test_positives_are_ruled_by_the_last_fourfold_number(tmp_path: Path) -> None
     rows = positives.VIEW.read(tmp_path, 0)
     assert positives.last_quadrupling(rows) == (4, 16, pytest.approx((-0.005, -0.005, -0.005)))
     assert "flat or raise it”: held" in positives.VIEW.caption(rows)
-    gaps = positives.VIEW.data(rows).query("what == 'difference' and n_positives == 16")
+    gaps = positives.VIEW.data(rows).query("what == 'difference' and x == 16")
     assert gaps["mean"].tolist() == pytest.approx([-0.105, -0.105])
 
 
@@ -129,10 +129,54 @@ def test_positives_are_ruled_by_their_written_rule(low: float, high: float, ruli
     assert positives.ruling(low, high) == ruling
 
 
+def test_one_replicate_is_told_as_one(tmp_path: Path) -> None:
+    rft_runs({1: 0.5, 4: 0.4}).query("replicate == 1").to_parquet(tmp_path / "runs.parquet")
+    assert "means over 1 replicate;" in positives.VIEW.caption(positives.VIEW.read(tmp_path, 0))
+
+
 def test_a_table_with_one_number_of_positives_is_refused(tmp_path: Path) -> None:
     rft_runs({4: 0.4}).to_parquet(tmp_path / "runs.parquet")
     with pytest.raises(ValueError, match=r"expected RFT with several source\.max_solutions_per_problem, found 1"):
         positives.VIEW.read(tmp_path, 0)
+
+
+def mixed_runs(errors: dict[float, float]) -> pd.DataFrame:
+    """RFT's errors by the fraction of spurious solutions; replicate r is r points worse at every one."""
+    config = {f: json.dumps({"source": {"spurious_fraction": f}}) for f in errors}
+    rows = [
+        (
+            f"RFT, spurious steps mixed in, spurious_fraction={f}",
+            n,
+            r,
+            1000,
+            round(1000 * (1 - error)) - 10 * r,
+            config[f],
+        )
+        for f, error in errors.items()
+        for n in (64, 128)
+        for r in (1, 2)
+    ]
+    return frame(rows, "arm n_problems replicate n_test n_correct config")
+
+
+def test_spurious_steps_are_ruled_by_the_slope_over_their_fraction(tmp_path: Path) -> None:
+    mixed_runs({0: 0.3, 0.5: 0.35, 1: 0.4}).to_parquet(tmp_path / "runs.parquet")
+    rows = spurious.VIEW.read(tmp_path, 0)
+    assert spurious.slope(rows) == pytest.approx((0.1, 0.1, 0.1))  # a tenth from none to all, in each replicate
+    text = spurious.VIEW.caption(rows)
+    assert (
+        "means over 2 replicates" in text
+        and "“Spurious steps hurt”: held" in text
+        and "0.100 [0.100, 0.100] at 64 problems" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ruling"),
+    [(0.021, 0.1, "held"), (-0.1, 0.019, "not held"), (-0.1, 0.1, "undecided"), (NONE, NONE, "undecided")],
+)
+def test_spurious_steps_hurt_by_the_written_rule(low: float, high: float, ruling: str) -> None:
+    assert spurious.ruling(low, high) == ruling
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Whose solutions are held up as good, on lists short enough to read."""
 
+import pytest
+
 from sweep.data.records import Credit, Solution, Trace
 from sweep.sources import SOURCES
 from sweep.sources.soundness import matched
@@ -56,18 +58,40 @@ def test_the_filter_leaves_out_problems_that_nothing_solved() -> None:
     assert SOURCES["self_filtered"].solutions(Written(DSYN, TRACES, REACHED, [hopeless])) == []
 
 
-def test_sound_and_spurious_solutions_of_the_same_problems_equally_many() -> None:
-    texts = {"p0": ["s1", "x1", "s2", "x2", "x3"], "p1": ["s3"], "p2": ["x4"]}
-    solutions = [Solution(problem_id, text) for problem_id, all_ in texts.items() for text in all_]
-    is_sound = [s.text.startswith("s") for s in solutions]
-    sound, spurious = (matched(solutions, is_sound, only=only) for only in ("sound", "spurious"))
-    assert [s.text for s in sound] == ["s1", "s2"]
-    assert [s.text for s in spurious] == ["x1", "x2"]
+TEXTS = {"p0": ["s1", "x1", "s2", "x2", "x3"], "p1": ["s3"], "p2": ["x4"], "p3": ["x5", "x6", "s4", "s5"]}
+
+
+@pytest.mark.parametrize(
+    ("fraction", "kept"),
+    [  # s: sound, x: spurious; of each problem as many as it has of the rarer kind
+        (0.0, ["s1", "s2", "s4", "s5"]),
+        (1.0, ["x1", "x2", "x5", "x6"]),
+        (0.5, ["s1", "x1", "s4", "x5"]),
+        (0.25, ["s1", "s2", "s4", "x5"]),  # 1 of 4, and of the first two .5, so none
+    ],
+)
+def test_a_fraction_of_spurious_solutions_of_the_same_problems_equally_many(fraction: float, kept: list[str]) -> None:
+    solutions = [Solution(problem_id, text) for problem_id, all_ in TEXTS.items() for text in all_]
+    found = matched(solutions, [s.text.startswith("s") for s in solutions], fraction)
+    assert [s.text for s in found] == kept
+
+
+def test_the_sources_of_sound_spurious_and_mixed_solutions_differ_in_the_fraction_alone() -> None:
+    traces = [Trace(p, text, is_correct=True, is_finished=True) for p, all_ in TEXTS.items() for text in all_]
+
+    def held_up(source: str) -> list[str]:
+        written = Written(DSYN, traces, is_sound=lambda s: s.text.startswith("s"), spurious_fraction=0.5)
+        return [s.text for s in SOURCES[source].solutions(written)]
+
+    assert held_up("self_sound") == ["s1", "s2", "s4", "s5"]
+    assert held_up("self_spurious") == ["x1", "x2", "x5", "x6"]
+    assert held_up("self_mixed") == ["s1", "x1", "s4", "x5"]
 
 
 def test_what_each_source_needs() -> None:
     assert {name: source.needs for name, source in SOURCES.items()} == {
         "teacher": "none", "self": "samples", "self_unverified": "samples", "self_filtered": "advantages",
-        "self_sound": "samples", "self_spurious": "samples",
+        "self_sound": "samples", "self_spurious": "samples", "self_mixed": "samples",
     }  # fmt: skip
-    assert [name for name, source in SOURCES.items() if source.is_step_judged] == ["self_sound", "self_spurious"]
+    judged = [name for name, source in SOURCES.items() if source.is_step_judged]
+    assert judged == ["self_sound", "self_spurious", "self_mixed"]

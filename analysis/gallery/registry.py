@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.gallery import both_kinds, likelihood, positives, q_values, star_graph, theorem
+from analysis.gallery import both_kinds, likelihood, positives, q_values, spurious, star_graph, theorem
 from analysis.gallery.costs import costs_of
 from analysis.gallery.entries import PaperFigure, Runs
 from analysis.gallery.flow import FLOW
@@ -31,9 +31,8 @@ FIGURES: tuple[PaperFigure, ...] = (
         "self-generated solutions.", likelihood.LIKELIHOOD, likelihood.VIEW,
     ),
     PaperFigure(
-        "4", "spurious_steps", "Error of RFT on solutions whose steps are all right, and on those with a spurious "
-        "step; the paper mixes them in at several rates.", STUDY,
-        curves_of("RFT", "RFT, sound steps", "RFT, spurious steps", claims=("Spurious steps hurt (RFT)",)),
+        "4", "spurious_steps", "Error of RFT on solutions of which a fraction has a spurious step.", spurious.SPURIOUS,
+        spurious.VIEW,
     ),
     PaperFigure(
         "5a, 5b", "negatives", "Error of SFT, DPO, DPO on distant pairs and per-step DPO against the number of "

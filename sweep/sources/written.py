@@ -19,6 +19,7 @@ class Written:
         reached: the verified solutions at which rollouts happened to end.
         credits: traces with the q_values of their steps.
         is_sound: whether every step of a solution is right; None where the domain cannot judge steps.
+        spurious_fraction: the setting: of solutions with a spurious step, for the source that mixes them in.
     """
 
     dsyn: Sequence[Solution]
@@ -26,15 +27,17 @@ class Written:
     reached: Sequence[Solution] = ()
     credits: Sequence[Credit] = ()
     is_sound: Callable[[Solution], bool] | None = None
+    spurious_fraction: float = 0.0
 
 
 @dataclass(frozen=True)
 class Source:
     """solutions: the distinct good solutions; needs: the last stage that they come from (none: D_syn alone);
     is_step_judged: it reads `is_sound`, so it is for procedural domains alone; is_of_all_steps: it reads the advantage
-    of every step of right and wrong traces."""
+    of every step of right and wrong traces; dials: the settings that it reads and others do not."""
 
     solutions: Callable[[Written], list[Solution]]
     needs: Literal["none", "samples", "advantages"]
     is_step_judged: bool = False
     is_of_all_steps: bool = False
+    dials: tuple[str, ...] = ()
