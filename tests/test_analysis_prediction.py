@@ -15,6 +15,7 @@ from analysis_tables import FALLING, write_replicates, write_sweep
 
 from analysis.__main__ import main
 from analysis.claims.prediction import (
+    Predicted,
     Prediction,
     own_replicates,
     place_of,
@@ -263,6 +264,34 @@ def test_a_multiplier_that_is_open_on_one_side_is_predicted_by_the_other() -> No
     record, here = in_replicates({1: 900, 2: 1000, 3: 1100, 4: 1000}), in_replicates({7: 1000, 8: 1000})
     _, found = told(record, here, ("RFT",), ("RFT",)).values
     assert found.what == "multiplier" and found.limits[0] > 0 and found.limits[1] == np.inf
+
+
+def test_a_multiplier_that_may_lie_below_1_and_is_open_above_is_predicted_by_its_lower_limit() -> None:
+    arms = {"SFT": sft, "RFT": worth({1: 0.9, 2: 2.6, 3: 1.5, 4: 1.5, 7: 1.0, 8: 1.0})}
+    runs = table(arms, (1, 2, 3, 4)).runs
+    few = runs[(runs["arm"] == "SFT") | (runs["size"] > 256)]  # SFT at 1,024 against RFT at 512: 2 at the most
+    record = table_from_runs(few, "errors", path="made")
+    _, found = told(record, table(arms, (7, 8)), ("RFT",), ("RFT",)).values
+    assert found.what == "multiplier" and 0 < found.limits[0] < 1 and found.limits[1] == np.inf
+
+
+def test_a_multiplier_between_the_single_limits_and_those_for_all_is_outside_of_the_first_alone() -> None:
+    def of(rft: float) -> Table:
+        m = {
+            "RFT": {1: 1.8, 2: 2.0, 3: 2.2, 4: 2.0, 7: rft, 8: rft},
+            "DPO": {1: 2.2, 2: 1.9, 3: 2.0, 4: 1.8, 7: 2.0, 8: 2.0},
+        }
+        arms = {"SFT": sft, **{arm: worth(each) for arm, each in m.items()}}
+        return table(arms, (1, 2, 3, 4) if not rft else (7, 8), (16, 32, *SIZES, 2048, 4096))
+
+    def found(rft: float) -> Predicted:
+        values = told(of(0.0), of(rft), ("RFT", "DPO"), ("RFT", "DPO")).values
+        return next(one for one in values if one.what == "multiplier" and one.arm == "RFT")
+
+    single, joint = found(2.0).limits[1], found(2.0).joint[1]
+    assert 2 < single < joint < np.inf
+    between = found((single * joint) ** 0.5)
+    assert (between.place, between.joint_place) == ("outside", "inside")
 
 
 def test_a_multiplier_whose_interval_is_open_on_both_sides_predicts_nothing() -> None:
