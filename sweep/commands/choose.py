@@ -15,6 +15,7 @@ from sweep.artifacts import Stage, Store
 from sweep.commands.words import Line, plan_of
 from sweep.config import Exp
 from sweep.disk import write_atomically
+from sweep.launchers.todo import refuse_corrupted
 from sweep.places import check_writable
 from sweep.plan import Run
 from sweep.results import check_validation, point_of
@@ -36,6 +37,7 @@ def choose_rates(line: Line) -> int:
     if line.overrides or not line.names:
         the_plan, exec = plan_of(line.overrides, line.files)
         store = Store(exec.store)
+        refuse_corrupted(the_plan, store, "no rate is chosen by these:")
         tried += [_tried(run, store) for run in the_plan.runs]
     rates = judged(tried)
     if out is not None:

@@ -14,6 +14,7 @@ from sweep.bench import domain_of
 from sweep.commands.words import Line, plan_of
 from sweep.config import Exp
 from sweep.disk import write_atomically
+from sweep.launchers.todo import refuse_corrupted
 from sweep.places import check_writable
 from sweep.results import point_of
 
@@ -22,6 +23,7 @@ def export_runs(line: Line) -> int:
     the_plan, exec = plan_of(line.overrides, line.files)
     out, store = Path(line.options.out or f"outputs/{exec.sweep_name}/lm_eval"), Store(exec.store)
     check_writable(out, "--out")
+    refuse_corrupted(the_plan, store, "nothing is exported of these:")
     runs: dict[str, tuple[str, Stage]] = {}
     for run in the_plan.runs:
         runs.setdefault(run.evaluate.key, (model_name(run.evaluate, run.leaf.exp), run.evaluate))

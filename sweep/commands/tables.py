@@ -15,8 +15,8 @@ from sweep.commands.options import usage
 from sweep.commands.words import CONF, Line, exec_of, plan_of
 from sweep.config import Exec, Exp
 from sweep.launchers.code import git
-from sweep.launchers.todo import corrupted_lines, foreseen
-from sweep.plan import Plan, state
+from sweep.launchers.todo import refuse_corrupted
+from sweep.plan import Plan
 from sweep.probed import measured
 from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
@@ -50,7 +50,7 @@ def collect_table(line: Line) -> int:
             stages = fetch(project, store, [stage.key for _, stage in runs] or None, _progress)
             runs = runs or [(None, stage) for stage in stages]
         elif the_plan is not None:
-            _refuse_corrupted(the_plan, store)
+            refuse_corrupted(the_plan, store, "no table is made of these:")
         table = collect(
             runs, store, by=options.by, replicates=replicates, is_mixed_code_allowed=options.allow_mixed_code
         )
@@ -64,13 +64,6 @@ def collect_table(line: Line) -> int:
     write_table(replace(table, measured=rows), folder, _provenance(line.words, overrides, the_plan, exec))
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
     return 0
-
-
-def _refuse_corrupted(the_plan: Plan, store: Store) -> None:
-    """All that are corrupted at once: a table reads the records of everything that its runs were made from."""
-    found = state(the_plan, store)
-    if lines := corrupted_lines(the_plan, found, foreseen(the_plan, found, is_rebuild=False)[1]):
-        raise ValueError("\n".join(["no table is made of these:", *lines]))
 
 
 def _progress(line: str) -> None:
@@ -95,7 +88,9 @@ def merge_tables(line: Line) -> int:
 
 def compare_runs(line: Line) -> int:
     the_plan, exec = plan_of(line.overrides, line.files)
-    table = comparison([(run.leaf.overrides, run.evaluate) for run in the_plan.runs], Store(exec.store))
+    store = Store(exec.store)
+    refuse_corrupted(the_plan, store, "nothing is compared of these:")
+    table = comparison([(run.leaf.overrides, run.evaluate) for run in the_plan.runs], store)
     swept = [c for c in map(str, table) if table[c].nunique() > 1 and c not in COMPARED]
     shown = table[[*swept, *COMPARED]]
     if line.options.json:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from sweep.artifacts import Store
 from sweep.launchers.local_view import label
-from sweep.plan import Plan, State, needed
+from sweep.plan import Plan, State, needed, state
 
 
 def todo(plan: Plan, found: State, is_rebuild: bool) -> tuple[list[str], set[str]]:
@@ -48,6 +48,17 @@ def corrupted_lines(plan: Plan, found: State, lost: Collection[str], is_rebuild:
     else:
         what = f"give the sweep command with exec.rebuild_corrupted=true, which {again}; {cost}"
     return [*lines, f"{len(lines)} artifacts are corrupted: {what}"]
+
+
+def refuse_corrupted(plan: Plan, store: Store, consequence: str) -> None:
+    """All that are corrupted at once: what is read of a run stands on everything that it was made from.
+
+    Raises:
+        ValueError: an artifact of the plan is corrupted; each is named with its reason, and `consequence` comes first.
+    """
+    found = state(plan, store)
+    if lines := corrupted_lines(plan, found, foreseen(plan, found, is_rebuild=False)[1]):
+        raise ValueError("\n".join([consequence, *lines]))
 
 
 def set_corrupted_aside(plan: Plan, store: Store) -> None:
