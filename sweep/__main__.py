@@ -8,12 +8,14 @@ and --config-name; `--cfg job` and `--info` are Hydra's own. Options and overrid
 
 from __future__ import annotations
 
+import gc
+
 from sweep import interruption
 
 if __name__ == "__main__":  # the imports below take a second, and one may think better of it
     interruption.end_at_once("interrupted before any work was started")
+    gc.set_threshold(100_000)  # importing, composing and planning make objects by the hundred thousand, few garbage
 
-import gc
 import importlib
 import os
 import sys
@@ -118,9 +120,9 @@ if __name__ == "__main__":
     # a name or a path that the locale cannot spell ends no command
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-    gc.set_threshold(100_000)  # composing and planning make objects by the hundred thousand, and few that are garbage
     interruption.raise_once()
     try:
         sys.exit(main())
     finally:
         interruption.ignore()
+        gc.freeze()  # what is left goes with the process: Python need not look through it for garbage on its way out

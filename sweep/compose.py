@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from typing import Any
@@ -78,7 +78,8 @@ def leaves(loader: ConfigLoader, master: DictConfig, job_overrides: Sequence[Seq
                     composed[slot] = config, what_stays(config, [override.key_or_group for override in values])
             config, stays = composed[slot]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
-            with as_job(config, number):
+            asks = stays.asks_hydra or any("${" in line for line in overrides)
+            with as_job(config, number) if asks else nullcontext():
                 out.append(leaf(resolved(config, stays), tuple(overrides), stays.checked))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             where = " ".join(map(as_typed, overrides)) or "(defaults)"
@@ -127,10 +128,14 @@ def check_one_place(grid_points: Sequence[Leaf]) -> None:
 
 @dataclass(frozen=True)
 class Stays:
-    """Nodes that no value set later can change: in their typed form, or plain where that is another at each size."""
+    """Nodes that no value set later can change: in their typed form, or plain where that is another at each size.
+
+    asks_hydra says whether any node reads of another place than its own config, such as ${hydra:job.num}.
+    """
 
     checked: Mapping[str, Any] = field(default_factory=dict)
     plain: Mapping[str, Any] = field(default_factory=dict)
+    asks_hydra: bool = True
 
 
 def what_stays(config: DictConfig, keys: Sequence[str]) -> Stays:
@@ -151,7 +156,8 @@ def what_stays(config: DictConfig, keys: Sequence[str]) -> Stays:
         if isinstance(raw.get(name), dict) and name not in set_later and not (can_see and texts[name])
     }
     plain = {name: values for name, values in nodes.items() if has_rates_by_size(values)}
-    return Stays({name: checked(name, values) for name, values in nodes.items() if name not in plain}, plain)
+    typed = {name: checked(name, values) for name, values in nodes.items() if name not in plain}
+    return Stays(typed, plain, any(path is None or path[1].split(".")[0] == "hydra" for path in paths))
 
 
 def _meet(path: str, key: str) -> bool:

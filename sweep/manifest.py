@@ -51,8 +51,13 @@ def checked_key(text: str) -> str:
 
 def key_of(kind: str, version: int, identity: Mapping[str, Any], parents: Mapping[str, str]) -> str:
     """The name of the artifact that these decide; parents by role, as keys."""
-    what = {"kind": kind, "version": version, "identity": identity, "parents": dict(parents)}
-    return f"{kind}-{_sha256(what)[:16]}"
+    return _key(kind, version, _canonical(identity), _canonical(dict(parents)))
+
+
+def _key(kind: str, version: int, identity: str, parents: str) -> str:
+    """The same of canonical texts, put together to that of the whole: names in the order of the alphabet."""
+    what = f'{{"identity":{identity},"kind":{_canonical(kind)},"parents":{parents},"version":{_canonical(version)}}}'
+    return f"{kind}-{_hashed(what)[:16]}"
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,9 @@ class Manifest:
                 raise ValueError("a file without size or hash")
         manifest = Manifest(**{**raw, "cost": Cost(**raw["cost"])})
         _check_shape(manifest)
-        found = {name: _sha256(raw[name]) for name in GROUPS}
+        texts = {name: _canonical(raw[name]) for name in GROUPS}
+        _check_key(manifest, _key(manifest.kind, manifest.version, texts["identity"], texts["parents"]))
+        found = {name: _hashed(text) for name, text in texts.items()}
         if manifest.record and manifest.record != found:
             changed = [name for name in GROUPS if manifest.record.get(name) != found[name]]
             raise ValueError(
@@ -206,7 +213,9 @@ def _check_shape(manifest: Manifest) -> None:
         is_inside = not PurePosixPath(name).is_absolute() and ".." not in name.split("/") and name not in ("", ".")
         if not is_inside or type(expected["n_bytes"]) is not int or not SHA256.fullmatch(expected["sha256"]):
             raise ValueError(f"{name!r}, a file, has a wrong name, size or hash")
-    found = key_of(manifest.kind, manifest.version, manifest.identity, manifest.parents)
+
+
+def _check_key(manifest: Manifest, found: str) -> None:
     if not is_key(manifest.key) or manifest.key != found:
         raise ValueError(f"its kind, version, identity and parents make it {found}, and it says {manifest.key!r}")
 
@@ -215,7 +224,11 @@ _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=F
 
 
 def _sha256(value: Any) -> str:
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()
+    return _hashed(_canonical(value))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _check_finite(value: Any, where: str) -> None:

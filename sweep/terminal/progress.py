@@ -6,9 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sized
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 SHOWN_AFTER_S = 1.0  # work that is done sooner needs no bar
 
@@ -32,6 +33,9 @@ def counted(items: Iterable[T], what: str, n: int | None = None) -> Iterator[T]:
         what: the work in two or three words, told in front of the bar.
         n: how many there are, where they are no sequence.
     """
+    if not is_live():
+        yield from items
+        return
     total = n if n is not None else len(items) if isinstance(items, Sized) else None
     with bar(what, total) as shown:
         for one in items:
@@ -41,6 +45,8 @@ def counted(items: Iterable[T], what: str, n: int | None = None) -> Iterator[T]:
 
 def bar(what: str, n: int | None) -> tqdm[Any]:
     """The bar alone, for work that is no loop; `update(k)` says that k more of n are done."""
+    from tqdm import tqdm  # which most commands never come to
+
     return tqdm(
         desc=what, total=n, disable=not is_live(), file=sys.stderr, leave=False, delay=SHOWN_AFTER_S, dynamic_ncols=True
     )

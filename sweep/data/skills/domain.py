@@ -23,7 +23,7 @@ from sweep.data.phase import Phase
 from sweep.data.records import Problem
 from sweep.data.skills.curriculum import SkillsPhase, chains, documents
 from sweep.data.skills.world import SEPARATOR, World, distinct_draws, prompt_text, random_world, solution_text
-from sweep.data.splits import SPLITS, checked_disjoint, first_problems
+from sweep.data.splits import SPLITS, first_problems
 from sweep.fields import choice, real, seed_number, several, typed, whole
 
 GENERATOR_VERSION = "skills-2"  # bump when the same dials would give other problems or documents
@@ -33,6 +33,7 @@ ANSWER = "ans"
 MAX_CHARACTERS = 10_000  # a longer text is no solution, and is not looked into
 ORDERS = ("given", "random", "reversed")
 MOST_PROBLEMS = 10**7
+Drawn = tuple[int, list[int], int]  # a problem: its start value, its functions, the value that they end in
 CHUNK = 4_096  # problems are drawn in chunks of this size, so that a larger pool extends a smaller one
 
 
@@ -99,7 +100,8 @@ class Skills:
             tail_reliability=(config.tail_reliability[0], config.tail_reliability[1]),
             rng=np.random.default_rng([config.domain_seed, 0]),
         )
-        self._problems = self._drawn_splits()
+        self._drawn = self._drawn_splits()
+        self._problems: dict[str, list[Problem]] = {}
         for phase in self.curriculum:  # drawn from when the base is built; a mixture that never ends is refused now
             chains(
                 self.world,
@@ -119,7 +121,7 @@ class Skills:
         return [END_OF_PROMPT.strip(), SEPARATOR, ANSWER, *values, *functions, *classes]
 
     def n_problems(self, split: str) -> int:
-        return len(self._of(split))
+        return len(self._rows(split))
 
     def problems(self, split: str, n_problems: int | None = None) -> list[Problem]:
         return first_problems(self._of(split), n_problems, f"dataset skills, {split} (dial n_{split})")
@@ -218,11 +220,20 @@ class Skills:
         return function, before, after
 
     def _of(self, split: str) -> list[Problem]:
+        """The split's problems in words, which a command that only counts them never asks for."""
         if split not in self._problems:
-            raise ValueError(f"dataset skills: no split {split!r}; choose one of {', '.join(SPLITS)}")
+            self._problems[split] = [
+                Problem(f"skills-{split}-{n:06d}", prompt_text(value, row), self.world.answers[final])
+                for n, (value, row, final) in enumerate(self._rows(split))
+            ]
         return self._problems[split]
 
-    def _drawn_splits(self) -> dict[str, list[Problem]]:
+    def _rows(self, split: str) -> list[Drawn]:
+        if split not in self._drawn:
+            raise ValueError(f"dataset skills: no split {split!r}; choose one of {', '.join(SPLITS)}")
+        return self._drawn[split]
+
+    def _drawn_splits(self) -> dict[str, list[Drawn]]:
         """Test and validation first: what they hold is passed over when train is drawn."""
         config = self.config
         sizes = {"test": config.n_test, "validation": config.n_validation, "train": config.n_train}
@@ -239,14 +250,13 @@ class Skills:
         for place, (split, size) in enumerate(sizes.items()):
             rng = np.random.default_rng([config.domain_seed, 1 + place])
             drawn[split] = self._drawn_problems(split, size, seen, rng)
-        questions = {split: [p.question for p in problems] for split, problems in drawn.items()}
-        checked_disjoint(questions, "dataset skills")
+        assert len(seen) == sum(map(len, drawn.values()))  # no content in two splits, nor twice in one
         return drawn
 
     def _drawn_problems(
         self, split: str, n_problems: int, seen: set[tuple[int, ...]], rng: np.random.Generator
-    ) -> list[Problem]:
-        problems: list[Problem] = []
+    ) -> list[Drawn]:
+        problems: list[Drawn] = []
         config, n_chunks = self.config, 10 + 20 * n_problems // CHUNK
         dials = (
             f"dataset skills: zipf_exponent={config.zipf_exponent}, zipf_offset={config.zipf_offset}, "
@@ -264,8 +274,7 @@ class Skills:
                 if content in seen:
                     continue
                 seen.add(content)
-                name = f"skills-{split}-{len(problems):06d}"
-                problems.append(Problem(name, prompt_text(value, row), self.world.answers[final]))
+                problems.append((value, row, final))
             # new ones only get rarer: where twice this chunk's would not do in those left, stop here
             if 2 * (len(problems) - n_before) * (n_chunks - chunk - 1) < n_problems - len(problems):
                 break

@@ -119,7 +119,7 @@ def _has_repeats(rows: np.ndarray) -> np.ndarray:
 
 def prompt_text(value: int, functions: Sequence[int]) -> str:
     """`5 f12 f7 f3`: the start value and the functions to apply."""
-    return " ".join([str(value), *(f"f{f}" for f in functions)])
+    return " f".join(map(str, (value, *functions)))
 
 
 def solution_text(world: World, value: int, functions: np.ndarray, shifts: np.ndarray, is_omitted: np.ndarray) -> str:
