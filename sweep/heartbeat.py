@@ -16,7 +16,8 @@ import threading
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -27,8 +28,42 @@ QUIET_S = 300.0  # without progress, or without a beat, before a person is told
 
 
 @dataclass(frozen=True)
+class Moment:
+    """One moment by two clocks.
+
+    Args:
+        time: seconds since the epoch, by the clock that people and time servers set.
+        ticks: seconds by the kernel's clock, which nobody sets.
+        boot: the run of the kernel that `ticks` are counted in, the same in all its processes; empty where not known.
+    """
+
+    time: float
+    ticks: float
+    boot: str
+
+
+def now() -> Moment:
+    """This moment on this machine."""
+    return Moment(time.time(), time.monotonic(), _boot())
+
+
+@cache
+def _boot() -> str:
+    """A container may be given ticks of its own, by a namespace of its own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/time')}"
+    except (OSError, ValueError):
+        return ""
+
+
+@dataclass(frozen=True)
 class Heartbeat:
-    """What one file says; times in seconds since the epoch.
+    """What one file says; times in seconds since the epoch, for a person, and beside them the kernel's ticks.
+
+    How long something lasts is told by ticks. Those of another machine cannot be compared with ours: the time from its
+    last beat until now is then the difference of two clocks that are set, and a look alone has nothing else to go by
+    (a file's time is the writer's or the server's, and to ask the server for its own would be to write into the store).
 
     Args:
         job: SLURM's id of the job, empty elsewhere.
@@ -37,6 +72,7 @@ class Heartbeat:
         time: when this was written.
         card: the cards that it is built on, empty without any.
         outcome: empty while it is being built, else failed or stopped; `error` says why.
+        boot: the run of the kernel that the ticks are of; empty in what an older version wrote, which has none.
     """
 
     key: str
@@ -51,6 +87,10 @@ class Heartbeat:
     outcome: str = ""
     error: str = ""
     card: str = ""
+    boot: str = ""
+    started_ticks: float = 0.0
+    progressed_ticks: float = 0.0
+    ticks: float = 0.0
 
     def by_whom(self) -> str:
         """The builder, for a person."""
@@ -62,12 +102,28 @@ class Heartbeat:
         where = f"job {self.job}" if self.job else f"process {self.pid}"
         return f"{where}, card {self.card}" if self.card else where
 
-    def silence(self, now: float) -> str:
+    def unseen_s(self, at: Moment) -> float:
+        """Seconds since this was written; below 0 where another machine's clock is ahead of this one's."""
+        return at.ticks - self.ticks if self.boot and self.boot == at.boot else at.time - self.time
+
+    def quiet_s(self, at: Moment) -> float:
+        """Seconds without progress."""
+        before = self.ticks - self.progressed_ticks if self.boot else self.time - self.progressed
+        return before + self.unseen_s(at)
+
+    def lasted_s(self, at: Moment) -> float:
+        """Seconds since the stage was begun."""
+        return (self.ticks - self.started_ticks if self.boot else self.time - self.started) + self.unseen_s(at)
+
+    def silence(self, at: Moment) -> str:
         """What a person is to know of a build that does not move; empty where it does."""
-        if now - self.time >= QUIET_S:
-            return f"no sign of life for {minutes(now - self.time)}"
-        if now - self.progressed >= QUIET_S:
-            return f"no progress for {minutes(now - self.progressed)}"
+        if self.unseen_s(at) >= QUIET_S:
+            return f"no sign of life for {minutes(self.unseen_s(at))}"
+        if self.unseen_s(at) <= -QUIET_S:
+            ahead = f"the clock of {self.host} is {minutes(-self.unseen_s(at))} ahead of this machine's"
+            return f"{ahead}, so its signs of life tell nothing"
+        if self.quiet_s(at) >= QUIET_S:
+            return f"no progress for {minutes(self.quiet_s(at))}"
         return ""
 
 
@@ -78,15 +134,19 @@ class Pulse:
     """
 
     def __init__(self, path: Path, key: str, job: str = "", card: str = "") -> None:
-        now = time.time()
+        at = now()
         self.path = path
-        self._beat = Heartbeat(key, socket.gethostname(), _user(), os.getpid(), job, now, "", now, now, card=card)
+        self._beat = Heartbeat(
+            key, socket.gethostname(), _user(), os.getpid(), job, at.time, "", at.time, at.time, card=card,
+            boot=at.boot, started_ticks=at.ticks, progressed_ticks=at.ticks, ticks=at.ticks,
+        )  # fmt: skip
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name=f"heartbeat of {key}", daemon=True)
 
     def at(self, unit: str, n_done: int, n: int) -> None:
         """Note how far the stage is; the next beat says so."""
-        self._beat = replace(self._beat, progress=f"{unit} {n_done:,} of {n:,}", progressed=time.time())
+        at, progress = now(), f"{unit} {n_done:,} of {n:,}"
+        self._beat = replace(self._beat, progress=progress, progressed=at.time, progressed_ticks=at.ticks)
 
     def __enter__(self) -> Pulse:
         self._write()
@@ -112,7 +172,8 @@ class Pulse:
             self._write()
 
     def _write(self) -> None:
-        self._beat = replace(self._beat, time=time.time())
+        at = now()
+        self._beat = replace(self._beat, time=at.time, ticks=at.ticks)
         with suppress(OSError):
             write(self.path, self._beat)
 
@@ -147,11 +208,11 @@ def read(path: Path) -> Heartbeat | None:
         found = json.loads(sharing.bytes_of(path))
     except (OSError, ValueError):
         return None
-    kinds = {"pid": int, "started": float, "progressed": float, "time": float}
-    # what an older version wrote has no card
-    if not isinstance(found, dict) or {"card", *found} != {f.name for f in fields(Heartbeat)}:
+    kinds = {f.name: {"int": int, "float": float}.get(str(f.type), str) for f in fields(Heartbeat)}
+    needed = {f.name for f in fields(Heartbeat) if f.default is MISSING}  # an older version wrote no more
+    if not isinstance(found, dict) or not needed <= found.keys() <= kinds.keys():
         return None
-    if not all(isinstance(value, kinds.get(name, str)) for name, value in found.items()):
+    if not all(isinstance(value, kinds[name]) for name, value in found.items()):
         return None
     return Heartbeat(**found)
 

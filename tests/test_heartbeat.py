@@ -4,6 +4,8 @@ import getpass
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -12,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from sweep import heartbeat
-from sweep.heartbeat import Heartbeat, Pulse, end, path_of, read, write
+from sweep.heartbeat import Heartbeat, Moment, Pulse, end, now, path_of, read, write
 
 KEY = "train-0123456789abcdef"
-BEAT = Heartbeat(KEY, "h1", "ann", 7, "", started=1000.0, progress="update 3 of 40", progressed=1060.0, time=1090.0)
+OLD = Heartbeat(KEY, "h1", "ann", 7, "", started=1000.0, progress="update 3 of 40", progressed=1060.0, time=1090.0)
+BEAT = replace(OLD, boot="b1", started_ticks=10.0, progressed_ticks=70.0, ticks=100.0)  # the same seconds
 
 
 @pytest.fixture
@@ -93,7 +96,16 @@ def test_a_link_in_its_place_is_replaced_and_not_followed(path: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", json.dumps(asdict(BEAT) | {"pid": "7"}), json.dumps(asdict(BEAT) | {"more": 1}), "\ud800"],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        json.dumps(asdict(BEAT) | {"pid": "7"}),
+        json.dumps(asdict(BEAT) | {"more": 1}),
+        json.dumps({"key": KEY}),
+        "\ud800",
+    ],
 )
 def test_a_file_that_holds_something_else_is_no_heartbeat(path: Path, text: str) -> None:
     path.parent.mkdir()
@@ -106,8 +118,9 @@ def test_it_says_on_which_card_and_one_that_an_older_version_wrote_says_none(pat
         found = read(path)
     assert found is not None and found.card == "0,1"
     assert replace(BEAT, card="1").by_whom() == "ann on h1, process 7, card 1"
-    path.write_text(json.dumps({name: value for name, value in asdict(BEAT).items() if name != "card"}))
-    assert read(path) == BEAT
+    later = ("card", "boot", "started_ticks", "progressed_ticks", "ticks")
+    path.write_text(json.dumps({name: value for name, value in asdict(OLD).items() if name not in later}))
+    assert read(path) == OLD
 
 
 def test_what_was_written_is_read(path: Path) -> None:
@@ -127,10 +140,41 @@ def test_the_end_of_a_process_that_was_killed_is_written_for_it_and_for_no_other
 
 
 def test_silence_is_said_from_five_minutes_on() -> None:
-    assert BEAT.silence(now=1060 + 299) == ""
-    assert BEAT.silence(now=1060 + 300) == "no progress for 5 min"
-    assert replace(BEAT, time=1060 + 7200).silence(now=1060 + 7200) == "no progress for 2 h"
-    assert BEAT.silence(now=1090 + 300) == "no sign of life for 5 min"
+    def at(seconds: float) -> Moment:  # since its last beat
+        return Moment(1090 + seconds, 100 + seconds, "b1")
+
+    for beat in (BEAT, OLD):
+        assert beat.silence(at(-30 + 299)) == ""
+        assert beat.silence(at(-30 + 300)) == "no progress for 5 min"
+        assert beat.silence(at(300)) == "no sign of life for 5 min"
+        assert (beat.unseen_s(at(5)), beat.quiet_s(at(5)), beat.lasted_s(at(5))) == (5, 35, 95)
+    alive = replace(BEAT, time=1060 + 7200.0, ticks=70 + 7200.0)
+    assert alive.silence(Moment(1060 + 7200, 70 + 7200, "b1")) == "no progress for 2 h"
+
+
+@pytest.mark.parametrize("set_by", [-86400, -3600, 3600, 86400])
+def test_a_clock_that_is_set_changes_no_silence_on_its_machine(set_by: float) -> None:
+    assert BEAT.silence(Moment(1090 + set_by + 5, 105.0, "b1")) == ""
+    assert BEAT.silence(Moment(1090 + set_by + 300, 400.0, "b1")) == "no sign of life for 5 min"
+    elsewhere = replace(BEAT, time=BEAT.time + set_by)  # set there, between its progress and its last beat
+    assert elsewhere.silence(Moment(elsewhere.time + 269, 5.0, "b2")) == ""
+    assert elsewhere.silence(Moment(elsewhere.time + 270, 5.0, "b2")) == "no progress for 5 min"
+
+
+def test_a_machine_whose_clock_is_ahead_is_said_to_tell_nothing() -> None:
+    assert BEAT.silence(Moment(BEAT.time - 299, 5.0, "b2")) == ""
+    ahead = "the clock of h1 is 60 min ahead of this machine's, so its signs of life tell nothing"
+    assert BEAT.silence(Moment(BEAT.time - 3600, 5.0, "b2")) == ahead
+
+
+def test_processes_of_one_machine_count_the_same_ticks(path: Path) -> None:
+    with Pulse(path, KEY):
+        tell = "from sweep import heartbeat; at = heartbeat.now(); print(at.ticks, at.boot, sep=chr(10))"
+        told = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True).stdout
+        ticks, boot = told.splitlines()
+        beat = read(path)
+        assert beat is not None and beat.boot == boot == now().boot
+        assert 0 < float(ticks) - beat.ticks < 600 and 0 < beat.unseen_s(now()) < 600
 
 
 def test_the_builder_is_a_process_here_and_a_job_under_slurm() -> None:

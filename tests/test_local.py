@@ -389,7 +389,7 @@ def test_a_silent_stage_is_told_of_after_5_minutes_and_whenever_the_silence_has_
     said = []
     for minute in range(60):
         worker.beat = replace(worker.beat, time=60.0 * minute)  # alive, and stuck at update 3
-        if told := worker.silence(60.0 * minute):
+        if told := worker.silence(heartbeat.Moment(60.0 * minute, 0.0, "")):
             said.append(told)
     assert said == [f"no progress for {n} min, ann on h1, process 7" for n in (5, 10, 20, 40)]
 

@@ -320,7 +320,7 @@ class Pool:
                 f"{f'at {where}' if where else 'before its first step'}; raise the limit, or set it to null, and "
                 "give the same command again, which goes on from its last checkpoint",
             )
-        elif said := worker.silence(time.time()):
+        elif said := worker.silence(heartbeat.now()):
             self.view.line(f"{label(stage)}: {said}")
 
     def _heartbeat(self, stage: Stage) -> Path:

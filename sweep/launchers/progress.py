@@ -18,7 +18,7 @@ def progress_lines(store: Store, key: str) -> list[str]:
     beat = heartbeat.read(heartbeat.path_of(store.root, key))
     if beat is None or beat.outcome:
         return []
-    words = [f"under construction by {beat.by_whom()}", beat.progress, beat.silence(time.time())]
+    words = [f"under construction by {beat.by_whom()}", beat.progress, beat.silence(heartbeat.now())]
     lines = [", ".join(filter(None, words))]
     path = store.checkpoint_dir(key) / "curves" / METRICS
     if path.exists():

@@ -31,7 +31,7 @@ from typing import IO, Any
 from sweep import sharing
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
-from sweep.heartbeat import QUIET_S, Heartbeat
+from sweep.heartbeat import QUIET_S, Heartbeat, Moment
 
 SIGNAL_PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -108,13 +108,13 @@ class Worker:
         stage, self.stage = self.stage, None
         return stage
 
-    def silence(self, now: float) -> str:
+    def silence(self, at: Moment) -> str:
         """What a person is to be told of a stage that does not move, each time the silence has doubled."""
-        quiet_s = 0.0 if self.beat is None else max(now - self.beat.progressed, now - self.beat.time)
+        quiet_s = 0.0 if self.beat is None else self.beat.quiet_s(at)
         if self.beat is None or quiet_s < self.told_at_s:
             return ""
         self.told_at_s = 2 * quiet_s
-        return f"{self.beat.silence(now)}, {self.beat.by_whom()}"
+        return f"{self.beat.silence(at)}, {self.beat.by_whom()}"
 
     def dismiss(self, at_once: bool) -> tuple[int, str]:
         """End the process; its exit code and the last lines it printed."""

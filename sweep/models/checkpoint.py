@@ -9,7 +9,6 @@ folder alone, and both go on from whichever checkpoint is the newest.
 """
 
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -62,17 +61,18 @@ def write_checkpoint(
     flush(checkpoint_dir)
     is_written()
     older = [folder for folder in checkpoint_dir.glob("update-*") if folder.name < final.name]
-    for old in [*older, *filter(_is_abandoned, checkpoint_dir.glob("writing-*"))]:
+    for old in [*older, *(one for one in checkpoint_dir.glob("writing-*") if _is_abandoned(one, final))]:
         shutil.rmtree(old, ignore_errors=True)  # the other copy may be removing it too
     return final
 
 
-def _is_abandoned(folder: Path) -> bool:
+def _is_abandoned(folder: Path, written: Path) -> bool:
+    """Whether nothing was put into a folder for long before `written` was: both times are the file system's."""
     try:
         newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        return written.stat().st_mtime - newest > ABANDONED_S
     except FileNotFoundError:  # renamed or removed meanwhile
         return False
-    return time.time() - newest > ABANDONED_S
 
 
 def read_checkpoint(

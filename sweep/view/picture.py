@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sweep.artifacts import Store
-from sweep.heartbeat import Heartbeat
+from sweep.heartbeat import now
 from sweep.launchers.local_view import label
 from sweep.launchers.slurm.watch import waiting_lines
 from sweep.launchers.todo import corrupted_lines
@@ -25,7 +25,10 @@ MOST_LOGS = 40  # failures whose log is read; of more, the reason alone is shown
 
 @dataclass(frozen=True)
 class Builder:
-    """Who builds a stage: host, process or SLURM job; times in seconds since the epoch, 0 where not known."""
+    """Who builds a stage: host, process or SLURM job.
+
+    Times are in seconds since the epoch, counted back from the clock as it stands now; 0 where not known.
+    """
 
     key: str
     label: str
@@ -147,17 +150,17 @@ class Sitter:
         user = beat.user if beat is not None else who.user if who is not None else ""
         host = beat.host if beat is not None else who.host if who is not None else ""
         pid = beat.pid if beat is not None else who.pid if who is not None else 0
-        card = f", card {beat.card}" if beat is not None and beat.card else ""
+        card, at = f", card {beat.card}" if beat is not None and beat.card else "", now()
         return Builder(
             key,
             self.labels[key],
             user=plain(user),
             host=plain(host),
             place=plain((f"job {number}" if number else f"process {pid}") + card),
-            since=_since(beat, who.since if who is not None else ""),
-            seen=beat.time if beat is not None else 0.0,
+            since=at.time - beat.lasted_s(at) if beat is not None else _signed(who.since if who is not None else ""),
+            seen=at.time - beat.unseen_s(at) if beat is not None else 0.0,
             progress=plain(beat.progress) if beat is not None else "",
-            warning=beat.silence(time.time()) if beat is not None else "",
+            warning=beat.silence(at) if beat is not None else "",
         )
 
     def _failures(self, one: Standing, stages: Mapping[str, Where]) -> tuple[Failure, ...]:
@@ -184,11 +187,10 @@ class Sitter:
         return self._logs[path][1] if found.st_size else None
 
 
-def _since(beat: Heartbeat | None, signed: str) -> float:
-    if beat is not None:
-        return beat.started
+def _signed(when: str) -> float:
+    """What a lease's holder wrote of its start, as seconds since the epoch."""
     try:
-        return datetime.fromisoformat(signed).timestamp()
+        return datetime.fromisoformat(when).timestamp()
     except ValueError:
         return 0.0
 

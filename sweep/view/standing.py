@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sweep.artifacts import Store
-from sweep.heartbeat import Heartbeat, minutes, path_of, read
+from sweep.heartbeat import Heartbeat, minutes, now, path_of, read
 from sweep.launchers.slurm.watch import Seen, look
 from sweep.launchers.todo import foreseen
 from sweep.leases import Holder
@@ -80,7 +79,7 @@ def standing_of(plan: Plan, store: Store, is_rebuild: bool = False) -> Standing:
 def _progress(beat: Heartbeat | None) -> str:
     """How far a stage that is being built is, and whether it stands still; empty where nothing is known."""
     card = f"card {beat.card}" if beat is not None and beat.card else ""
-    said = [card, beat.progress, beat.silence(time.time())] if beat is not None else []
+    said = [card, beat.progress, beat.silence(now())] if beat is not None else []
     return "".join(f", {word}" for word in said if word)
 
 
@@ -89,4 +88,4 @@ def _ended(beat: Heartbeat) -> tuple[str, str]:
     where = f", at {beat.progress}" if beat.progress else ""
     if beat.outcome:
         return beat.outcome, f" by {beat.by_whom()}{where}: {beat.error}"
-    return "killed", f" with its process: {beat.by_whom()}{where}, last seen {minutes(time.time() - beat.time)} ago"
+    return "killed", f" with its process: {beat.by_whom()}{where}, last seen {minutes(beat.unseen_s(now()))} ago"
