@@ -66,7 +66,8 @@ class Stage:
 
     identity is the stage's whole slice of the configuration, never the difference from defaults, so
     a changed default changes the key and an old key keeps its meaning. places says where input files
-    lie on this machine: what they hold is in identity by its hash, where they lie is not in the key.
+    lie on this machine: what they hold is in identity by its hash, where they lie is not in the key. replicate is what
+    an evaluation is shown under; the seeds that follow it are in the identity, it is not in the key.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class Stage:
     identity: Mapping[str, Any]
     parents: Mapping[str, Stage] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
+    replicate: int | None = None
 
     @cached_property
     def key(self) -> str:

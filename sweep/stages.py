@@ -233,7 +233,8 @@ def _evaluation_of(weights: Stage, exp: Exp, parents: Mapping[str, Stage] | None
     _split(exp)
     evaluation = {name: value for name, value in _plain(exp.evaluation).items() if name != "is_entropy_matched"}
     identity = {"evaluation": evaluation, "dataset": _data(exp), **_bound(exp)}
-    return _stage("evaluate", identity, {"policy": weights, **(parents or {})}, exp)
+    stage = _stage("evaluate", identity, {"policy": weights, **(parents or {})}, exp)
+    return replace(stage, replicate=exp.replicate)
 
 
 def _split(exp: Exp) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sweep.config import Exec, TrackingConfig
 from sweep.launchers.code import git
 from sweep.launchers.execute import build
 from sweep.launchers.local_view import label
+from sweep.launchers.shown import flat
 from sweep.manifest import key_of
 from sweep.results import collect
 from sweep.table import Results, read_table
@@ -180,6 +181,27 @@ def test_an_evaluation_has_its_error_and_what_charts_group_by_under_flat_names(
     assert shown.summary["test_error_sampled"] == (40 - facts["n_correct_sampled"]) / 40
     assert shown.summary["n_correct"] == facts["n_correct"]
     assert shown.config["commit"] == git()["commit"]
+
+
+def test_every_evaluation_has_what_the_main_chart_is_drawn_of_and_under_one_name(
+    offline: list[ApiRun], tracked: Sweep
+) -> None:
+    """Y is test_error, X is n_problems, a colour an arm: nothing nested, nothing to be worked out on the page."""
+    words = {"arm": str, "n_problems": int, "source": str, "method": str, "seed": int, "replicate": int, "commit": str}
+    shown = {one.id: one for one in offline}
+    ends = [*(run.evaluate for run in tracked.plan.runs), *tracked.plan.base_evaluations]
+    assert len(ends) == 5
+    for stage in ends:
+        config = shown[stage.key].config
+        assert {name: type(config.get(name)) for name in words} == words, stage.key
+        assert 0 <= shown[stage.key].summary["test_error"] <= 1
+        assert (config["replicate"], config["commit"]) == (0, git()["commit"])
+
+
+def test_an_evaluation_is_shown_under_its_replicate_which_is_no_part_of_its_key() -> None:
+    ends = [run.evaluate for run in planned("arm=sft,rft", "replicate=3,4").runs]
+    assert [flat(stage)["replicate"] for stage in ends] == [3, 4, 3, 4]
+    assert [stage.key for stage in ends] == [replace(stage, replicate=7).key for stage in ends]
 
 
 def test_the_base_models_evaluation_is_an_arm_of_its_own(offline: list[ApiRun], tracked: Sweep) -> None:

@@ -15,8 +15,7 @@ from sweep.tracking.wandb_runs import OUTCOMES, files_of
 
 
 def flat(stage: Stage) -> dict[str, Any]:
-    """arm, n_problems, source, method, seed (and replicate, where there is one), and the commit; None is left out."""
-    policy = stage.parents.get("policy", stage)
+    """arm, n_problems, source, method, seed, of an evaluation its replicate, and the commit; None is left out."""
     if stage.kind == "evaluate":
         out = {**point_of(stage), "split": stage.identity["evaluation"]["split"]}
     elif stage.kind == "base":
@@ -26,8 +25,7 @@ def flat(stage: Stage) -> dict[str, Any]:
         pair = {"source": "teacher", "method": "sft", **names}
         out = {"arm": usual_name(**pair), **pair}
         out |= {name: stage.identity[name] for name in ("n_problems", "seed") if name in stage.identity}
-    replicate = policy.identity.get("replicate", stage.identity.get("replicate"))
-    out |= {"replicate": replicate, "commit": git().get("commit")}
+    out |= {"replicate": stage.replicate, "commit": git().get("commit")}
     return {key: value for key, value in out.items() if value is not None}
 
 

@@ -4,7 +4,7 @@
     <store>/.slurm/code/<hash>/            the sources as they were submitted, with their commit and diff
     <store>/.slurm/<submission>/
         submission.json                    who, when, with which settings; the stages that end its runs
-        stages.json                        every stage: kind, version, identity, places, parents
+        stages.json                        every stage: kind, version, identity, places, replicate, parents
         arrays.jsonl                       an array's elements before its sbatch, its job id after it
         jobs/<number>/                     the script of an array, and what its jobs printed outside their stages
         attempts/<job>.jsonl               what became of each stage that a job tried
@@ -115,7 +115,8 @@ class Submission:
         out: dict[str, Stage] = {}
         for key, node in nodes.items():
             parents = {role: out[parent] for role, parent in node["parents"].items()}
-            out[key] = Stage(node["kind"], node["version"], node["identity"], parents, node["places"])
+            told = (node["places"], node.get("replicate"))  # which an earlier version did not write
+            out[key] = Stage(node["kind"], node["version"], node["identity"], parents, *told)
             if out[key].key != key:
                 raise ValueError(
                     f"{self.folder}/stages.json: stage {key} reads back as {out[key].key}; the file was edited, or the "
@@ -228,6 +229,7 @@ def _node(stage: Stage) -> dict[str, Any]:
         "version": stage.version,
         "identity": stage.identity,
         "places": stage.places,
+        "replicate": stage.replicate,
         "parents": {role: parent.key for role, parent in stage.parents.items()},
     }
 
