@@ -79,6 +79,25 @@ def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
         table_at(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "arm,n_problems,seed,n_correct,n_test,arm\nSFT,64,0,1,2,SFT\n",
+        "arm,n_problems,seed,n_correct,n_test,n_test\nSFT,64,0,1,2,3\n",
+        "arm,n_problems,seed,n_correct,n_test, n_test\nSFT,64,0,1,2,3\n",
+    ],
+)
+@pytest.mark.parametrize("verb", ["multiplier", "fit", "report", "design"])
+def test_every_command_says_of_a_column_that_stands_twice_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str, text: str
+) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    place = ("--out", str(tmp_path / "report")) if verb == "report" else ()
+    assert main([verb, str(tmp_path / "t.csv"), *place]) == 2
+    told = capsys.readouterr().err
+    assert "appears twice in the header" in told and "Traceback" not in told and told.count("\n") == 1
+
+
 def test_counts_and_outcomes_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     runs = counts().head(3).assign(
         run=["a", "b", "c"], split="test", source="teacher", method="sft", n_correct=[9, 7, 7], n_test=10,

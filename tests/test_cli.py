@@ -62,9 +62,13 @@ opened = collections.Counter()
 def count(event, of):  # an opener's own os.open has no mode, and is the same look
     if event == "open" and not isinstance(of[0], int) and of[1] is not None:
         opened.update([os.fspath(of[0])])
+    if event == "subprocess.Popen":
+        started.append(os.fspath(of[0]))
+started = []
 sys.addaudithook(count)
 from sweep.__main__ import main
 assert main(sys.argv[1:]) == 0
+assert "torch" not in sys.modules and {os.path.basename(name) for name in started} <= {"git"}, started
 json.dump({str(path): n for path, n in opened.items() if "/.venv/" not in str(path)}, sys.stderr)
 """
 
@@ -83,6 +87,21 @@ def test_a_look_reads_each_configuration_and_each_manifest_once_and_nothing_else
         assert [key.split("-")[0] for key in read] == ["base", "dsyn", "evaluate"]
     confs = {path: n for path, n in opened.items() if path.startswith(str(ROOT / "conf"))}
     assert len(confs) > 10 and {*confs.values(), *store.values()} == {1}
+
+
+@pytest.mark.parametrize(("verb", "table"), [((), ()), (("collect",), ("outcomes.parquet",))])
+def test_what_is_built_is_run_and_collected_again_without_a_worker_or_a_look_into_weights(
+    sweep: Sweep, tmp_path: Path, verb: tuple[str, ...], table: tuple[str, ...]
+) -> None:
+    """The sweep of `make reproduce` given again: what it takes is a start of Python and one read of each record."""
+    place = ("--out", str(tmp_path / "table")) if verb else (f"hydra.sweep.dir={tmp_path / 'runs'}",)
+    command = [sys.executable, "-c", COUNTED, *verb, "-m", *sweep.words, *place]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    opened: dict[str, int] = json.loads(done.stderr.splitlines()[-1])
+    of_store = {path: n for path, n in opened.items() if Path(path).parent.parent == sweep.store.root}
+    artifacts = {path: n for path, n in of_store.items() if not Path(path).parent.name.startswith(".")}
+    assert {Path(path).name for path in artifacts} == {"manifest.json", *table}
+    assert set(artifacts.values()) == {1}
 
 
 def test_plan_as_json_has_counts_and_work_left(sweep: Sweep, said: Callable[..., Said]) -> None:

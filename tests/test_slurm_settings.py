@@ -196,6 +196,9 @@ def test_a_site_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text("a: [")
     with pytest.raises(ValueError, match="expected YAML: while parsing"):
         site_settings(tmp_path / "site.yaml")
+    (tmp_path / "site.yaml").write_text("account: a\nqos: b\naccount: c\n")
+    with pytest.raises(ValueError, match="expected YAML: account is given twice"):
+        site_settings(tmp_path / "site.yaml")
     with pytest.raises(ValueError, match="there is no such file"):
         site_settings(tmp_path / "nowhere.yaml")
 

@@ -45,7 +45,8 @@ def plain_table(path: Path, columns: Columns, x: str | None = None) -> pa.Table:
         raise ValueError(
             f"{path}: not readable as a table ({error}); a .csv with a header line or a .parquet file was expected"
         ) from error
-    twice = sorted({name for name in names if names.count(name) > 1})
+    plain = [name.strip() for name in names]  # a blank tells no reader two columns apart
+    twice = sorted({name for name in plain if plain.count(name) > 1})
     if twice:
         raise ValueError(f"{path}: column {', '.join(twice)} appears twice in the header; rename one or drop it")
     return data

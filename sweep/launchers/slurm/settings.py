@@ -137,6 +137,16 @@ DEPENDENCY = re.compile(r"singleton|after\w*:\d+(_\d+)?([+:]\d+(_\d+)?)*(,after\
 SIGNAL_DELAY_S = 90  # Submitit's
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """YAML's own loader takes the last of two equal keys, and drops the first without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        if twice := sorted({str(name) for name in names if names.count(name) > 1}):
+            raise yaml.MarkedYAMLError(problem=f"{', '.join(twice)} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def site_settings(path: Path) -> dict[str, Any]:
     """The site file's content.
 
@@ -146,7 +156,7 @@ def site_settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: expected the site settings, there is no such file; see slurm/site.yaml")
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected YAML: {' '.join(str(error).split())}; see slurm/site.yaml") from error
     found = sorted(read) if isinstance(read, dict) else read
