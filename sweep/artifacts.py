@@ -69,8 +69,10 @@ class Store:
         except RuntimeError as error:
             raise ValueError(f"exec.store={root}: {error}; give the folder without ~") from error
         # a folder that may not be looked into is none, and is told of where it is used
-        if os.path.exists(self.root) and not os.path.isdir(self.root):
-            raise ValueError(f"exec.store={root} is a file, expected a folder; choose another with exec.store=FOLDER")
+        there = next(path for path in (self.root, *self.root.parents) if os.path.exists(path))
+        if not os.path.isdir(there):
+            what = "is a file" if there == self.root else f"lies in {there}, which is a file"
+            raise ValueError(f"exec.store={root} {what}, expected a folder; choose another with exec.store=FOLDER")
         self._verified: dict[str, int] = {}
         self._read: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
         self.builds = Builds(self.root)

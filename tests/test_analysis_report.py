@@ -196,6 +196,19 @@ def test_a_page_that_is_no_report_is_not_touched(falling_table: Path, tmp_path: 
     assert (tmp_path / "index.html").read_text() == "my home page"
 
 
+def test_a_table_of_a_reports_name_is_not_replaced_by_the_report_of_it(falling_table: Path, tmp_path: Path) -> None:
+    """A report has a cost.csv of its own, and the table that was given may have that name and lie there."""
+    mine = tmp_path / "cost.csv"
+    mine.write_bytes(b"arm,n_problems,seed,n_correct,n_test\n")
+    with pytest.raises(ValueError, match=r"cost.csv there was not written by `report` .*give another folder"):
+        write_report(falling_table, tmp_path, QUICK)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["cost.csv"]
+    mine.unlink()
+    (tmp_path / "made_of.json").write_text("{}")  # a report that was killed before it had any page
+    (tmp_path / "residuals.png").write_bytes(b"half")
+    assert write_report(falling_table, tmp_path, QUICK).is_new
+
+
 def test_a_baseline_that_is_not_there_is_refused(falling_table: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"arm 'PPO' .*did you mean DPO\?\); its arms are DPO, RFT"):
         write_report(falling_table, tmp_path, Options(baseline="PPO", n_draws=200))

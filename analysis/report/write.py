@@ -60,9 +60,9 @@ def write_report(
             too and is in replicates, they predict what is found here.
 
     Raises:
-        ValueError: the table cannot be read, the baseline has no curve, or `out` holds a page that is no report.
+        ValueError: the table cannot be read, the baseline has no curve, or `out` holds files and no report.
     """
-    _refuse_another_page(Path(out))
+    _refuse_what_is_no_report(Path(out))
     options = options or Options()
     made = made_of.ingredients(path, options, {"map": map_path, "record": record_path})
     if was := made_of.unchanged(Path(out), made):
@@ -77,6 +77,8 @@ def _made(
     path: str | Path, out: str | Path, options: Options, map_path: str | Path | None, record_path: str | Path | None
 ) -> Written:
     study = read_study(path, out, options)
+    study.out.mkdir(parents=True, exist_ok=True)
+    made_of.note(study.out, "", (), None)  # from here on the folder is a report's, also where this one is not finished
     rulings = verdicts.verdicts_of(study.first, study.baseline)
     told = predicted.of_record(study, record_path) if record_path else None
     parts = [
@@ -96,14 +98,20 @@ def _made(
     return Written(target, (target, ruled, *study.written), said)
 
 
-def _refuse_another_page(out: Path) -> None:
-    if (out / "index.html").exists() and not (out / "verdicts.json").is_file():
+def _refuse_what_is_no_report(out: Path) -> None:
+    """A report replaces files of its own names, such as cost.csv, and may do so where a report was written alone."""
+    if any((out / name).is_file() for name in (made_of.NAME, "verdicts.json")):
+        return
+    others = sorted(path.name for path in out.glob("*.*") if path.suffix in REPLACED and not path.name.startswith("."))
+    if others:
+        verb = "was" if len(others) == 1 else "were"
         raise ValueError(
-            f"--out {out}: index.html there was not written by `report` (no verdicts.json lies beside it): it is not "
-            "replaced; give another folder with --out"
+            f"--out {out}: {', '.join(others[:5])} there {verb} not written by `report` (it has no verdicts.json): "
+            "nothing there is replaced; give another folder with --out"
         )
 
 
+REPLACED = (".html", ".csv", ".tex", ".png", ".svg", ".pdf")
 SECTIONS = (
     sections.curves,
     sections.multipliers,
