@@ -144,7 +144,8 @@ def test_a_worker_that_died_while_idle_is_replaced_and_its_stage_is_not_lost(swe
     waiting = dict(pool.waiting)
     pool._hire()
     (worker,) = pool.workers
-    pool._receive(worker)  # it is ready
+    while not worker.is_ready:
+        pool._receive(worker)
     worker.process.kill()
     worker.process.wait()
     pool._hand_out()
@@ -313,16 +314,63 @@ def test_workers_that_cannot_start_end_the_sweep_with_their_last_words(
     assert "built 0 stages" in said.out
 
 
+def refused_fork(folder: Path) -> str:
+    """A folder for PYTHONPATH whose torch is the real one, in a process that the system lets fork once."""
+    folder.mkdir()
+    (folder / "torch.py").write_text(
+        "import errno, os, sys\n"
+        "real, me, forks = os.fork, os.getpid(), []\n"
+        "def fork():\n"
+        "    if os.getpid() == me and forks:\n"
+        "        raise OSError(errno.EAGAIN, 'no room for a process')\n"
+        "    forks.append(1)\n"
+        "    return real()\n"
+        "os.fork = fork\n"
+        f"sys.path.remove({str(folder)!r})\n"
+        "del sys.modules['torch']\n"
+        "import torch\n"
+    )
+    return str(folder)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("is_forked", [True, False])
 def test_a_machine_with_room_for_one_worker_goes_on_with_one(
-    sweep_copy: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    is_forked: bool,
+    sweep_copy: Sweep,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", broken_torch(tmp_path / "broken", n_that_start=1))
+    monkeypatch.setattr("sweep.launchers.local.CAN_FORK", is_forked)  # False as on a system without forks
+    broken = tmp_path / "broken"
+    monkeypatch.setenv("PYTHONPATH", refused_fork(broken) if is_forked else broken_torch(broken, n_that_start=1))
     for run_ in sweep_copy.plan.runs[-2:]:
         sweep_copy.store.set_aside(run_.evaluate.key)
     exec = Exec(store=str(sweep_copy.store.root), n_workers=2)
     assert run(sweep_copy.plan, exec, TrackingConfig(name="jsonl")) == 0
-    assert "a worker could not start, 1 go on: ImportError: libcudart.so" in capsys.readouterr().out
+    why = "[Errno 11] no room for a process" if is_forked else "ImportError: libcudart.so"
+    assert f"a worker could not start, 1 go on: {why}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_workers_outlive_the_process_that_they_were_forked_from_and_another_takes_its_place(sweep_copy: Sweep) -> None:
+    exec = Exec(store=str(sweep_copy.store.root), n_workers=1)
+    pool = Pool(planned("arm=sft", "n_problems=8", "seed=4"), sweep_copy.store, exec, TrackingConfig(name="jsonl"))
+    pool._hire()
+    (worker,), template = pool.workers, pool.template
+    while not worker.is_ready:
+        pool._receive(worker)
+    assert template is not None and psutil.Process(worker.process.pid).ppid() == os.getpid()
+    template.process.kill()
+    template.process.wait()
+    assert worker.process.poll() is None
+    pool._bury(worker)
+    assert worker.process.poll() == -signal.SIGKILL
+    with noted() as asked:
+        pool.work(asked)
+    assert pool.waiting == {} and pool.failed == {} and pool.template is not template
+    assert pool.dismiss() == [] and pool.template is None
 
 
 def test_a_process_that_the_system_refuses_counts_as_a_worker_that_cannot_start(

@@ -1,4 +1,4 @@
-"""Runs a plan on this machine: worker processes that import torch once and take many stages.
+"""Runs a plan on this machine: worker processes that share one import of torch and take many stages.
 
 The driver holds the graph and no result: a stage is done when its manifest is there. Workers die with
 the driver, so Ctrl-C or kill -9 at any moment loses the stages under way and nothing else. On a machine with cards
@@ -19,6 +19,7 @@ from sweep.artifacts import Manifest, Stage, Store
 from sweep.config import Exec, TrackingConfig
 from sweep.installed import BUILDING, check_installed
 from sweep.interruption import Asked, noted
+from sweep.launchers.forks import CAN_FORK, Adopted, Template
 from sweep.launchers.local_view import View, label
 from sweep.launchers.seating import ADVICE, OF_TRAINING, Seating, seating, weights_of
 from sweep.launchers.todo import corrupted_lines, set_corrupted_aside, todo
@@ -86,6 +87,7 @@ class Pool:
         self.failed: dict[str, str] = {}
         self.lost: set[str] = set()  # not tried, for a stage that they need failed
         self.workers: list[Worker] = []
+        self.template: Template | None = None
         self.n_failed_starts = 0  # since a worker was last known to be able to work
         self.why_no_start = ""
         self.spoiled: set[str] = set()  # failed, for a parent is not what was published
@@ -111,7 +113,8 @@ class Pool:
                 self.view.line(line)
             by_pipe: dict[object, Worker] = {w.pipe: w for w in self.workers}
             for ready in wait([*(w.pipe for w in self.workers), asked.fileno()], timeout=1.0):
-                if asked.number is None:  # what a worker dies of from now on is the same signal
+                # what a worker dies of after the signal is the same signal; one that did not start takes others along
+                if asked.number is None and by_pipe[ready] in self.workers:
                     self._receive(by_pipe[ready])
             self._look()
 
@@ -123,6 +126,7 @@ class Pool:
         for stage, pid in lost:
             heartbeat.end(self._heartbeat(stage), pid, "stopped", "the sweep was interrupted")
         self.workers = []
+        self._end_template()
         self.store.builds.sweep_dead([pid for _, pid in lost])
         return [stage for stage, _ in lost]
 
@@ -170,9 +174,25 @@ class Pool:
         n = min(self.exec.n_workers or os.cpu_count() or 1, len(self.waiting) + n_busy)
         while len(self.workers) < n and self.n_failed_starts < MOST_FAILED_STARTS:
             try:
-                self.workers.append(hired(Work(self.store.root, self.exec, self.tracking, os.getpid())))
+                self.workers.append(self._unbound())
             except OSError as error:
                 self._not_started(f"    {error}")
+
+    def _unbound(self) -> Worker:
+        """A new worker that is bound to no card."""
+        work = Work(self.store.root, self.exec, self.tracking, os.getpid())
+        if not CAN_FORK:
+            return hired(work)
+        if self.template is not None and not self.template.is_alive():
+            self._end_template()
+        if self.template is None:
+            self.template = Template(work)
+        return self.template.hired()
+
+    def _end_template(self) -> None:
+        if self.template is not None:
+            self.template.end()
+        self.template = None
 
     def _place(self, seating: Seating) -> None:
         """Give what can begin to the workers at its cards, which are started and ended as that needs."""
@@ -242,6 +262,12 @@ class Pool:
             if (promised := worker.promised) is not None:
                 worker.promised = None
                 self._promise(worker, promised)
+        elif word == "forked":
+            worker.process = Adopted(content)
+        elif word == "refused":
+            self.workers.remove(worker)
+            worker.close()
+            self._not_started(content)
         elif word == "building":
             worker.began()
         else:
@@ -278,6 +304,9 @@ class Pool:
         self.workers.remove(worker)
         code, said = worker.dismiss(at_once=True)
         if not worker.is_ready:
+            for other in [w for w in self.workers if w.process is worker.process]:  # it was to become them too
+                self.workers.remove(other)
+                other.close()
             why = why or f"it ended with exit code {code}, its last words:\n{said}"
             self._not_started(f"    {why}", worker.cards)
             return

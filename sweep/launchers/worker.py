@@ -1,7 +1,7 @@
-"""A worker of the local pool, both ends: a process that imports torch once, says that it is ready, and takes stages.
+"""A worker of the local pool, both ends: a process that has loaded torch, says that it is ready, and takes stages.
 
-It is a program of its own rather than a fork: what it prints outside a stage's log, its last words included, goes
-to a file that the driver holds, so that a worker that cannot start can tell why.
+It is a program of its own, or by fork of one that has loaded all (forks.py). What it prints outside a stage's log, its
+last words included, goes to a file that the driver holds, so that a worker that cannot start can tell why.
 
     driver to worker    a Work, then one stage after another; the end of the pipe is the end of the work
     worker to driver    ready, then for each stage: building (once it holds the lease), built, failed, out of memory, or
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from sweep import sharing
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
@@ -36,13 +36,24 @@ from sweep.heartbeat import QUIET_S, Heartbeat, Moment
 SIGNAL_PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 N_LAST_WORDS = 20  # lines
-PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from sweep.launchers.worker import main; main(int(sys.argv[2]))"
+PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from sweep.launchers.{} import main; main(int(sys.argv[2]))"
 PACKAGES = Path(__file__).parents[2]  # where `sweep` lies, wherever the driver was started
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 NO_MEMORY = "out of memory"  # of a card
 
-Message = tuple[str, Any]  # ready, building, failed, spoiled or out of memory and why, or built and the manifest
+# ready, building, built and the manifest, or failed, spoiled or out of memory and why; of a fork also forked or refused
+Message = tuple[str, Any]
+
+
+class Process(Protocol):
+    """What the driver knows of a worker's process."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -65,15 +76,17 @@ class Worker:
     """The driver's end: the process, its pipe, what it printed, and the stage it was given.
 
     Args:
+        n_before: bytes of `printed` that others wrote before it was hired.
         seconds: since it was started, was given a stage, or began to build it, whichever came last.
         beat: the stage's heartbeat when it was last looked at; another builder's while this one waits.
         promised: the stage that it is to be given once it is ready.
         weights: the artifact whose weights its last stage opened.
     """
 
-    process: subprocess.Popen[bytes]
+    process: Process
     pipe: Connection[Any, Message]
     printed: IO[bytes]
+    n_before: int = 0
     is_ready: bool = False
     stage: Stage | None = None
     is_building: bool = False
@@ -116,6 +129,11 @@ class Worker:
         self.told_at_s = 2 * quiet_s
         return f"{self.beat.silence(at)}, {self.beat.by_whom()}"
 
+    def close(self) -> None:
+        """What the driver holds of one whose process never was, or is gone."""
+        self.pipe.close()
+        self.printed.close()
+
     def dismiss(self, at_once: bool) -> tuple[int, str]:
         """End the process; its exit code and the last lines it printed."""
         self.pipe.close()
@@ -126,56 +144,102 @@ class Worker:
             self.process.kill()
         code = self.process.wait()
         with self.printed:
-            self.printed.seek(0)
+            self.printed.seek(self.n_before)
             lines = self.printed.read().decode(errors="replace").splitlines()[-N_LAST_WORDS:]
         return code, "\n".join(f"    {line}" for line in lines)
 
 
 def hired(work: Work) -> Worker:
-    """A new worker, which will say that it is ready.
+    """A new worker that is a program of its own, which will say that it is ready.
 
     Raises:
         OSError: the process cannot be started, or the store has no room for what it prints.
     """
-    place = work.root / ".building"
-    place.mkdir(exist_ok=True)
-    printed = tempfile.TemporaryFile(dir=place)  # noqa: SIM115  not in /tmp, which may be what is missing
+    printed = file_of_words(work)
     ours, theirs = Pipe()
-    command = [sys.executable, "-P", "-c", PROGRAM, str(PACKAGES), str(theirs.fileno())]
-    threads = dict.fromkeys(THREAD_VARIABLES, str(work.exec.n_threads))
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=printed,
-            env={**os.environ, **threads, **({} if work.cards is None else {VISIBLE: ",".join(work.cards)})},
-            pass_fds=[theirs.fileno()],
-        )
+        process = started("worker", theirs, work, printed)
     except OSError:
         ours.close()
         printed.close()
         raise
     finally:
         theirs.close()
-    with suppress(OSError):  # dead already: its pipe and its last words will tell
-        ours.send(work)
+    send(ours, work)
     return Worker(process, ours, printed, cards=work.cards)
+
+
+def file_of_words(work: Work) -> IO[bytes]:
+    """A file without a name, to which whoever has it open adds; not in /tmp, which may be what is missing."""
+    place = work.root / ".building"
+    place.mkdir(exist_ok=True)
+    return tempfile.TemporaryFile("a+b", dir=place)
+
+
+def started(module: str, theirs: Connection[Any, Any], work: Work, printed: IO[bytes]) -> subprocess.Popen[bytes]:
+    """The program of one of these modules, at its end of the pipe."""
+    threads = dict.fromkeys(THREAD_VARIABLES, str(work.exec.n_threads))
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", PROGRAM.format(module), str(PACKAGES), str(theirs.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=printed,
+        stderr=printed,
+        env={**os.environ, **threads, **({} if work.cards is None else {VISIBLE: ",".join(work.cards)})},
+        pass_fds=[theirs.fileno()],
+    )
+
+
+def send(pipe: Connection[Any, Any], content: Any) -> None:
+    """To the other end; where that has died already, its pipe and its last words will tell."""
+    with suppress(OSError):
+        pipe.send(content)
 
 
 def main(descriptor: int) -> None:
     """The worker's end: take stages from the pipe until the driver is gone."""
+    pipe: Connection[Message, Any] = Connection(descriptor)
+    if (work := begun(pipe)) is not None:
+        load(work)
+        serve(pipe, work)
+
+
+def begun(pipe: Connection[Message, Any]) -> Work | None:
+    """What the driver says first, once this process dies with it; None where it has ended already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the driver decides
     faulthandler.enable()
-    pipe: Connection[Message, Any] = Connection(descriptor)
     work: Work = pipe.recv()
+    return work if dies_with(work.driver) else None
+
+
+def dies_with(driver: int) -> bool:
+    """From now on; False where the driver, this process's parent, has ended already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SIGNAL_PARENT_DIED, signal.SIGKILL)
-    if os.getppid() != work.driver:
-        return
-    _prepare(work)
+    return os.getppid() == driver
+
+
+def load(work: Work) -> None:
+    """What no stage is to wait for, and what every process of this machine finds alike."""
+    import sweep.launchers.execute
+    import sweep.models  # noqa: F401
+    from sweep.launchers.code import code, git
+    from sweep.tracking.backend import preload
+
+    code(), git()  # cached: no process is started while a stage's lock is held, whose child would hold it too
+
+    preload(work.tracking)  # once, so that no stage's time includes it
+    tempfile.gettempdir()
+
+
+def serve(pipe: Connection[Message, Any], work: Work) -> None:
+    """Say that it is ready, and take stages until the driver is gone; what lacks is told once, before any stage."""
+    import torch
+
     from sweep.models import let_go
 
+    torch.set_num_threads(work.exec.n_threads)
+    if work.exec.device != "auto":
+        torch.empty(0, device=work.exec.device)
     store = Store(work.root)
     with suppress(BrokenPipeError):  # the driver has ended
         pipe.send(("ready", None))
@@ -187,24 +251,6 @@ def main(descriptor: int) -> None:
             answer = _answer(stage, work, store, pipe)
             let_go()
             pipe.send(answer)
-
-
-def _prepare(work: Work) -> None:
-    """What every stage needs of this machine, so that one that lacks it is told once, before any stage."""
-    import torch
-
-    import sweep.launchers.execute
-    import sweep.models  # noqa: F401  loaded here, so that no stage waits for it
-    from sweep.launchers.code import code, git
-    from sweep.tracking.backend import preload
-
-    code(), git()  # cached: no process is started while a stage's lock is held, whose child would hold it too
-
-    preload(work.tracking)  # once, so that no stage's time includes it
-    tempfile.gettempdir()
-    torch.set_num_threads(work.exec.n_threads)
-    if work.exec.device != "auto":
-        torch.empty(0, device=work.exec.device)
 
 
 def _answer(stage: Stage, work: Work, store: Store, pipe: Connection[Message, Any]) -> Message:

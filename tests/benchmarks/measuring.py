@@ -46,6 +46,7 @@ class Benchmark:
         needs_peers: the peer lies in the peers' own environment.
         is_count: neither clock: what is compared are counts, which repeat exactly.
         open: makes a case ready in a folder, at a size. grow: the same for the growth, where that differs.
+        not_grown: why no growth is measured.
         why: what is known of a goal that is missed.
         is_peer_once: it takes minutes, and is measured once beside all repeats of ours.
     """
@@ -69,6 +70,7 @@ class Benchmark:
     grow: Callable[[Path, int], Case] | None = None
     is_peer_once: bool = False
     why: str = ""
+    not_grown: str = ""
 
 
 @dataclass(frozen=True)

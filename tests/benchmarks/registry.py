@@ -29,29 +29,36 @@ BENCHMARKS = (
     ),
     Benchmark(
         "pool_joblib", "200 stages of 2 s in the local pool, 4 workers, beyond the sleep", "hydra-joblib-launcher 1.2, "
-        "4 processes; its jobs import nothing", f"{STARTED}, and 4 workers with torch",
+        "4 processes; its jobs import nothing", f"{STARTED}, and one process with torch",
         partial(Asleep, launcher="joblib"), 200, "stages", goal=3, needs_peers=True, repeats=2,
         grow=partial(Asleep, seconds=0.0),
-        why="Nearly all of it is workers loading torch and transformers, once each, which the peer's jobs do without.",
+        why="Nearly all of it is one import of torch and transformers, which the peer's jobs do without; where theirs "
+        "import both, see the next row.",
     ),
     Benchmark(
-        "pool_submitit", "the same", "hydra-submitit-launcher 1.2, submitit_local, all at once; once",
-        f"{STARTED}, and 4 workers with torch",
-        partial(Asleep, launcher="submitit_local"), 200, "stages", (10,), goal=3, needs_peers=True, repeats=2,
-        is_peer_once=True, grow=partial(Asleep, seconds=0.0),
+        "pool_loaded", "the same", "the same, where each of its processes imports torch and transformers, as training "
+        "a model needs; once", f"{STARTED}, and one process with torch",
+        partial(Asleep, launcher="joblib", is_loaded=True), 200, "stages", (), goal=3, needs_peers=True, repeats=2,
+        is_peer_once=True, not_grown="as the row above",
+    ),
+    Benchmark(
+        "pool_submitit", "the same", "hydra-submitit-launcher 1.2, submitit_local, all at once; its jobs import "
+        "nothing; once", f"{STARTED}, and one process with torch",
+        partial(Asleep, launcher="submitit_local"), 200, "stages", (), goal=3, needs_peers=True, repeats=2,
+        is_peer_once=True, not_grown="as two rows above",
     ),
     Benchmark(
         "plan", "`plan` where 1,000 artifacts are built", "a loop over pandas that reads their manifests", STARTED,
-        partial(Asked, verb="plan"), 360, "grid points, 1,000 artifacts", (10, 100, 1_000), at_most=2,
+        partial(Asked, verb="plan"), 360, "grid points, 1,000 artifacts", at_most=2,
     ),
     Benchmark(
         "status", "`status` where 1,000 artifacts are built", "a loop over pandas that reads their manifests", STARTED,
-        partial(Asked, verb="status"), 360, "grid points, 1,000 artifacts", (10, 100, 1_000), at_most=2,
+        partial(Asked, verb="status"), 360, "grid points, 1,000 artifacts", at_most=2,
     ),
     Benchmark(
         "reproduce_again", "`make reproduce` where all is built: run, collect, report",
         "a loop over pandas that reads the manifests", STARTED, Again, 3, "replicates", (), at_most=15,
-        quick_size=1, repeats=2,
+        quick_size=1, repeats=2, not_grown="a replicate is 141 stages, as `status` grows with them",
     ),
     Benchmark(
         "manifests", "10,000 manifests read, each checked against its hashes", "a loop over pandas, nothing checked",
@@ -75,7 +82,7 @@ BENCHMARKS = (
     ),
     Benchmark(
         "train_pairs", "per-step DPO of the same", "TRL's DPOTrainer", "6 operations a parameter and token, as "
-        "products of matrices", partial(Training, is_pairs=True), 1_024, "pairs", (100, 1_000), goal=1.5,
+        "products of matrices", partial(Training, is_pairs=True), 1_024, "pairs", (100, 1_000, 10_000), goal=1.5,
         quick_size=64, repeats=3,
     ),
 )  # fmt: skip

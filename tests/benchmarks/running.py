@@ -15,7 +15,7 @@ from .records import commit, keep, kept
 
 BUDGET_S = 90.0  # of one benchmark's repeats, after which two are enough
 SHORT_S = 0.5  # of ours, below which one measurement is mostly noise
-GROWTH_S = 60.0  # that the next larger size may be expected to take
+GROWTH_S = 180.0  # that the next larger size may be expected to take
 
 
 def measured(benchmark: Benchmark, *, is_quick: bool) -> Row:

@@ -83,10 +83,10 @@ def _verdict(one: Benchmark, row: Row) -> str:
 
 def _growth(one: Benchmark, row: Row) -> str:
     sizes = [int(size) for size in row.growth]
-    shown = ", ".join(f"{n:,}: {_amount(one, row.growth[str(n)])}" for n in sizes)
+    shown = ", ".join(f"{n:,}: {_amount(one, row.growth[str(n)])}" for n in sizes) or one.not_grown
     power = "" if len(sizes) < 2 else f"{_power(row.growth, *sizes[-2:]):.2f}"
     if sizes and sizes[-1] < one.sizes[-1]:
-        shown += f" (not measured above {sizes[-1]:,})"
+        shown += f" (above {sizes[-1]:,} it takes minutes)"
     return f"| {one.name} | {shown} | {power} | {one.limit} | {row.seconds / row.limit:.3g} |"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from .. import peers
@@ -23,6 +24,7 @@ class Asleep:
     n: int
     launcher: str = ""
     seconds: float = SECONDS
+    is_loaded: bool = False  # the peer's processes import torch and transformers too, once each
 
     def _beyond(self, whole: Spent, n_at_once: int) -> Spent:
         return Spent(whole.wall - math.ceil(self.n / n_at_once) * self.seconds, whole.processor)
@@ -39,10 +41,12 @@ class Asleep:
         where = self.folder / f"peer{len(list(self.folder.iterdir()))}"
         words = [f"hydra/launcher={self.launcher}", f"hydra.sweep.dir={where}", f"seconds={self.seconds}"]
         words += [f"hydra.launcher.n_jobs={N_WORKERS}"] if self.launcher == "joblib" else []
+        if self.is_loaded and (torch := find_spec("torch")) is not None and torch.origin is not None:
+            words.append(f"libraries={Path(torch.origin).parents[1]}")
         whole = command([peers.python(), app, "-m", f"number=range({self.n})", *words])
         return self._beyond(whole, N_WORKERS if self.launcher == "joblib" else self.n)
 
     def limit(self) -> Spent:
-        """Starting the driver and the workers, each with the library that stages need."""
+        """Starting the driver, and one process with the libraries that stages need."""
         driver, worker = start("hydra", "numpy"), start("torch", "sweep.models")
-        return Spent(driver.wall + worker.wall, driver.processor + N_WORKERS * worker.processor)
+        return Spent(driver.wall + worker.wall, driver.processor + worker.processor)

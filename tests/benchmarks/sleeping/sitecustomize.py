@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-if any("sweep.launchers.worker" in word for word in sys.orig_argv):
+if any("from sweep.launchers" in word for word in sys.orig_argv):
     sys.path.insert(0, str(Path(__file__).parents[3]))
     from sweep.artifacts import Cost
     from sweep.bench import Built
