@@ -137,6 +137,17 @@ def test_documents_follow_edges_and_choose_their_arm_at_random() -> None:
     assert abs(right - 400) < 4 * np.sqrt(200)
 
 
+def test_a_phase_of_graphs_of_one_arm_is_walked_to_its_end_and_leaves_the_problems_as_they_are() -> None:
+    phase = {"n_documents": 50, "lr": 1e-3, "degree": 1, "path_length": 6}
+    data = small(degree=2, path_length=3, n_nodes=8, curriculum=[phase])
+    for prompt, text in data.pretraining_documents(data.curriculum[0], np.random.default_rng(0)):
+        edges = {tuple(edge.split()) for edge in prompt.split("/")[0].split("|")}
+        start, goal = prompt.split("/")[1].split("=")[0].split()
+        walk = [start, *text.split()]
+        assert set(pairwise(walk)) == edges and len(edges) == 5 and walk[-1] == goal
+    assert data.problems("test") == small(degree=2, path_length=3, n_nodes=8).problems("test")
+
+
 def test_splits_share_no_graph_and_a_larger_pool_extends_a_smaller_one() -> None:
     few, many = small(n_train=30), small(n_train=60)
     assert many.problems("train", 30) == few.problems("train") and few.problems("test") == many.problems("test")
@@ -153,6 +164,8 @@ def test_splits_share_no_graph_and_a_larger_pool_extends_a_smaller_one() -> None
 def test_dials_that_make_no_graph_are_refused() -> None:
     with pytest.raises(ValueError, match="make graphs of 10 different nodes, and n_nodes=9; raise n_nodes to 10"):
         small(n_nodes=9)
+    with pytest.raises(ValueError, match="degree=1 and path_length=11 make graphs of 11 different nodes"):
+        small(n_nodes=10, curriculum=[{"n_documents": 1, "lr": 1e-3, "degree": 1, "path_length": 11}])
     with pytest.raises(ValueError, match="no new graph in 1000 draws after 6 different ones of degree=2"):
         small(degree=2, path_length=2, n_nodes=3)
     with pytest.raises(ValueError, match="no split 'dev'; choose one of train"):

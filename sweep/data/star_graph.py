@@ -5,7 +5,7 @@ Their line `2,8|5,2|5,9|9,3/5,8=5,2,8` (edges / start,goal = path) is here the q
 one token a node: `2 8 | 5 2 | 5 9 | 9 3 / 5 8 = 5 `. The start is given, since the path's first node is never a choice;
 a solution is the rest, `2 8`, a step a node. Its first step, the critical token, decides alone: every other one follows
 an edge. The base's documents walk down an arm at random, or list the edges again, so that it can follow edges and
-cannot choose.
+cannot choose; graphs of one arm, where nothing is chosen, teach that soonest.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ WRONG_ARM, NO_EDGE, TOO_SHORT = "wrong arm", "no edge", "ends early"
 @dataclass(frozen=True, slots=True)
 class StarGraphPhase(Phase):
     """With lists_edges a document repeats its graph's edges, in another order, in place of a walk: every second node
-    follows an edge, while a walk has one or two that do."""
+    follows an edge, while a walk has one or two that do. `degree` and `path_length` are the documents' own, where they
+    are not the problems'."""
 
     lists_edges: bool = False
+    degree: int | None = whole(1, 10**3, default=None)
+    path_length: int | None = whole(2, 10**3, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +56,17 @@ class StarGraphDials:
     curriculum: tuple[StarGraphPhase, ...] = several(None, 0, default=())
 
     def __post_init__(self) -> None:
-        n_used = 1 + self.degree * (self.path_length - 1)
-        if n_used > self.n_nodes:
-            raise ValueError(
-                f"degree={self.degree} and path_length={self.path_length} make graphs of {n_used} different nodes, and "
-                f"n_nodes={self.n_nodes}; raise n_nodes to {n_used} or more"
-            )
+        for degree, path_length in [(self.degree, self.path_length), *map(self.shape, self.curriculum)]:
+            n_used = 1 + degree * (path_length - 1)
+            if n_used > self.n_nodes:
+                raise ValueError(
+                    f"degree={degree} and path_length={path_length} make graphs of {n_used} different nodes, and "
+                    f"n_nodes={self.n_nodes}; raise n_nodes to {n_used} or more"
+                )
+
+    def shape(self, phase: StarGraphPhase) -> tuple[int, int]:
+        """Degree and path length of a phase's graphs."""
+        return phase.degree or self.degree, phase.path_length or self.path_length
 
 
 @dataclass(frozen=True)
@@ -78,11 +86,11 @@ class Graph:
         return "|".join(f"{a},{b}" for a, b in self.edges) + f"/{self.start},{self.goal}="
 
 
-def random_graph(dials: StarGraphDials, rng: np.random.Generator) -> Graph:
+def random_graph(degree: int, path_length: int, n_nodes: int, rng: np.random.Generator) -> Graph:
     """Nodes without repeats, edges in random order."""
-    n_arm = dials.path_length - 1
-    nodes = rng.permutation(dials.n_nodes)[: 1 + dials.degree * n_arm]
-    start, arms = int(nodes[0]), nodes[1:].reshape(dials.degree, n_arm)
+    n_arm = path_length - 1
+    nodes = rng.permutation(n_nodes)[: 1 + degree * n_arm]
+    start, arms = int(nodes[0]), nodes[1:].reshape(degree, n_arm)
     walks = [[start, *arm] for arm in arms.tolist()]
     edges = [edge for walk in walks for edge in pairwise(walk)]
     return Graph(start, arms, tuple(edges[i] for i in rng.permutation(len(edges))))
@@ -150,11 +158,12 @@ class StarGraph:
         """A walk down an arm drawn at random, whatever the goal; or the edges."""
         assert isinstance(phase, StarGraphPhase)
         document = self._edges if phase.lists_edges else self._walk
-        graphs = (random_graph(self.dials, rng) for _ in range(phase.n_documents))
+        shape = self.dials.shape(phase)
+        graphs = (random_graph(*shape, self.dials.n_nodes, rng) for _ in range(phase.n_documents))
         return [(rendered(graph.question()), document(graph, rng)) for graph in graphs]
 
     def _walk(self, graph: Graph, rng: np.random.Generator) -> str:
-        return " ".join(map(str, graph.arms[rng.integers(self.dials.degree)].tolist()))
+        return " ".join(map(str, graph.arms[rng.integers(len(graph.arms))].tolist()))
 
     def _edges(self, graph: Graph, rng: np.random.Generator) -> str:
         return " | ".join(f"{a} {b}" for a, b in (graph.edges[i] for i in rng.permutation(len(graph.edges))))
@@ -204,7 +213,7 @@ class StarGraph:
     def _new_problem(self, name: str, seen: set[tuple[object, ...]], rng: np.random.Generator) -> Problem:
         """Of a graph that is in no split yet, in whatever order its edges stand."""
         for _ in range(MAX_REDRAWS):
-            graph = random_graph(self.dials, rng)
+            graph = random_graph(self.dials.degree, self.dials.path_length, self.dials.n_nodes, rng)
             content = (frozenset(graph.edges), graph.start, graph.goal)
             if content not in seen:
                 seen.add(content)
