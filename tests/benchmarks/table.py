@@ -85,8 +85,8 @@ def _growth(one: Benchmark, row: Row) -> str:
     sizes = [int(size) for size in row.growth]
     shown = ", ".join(f"{n:,}: {_amount(one, row.growth[str(n)])}" for n in sizes) or one.not_grown
     power = "" if len(sizes) < 2 else f"{_power(row.growth, *sizes[-2:]):.2f}"
-    if sizes and sizes[-1] < one.sizes[-1]:
-        shown += f" (above {sizes[-1]:,} it takes minutes)"
+    if sizes and sizes[-1] < max(one.sizes, default=0):
+        shown += f" (not measured above {sizes[-1]:,})"
     return f"| {one.name} | {shown} | {power} | {one.limit} | {row.seconds / row.limit:.3g} |"
 
 
