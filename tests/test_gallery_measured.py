@@ -11,7 +11,7 @@ import pytest
 from analysis_tables import FALLING, write_sweep
 
 from analysis.__main__ import main
-from analysis.gallery import both_kinds, costs, likelihood, positives, q_values, runs_of, spurious, write
+from analysis.gallery import both_kinds, costs, likelihood, positives, q_values, quadrupling, runs_of, spurious, write
 from analysis.gallery.entries import QUICK, PaperFigure, Runs
 from analysis.gallery.student import means, told
 from analysis.gallery.write import commands, write_gallery
@@ -102,21 +102,24 @@ def test_a_table_of_q_without_an_arm_is_refused(tmp_path: Path) -> None:
 
 
 def rft_runs(errors: dict[int, float]) -> pd.DataFrame:
+    """RFT's errors by the number of positives, which cost a FLOP each."""
     config = {k: json.dumps({"source": {"max_solutions_per_problem": k}}) for k in errors}
     rows = [
-        (f"RFT, max_solutions_per_problem={k}", n, replicate, 1000, int(1000 * (1 - error)), config[k])
+        (f"RFT, max_solutions_per_problem={k}", n, replicate, 1000, int(1000 * (1 - error)), config[k], float(k))
         for k, error in errors.items()
         for n in (64, 128)
         for replicate in (1, 2)
     ]
-    return frame(rows, "arm n_problems replicate n_test n_correct config")
+    return frame(rows, "arm n_problems replicate n_test n_correct config total_flops")
 
 
 def test_positives_are_ruled_by_the_last_fourfold_number(tmp_path: Path) -> None:
     rft_runs({1: 0.5, 4: 0.4, 16: 0.395}).to_parquet(tmp_path / "runs.parquet")
     rows = positives.VIEW.read(tmp_path, 0)
-    assert positives.last_quadrupling(rows) == (4, 16, pytest.approx((-0.005, -0.005, -0.005)))
-    assert "flat or raise it”: held" in positives.VIEW.caption(rows)
+    assert quadrupling.last_quadrupling(rows) == (4, 16, pytest.approx((-0.005, -0.005, -0.005)))
+    assert (
+        "flat or raise it”: held" in (caption := positives.VIEW.caption(rows)) and "at 4.00 times the FLOP" in caption
+    )
     gaps = positives.VIEW.data(rows).query("what == 'difference' and x == 16")
     assert gaps["mean"].tolist() == pytest.approx([-0.105, -0.105])
 
@@ -126,7 +129,7 @@ def test_positives_are_ruled_by_the_last_fourfold_number(tmp_path: Path) -> None
     [(-0.005, 0.1, "held"), (-0.1, -0.02, "not held"), (-0.1, 0.1, "undecided"), (NONE, NONE, "undecided")],
 )
 def test_positives_are_ruled_by_their_written_rule(low: float, high: float, ruling: str) -> None:
-    assert positives.ruling(low, high) == ruling
+    assert quadrupling.ruling(low, high) == ruling
 
 
 def test_one_replicate_is_told_as_one(tmp_path: Path) -> None:
@@ -151,12 +154,13 @@ def mixed_runs(errors: dict[float, float]) -> pd.DataFrame:
             1000,
             round(1000 * (1 - error)) - 10 * r,
             config[f],
+            1.0,
         )
         for f, error in errors.items()
         for n in (64, 128)
         for r in (1, 2)
     ]
-    return frame(rows, "arm n_problems replicate n_test n_correct config")
+    return frame(rows, "arm n_problems replicate n_test n_correct config total_flops")
 
 
 def test_spurious_steps_are_ruled_by_the_slope_over_their_fraction(tmp_path: Path) -> None:

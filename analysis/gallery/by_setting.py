@@ -37,8 +37,8 @@ class Setting:
     is_log: bool = False
 
     def read(self, folder: Path, n_draws: int) -> pd.DataFrame:
-        """A row a size, value of the setting (`x`) and replicate (or seed): `value`, the error; of the smallest and the
-        largest size that have the most values.
+        """A row a size, value of the setting (`x`) and replicate (or seed): `value`, the error, and
+        `total_flops`; of the smallest and the largest size that have the most values.
 
         Raises:
             ValueError: the table has fewer than two values of the setting.
@@ -52,6 +52,7 @@ class Setting:
                 "replicate": runs["replicate" if "replicate" in runs else "seed"],
                 "unit": "replicates" if "replicate" in runs else "seeds of one base",
                 "value": 1 - runs["n_correct"] / runs["n_test"],
+                "total_flops": runs["total_flops"],
             }
         )
         n_values = found.groupby("n_problems")["x"].nunique()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.gallery import both_kinds, likelihood, positives, q_values, spurious, star_graph, theorem
+from analysis.gallery import both_kinds, dials, likelihood, positives, q_values, spurious, star_graph, theorem
 from analysis.gallery.costs import costs_of
 from analysis.gallery.entries import PaperFigure, Runs
 from analysis.gallery.flow import FLOW
@@ -77,6 +77,14 @@ FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "beyond the paper", "data_and_compute", "What an arm is worth in problems, beside what it is worth in compute.",
         STUDY, costs_of("RFT", "DPO", "per-step DPO"),
+    ),
+    PaperFigure(
+        "beyond the paper", "rollouts_a_prefix", "What more rollouts a prefix gain per-step DPO, and cost.",
+        dials.ROLLOUTS, dials.OF_ROLLOUTS,
+    ),
+    PaperFigure(
+        "beyond the paper", "negatives_a_positive", "What more negatives for a positive gain per-step DPO.",
+        dials.PAIRS, dials.OF_PAIRS,
     ),
     PaperFigure(
         "beyond the paper", "negatives_of_others", "What else is made of the same samples: NFT, W-REINFORCE and "
