@@ -65,7 +65,7 @@ def accepted(loader: ConfigLoader, words: Sequence[str]) -> list[str]:
                 f"{', '.join(VALID)}; the groups are {', '.join(groups)}"
             )
         _refuse_no_names(loader, override)
-    given = {override.key_or_group for override in overrides if not is_unset(loader, override)}
+    given = {o.key_or_group for o in overrides if o.type != OverrideType.DEL and not is_unset(loader, o)}
     if "arm" in given and (both := given & {"source", "method"}):
         raise ValueError(
             f"arm and {' and '.join(sorted(both))} are both given: an arm is a source and a method under one name; "

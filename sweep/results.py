@@ -114,7 +114,8 @@ def comparison(runs: Sequence[tuple[Sequence[str], Stage]], store: Store) -> pd.
     for overrides, stage in runs:
         facts = check_validation(stage, store).facts
         counts = {name: facts[name] for name in COMPARED}
-        rows.append({**dict(line.split("=", 1) for line in overrides), **counts})
+        given = dict(line.split("=", 1) for line in overrides if "=" in line)  # `~arm` takes a value away
+        rows.append({**given, **counts})
     return pd.DataFrame(rows)
 
 

@@ -167,6 +167,9 @@ def test_an_arm_replaces_the_experiments_sources_and_methods() -> None:
 
 def test_no_arm_is_an_arm_that_is_not_given() -> None:
     assert pairs(*SMOKE, "arm=null", "variant=null") == [("teacher", "sft", 8), ("teacher", "sft", 16)]
+    for none in ("arm=null", "~arm"):
+        found = pairs(*SMOKE, none, "source=self", "method=sft,dpo")
+        assert sorted(found) == [("self", method, size) for method in ("dpo", "sft") for size in (8, 16)]
 
 
 @pytest.mark.parametrize(

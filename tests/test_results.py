@@ -234,7 +234,7 @@ def test_settings_are_compared_on_validation_alone(sweep_copy: Sweep) -> None:
     with pytest.raises(ValueError, match=r"is not built; give the sweep command again"):
         comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store)
     build_all(other, sweep_copy.store)
-    (found,) = comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store).to_dict("records")
+    (found,) = comparison([(("seed=0", "~arm"), other.runs[0].evaluate)], sweep_copy.store).to_dict("records")
     facts = sweep_copy.store.manifest(other.runs[0].evaluate.key).facts
     told = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_malformed", "entropy")
     assert found == {"seed": "0", **{name: facts[name] for name in told}}
