@@ -48,6 +48,13 @@ def test_a_commit_is_asked_what_make_test_asks_of_style_and_types() -> None:
         assert ("types" in hook) != ("files" in hook)
 
 
+def test_make_test_looks_at_the_style_of_programs_that_have_no_ending_as_the_hooks_do() -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["extend-include"]
+    files = [path for path in (ROOT / "slurm").rglob("*") if path.is_file() and not path.suffix]
+    python = [path for path in files if path.read_text().startswith("#!/usr/bin/env python3\n")]
+    assert sorted(str(path.relative_to(ROOT)) for path in python) == sorted(asked)
+
+
 def instructions(name: str) -> str:
     """A container's definition without its comments."""
     return re.sub(r"^#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE)
