@@ -455,6 +455,14 @@ def test_a_store_whose_path_is_no_utf8_is_refused_before_any_work(tmp_path: Path
     Store(tmp_path / "größe 數").check_writable()
 
 
+def test_a_store_that_is_not_there_yet_has_nothing_built_and_one_that_locks_and_is_shared_by_nobody_is_no_news(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Store(tmp_path / "store").built() == []
+    Store(tmp_path / "store").check_writable()
+    assert capsys.readouterr().err == ""
+
+
 def test_a_store_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for below in ("store", "a/store"):  # else each artifact of a plan would be looked for there and called corrupted
