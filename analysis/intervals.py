@@ -31,6 +31,19 @@ def student(values: np.ndarray, level: float = 0.95) -> tuple[float, float, floa
     return mean, mean - half, mean + half
 
 
+def median_limits(values: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
+    """Limits for the median of what independent values (n,) are drawn from, whatever their distribution: order
+    statistics by the binomial, so at least `level`; infinite values keep their rank. None where n is too small.
+
+    Source: Conover, Practical Nonparametric Statistics, 3rd ed., section 3.2.
+    """
+    rank = int(stats.binom.ppf((1 - level) / 2, len(values), 0.5))  # the most with P(X < rank) <= (1 - level) / 2
+    if rank < 1:
+        return None
+    ordered = np.sort(values)
+    return float(ordered[rank - 1]), float(ordered[len(ordered) - rank])
+
+
 def difference(ln_n_0: np.ndarray, ln_n_1: np.ndarray) -> np.ndarray:
     """ln n_0 - ln n_1; nan where neither arm reaches the error."""
     with np.errstate(invalid="ignore"):

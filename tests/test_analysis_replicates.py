@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.intervals import median_limits
 from analysis.noise.draws import draws
 from analysis.tables.read import table_at as read
 from analysis.tables.table import Table, table_from_runs
@@ -145,6 +146,24 @@ def test_each_replicate_by_itself_and_students_interval_over_them() -> None:
     assert np.log([found.mean, found.low, found.high]) == pytest.approx(middle + half * np.array([0, -1, 1]))
     beyond = each_unit(Comparison(draws(table, 200)), "DPO", "SFT", 300)  # 5 x 300 is more than the baseline was given
     assert beyond is not None and beyond.mean is None and beyond.values == pytest.approx((2, 2, np.inf, np.inf))
+    assert beyond.median == pytest.approx(2) and beyond.median_limits is None  # four values bound no median at 95 %
+
+
+@pytest.mark.parametrize(
+    ("n", "ranks"),
+    [(5, None), (6, (1, 6)), (8, (1, 8)), (9, (2, 8)), (16, (4, 13)), (20, (6, 15))],  # Conover's table A3 at p = .5
+)
+def test_a_median_is_limited_by_ranks_whatever_the_distribution(n: int, ranks: tuple[int, int] | None) -> None:
+    values = np.array([*range(n, 1, -1), np.inf])  # the largest is beyond any number
+    expected = None if ranks is None else tuple(np.sort(values)[[ranks[0] - 1, ranks[1] - 1]])
+    assert median_limits(values) == expected
+
+
+def test_the_median_s_limits_hold_it_in_as_many_cases_as_they_say() -> None:
+    skewed = np.exp(2 * np.random.default_rng(0).standard_normal((4000, 16)))  # a median of 1, a mean of 7.4
+    limits = np.array([median_limits(values) for values in skewed])
+    held = ((limits[:, 0] <= 1) & (limits[:, 1] >= 1)).mean()
+    assert held == pytest.approx(0.979, abs=0.01)  # 1 - 2 P(Bin(16, 1/2) < 4)
 
 
 def test_one_unit_alone_and_one_that_lacks_a_run_have_no_multiplier_unit_by_unit() -> None:

@@ -97,7 +97,7 @@ def test_every_multiplier_says_its_error_its_joint_limits_and_its_seeds_and_the_
         assert any(row["each_low"] for row in rows) == by_size
     text = (out / "index.html").read_text()
     assert "SFT against itself, read by the same engine, holds 1 at all of its 4 sizes" in text
-    assert " seeds (t): " in text and "jointly over" in text
+    assert " seeds: median " in text and "jointly over" in text
     assert re.search(r"at each arm&#x27;s own error: RFT 0\.\d{3}", text)
     with (out / "cost.csv").open() as file:
         assert all(0 < float(row["at_error"]) < 1 for row in csv.DictReader(file))

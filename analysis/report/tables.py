@@ -73,12 +73,12 @@ def multiplier_sheet(
 def _raw(m: Multiplier, one: ByUnit | None) -> tuple[object, ...]:
     """The row's plain numbers, for the CSV."""
     joint = m.joint_ci or (None, None)
-    by_unit = (one.mean, one.low, one.high) if one else (None, None, None)
+    by_unit = (one.mean, one.low, one.high, one.median, *(one.median_limits or (None, None))) if one else (None,) * 6
     named = (getattr(m, field) for field in _RAW)
     return (*named, *m.form_spread, m.extrapolated_value, *joint, m.n_joint, *by_unit)
 
 
-_BY_UNIT = ("each_mean", "each_low", "each_high")
+_BY_UNIT = ("each_mean", "each_low", "each_high", "each_median", "each_median_low", "each_median_high")
 
 
 _RAW = (

@@ -1,8 +1,9 @@
-"""The multiplier (or a difference of error) of each replicate or seed by itself, and Student's interval over them.
+"""The multiplier (or a difference of error) of each replicate or seed by itself: the median over them, and Student's
+interval.
 
-A check that uses no draws and pools nothing: each unit's own errors, its own baseline curve by interpolation. Where a
-unit has no value, because its arm is better than its baseline ever was or worse than at the smallest size, there is no
-interval, and how many units lie beyond is said.
+A check that uses no draws and pools nothing: each unit's own errors, its own baseline curve by interpolation. A unit
+whose arm is better than its baseline ever was, or worse than at the smallest size, has no value but a rank: the median
+and its limits, which are values of units, stand all the same, and how many lie beyond is said.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.intervals import student
+from analysis.intervals import median_limits, student
 from analysis.laws.isotonic import isotonic_curves
 from analysis.noise.replicates import units_of
 from analysis.worth.comparison import Comparison
@@ -26,6 +27,7 @@ class ByUnit:
         unit: "replicate" or "seed".
         values: m of each unit; inf where its arm is better than its baseline at every size, 0 where worse.
         mean, low, high: geometric mean and Student's limits; None unless every unit has a value.
+        median, median_limits: over units, and by ranks; no limits where the units are too few for any.
     """
 
     unit: str
@@ -34,6 +36,16 @@ class ByUnit:
     mean: float | None
     low: float | None
     high: float | None
+    level: float = 0.95
+
+    @property
+    def median(self) -> float:
+        """The middle value, of an even number the smaller of the two, so that no value is made up beside infinity."""
+        return sorted(self.values)[(len(self.values) - 1) // 2]
+
+    @property
+    def median_limits(self) -> tuple[float, float] | None:
+        return median_limits(np.array(self.values), self.level)
 
 
 def difference_of_units(
@@ -65,5 +77,6 @@ def each_unit(comparison: Comparison, arm: str, baseline: str, size: float) -> B
     ln_m = curves.ln_size_at(own)[:, 0] - ln_n[place[0]]
     values = tuple(float(one) for one in np.exp(ln_m))
     if not np.isfinite(ln_m).all():
-        return ByUnit(unit, size, values, None, None, None)
-    return ByUnit(unit, size, values, *(float(np.exp(one)) for one in student(ln_m, comparison.level)))
+        return ByUnit(unit, size, values, None, None, None, comparison.level)
+    mean, low, high = (float(np.exp(one)) for one in student(ln_m, comparison.level))
+    return ByUnit(unit, size, values, mean, low, high, comparison.level)

@@ -56,12 +56,15 @@ def joint_text(m: Multiplier) -> str:
 
 
 def by_unit_text(found: ByUnit) -> str:
-    """Each replicate (or seed) by itself: mean and Student's interval, or how many have no value."""
-    n = len(found.values)
+    """Each replicate (or seed) by itself: the median, mean and Student's interval, or how many have no value."""
+    n, limits = len(found.values), found.median_limits
+    median = f"median {times(found.median)}{f' {interval_text(*limits, times)}' if limits else ''}"
     if found.mean is None or found.low is None or found.high is None:
         beyond = sum(value == np.inf for value in found.values), sum(value == 0 for value in found.values)
-        return f"over {n} {found.unit}s: {beyond[0]} beyond the baseline's best error, {beyond[1]} short of its first"
-    return f"over {n} {found.unit}s (t): {times(found.mean)} {interval_text(found.low, found.high, times)}"
+        ends = f"{beyond[0]} beyond the baseline's best error, {beyond[1]} short of its first"
+        return f"over {n} {found.unit}s: {median}; {ends}"
+    mean = f"mean (t) {times(found.mean)} {interval_text(found.low, found.high, times)}"
+    return f"over {n} {found.unit}s: {median}; {mean}"
 
 
 FAR = 3.0
