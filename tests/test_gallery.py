@@ -178,6 +178,11 @@ def test_a_page_that_is_no_gallery_is_not_replaced_and_one_that_is_is(
     (tmp_path / "index.html").write_text("my home page")
     with pytest.raises(ValueError, match=r"index.html there was not written by `figures`: it is not replaced"):
         write_gallery(tmp_path, only=["likelihood_under_base"])
+    (tmp_path / "index.html").rename(tmp_path / "home.html")
+    (tmp_path / "likelihood_under_base.csv").write_text("my own")  # which may be the very table that is to be drawn
+    with pytest.raises(ValueError, match=r"likelihood_under_base.csv there was not written by `figures`"):
+        write_gallery(tmp_path, only=["likelihood_under_base"])
+    assert (tmp_path / "likelihood_under_base.csv").read_text() == "my own"
     (tmp_path / "index.html").write_text((out / "index.html").read_text())
     write_gallery(tmp_path, only=["likelihood_under_base"])
     assert "my home page" not in (tmp_path / "index.html").read_text()

@@ -62,7 +62,7 @@ def write_gallery(
 
     folder, chosen = Path(out), _chosen(only)
     check_writable(folder, "--out")
-    _refuse_another_page(folder / "index.html")
+    _refuse_what_is_no_gallery(folder, chosen)
     known = {one.runs.name for one in FIGURES if one.runs}
     if unknown := sorted(set(tables or {}) - known):
         like = nearest(unknown[0], known)
@@ -71,20 +71,28 @@ def write_gallery(
         )
     found = {one.name: table_of(one.runs, tables or {}, scale) if one.runs else None for one in chosen}
     folder.mkdir(parents=True, exist_ok=True)
+    index = folder / "index.html"
+    index.write_text(
+        page.whole_page(TITLE, ["These figures are being drawn."], []), encoding="utf-8"
+    )  # ours from now on
     written: list[Path] = []
     how = _How(folder, n_draws, scale, is_asked=bool(only))
     sections = [_section(one, found[one.name], how, written) for one in counted(chosen, "figures")]
-    index = folder / "index.html"
     lead = [LEAD] if scale == FULL else [PROVES_NOTHING, LEAD]
     index.write_text(page.whole_page(TITLE, lead, sections), encoding="utf-8")
     return [index, *written]
 
 
-def _refuse_another_page(index: Path) -> None:
-    if index.is_file() and html.escape(TITLE) not in index.read_text(encoding="utf-8", errors="replace"):
+def _refuse_what_is_no_gallery(folder: Path, chosen: Sequence[PaperFigure]) -> None:
+    """Files of the figures' names are replaced where a page of ours lies beside them, and there alone."""
+    index = folder / "index.html"
+    if index.is_file() and html.escape(TITLE) in index.read_text(encoding="utf-8", errors="replace"):
+        return
+    others = [f"{one.name}{suffix}" for one in chosen for suffix in (".csv", ".txt", ".png", ".svg", ".pdf")]
+    if there := [name for name in ("index.html", *others) if (folder / name).exists()]:
         raise ValueError(
-            f"--out {index.parent}: index.html there was not written by `figures`: it is not replaced; give another "
-            "folder with --out"
+            f"--out {folder}: {there[0]} there was not written by `figures`: it is not replaced; give another folder "
+            "with --out"
         )
 
 
