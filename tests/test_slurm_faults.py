@@ -699,10 +699,10 @@ def test_a_thousand_leaves_are_submitted_with_twenty_calls_and_half_a_gigabyte(t
     assert done.returncode == 0, done.stderr
     said, peak_kib = done.stdout, int(done.stderr.split()[-1])
     assert peak_kib < 500 * 1024
-    assert "1000 runs" in said and "2751 to submit" in said  # 11 a grid point, and the base's evaluation
+    assert "1000 runs" in said and "3251 to submit" in said  # 13 a grid point, and the base's evaluation
     n_calls = int(said.split(" sbatch calls")[0].split()[-1])
     assert n_calls <= 20
-    assert len(sh("squeue", "-h", "-r").splitlines()) == 2751
+    assert len(sh("squeue", "-h", "-r").splitlines()) == 3251
     sizes = json.loads((sweep.submission().folder / "submission.json").read_text())["n_runs"]
     assert sizes == 1000
     sweep.ask("cancel")
