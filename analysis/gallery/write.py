@@ -70,17 +70,22 @@ def write_gallery(
             f"--table {unknown[0]}=...: no figure reads it{like}; the tables are {', '.join(sorted(known))}"
         )
     found = {one.name: table_of(one.runs, tables or {}, scale) if one.runs else None for one in chosen}
-    folder.mkdir(parents=True, exist_ok=True)
-    index = folder / "index.html"
-    index.write_text(
-        page.whole_page(TITLE, ["These figures are being drawn."], []), encoding="utf-8"
-    )  # ours from now on
+    index = _begun(folder)
     written: list[Path] = []
     how = _How(folder, n_draws, scale, is_asked=bool(only))
     sections = [_section(one, found[one.name], how, written) for one in counted(chosen, "figures")]
     lead = [LEAD] if scale == FULL else [PROVES_NOTHING, LEAD]
     index.write_text(page.whole_page(TITLE, lead, sections), encoding="utf-8")
     return [index, *written]
+
+
+def _begun(folder: Path) -> Path:
+    """The page, which makes the folder ours from now on, also where not all is drawn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    index = folder / "index.html"
+    if not index.exists():
+        index.write_text(page.whole_page(TITLE, ["These figures are being drawn."], []), encoding="utf-8")
+    return index
 
 
 def _refuse_what_is_no_gallery(folder: Path, chosen: Sequence[PaperFigure]) -> None:
