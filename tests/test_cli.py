@@ -438,7 +438,7 @@ def test_a_store_that_cannot_be_written_is_one_paragraph(said: Callable[..., Sai
     Path("file").write_text("")
     code, _, err = said("-m", *tiny("arm=sft"), "exec.store=file/store")
     assert code == 2
-    assert "must be a folder this user can write to" in one_paragraph(err)
+    assert "which is a file, expected a folder; choose another with exec.store=FOLDER" in one_paragraph(err)
 
 
 def test_the_real_command_tells_a_mistake_the_same_way(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ STORE, STAGE = Store(FOLDER / "store"), Stage("dsyn", 1, {"n_train": 4, "lr": 0.
 
 def sound_manifest() -> dict[str, Any]:
     if STORE.manifest(STAGE.key) is None:
-        folder = STORE.start(STAGE.key)
+        folder = STORE.builds.start(STAGE.key)
         (folder / "data.txt").write_text("12345")
         STORE.publish(STAGE, folder, {"n": 1, "entropy": 0.5}, Cost(n_updates=2), {"host": "here"})
     manifest = STORE.manifest(STAGE.key)
