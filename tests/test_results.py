@@ -170,6 +170,16 @@ def test_code_that_changed_between_a_run_and_what_it_stands_on_is_refused_too(sw
         collect(runs_of(sweep_copy), sweep_copy.store)
 
 
+def test_the_record_names_every_commit_that_ran_and_whether_its_files_had_changed(sweep_copy: Sweep) -> None:
+    runs = [run.evaluate.key for run in sweep_copy.plan.runs]
+    states = [{"commit": "aaa", "is_dirty": False}, {"commit": "bbb", "is_dirty": True}, None]
+    for n, key in enumerate(runs):
+        provenance = sweep_copy.store.manifest(key).provenance
+        rewritten(sweep_copy, key, provenance={**provenance, "git": states[min(n, 2)]})
+    commits = collect(runs_of(sweep_copy), sweep_copy.store).provenance["commits"]
+    assert {"aaa", "bbb with changes", "unknown"} <= set(commits) and commits == sorted(commits)
+
+
 def test_a_flipped_byte_in_an_outcome_is_refused_by_name(sweep_copy: Sweep) -> None:
     path = sweep_copy.store.folder(sweep_copy.plan.runs[0].evaluate.key) / "outcomes.parquet"
     content = bytearray(path.read_bytes())
