@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config import Exp
-from sweep.leaves import Leaf, checked, has_rates_by_size, leaf
+from sweep.leaves import SCHEMAS, Leaf, checked, has_rates_by_size, leaf
 from sweep.points import VALID, as_typed, is_unset, parsed
 from sweep.terminal.progress import counted
 from sweep.terminal.words import nearest
@@ -152,7 +152,7 @@ def what_stays(config: DictConfig, keys: Sequence[str]) -> Stays:
     set_later = {key.split(".")[0] for key in keys}
     nodes = {
         name: OmegaConf.to_container(config[name], resolve=True)
-        for name in NODES
+        for name in SCHEMAS
         if isinstance(raw.get(name), dict) and name not in set_later and not (can_see and texts[name])
     }
     plain = {name: values for name, values in nodes.items() if has_rates_by_size(values)}
