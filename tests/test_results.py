@@ -13,7 +13,8 @@ from sweep.__main__ import main
 from sweep.arms import usual_name
 from sweep.artifacts import Manifest, Stage
 from sweep.config import Exp
-from sweep.results import collect, comparison
+from sweep.results import collect, comparison, point_of, split_of
+from sweep.stages import probes
 from sweep.table import Results, read_table, write_table
 
 
@@ -28,7 +29,7 @@ def rewritten(sweep: Sweep, key: str, **changes: Any) -> None:
     path.write_text(replace(Manifest.of_json(path.read_text()), **changes).sealed().to_json())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture  # made anew for each test, so that a change of what collects is seen by every test of it
 def table(sweep: Sweep) -> Results:
     return collect(runs_of(sweep), sweep.store)
 
@@ -144,6 +145,24 @@ def test_arms_are_named_by_a_setting_they_were_run_with_several_values_of(sweep:
     assert set(told.outcomes.arm) == arms
     with pytest.raises(ValueError, match=r"--by sft.rate: no such setting.*; the runs have .*sft.lr"):
         collect(runs_of(sweep), sweep.store, by="sft.rate")
+
+
+def test_a_run_s_own_cost_is_its_policy_s(table: Results, sweep: Sweep) -> None:
+    policy = sweep.plan.runs[0].evaluate.parents["policy"].key
+    own = table.runs.set_index("run").loc[sweep.plan.runs[0].evaluate.key]
+    assert own["n_updates"] == sweep.store.manifest(policy).cost.n_updates > 0
+
+
+def test_a_matched_run_goes_by_its_arm_s_name_and_stands_where_the_run_that_it_matches_does() -> None:
+    control, matched = planned("arm=sft_entropy_matched"), planned("arm=step_dpo")
+    (own,), (other,) = ([run.evaluate for run in plan.runs] for plan in (control, matched))
+    assert point_of(own) == {**point_of(other), "arm": "SFT, entropy-matched"}
+
+
+def test_a_stage_looks_at_the_split_that_it_is_judged_by_and_else_at_train_problems_alone() -> None:
+    (run,) = planned("arm=sft", "evaluation=validation", "probes.has_values=true").runs
+    assert split_of(run.evaluate) == "validation" and split_of(run.evaluate.parents["policy"]) is None
+    assert split_of(probes(run.leaf.exp)[0]) == "validation"
 
 
 def test_a_missing_run_is_refused_by_name(sweep_copy: Sweep) -> None:
