@@ -101,6 +101,7 @@ def test_the_base_is_an_arm_without_problems_or_cost(table: Results) -> None:
     base = row(table, "base", 0)
     assert (base.seed, base.source, base.method) == (0, "none", "none")
     assert (base.n_updates, base.total_n_updates, base.total_n_sampled_tokens, base.total_seconds) == (0, 0, 0, 0)
+    assert base.n_rows == 0
 
 
 def test_arms_get_equal_updates_at_equal_problems(table: Results) -> None:
@@ -263,10 +264,11 @@ def test_settings_are_compared_on_validation_alone(sweep_copy: Sweep) -> None:
     with pytest.raises(ValueError, match=r"is not built; give the sweep command again"):
         comparison([(("seed=0",), other.runs[0].evaluate)], sweep_copy.store)
     build_all(other, sweep_copy.store)
-    (found,) = comparison([(("seed=0", "~arm"), other.runs[0].evaluate)], sweep_copy.store).to_dict("records")
+    given = ("seed=0", "~arm", "prompt.mark='#=='")  # a value has what a name has not
+    (found,) = comparison([(given, other.runs[0].evaluate)], sweep_copy.store).to_dict("records")
     facts = sweep_copy.store.manifest(other.runs[0].evaluate.key).facts
     told = ("n_test", "n_correct", "n_correct_sampled", "n_sampled", "n_malformed", "entropy")
-    assert found == {"seed": "0", **{name: facts[name] for name in told}}
+    assert found == {"seed": "0", "prompt.mark": "'#=='", **{name: facts[name] for name in told}}
 
 
 # several tables
