@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -95,3 +96,12 @@ def test_an_image_is_not_made_of_what_git_ignores() -> None:
     ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().split()}
     left_out = {line.removeprefix("**/") for line in (ROOT / ".dockerignore").read_text().split()}
     assert ignored == left_out
+
+
+def test_commands_of_record_run_anywhere() -> None:
+    """A path of the machine that ran them would be nobody else's."""
+    tables = sorted((ROOT / "analysis/results").rglob("provenance.json"))
+    assert len(tables) > 5
+    for path in tables:
+        for command in json.loads(path.read_text())["commands"]:
+            assert not re.search(r"(^|[ =])[/~]", command), f"{path}: {command}"
