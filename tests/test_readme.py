@@ -45,6 +45,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, first, n_rows in (("test", 0, 50), ("unseen", 50, 50), ("validation", 100, 50), ("train", 200, 131_072)):
         rows = [SYMBOLIC % (n, n, n + 2, n + 2, n + 2) for n in range(first, first + n_rows)]
         (folder / f"data/gsm_symbolic/{name}.jsonl").write_text("".join(rows))
+    runs = [
+        f"{arm},{n},0,{right + n // 20},1000"
+        for arm, right in (("SFT", 400), ("RFT", 460))
+        for n in (500, 1000, 2000, 4000)
+    ]
+    (folder / "runs.csv").write_text("\n".join(["arm,n_problems,seed,n_correct,n_test", *runs]))
     for name in ("analysis", "tests"):
         (folder / name).symlink_to(ROOT / name)
     return folder
