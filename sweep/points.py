@@ -64,6 +64,10 @@ def accepted(loader: ConfigLoader, words: Sequence[str]) -> list[str]:
                 f"{override.input_line}: unknown key {key}{nearest(key, [*VALID, *groups])}; the valid ones are "
                 f"{', '.join(VALID)}; the groups are {', '.join(groups)}"
             )
+        if override.type == OverrideType.DEL and override.is_sweep_override():
+            raise ValueError(
+                f"{override.input_line}: what is taken away cannot be swept over; give ~{override.key_or_group} alone"
+            )
         _refuse_no_names(loader, override)
     given = {o.key_or_group for o in overrides if o.type != OverrideType.DEL and not is_unset(loader, o)}
     if "arm" in given and (both := given & {"source", "method"}):

@@ -196,6 +196,8 @@ def test_several_experiments_are_the_sum_of_their_grids() -> None:
         (("hydra.sweep.subdir=x",), "hydra.sweep.subdir=x cannot be obeyed"),
         (("hydra.job.chdir=true",), "hydra.job.chdir=True cannot be obeyed"),
         (("+hydra.job.env_set={A: b}",), "hydra.job.env_set={'A': 'b'} cannot be obeyed"),
+        (("~experiment=1,2",), "~experiment=1,2: what is taken away cannot be swept over; give ~experiment alone"),
+        (("~seed=choice(1,2)",), "what is taken away cannot be swept over; give ~seed alone"),
         (("seed=range(0,10000000)",), "the grid has 100001 points or more; at most 100000 are planned at once"),
         (("sft.lr=interval(1,2)",), r"sft.lr=interval\(1,2\): an interval has no values to go through"),
         (

@@ -369,7 +369,7 @@ TARGETS = [
         "settings",
         ASSIGNED.filter(lambda word: "=[" not in word),
         setting_holds,
-        found=("~seed=null", "~exec", "seed={a: 1}"),
+        found=("~seed=null", "~exec", "seed={a: 1}", "~experiment=1,2", "~arm=choice(a,b)"),
         n_quick=15,
     ),
     Target("rows wanted", st.lists(WANTED, max_size=2), where_holds),
