@@ -9,14 +9,13 @@ of them, paired in a replicate, Student's interval over replicates at 95 %.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import pandas as pd
 
 from analysis.gallery.by_setting import Setting, data, over
 from analysis.gallery.entries import View
-from analysis.gallery.student import LEVEL, told
+from analysis.gallery.student import LEVEL, ruled_above, told
 from analysis.intervals import student
 from analysis.worth.words import count
 
@@ -44,9 +43,7 @@ def last_quadrupling(rows: pd.DataFrame) -> tuple[int, int, tuple[float, float, 
 
 def ruling(low: float, high: float) -> str:
     """By the rule above."""
-    if math.isnan(low):
-        return "undecided"
-    return "held" if low > -MARGIN else "not held" if high < -MARGIN else "undecided"
+    return ruled_above(-MARGIN, low, high)
 
 
 def cost_ratio(rows: pd.DataFrame) -> float:

@@ -10,14 +10,12 @@ Student's interval over replicates at 95 %.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 
 from analysis.gallery.by_setting import Setting, data, differences, over
 from analysis.gallery.entries import Runs, View
-from analysis.gallery.student import LEVEL, means, told
+from analysis.gallery.student import LEVEL, means, ruled_above, told
 from analysis.intervals import student
 from analysis.worth.words import count
 
@@ -44,9 +42,7 @@ def slope(rows: pd.DataFrame) -> tuple[float, float, float]:
 
 def ruling(low: float, high: float) -> str:
     """By the rule above."""
-    if math.isnan(low):
-        return "undecided"
-    return "held" if low > MARGIN else "not held" if high < MARGIN else "undecided"
+    return ruled_above(MARGIN, low, high)
 
 
 def _caption(rows: pd.DataFrame) -> str:

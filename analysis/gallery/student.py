@@ -28,6 +28,11 @@ def against(rows: pd.DataFrame, by: Sequence[str], arm: str, other: str, column:
     return (wide[arm] - wide[other]).dropna().rename("difference").reset_index()
 
 
+def ruled_above(bound: float, low: float, high: float) -> str:
+    """Whether a value lies above a bound, by its limits; without limits (nan) nothing is decided."""
+    return "held" if low > bound else "not held" if high < bound else "undecided"
+
+
 def told(mean: float, low: float, high: float) -> str:
     """`-0.12 [-0.15, -0.09]`, or that one replicate has no interval."""
     limits = f" {interval_text(low, high, error_text)}" if math.isfinite(low) else " (one replicate, no interval)"
