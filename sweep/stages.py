@@ -19,7 +19,7 @@ from sweep.bench import open_domain
 from sweep.config import Exp
 from sweep.data import Domain, ProceduralDomain
 from sweep.methods import METHODS
-from sweep.sources import SOURCES
+from sweep.sources import DIALS, SOURCES
 
 ABOUT = {  # in the paper's order
     "dsyn": "problems and the teacher's verified solutions",  # section 3: D_syn
@@ -150,8 +150,8 @@ def train(exp: Exp) -> Stage:
 def _recipe(exp: Exp, *settings: str) -> dict[str, Any]:
     """The method's name and these of its settings, whose solutions it is given, and of which problems."""
     method = {name: value for name, value in _plain(exp.method).items() if name in ("name", *settings)}
-    of_others = {dial for one in SOURCES.values() for dial in one.dials} - {*SOURCES[exp.source.name].dials}
-    source = {name: value for name, value in _plain(exp.source).items() if name not in of_others}
+    read = SOURCES[exp.source.name].dials
+    source = {name: value for name, value in _plain(exp.source).items() if name not in DIALS or name in read}
     return {"method": method, "source": source, "dataset": _data(exp), **_point(exp)}
 
 

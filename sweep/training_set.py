@@ -14,6 +14,7 @@ from sweep.data.records import Credit
 from sweep.disk import read_jsonl
 from sweep.methods.dials import Dials
 from sweep.methods.material import Material
+from sweep.sources import SOURCES
 from sweep.sources.written import Written
 
 
@@ -48,6 +49,7 @@ def is_cross_fit(stage: Stage) -> bool:
 def written(stage: Stage, bench: Bench, dsyn: Sequence[Solution], sampled: Sequence[Problem]) -> Written:
     """What the stage's parents hold; nothing in place of those it has not."""
     data, asked = domain_of(stage), {p.problem_id: p for p in sampled}
+    source = stage.identity["source"]
 
     def is_sound(solution: Solution) -> bool:
         assert isinstance(data, ProceduralDomain)
@@ -59,7 +61,7 @@ def written(stage: Stage, bench: Bench, dsyn: Sequence[Solution], sampled: Seque
         bench.read("advantages", "reached.jsonl", Solution),
         bench.read("advantages", "credits.jsonl", Credit),
         is_sound if isinstance(data, ProceduralDomain) else None,
-        stage.identity["source"].get("spurious_fraction", 0.0),
+        {dial: source[dial] for dial in SOURCES[source["name"]].dials},
     )
 
 

@@ -80,7 +80,7 @@ def test_the_sources_of_sound_spurious_and_mixed_solutions_differ_in_the_fractio
     traces = [Trace(p, text, is_correct=True, is_finished=True) for p, all_ in TEXTS.items() for text in all_]
 
     def held_up(source: str) -> list[str]:
-        written = Written(DSYN, traces, is_sound=lambda s: s.text.startswith("s"), spurious_fraction=0.5)
+        written = Written(DSYN, traces, is_sound=lambda s: s.text.startswith("s"), dials={"spurious_fraction": 0.5})
         return [s.text for s in SOURCES[source].solutions(written)]
 
     assert held_up("self_sound") == ["s1", "s2", "s4", "s5"]

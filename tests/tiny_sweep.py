@@ -12,7 +12,7 @@ from sweep.plan import Plan
 
 register()
 
-# A world of 8 functions that a 32-wide model learns in a second; every arm finds pairs in it.
+# A world of 8 functions and a 32-wide model, which learns a little of them in a second; every arm finds pairs in it.
 TINY = (
     "dataset.n_train=96", "dataset.n_validation=8", "dataset.n_test=40", "dataset.n_skills=8", "dataset.n_head=4",
     "dataset.n_values=4", "dataset.chain_length=2", "dataset.answer_classes=2",

@@ -46,10 +46,9 @@ def ruling(low: float, high: float) -> str:
     return ruled_above(-MARGIN, low, high)
 
 
-def cost_ratio(rows: pd.DataFrame) -> float:
-    """FLOP of everything before the policy but the base, with the most of a quarter's, at the largest size."""
+def cost_ratio(rows: pd.DataFrame, fewer: int, most: int) -> float:
+    """FLOP of everything before the policy but the base, with `most` by those with `fewer`, at the largest size."""
     of = rows[rows["n_problems"] == rows["n_problems"].max()]
-    fewer, most, _ = last_quadrupling(rows)
     flops = of.groupby("x")["total_flops"].mean()
     return float(flops[most] / flops[fewer])
 
@@ -59,6 +58,6 @@ def _caption(rows: pd.DataFrame, about: str, claim: str) -> str:
     return (
         f"{about}, at a fixed number of problems and of updates. Left: means over {over(rows)}; right: difference from "
         f"the fewest, paired, with Student's {LEVEL:.0%} interval. “{claim}”: {ruling(*gap[1:])} (from {fewer} to "
-        f"{most} at {count(float(rows['n_problems'].max()))} problems: {told(*gap)}, at {cost_ratio(rows):.2f} times "
-        "the FLOP)."
+        f"{most} at {count(float(rows['n_problems'].max()))} problems: {told(*gap)}, at "
+        f"{cost_ratio(rows, fewer, most):.2f} times the FLOP)."
     )

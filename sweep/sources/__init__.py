@@ -17,3 +17,4 @@ SOURCES: dict[str, Source] = {
     for module in iter_modules(__path__)
     for name, entry in getattr(import_module(f"{__name__}.{module.name}"), "ENTRIES", {}).items()
 }
+DIALS = frozenset(dial for source in SOURCES.values() for dial in source.dials)  # what only some sources read

@@ -23,7 +23,7 @@ def spurious(written: Written) -> list[Solution]:
 
 def mixed(written: Written) -> list[Solution]:
     """Of both kinds, of the same problems and equally many: a `spurious_fraction` of them with a spurious step."""
-    return _mixed(written, written.spurious_fraction)
+    return _mixed(written, written.dials["spurious_fraction"])
 
 
 def _mixed(written: Written, fraction: float) -> list[Solution]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sweep.data.records import Credit, Solution, Trace
@@ -19,7 +19,7 @@ class Written:
         reached: the verified solutions at which rollouts happened to end.
         credits: traces with the q_values of their steps.
         is_sound: whether every step of a solution is right; None where the domain cannot judge steps.
-        spurious_fraction: the setting: of solutions with a spurious step, for the source that mixes them in.
+        dials: the settings that the source states (`Source.dials`), by name.
     """
 
     dsyn: Sequence[Solution]
@@ -27,7 +27,7 @@ class Written:
     reached: Sequence[Solution] = ()
     credits: Sequence[Credit] = ()
     is_sound: Callable[[Solution], bool] | None = None
-    spurious_fraction: float = 0.0
+    dials: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
