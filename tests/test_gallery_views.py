@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.gallery import star_graph, theorem
+from analysis.gallery import pit_rules, star_graph, theorem
 from analysis.gallery.write import write_gallery
 
 STEP, MORE = "per-step DPO", "SFT, more updates"
@@ -118,3 +118,53 @@ def test_exponents_are_of_the_larger_half_of_sizes(tmp_path: Path) -> None:
     table = theorem.VIEW.read(theorem_table(tmp_path, 0.0, -0.7), 200)
     table.loc[table["n_pairs"] <= 64, "tv_dpo"] = 1.0
     assert theorem.exponents(table, "drawn by advantage") == pytest.approx((-0.7, -0.7, -0.7))
+
+
+def charged_runs(errors: dict[str, float]) -> pd.DataFrame:
+    """Per-step DPO's errors by the rule of the pit, and the random step's; replicate r is r points worse."""
+
+    def row(rule: str, n_problems: int, replicate: int, error: float) -> dict[str, object]:
+        is_random = rule == "random"
+        threshold = 0.2 if rule == "first_below" else 0.0
+        pit = {"pit_rule": "first_lowest" if is_random else rule, "pit_threshold": threshold}
+        return {
+            "arm": "random-step DPO" if is_random else f'per-step DPO, pit_rule="{rule}"',
+            "n_problems": n_problems, "replicate": replicate, "n_test": 1000,
+            "n_correct": round(1000 * (1 - error)) - 10 * replicate, "config": json.dumps({"method": pit}),
+            "total_n_sampled_tokens": n_problems * (300 if rule == "lowest_advantage" else 100),
+        }  # fmt: skip
+
+    return pd.DataFrame([row(rule, n, r, error) for rule, error in errors.items() for n in (64, 128) for r in (1, 2)])
+
+
+def test_rules_of_the_pit_are_compared_with_the_first_lowest_and_told_with_their_tokens(tmp_path: Path) -> None:
+    errors = {"first_lowest": 0.4, "first_below": 0.38, "lowest_advantage": 0.41, "random": 0.3}
+    charged_runs(errors).to_parquet(tmp_path / "runs.parquet")
+    write_gallery(tmp_path / "out", only=["pit_rules"], tables={"pit_rules": tmp_path})
+    data = pd.read_csv(tmp_path / "out/pit_rules.csv").query("n_problems == 128").set_index(["what", "name"])["mean"]
+    found = data["difference"].to_dict()
+    wanted = {"first q_value ≤ 0.2": -0.02, "lowest advantage": 0.01, "a random step up to it": -0.1}
+    assert found == pytest.approx(wanted)
+    assert data["sampled tokens a problem", "lowest advantage"] == 300
+    text = (tmp_path / "out/pit_rules.txt").read_text()
+    assert "first lowest q_value 100, first q_value ≤ 0.2 100, lowest advantage 300, a random step up to it 100" in text
+    assert "is better than the first lowest”: held (at 128 problems" in text  # 0.2's alone, by two points in each
+
+
+@pytest.mark.parametrize(
+    ("lows", "highs", "ruling"),
+    [
+        ([-0.1, -0.1], [-0.01, 0.1], "held"),
+        ([-0.009, -0.005], [0.1, 0.1], "not held"),
+        ([-0.009, -0.05], [0.1, 0.1], "undecided"),
+        ([np.nan, np.nan], [np.nan, np.nan], "undecided"),
+    ],
+)
+def test_rules_of_the_pit_are_ruled_by_the_written_rule(lows: list[float], highs: list[float], ruling: str) -> None:
+    assert pit_rules.ruling(pd.DataFrame({"low": lows, "high": highs})) == ruling
+
+
+def test_a_table_with_one_rule_of_the_pit_is_refused(tmp_path: Path) -> None:
+    charged_runs({"first_lowest": 0.4, "random": 0.3}).to_parquet(tmp_path / "runs.parquet")
+    with pytest.raises(ValueError, match=r"first_lowest and with another, found a random step up to it, first lowest"):
+        pit_rules.VIEW.read(tmp_path, 0)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from analysis.gallery import both_kinds, dials, likelihood, positives, q_values, spurious, star_graph, theorem
+from analysis.gallery import (
+    both_kinds,
+    dials,
+    likelihood,
+    pit_rules,
+    positives,
+    q_values,
+    spurious,
+    star_graph,
+    theorem,
+)
 from analysis.gallery.costs import costs_of
 from analysis.gallery.entries import PaperFigure, Runs
 from analysis.gallery.flow import FLOW
@@ -81,6 +91,10 @@ FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "beyond the paper", "rollouts_a_prefix", "What more rollouts a prefix gain per-step DPO, and cost.",
         dials.ROLLOUTS, dials.OF_ROLLOUTS,
+    ),
+    PaperFigure(
+        "beyond the paper", "pit_rules", "Which step of a wrong solution is charged, and what finding it costs.",
+        pit_rules.PIT_RULES, pit_rules.VIEW,
     ),
     PaperFigure(
         "beyond the paper", "negatives_a_positive", "What more negatives for a positive gain per-step DPO.",
