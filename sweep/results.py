@@ -22,6 +22,7 @@ from sweep.table import (
     MALFORMED,
     Results,
     check_counts,
+    joined,
     refuse_duplicates,
     refuse_mixed,
     refuse_other_problems,
@@ -86,7 +87,7 @@ def _record(table: pd.DataFrame, manifests: Mapping[str, Manifest], store: Store
     """How the table came to be; dated by the last evaluation, so that collecting the same runs again gives the same."""
     made = [manifest.provenance for manifest in manifests.values()]
     record: dict[str, Any] = {
-        "versions": made[0]["versions"], "created": max(m["ended"] for m in made),
+        "versions": joined(m["versions"] for m in made), "created": max(m["ended"] for m in made),
         "first_run": min(m["started"] for m in made), "commits": sorted({_commit(m) for m in made}),
     }  # fmt: skip
     on_test = set(table.run[table.split != "validation"])

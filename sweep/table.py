@@ -1,4 +1,4 @@
-"""A table of runs: how several become one, what is refused, and the folder it is kept in. Counts, never rates.
+"""A table of runs: what is refused, and the folder it is kept in. Counts, never rates.
 
     TABLE/runs.parquet        a row a run: its grid point, counts, and what it cost
     TABLE/outcomes.parquet    a row a (run, problem)
@@ -13,25 +13,29 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 
-from sweep import looks
 from sweep.columns import check_columns, check_record
 from sweep.config import flat as flat  # how the config column of a table is read
 from sweep.data.domain import BAD_FORMAT
 from sweep.disk import write_atomically
 from sweep.git import GitRefuses as GitRefuses  # as the next two: handed on to the analysis
 from sweep.git import git_said as git_said
+from sweep.manifest import is_key
 from sweep.places import check_writable as check_writable
 from sweep.places import named as named
 
 TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
 MEASURED = ("likelihoods", "values", "estimates")  # kinds of stages whose rows stand in a file of their own
+POINT = ("arm", "source", "method", "n_problems", "replicate", "seed", "split")  # what a run is, beside its counts
+COUNTS = ("n_test", "n_correct", "n_correct_sampled", "n_sampled")
 MALFORMED = "n_malformed"  # greedy solutions; missing of an evaluation that was made before they were counted
 
 
@@ -44,61 +48,6 @@ class Results:
     outcomes: pd.DataFrame
     provenance: dict[str, Any]
     measured: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-
-
-def merged(tables: Sequence[Results], *, is_mixed_code_allowed: bool = False) -> Results:
-    """One table of several: a sweep that was run in parts, on two clusters or seed by seed.
-
-    A run that several tables hold is kept once. The record is the first table's, with the commands of all and the
-    latest date.
-
-    Raises:
-        ValueError: two runs are the same (arm, n_problems, seed), were made by different code, or were not
-            tested on the same problems.
-    """
-    runs = pd.concat([table.runs for table in tables]).drop_duplicates("run", ignore_index=True)
-    refuse_duplicates(runs)
-    if not is_mixed_code_allowed:
-        refuse_mixed(runs)
-    outcomes = pd.concat([table.outcomes for table in tables])
-    outcomes = outcomes.drop_duplicates(["run", "problem_id"], ignore_index=True)
-    ids = {str(run): frozenset(rows) for run, rows in outcomes.groupby("run").problem_id}
-    of = dict(zip(runs.run, runs.replicate if "replicate" in runs else [0] * len(runs), strict=True))
-    first: dict[Any, str] = {}
-    for run, tested in ids.items():
-        other = first.setdefault(of[run], run)
-        if tested != ids[other]:
-            refuse_other_problems(run, other, tested ^ ids[other])
-    check_counts(runs, outcomes)
-    if not all("created" in table.provenance for table in tables):
-        raise ValueError("a table's provenance.json has no date (created), as `collect` writes it; collect it again")
-    created = max(table.provenance["created"] for table in tables)
-    dated = [table.provenance["first_run"] for table in tables if "first_run" in table.provenance]
-    more = {"first_run": min(dated)} if len(dated) == len(tables) else {}
-    commits = sorted({commit for table in tables for commit in table.provenance.get("commits", ())})
-    commands = list(dict.fromkeys(line for table in tables for line in table.provenance.get("commands", ())))
-    more |= {"created": created, "commands": commands, "commits": commits, **_looks_merged(tables)}
-    return Results(runs, outcomes, {**tables[0].provenance, **more}, _measured_merged(tables))
-
-
-def _measured_merged(tables: Sequence[Results]) -> dict[str, pd.DataFrame]:
-    """Rows of a stage that several tables hold are kept once."""
-    found: dict[str, list[pd.DataFrame]] = {}
-    for kind in MEASURED:
-        seen = set[str]()
-        for rows in (table.measured[kind] for table in tables if kind in table.measured):
-            found.setdefault(kind, []).append(rows[~rows["stage"].isin(seen)])
-            seen |= set(rows["stage"])
-    return {kind: pd.concat(frames, ignore_index=True) for kind, frames in found.items()}
-
-
-def _looks_merged(tables: Sequence[Results]) -> dict[str, Any]:
-    """Nothing where no table counted; runs of a table that did not are unrecorded beside those of one that did."""
-    told = [table.provenance.get("test_looks") for table in tables]
-    if not any(told):
-        return {}
-    of = zip(tables, told, strict=True)
-    return {"test_looks": looks.merged([one or looks.counted(None, set(table.runs.run)) for table, one in of])}
 
 
 def refuse_duplicates(table: pd.DataFrame) -> None:
@@ -160,6 +109,15 @@ def refuse_other_problems(run: str, other: str, problem_ids: Iterable[str]) -> N
     )
 
 
+def joined(versions: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Versions by package; of one that was another in some, all that there were."""
+    found: dict[str, set[str]] = {}
+    for one in versions:
+        for name, told in one.items():
+            found.setdefault(name, set()).update(str(told).split(" and "))
+    return {name: " and ".join(sorted(told)) for name, told in found.items()}
+
+
 def check_out(folder: Path) -> None:
     """Refuse a place for a table before any work, where it cannot be written or would replace somebody else's file.
 
@@ -173,6 +131,21 @@ def check_out(folder: Path) -> None:
             f"--out {folder}: {', '.join(there)} there was not written by `collect`: it is not replaced; give another "
             "folder with --out"
         )
+    measured = [f"{kind}.parquet" for kind in MEASURED if os.path.lexists(folder / f"{kind}.parquet")]
+    if others := [name for name in measured if not (there and _is_measured(folder / name))]:
+        raise ValueError(
+            f"--out {folder}: {', '.join(others)} there was not written by `collect`: it is not replaced; give another "
+            "folder with --out"
+        )
+
+
+def _is_measured(path: Path) -> bool:
+    """Whether a file is what `collect` writes of a kind of measurement: each row names its stage."""
+    try:
+        stages = pa.parquet.read_table(path, columns=["stage"])["stage"].unique().to_pylist()
+    except (OSError, ValueError, KeyError):
+        return False
+    return not path.is_symlink() and all(map(is_key, stages))
 
 
 def _is_table(folder: Path) -> bool:
@@ -192,13 +165,18 @@ def write_table(table: Results, folder: Path, provenance: Mapping[str, Any]) -> 
     check_out(folder)
     told = json.dumps({**table.provenance, **provenance}, indent=1, sort_keys=True, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
+    measured = {f"{name}.parquet": frame for name, frame in table.measured.items()}
+    parts = {name: folder / f".{name}.{uuid.uuid4().hex[:8]}" for name in (*TABLE[:2], *measured)}
+    try:  # all are whole before the first takes an older one's place
+        for name, frame in {"runs.parquet": table.runs, "outcomes.parquet": table.outcomes, **measured}.items():
+            frame.to_parquet(parts[name], index=False)
+        for name, part in parts.items():
+            os.replace(part, folder / name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
     for name in {*MEASURED} - {*table.measured}:
         (folder / f"{name}.parquet").unlink(missing_ok=True)  # of the table that is replaced
-    measured = [(f"{name}.parquet", frame) for name, frame in table.measured.items()]
-    for name, frame in (("runs.parquet", table.runs), ("outcomes.parquet", table.outcomes), *measured):
-        part = folder / f".{name}.{uuid.uuid4().hex[:8]}"
-        frame.to_parquet(part, index=False)
-        os.replace(part, folder / name)
     write_atomically(folder / "provenance.json", told)
 
 

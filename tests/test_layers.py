@@ -41,6 +41,7 @@ LAYERS = {
     "sweep.arms": 3,
     "sweep.results": 3,
     "sweep.table": 3,
+    "sweep.merging": 3,
     "sweep.probed": 4,
     "sweep.bench": 3,
     "sweep.exact": 3,

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from sweep.table import Results, check_out, merged, n_malformed, read_table, some_of, write_table
+from sweep.merging import merged
+from sweep.table import Results, check_out, n_malformed, read_table, some_of, write_table
 
 RUN = {
     "split": "test", "n_test": 2, "n_correct": 1, "n_correct_sampled": 3, "n_sampled": 8, "temperature": 0.7,
@@ -77,6 +79,37 @@ def test_a_table_replaces_an_older_one_and_keeps_what_else_lies_there(table: Res
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "notes.txt", "outcomes.parquet", "provenance.json", "runs.parquet",
     ]  # fmt: skip
+
+
+def test_somebody_s_file_of_the_name_of_a_measurement_is_not_removed(table: Results, tmp_path: Path) -> None:
+    own = pd.DataFrame({"stage": ["first", "second"], "value": [1, 2]})
+    own.to_parquet(tmp_path / "values.parquet")
+    for _ in range(2):  # in an empty folder, and beside a table
+        with pytest.raises(ValueError, match=rf"--out {tmp_path}: values.parquet there was not written by `collect`"):
+            write_table(table, tmp_path, {})
+        (tmp_path / "values.parquet").rename(tmp_path / "aside")
+        write_table(table, tmp_path, {})
+        (tmp_path / "aside").rename(tmp_path / "values.parquet")
+    (tmp_path / "values.parquet").write_text("no table")
+    with pytest.raises(ValueError, match=r"values.parquet there was not written by `collect`"):
+        check_out(tmp_path)
+
+
+def test_measurements_of_a_table_that_is_replaced_go_with_it(table: Results, tmp_path: Path) -> None:
+    rows = pd.DataFrame({"stage": ["q_values-0123456789abcdef"], "q_value": [0.5]})
+    write_table(replace(table, measured={"values": rows}), tmp_path, {})
+    write_table(replace(table, measured={"estimates": rows}), tmp_path, {})
+    assert list(read_table(tmp_path).measured) == ["estimates"]
+
+
+def test_a_table_that_cannot_be_written_to_the_end_leaves_the_older_one_and_nothing_else(
+    table: Results, tmp_path: Path
+) -> None:
+    write_table(table, tmp_path, {"experiment": "first"})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(pa.ArrowTypeError):  # of two kinds in one column
+        write_table(replace(table, outcomes=table.outcomes.assign(problem_id=["a", 1] * 3)), tmp_path, {})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 CHANGED = [
@@ -210,6 +243,54 @@ def test_what_was_measured_by_a_stage_of_both_parts_is_kept_once(table: Results)
     whole = merged([first, second, part(table, "evaluate-c")]).measured
     assert list(whole) == ["values"] and whole["values"].index.tolist() == [0, 1, 2]
     assert whole["values"]["stage"].tolist() == ["s1", "s1", "s2"]
+
+
+def test_a_stage_whose_rows_differ_between_two_parts_is_refused(table: Results) -> None:
+    def measured(value: float) -> dict[str, pd.DataFrame]:
+        return {"values": pd.DataFrame({"stage": ["s1"], "q_value": [value]})}
+
+    parts = [replace(part(table, name), measured=measured(v)) for name, v in (("evaluate-a", 0.5), ("evaluate-b", 1))]
+    with pytest.raises(ValueError, match=r"stage s1 has two sets of rows in values.parquet in these tables"):
+        merged(parts)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"arm": "SFT, k=4"}, "run evaluate-a has arm=SFT and SFT, k=4 in these tables, and a run is one run"),
+        ({"replicate": 7}, "run evaluate-a has replicate=1 and 7 in these tables"),
+        ({"seed": 3}, "run evaluate-a has seed=0 and 3 in these tables"),
+    ],
+)
+def test_a_run_that_two_parts_name_differently_is_refused(change: dict[str, object], said: str, table: Results) -> None:
+    whole = replace(table, runs=table.runs.assign(replicate=1))
+    with pytest.raises(ValueError, match=said):
+        merged([whole, changed(whole, "evaluate-a", **change)])
+    assert len(merged([whole, whole]).runs) == 3
+
+
+def test_a_run_with_other_outcomes_in_another_part_is_refused(table: Results) -> None:
+    is_a = table.outcomes.run == "evaluate-a"
+    swapped = table.outcomes.assign(is_correct=table.outcomes.is_correct ^ is_a)  # as many right, and others
+    with pytest.raises(ValueError, match="run evaluate-a has two outcomes of problem p0 in these tables"):
+        merged([table, replace(table, outcomes=swapped)])
+    cut = replace(table, outcomes=table.outcomes[1:])  # what the other part has would stand in for it
+    with pytest.raises(ValueError, match="evaluate-a: its record says n_correct=1"):
+        merged([table, cut])
+
+
+def test_what_the_record_of_any_part_says_is_said_of_the_whole(table: Results) -> None:
+    first = part(table, "evaluate-a", versions={"torch": "2", "numpy": "1"}, git_commit="b", experiment="one")
+    second = part(
+        table, "evaluate-b", "evaluate-c", versions={"torch": "3", "numpy": "1"}, git_commit="c", experiment="one",
+        is_dirty=True, unhashed_records=["evaluate-b"], tuning=[{"what": "rate"}],
+    )  # fmt: skip
+    for parts in ([first, second], [second, first], [first, merged([second, first])]):
+        record = merged(parts).provenance
+        assert record["versions"] == {"torch": "2 and 3", "numpy": "1"}
+        assert set(record["git_commit"].split(" and ")) == {"b", "c"} and record["experiment"] == "one"
+        assert record["is_dirty"] is True and record["unhashed_records"] == ["evaluate-b"]
+        assert record["tuning"] == [{"what": "rate"}]
 
 
 def test_looks_of_a_table_that_counted_none_are_not_known_beside_those_that_did(table: Results) -> None:

@@ -16,11 +16,12 @@ from sweep.commands.words import CONF, Line, exec_of, plan_of
 from sweep.config import Exec, Exp
 from sweep.launchers.code import git
 from sweep.launchers.todo import refuse_corrupted
+from sweep.merging import merged
 from sweep.plan import Plan
 from sweep.probed import measured
 from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
-from sweep.table import check_out, merged, read_table, write_table
+from sweep.table import check_out, read_table, write_table
 from sweep.tracking.wandb_runs import fetch
 
 
