@@ -1,6 +1,6 @@
 """Tables in replicates of the whole experiment: Student's t over replicates, at each size by its own noise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,36 @@ def test_an_outcome_given_twice_in_a_replicate_is_refused(tmp_path: Path) -> Non
     frame.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(ValueError, match="2 duplicate"):
         read(tmp_path / "t.csv")
+
+
+def outcomes_of(tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Path:
+    rows = [
+        (r, arm, n, f"test-{j}", int((j * (r + 2) + n) % 7 > k))
+        for r in range(3) for k, arm in enumerate(("SFT", "DPO")) for n in (64, 256, 1024) for j in range(20)
+    ]  # fmt: skip
+    columns = ["replicate", "arm", "n_problems", "problem_id", "is_correct"]
+    change(pd.DataFrame(rows, columns=columns)).to_csv(tmp_path / "t.csv", index=False)
+    return tmp_path / "t.csv"
+
+
+def test_runs_of_a_replicate_that_were_tested_on_other_problems_are_refused(tmp_path: Path) -> None:
+    hole = outcomes_of(tmp_path, lambda frame: frame.drop(index=frame.index[[25, 26]]))  # of replicate 0, SFT at 256
+    said = "replicate=0 arm=SFT n_problems=256 seed=0 has 18 of the 20 that its replicate was tested on"
+    with pytest.raises(ValueError, match=said):
+        read(hole)
+    with pytest.raises(ValueError, match="has 18 of the 20 that its arm was tested on"):
+        read(hole, is_unpaired=True)
+    own = lambda frame: frame.problem_id.where(frame.arm == "SFT", "x" + frame.problem_id)  # noqa: E731
+    other = outcomes_of(tmp_path, lambda frame: frame.assign(problem_id=own(frame)))
+    with pytest.raises(ValueError, match=r"has 20 of the 40 .* say --unpaired if the arms had test sets of their own"):
+        read(other)
+    assert read(other, is_unpaired=True).n_replicates == 3
+
+
+def test_an_outcome_that_is_none_is_refused_in_a_replicate_too(tmp_path: Path) -> None:
+    path = outcomes_of(tmp_path, lambda frame: frame.assign(is_correct=[2, *frame.is_correct[1:]]))
+    with pytest.raises(ValueError, match=r"is_correct must be 0/1, true/false or a share in \[0, 1\], row 0 is 2"):
+        read(path)
 
 
 def test_one_replicate_is_a_table_of_seeds() -> None:

@@ -131,6 +131,13 @@ def test_bad_rows_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
         (bad, "error is missing in 1 of 16 rows|error is not a finite number in 1 of 16 rows"),
         (changed(errors, n_problems=-errors["n_problems"]), "the size is negative in 16 rows"),
         (changed(counts, n_correct=500), "n_correct must lie in 0..n_test"),
+        (changed(counts, n_correct=20.5), "row 0 has 20.5 of 120; of problems that are right in part give the share"),
+        (changed(counts, n_correct=True), "n_correct holds true and false in 16 rows; numbers were expected"),
+        (
+            counts.assign(arm=counts["arm"].where(counts["seed"] > 0, counts["arm"] + " ")),
+            "the arms 'RFT ' and 'RFT' differ in blanks or in upper and lower case alone",
+        ),
+        (counts.assign(arm=counts["arm"].where(counts["seed"] > 0, "rft")), "the arms 'rft' and 'RFT' differ in"),
         (counts.drop(columns="n_test"), "n_correct needs a column 'n_test'"),
         (errors.drop(columns="arm"), "no column 'arm'; the columns are n_problems, seed, error"),
         (errors.drop(columns="error"), "no outcome column"),

@@ -73,7 +73,7 @@ def _of_kind(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: 
         data = pa.Table.from_pandas(averaged, preserve_index=False)
     if columns.replicate in have and pc.count_distinct(data[columns.replicate]).as_py() > 1:
         known = dataclasses.replace(columns, y=None, y_is=None, unit="fraction")
-        return _from_rows(_summed(data, y, columns, path), "error", known, is_unpaired, path, x)
+        return _from_rows(_summed(data, y, columns, is_unpaired, path), "error", known, is_unpaired, path, x)
     return _from_outcomes(data, y, columns, is_unpaired, path, x)
 
 
@@ -110,10 +110,7 @@ def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, 
             "seed": [seeds[key % len(seeds)] for key in run_keys],
         }
     )
-    wrong = as_error(data[y], y, columns, path).astype(np.float32)
-    if not (wrong.min() >= 0 and wrong.max() <= 1):
-        odd = int(np.argmax(~((wrong >= 0) & (wrong <= 1))))
-        raise ValueError(f"{path}: {y} must be 0/1, true/false or a share in [0, 1], row {odd} is {data[y][odd]}")
+    wrong = _wrong(data, y, columns, path)
     problem_codes, problems = codes(data[columns.problem])
     matrices, notes = blocks(run_of_row, problem_codes, wrong, runs, problems, is_unpaired, path)
     n_test = np.bincount(run_of_row, minlength=len(runs))
@@ -128,7 +125,16 @@ def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, 
     )
 
 
-def _summed(data: pa.Table, y: str, columns: Columns, path: str) -> pa.Table:
+def _wrong(data: pa.Table, y: str, columns: Columns, path: str) -> np.ndarray:
+    """(n_rows,) of outcomes: 1 where the problem was got wrong, or the wrong share."""
+    wrong = as_error(data[y], y, columns, path).astype(np.float32)
+    if not (wrong.min() >= 0 and wrong.max() <= 1):
+        odd = int(np.argmax(~((wrong >= 0) & (wrong <= 1))))
+        raise ValueError(f"{path}: {y} must be 0/1, true/false or a share in [0, 1], row {odd} is {data[y][odd]}")
+    return wrong
+
+
+def _summed(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str) -> pa.Table:
     """A row a run out of a row an outcome: a replicate has its own problems, which pair with no other replicate's."""
     if columns.seed not in data.column_names:
         data = data.append_column(columns.seed, pa.array(np.zeros(len(data), np.int64)))
@@ -138,10 +144,30 @@ def _summed(data: pa.Table, y: str, columns: Columns, path: str) -> pa.Table:
         raise ValueError(
             f"{path}: {twice} duplicate (replicate, arm, size, seed, problem) rows; each outcome appears once"
         )
-    wrong = pa.array(as_error(data[y], y, columns, path))
+    _refuse_other_problems(data, columns, is_unpaired, path)
+    wrong = pa.array(_wrong(data, y, columns, path))
     data = data.select(keys).append_column("error", wrong)
     grouped = data.group_by(keys).aggregate([("error", "mean"), ("error", "count")])
     return grouped.rename_columns([*keys, "error", columns.n_test])
+
+
+def _refuse_other_problems(data: pa.Table, columns: Columns, is_unpaired: bool, path: str) -> None:
+    """Within a replicate all runs are tested on the same problems; unpaired, all runs of an arm."""
+    keys = [columns.replicate, columns.arm, columns.x, columns.seed]
+    unit = keys[: 2 if is_unpaired else 1]
+    runs = data.group_by(keys).aggregate([(columns.problem, "count")])
+    problems = data.group_by(unit).aggregate([(columns.problem, "count_distinct")])
+    found = runs.join(problems, unit).to_pandas()
+    n_seen, n_all = found[f"{columns.problem}_count"], found[f"{columns.problem}_count_distinct"]
+    if (odd := n_seen < n_all).any():
+        one = found[odd].sort_values(keys).iloc[0]
+        run = " ".join(f"{name}={one[name]}" for name in keys)
+        raise ValueError(
+            f"{path}: the runs of a replicate were not tested on the same problems: {run} has {n_seen[one.name]} of "
+            f"the {n_all[one.name]} that {'its arm' if is_unpaired else 'its replicate'} was tested on; evaluate every "
+            "run of a replicate on one test set"
+            + ("" if is_unpaired else ", or say --unpaired if the arms had test sets of their own")
+        )
 
 
 def _one_a_run(column: pa.ChunkedArray, name: str, run_of_row: np.ndarray, n_runs: int, path: str) -> np.ndarray:
@@ -155,7 +181,9 @@ def _one_a_run(column: pa.ChunkedArray, name: str, run_of_row: np.ndarray, n_run
 
 
 def _numbers(values: pd.Series, name: str, path: str) -> pd.Series:
-    """The values as floats; text is refused, an empty cell is nan."""
+    """The values as floats; text and truth values are refused, an empty cell is nan."""
+    if pd.api.types.is_bool_dtype(values):
+        raise ValueError(f"{path}: {name} holds true and false in {len(values)} rows; numbers were expected")
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     odd = numbers.isna() & values.notna()
     if odd.any():
@@ -235,6 +263,12 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
             raise ValueError(
                 f"{path}: {y} must lie in 0..{columns.n_test} and {columns.n_test} above 0; "
                 f"row {int(np.argmax(bad))} has {y}={frame[y][bad].iloc[0]} of {n_test[bad].iloc[0]:g}"
+            )
+        if (parts := (frame[y] % 1 != 0) | (n_test % 1 != 0)).any():
+            raise ValueError(
+                f"{path}: {y} and {columns.n_test} count problems, and row {int(np.argmax(parts))} has "
+                f"{frame[y][parts].iloc[0]:g} of {n_test[parts].iloc[0]:g}; of problems that are right in part give "
+                "the share that is wrong, in a column `error`"
             )
         share = frame[y] / n_test
         if columns.y is None and "error" in frame:

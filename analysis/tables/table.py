@@ -229,8 +229,15 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
 
 
 def _check_names(runs: pd.DataFrame, path: str) -> None:
-    """Any text is an arm's name that shows on one line and is not blank."""
+    """Any text is an arm's name that shows on one line and is not blank; blanks and case tell no two arms apart."""
+    by_look: dict[str, str] = {}
     for name in dict.fromkeys(runs["arm"].astype(str)):
+        like = by_look.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
+        if like != name:
+            raise ValueError(
+                f"{path}: the arms {like!r} and {name!r} differ in blanks or in upper and lower case alone; one arm "
+                "has one spelling: rename one of them in the file"
+            )
         hidden = [letter for letter in name if unicodedata.category(letter) in HIDDEN]
         if not name.strip() or hidden:
             what = f"holds {hidden[0]!r}, which does not show" if hidden else "is blank"
