@@ -11,14 +11,18 @@ from analysis.claims.rules import holm
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    path = tmp_path / "rules.py"
-    path.write_text("MARGIN = 0.01\n")
-    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
-    dated = {"GIT_COMMITTER_DATE": "2026-03-01T12:00:00+00:00", "PATH": "/usr/bin:/bin:/usr/local/bin"}
-    subprocess.run(["git", *who, "commit", "-qm", "rules"], cwd=tmp_path, check=True, env=dated)
+    path = tmp_path / "rules.py"
+    committed(path, "import os\n\nMARGIN = 0.01\n", "2026-03-01T12:00:00+00:00")
     return path
+
+
+def committed(path: Path, text: str, date: str) -> None:
+    path.write_text(text)
+    dated = {"GIT_COMMITTER_DATE": date, "PATH": "/usr/bin:/bin:/usr/local/bin"}
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "add", "."], cwd=path.parent, check=True)
+    subprocess.run(["git", *who, "commit", "-qm", "rules"], cwd=path.parent, check=True, env=dated)
 
 
 def test_rules_committed_before_the_first_run_are_older(rules: Path) -> None:
@@ -33,6 +37,18 @@ def test_rules_changed_after_the_first_run_are_said_to_be_younger(rules: Path) -
     found = rules_dated({"first_run": "2026-03-01T13:00:00+02:00"}, rules)
     assert found.is_older_than_runs is False
     assert "YOUNGER" in found.sentence()
+
+
+def test_an_import_that_moves_is_no_other_rule(rules: Path) -> None:
+    committed(rules, "from os import path\n\n\nMARGIN = 0.01\n", "2026-03-02T12:00:00+00:00")
+    assert rules_dated({"first_run": "2026-03-01T12:00:01+00:00"}, rules).is_older_than_runs
+
+
+def test_a_rule_that_was_changed_and_changed_back_is_as_young_as_the_change_back(rules: Path) -> None:
+    committed(rules, "MARGIN = 0.02\n", "2026-03-02T12:00:00+00:00")
+    committed(rules, "MARGIN = 0.01\n", "2026-03-03T12:00:00+00:00")
+    found = rules_dated({"first_run": "2026-03-02T13:00:00+00:00"}, rules)
+    assert found.is_older_than_runs is False and "since a commit of 2026-03-03 12:00" in found.sentence()
 
 
 def test_rules_that_are_not_what_was_committed_have_no_date(rules: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ class Declared:
 
     Args:
         sha256: of analysis/claims/rules.py as it judged, and of which arms it sets against which.
-        committed: date of its last commit; None outside a checkout, or where it differs from what is committed.
+        committed: date of the commit since which the file says what it says, imports aside, which say no rule; None
+            outside a checkout, or where it differs from what is committed.
         first_run: start of the earliest stage in the table's provenance; None in a table that does not say.
         has_history: whether git knows the file; not where the package was installed or copied without it.
     """
@@ -40,7 +42,7 @@ class Declared:
     def sentence(self) -> str:
         """For a report."""
         undated = "not committed" if self.has_history else "of unknown date (this copy has no git history)"
-        rules_date = f"last changed in a commit of {self.committed:%Y-%m-%d %H:%M %z}" if self.committed else undated
+        rules_date = f"in force since a commit of {self.committed:%Y-%m-%d %H:%M %z}" if self.committed else undated
         run_date = f"begun {self.first_run:%Y-%m-%d %H:%M %z}" if self.first_run else "of unknown date"
         order = {
             True: "The rules are older than the runs.",
@@ -66,15 +68,34 @@ def rules_dated(provenance: Mapping[str, Any], path: Path = RULES) -> Declared:
 def _committed(path: Path) -> datetime | None:
     if _said(path, "status", "--porcelain") != "":
         return None
-    said = _said(path, "log", "-1", "--format=%cI")
-    return datetime.fromisoformat(said) if said else None
+    now, since = _rules_in(path.read_text(encoding="utf-8")), None
+    for line in (_said(path, "log", "--format=%H %cI") or "").splitlines():
+        commit, date = line.split()
+        if _rules_in(_git(path, "show", f"{commit}:./{path.name}") or "") != now:
+            break
+        since = date
+    return datetime.fromisoformat(since) if since else None
+
+
+def _rules_in(code: str) -> str:
+    """All that the file says and does but its imports and how it is laid out; the text itself where it is no Python."""
+    try:
+        body = ast.parse(code).body
+    except SyntaxError:
+        return code
+    return "\n".join(ast.dump(one) for one in body if not isinstance(one, ast.Import | ast.ImportFrom))
 
 
 def _said(path: Path, *words: str) -> str | None:
     """What git says of the file; None where it is absent or refuses."""
+    said = _git(path, *words, "--", path.name)
+    return said if said is None else said.strip()
+
+
+def _git(path: Path, *words: str) -> str | None:
     from sweep.table import GitRefuses, git_said
 
     try:
-        return git_said(path.parent, *words, "--", path.name).strip()
+        return git_said(path.parent, *words)
     except GitRefuses:
         return None
