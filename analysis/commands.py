@@ -54,7 +54,7 @@ class Result:
 
     Args:
         shape, curve, delta: None where the arms have no curves or share no error.
-        by_unit: replicates (or seeds) one by one, at a size that was run; None elsewhere.
+        by_unit: replicates (or seeds) one by one; None where some have no value.
         malformed: the arm's share of malformed solutions and its entropy at each of its sizes, where the table tells.
         identity: the baseline against itself, the same for every arm.
     """
@@ -182,7 +182,7 @@ def result(
         shape_of(comparison, arm, baseline) if has_curves else None,
         multiplier_curve(comparison, arm, baseline) if has_curves else None,
         fast,
-        each_unit(comparison, arm, baseline, m.at_size) if m.at_size is not None else None,
+        each_unit(comparison, m),
         malformed,
     )
 

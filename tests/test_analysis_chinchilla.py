@@ -82,3 +82,7 @@ def test_bad_input_is_refused_by_name(tmp_path: Path) -> None:
         read_losses(path, "n_params", "tokens", "loss")
     with pytest.raises(ValueError, match="no such file"):
         read_losses(tmp_path / "none.csv", "n_params", "n_tokens", "loss")
+    for name, content in (("cut.parquet", b"PAR1PK"), ("cut.csv", b'n,d,loss\n1,"2,3\n')):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name}: "):
+            read_losses(tmp_path / name, "n_params", "n_tokens", "loss")

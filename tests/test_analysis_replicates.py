@@ -12,7 +12,7 @@ from analysis.intervals import median_limits
 from analysis.noise.draws import draws
 from analysis.tables.read import table_at as read
 from analysis.tables.table import Table, table_from_runs
-from analysis.worth.by_unit import ByUnit, difference_of_units, each_unit
+from analysis.worth.by_unit import ByUnit, difference_of_units, each_at_error, each_at_size
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import at_size, at_sizes, headline
 
@@ -168,15 +168,22 @@ def test_each_replicate_by_itself_and_students_interval_over_them() -> None:
         for n in sizes
     ]  # fmt: skip
     table = table_from_runs(pd.DataFrame(rows, columns=["replicate", "arm", "size", "x", "seed", "error"]), "errors")
-    found = each_unit(Comparison(draws(table, 200)), "DPO", "SFT", 128)
+    found = each_at_size(Comparison(draws(table, 200)), "DPO", "SFT", 128)
     assert found is not None and found.unit == "replicate"
     assert found.values == pytest.approx((2, 2, 5, 5))
     half = stats.t.ppf(0.975, 3) * np.log(2.5) / 2 / np.sqrt(3)  # of ln m: two at ln 2, two at ln 5
     middle = (np.log(2) + np.log(5)) / 2
     assert np.log([found.mean, found.low, found.high]) == pytest.approx(middle + half * np.array([0, -1, 1]))
-    beyond = each_unit(Comparison(draws(table, 200)), "DPO", "SFT", 300)  # 5 x 300 is more than the baseline was given
+    beyond = each_at_size(
+        Comparison(draws(table, 200)), "DPO", "SFT", 300
+    )  # 5 x 300 is more than the baseline was given
     assert beyond is not None and beyond.mean is None and beyond.values == pytest.approx((2, 2, np.inf, np.inf))
     assert beyond.median == pytest.approx(2) and beyond.median_limits is None  # four values bound no median at 95 %
+    alike = each_at_error(Comparison(draws(table, 200)), "DPO", "SFT", 4.0 * 500**-0.5)  # the arms' sizes: 250, 100
+    assert alike is not None and alike.values == pytest.approx((2, 2, 5, 5)) and alike.size is None
+    early = each_at_error(Comparison(draws(table, 200)), "DPO", "SFT", 4.0 * 200**-0.5)  # 40 is below the arm's first
+    assert early is not None and early.values == pytest.approx((2, 2, np.inf, np.inf))
+    assert each_at_error(Comparison(draws(table, 200)), "DPO", "SFT", 4.0 * 1400**-0.5) is None  # no curve reaches it
 
 
 @pytest.mark.parametrize(
@@ -208,7 +215,7 @@ def test_one_unit_alone_and_one_that_lacks_a_run_have_no_multiplier_unit_by_unit
     )
 
     def found(rows: pd.DataFrame, size: float = 128) -> ByUnit | None:
-        return each_unit(Comparison(draws(table_from_runs(rows, "errors"), 100)), "DPO", "SFT", size)
+        return each_at_size(Comparison(draws(table_from_runs(rows, "errors"), 100)), "DPO", "SFT", size)
 
     whole = found(frame)
     assert whole is not None and whole.values == pytest.approx((2, 2, 2))
@@ -234,5 +241,5 @@ def test_a_difference_of_each_replicate_is_its_own_mean_over_the_sizes() -> None
 
 def test_seeds_are_the_units_where_there_are_no_replicates() -> None:
     frame = runs().runs.assign(seed=lambda each: each["replicate"]).drop(columns="replicate")
-    found = each_unit(Comparison(draws(table_from_runs(frame, "errors"), 200)), "DPO", "SFT", 256)
+    found = each_at_size(Comparison(draws(table_from_runs(frame, "errors"), 200)), "DPO", "SFT", 256)
     assert found is not None and found.unit == "seed" and len(found.values) == 8

@@ -373,7 +373,7 @@ TARGETS = [
         n_quick=15,
     ),
     Target("rows wanted", st.lists(WANTED, max_size=2), where_holds),
-    Target("logs", DAMAGED_LOGS, log_holds, n_quick=60),
+    Target("logs", DAMAGED_LOGS, log_holds, n_quick=60, found=(("inspect.eval", b"PAR1PK\x03\x04"),)),
     Target("tables", tables(), table_holds, found=(b"arm,is_correct,n_problems\nSFT,0,0\n",)),
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from analysis.laws.fit import FitStatus
 from analysis.notes import Note
@@ -61,7 +62,10 @@ def read_losses(path: str | Path, n_params: str, n_tokens: str, loss: str) -> np
         raise ValueError(f"{path}: no such file; give a .csv or .parquet with {n_params}, {n_tokens} and {loss}")
     if path.suffix == ".csv":
         check_csv(path)
-    frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    try:
+        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except (ValueError, OSError, pa.ArrowException) as error:  # pandas' and pyarrow's do not name the file
+        raise ValueError(f"{path}: not readable as a table ({error}); a .csv or .parquet was expected") from error
     for name in (n_params, n_tokens, loss):
         if name not in frame:
             raise ValueError(

@@ -86,7 +86,8 @@ def multipliers(study: Study) -> page.Section | None:
                     [*found, study.identities[name].middle],
                     first.draws.table.x_name,
                     study.validation if name == study.first_name else None,
-                    broken=study.broken,
+                    [each_unit(study.comparisons[name], m) for m in found] + [None],
+                    study.broken,
                 )
             )
         )
@@ -105,7 +106,7 @@ def _every_size(study: Study) -> Sheet:
     """The multipliers at the arms' own sizes, and the baseline's against itself."""
     first = study.first
     rows = _by_size(first, study.main, study.baseline)
-    each = [each_unit(first, m.arm, study.baseline, m.at_size or 0) for m in rows]
+    each = [each_unit(first, m) for m in rows]
     rows += study.identities[study.first_name].by_size
     each += [None] * (len(rows) - len(each))
     caption = (

@@ -41,7 +41,7 @@ def plain_table(path: Path, columns: Columns, x: str | None = None) -> pa.Table:
         else:
             data = _parquet(path, columns, x, text)
         names = data.column_names  # decoded here: a header may be no text
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path}: not readable as a table ({error}); a .csv with a header line or a .parquet file was expected"
         ) from error
@@ -50,6 +50,19 @@ def plain_table(path: Path, columns: Columns, x: str | None = None) -> pa.Table:
     if twice:
         raise ValueError(f"{path}: column {', '.join(twice)} appears twice in the header; rename one or drop it")
     return data
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """The names of a Parquet file's columns.
+
+    Raises:
+        ValueError: it begins as one and is none.
+    """
+    try:
+        names: list[str] = pa.parquet.read_schema(path).names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not readable as a Parquet file ({error}); copy or export it again") from error
+    return names
 
 
 def _parquet(path: Path, columns: Columns, x: str | None, text: list[str]) -> pa.Table:

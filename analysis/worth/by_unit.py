@@ -14,24 +14,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.intervals import median_limits, student
-from analysis.laws.isotonic import isotonic_curves
+from analysis.laws.isotonic import Isotonic, isotonic_curves
 from analysis.noise.replicates import units_of
 from analysis.worth.comparison import Comparison
+from analysis.worth.multiplier import Multiplier
 
 
 @dataclass(frozen=True)
 class ByUnit:
-    """m at one of the arm's sizes, unit by unit.
+    """m unit by unit, at one of the arm's sizes or at one error.
 
     Args:
         unit: "replicate" or "seed".
+        size: the arm's, each unit read at its own error there; None where all are read at one error.
         values: m of each unit; inf where its arm is better than its baseline at every size, 0 where worse.
         mean, low, high: geometric mean and Student's limits; None unless every unit has a value.
         median, median_limits: over units, and by ranks; no limits where the units are too few for any.
     """
 
     unit: str
-    size: float
+    size: float | None
     values: tuple[float, ...]
     mean: float | None
     low: float | None
@@ -64,18 +66,52 @@ def difference_of_units(
     return len(gaps), unit, *student(gaps, comparison.level)
 
 
-def each_unit(comparison: Comparison, arm: str, baseline: str, size: float) -> ByUnit | None:
-    """m of each unit at a size of the arm that was run; None where a unit lacks a cell, or there is one unit alone."""
-    table = comparison.draws.table
-    unit = "replicate" if table.n_replicates else "seed"
-    ln_n, place = comparison.ln_n(arm), np.flatnonzero(np.abs(comparison.ln_n(arm) - np.log(size)) < 1e-6)
-    errors = units_of(table, unit).errors
-    own, theirs = errors[:, table.cells_of(arm)[place]], errors[:, table.cells_of(baseline)]
-    if not len(place) or len(errors) < 2 or np.isnan(own).any() or np.isnan(theirs).any():
+def each_unit(comparison: Comparison, m: Multiplier) -> ByUnit | None:
+    """What the pooled m says of each unit, read where m is; None where a unit lacks a cell or has no value by either
+    curve, or there is one unit alone."""
+    if m.at_size is not None:
+        return each_at_size(comparison, m.arm, m.baseline, m.at_size)
+    return each_at_error(comparison, m.arm, m.baseline, m.at_error)
+
+
+def each_at_size(comparison: Comparison, arm: str, baseline: str, size: float) -> ByUnit | None:
+    """m of each unit at a size of the arm that was run, at the unit's own error there."""
+    place = np.flatnonzero(np.abs(comparison.ln_n(arm) - np.log(size)) < 1e-6)
+    own, theirs = _errors(comparison, arm)[:, place], _errors(comparison, baseline)
+    if not len(place) or np.isnan(own).any() or np.isnan(theirs).any():
         return None
-    curves = isotonic_curves(comparison.ln_n(baseline), theirs, np.ones(theirs.shape[1]))
-    ln_m = curves.ln_size_at(own)[:, 0] - ln_n[place[0]]
-    values = tuple(float(one) for one in np.exp(ln_m))
+    return _by_unit(comparison, _curves(comparison, baseline).ln_size_at(own)[:, 0] - np.log(size), size)
+
+
+def each_at_error(comparison: Comparison, arm: str, baseline: str, error: float) -> ByUnit | None:
+    """m of each unit at one error, by its own curves: inf where its baseline is never as good, or its arm always is."""
+    if not np.isfinite(error) or any(np.isnan(_errors(comparison, one)).any() for one in (arm, baseline)):
+        return None
+    own, theirs = (_curves(comparison, one).ln_size_at(np.array([error]))[:, 0] for one in (arm, baseline))
+    if (np.isinf(own) & (own == theirs)).any():  # both beyond the same end: no rank either
+        return None
+    return _by_unit(comparison, theirs - own, None)
+
+
+def _unit(comparison: Comparison) -> str:
+    return "replicate" if comparison.draws.table.n_replicates else "seed"
+
+
+def _errors(comparison: Comparison, arm: str) -> np.ndarray:
+    """(n_units, n_sizes)"""
+    table = comparison.draws.table
+    return units_of(table, _unit(comparison)).errors[:, table.cells_of(arm)]
+
+
+def _curves(comparison: Comparison, arm: str) -> Isotonic:
+    errors = _errors(comparison, arm)
+    return isotonic_curves(comparison.ln_n(arm), errors, np.ones(errors.shape[1]))
+
+
+def _by_unit(comparison: Comparison, ln_m: np.ndarray, size: float | None) -> ByUnit | None:
+    if len(ln_m) < 2:
+        return None
+    unit, values = _unit(comparison), tuple(float(one) for one in np.exp(ln_m))
     if not np.isfinite(ln_m).all():
         return ByUnit(unit, size, values, None, None, None, comparison.level)
     mean, low, high = (float(np.exp(one)) for one in student(ln_m, comparison.level))

@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet
 
 from analysis.tables.formats.log import (
     Content,
@@ -29,6 +28,7 @@ from analysis.tables.formats.log import (
     shown,
     text_of,
 )
+from analysis.tables.plain import parquet_columns
 from sweep.wandb_file import MAGIC, NotWhole, records
 
 HISTORY, SUMMARY, SETTINGS, RUN = 2, 3, 5, 17  # numbers of Record's fields
@@ -43,7 +43,7 @@ def _is_offline(content: Content) -> bool:
 def _is_history(content: Content) -> bool:
     if content.header:
         return "_step" in content.header and "State" not in content.header
-    return content.magic[:4] == b"PAR1" and "_step" in pa.parquet.read_schema(content.path).names
+    return content.magic[:4] == b"PAR1" and "_step" in parquet_columns(content.path)
 
 
 def _are_runs(content: Content) -> bool:
