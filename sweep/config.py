@@ -15,6 +15,7 @@ from sweep.fields import (
     COMPILERS,
     DTYPES,
     ENGINES,
+    MOMENTS,
     PRECISIONS,
     SCHEDULES,
     choice,
@@ -73,6 +74,14 @@ class PretrainedConfig:
     precision: str = choice(*PRECISIONS)
     betas: tuple[float, ...] = several(real(0, below=1), 2, 2)  # AdamW's
     lora: Adapters | None = None
+    moments: str = choice(*MOMENTS, default="fp32")  # AdamW's: 8bit takes 2 bytes a parameter in place of 8, by torchao
+
+    def __post_init__(self) -> None:
+        if self.lora is not None and self.moments != "fp32":
+            raise ValueError(
+                f"lora={self.lora} and moments={self.moments}: expected one of them, because adapters are so few that "
+                "their moments take next to nothing; leave one out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +244,7 @@ class Exec:
     store: str = text(default="outputs/store")
     # the group in W&B, and a folder's name
     sweep_name: str = text(r"\w[\w.+@=-]{0,62}", "at most 63 letters, digits and _.+@=-", default="adhoc")
-    n_workers: int | None = whole(1, 1024, default=None)  # local launcher; null: one a CPU core
+    n_workers: int | None = whole(1, 1024, default=None)  # local launcher; null: one a core that it may use
     n_threads: int = whole(1, 1024, default=1)  # torch threads of one worker
     device: str = text(r"auto|cpu|cuda(:[0-9]+)?", "one of auto, cpu, cuda, cuda:0, ...", default="auto")
     # of the cards that CUDA_VISIBLE_DEVICES leaves, by number or by name (GPU-..., MIG-...); null: all of them

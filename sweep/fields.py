@@ -31,6 +31,7 @@ LONGEST_SHOWN = 60
 SCHEDULES = ("constant", "linear", "cosine")
 DTYPES = ("float32", "bfloat16", "float16")
 PRECISIONS = ("fp32", "bf16")
+MOMENTS = ("fp32", "8bit")
 COMPILERS = ("off", "inductor", "aot_eager")  # torch.compile's backends
 ENGINES = ("embedded", "slots", "paged", "vllm")  # of sampling: sweep/models/engines.py
 

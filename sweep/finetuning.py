@@ -54,10 +54,10 @@ def fine_tuned(
 
 
 def _trained(bench: Bench, start: str, rows: Trained, loss: Loss, optim: Optim, how: dict[str, Any]) -> TrainCost:
-    """By this process, or by as many as are asked for."""
+    """By this process, or by as many as are asked for; where memory is short by one that reads weights by layers."""
     from sweep.models import save_policy, train, train_in_processes
 
-    if bench.exec.n_processes > 1:
+    if bench.exec.n_processes > 1 or optim.moments == "8bit":
         n, folder = bench.exec.n_processes, bench.parents[start].path
         return train_in_processes(n, folder, rows, loss, optim, bench.out, **{**bench.placed(), **how})
     policy = bench.policy(start)
@@ -94,4 +94,5 @@ def _optim(stage: Stage, bench: Bench, optim: OptimConfig) -> Optim:
         max_grad_norm=optim.max_grad_norm,
         embedding_lr_scale=optim.embedding_lr_scale,
         betas=tuple(bench.model["betas"]),
+        moments=bench.model.get("moments", "fp32"),
     )

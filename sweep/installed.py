@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
+from typing import Any
 
 BUILDING = ("torch", "transformers", "accelerate", "submitit", "rapidfuzz", "math_verify")
 EXTRA = (*BUILDING, "wandb")  # modules of what pyproject.toml lists under [sweep]
@@ -43,6 +44,26 @@ def check_engine(name: str, device: str) -> None:
             "exec.engine=vllm needs the package vllm, which this Python does not have; pip install '.[vllm]' in a "
             "checkout, on a machine with a card, or take exec.engine=slots"
         )
+
+
+OF_SETTINGS = {"lora": ("peft", "lora"), "moments": ("torchao", "moments")}  # of a model: package and extra
+
+
+def check_chosen(model: Mapping[str, Any], engine: str, device: str) -> None:
+    """Refuse settings whose packages are not there, before any work.
+
+    Args:
+        model, engine, device: a model's config node, exec.engine and exec.device.
+    Raises:
+        ValueError: names the setting, its package and its extra.
+    """
+    check_engine(engine, device)
+    for setting, (package, extra) in OF_SETTINGS.items():
+        if model.get(setting, "fp32") not in (None, "fp32") and find_spec(package) is None:
+            raise ValueError(
+                f"model.{setting} needs the package {package}, which this Python does not have; pip install "
+                f"'.[{extra}]' in a checkout, or leave model.{setting} out"
+            )
 
 
 def refused(error: ModuleNotFoundError, what: str) -> ValueError | None:

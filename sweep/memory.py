@@ -23,6 +23,7 @@ GIB = 2**30
 FP32 = 4
 OF = {"fp32": 4, "bf16": 2, "float32": 4, "bfloat16": 2, "float16": 2}  # bytes
 N_SPECIAL = 4  # tokens beside the words of a vocabulary
+BLOCK, LEAST_CODED = 256, 4096  # numbers that share a scale where moments are in 8 bits; smaller tensors are in fp32
 LOGITS_HELD = 3  # a chunk's logits, their exponentials and gradient
 
 
@@ -40,17 +41,19 @@ class Shape:
     is_tied: bool
 
     @property
-    def n_of_embeddings(self) -> int:
-        return self.n_vocabulary * self.hidden_size * (1 if self.is_tied else 2)
+    def of_layer(self) -> list[int]:
+        """Numbers in each tensor of a layer."""
+        attention = [self.hidden_size * self.head_size * n for n in (self.n_heads, self.n_kv_heads) * 2]
+        return [*attention, *[self.hidden_size * self.mlp_size] * 3, *[self.hidden_size] * 2]
 
     @property
-    def n_of_layer(self) -> int:
-        attention = 2 * self.hidden_size * self.head_size * (self.n_heads + self.n_kv_heads)
-        return attention + 3 * self.hidden_size * self.mlp_size + 2 * self.hidden_size
+    def outside(self) -> list[int]:
+        """The same outside of layers."""
+        return [*[self.n_vocabulary * self.hidden_size] * (1 if self.is_tied else 2), self.hidden_size]
 
     @property
     def n_parameters(self) -> int:
-        return self.n_of_embeddings + self.n_layers * self.n_of_layer + self.hidden_size
+        return sum(self.outside) + self.n_layers * sum(self.of_layer)
 
     def n_adapted(self, rank: int) -> int:
         """Parameters of adapters on every linear layer but the last."""
@@ -87,6 +90,7 @@ def training(
     max_logits: int,
     gradient_checkpointing: bool,
     rank: int | None = None,
+    moments: str = "fp32",
     n_processes: int = 1,
 ) -> Need:
     """The peak of one process.
@@ -94,22 +98,24 @@ def training(
     Args:
         n_tokens: of one forward pass (exec.micro_batch_tokens).
         rank: of adapters; None where every weight is trained.
+        moments: how the optimizer keeps its numbers; in 8 bits the weights are read a layer at a time, too.
         n_processes: that share weights, gradients and the optimizer's numbers.
     """
     of_one, n_all = OF[precision], shape.n_parameters
     n_moved = n_all if rank is None else shape.n_adapted(rank)
     n_frozen = 0 if rank is None else n_all
     kept = n_frozen * OF[dtype] if OF[dtype] != of_one else 0  # frozen weights come back as they were
-    is_split = n_processes > 1
+    is_split = n_processes > 1 or moments == "8bit"
     copies = n_moved * of_one if not is_split and precision == "bf16" else 0  # computed with, beside their masters
-    gathered = (shape.n_of_embeddings + 2 * shape.n_of_layer) * of_one if is_split else 0  # whole, a layer ahead
+    gathered = (sum(shape.outside) + 2 * sum(shape.of_layer)) * of_one if is_split else 0  # whole, a layer ahead
+    spread = max(sum(shape.outside), sum(shape.of_layer)) if is_split and rank is None else 0  # whole, before its share
     of_layer = n_tokens * kept_by_layer(shape, precision)
     layers = of_layer + shape.n_layers * n_tokens * shape.hidden_size * of_one
     return Need(
         weights=_share(n_frozen * of_one + kept, n_processes) + copies + gathered,
         masters=_share(n_moved * FP32, n_processes),
-        gradients=_share(n_moved * FP32, n_processes),
-        optimizer=_share(2 * n_moved * FP32, n_processes),
+        gradients=_share(n_moved * FP32, n_processes) + spread * (of_one + FP32),
+        optimizer=2 * _moment(shape, n_moved, moments, n_processes),
         activations=layers if gradient_checkpointing else shape.n_layers * of_layer,
         logits=LOGITS_HELD * FP32 * min(max_logits, n_tokens * shape.n_vocabulary),
     )
@@ -125,6 +131,7 @@ def training_of(model: Mapping[str, Any], exec: Exec, shape: Shape, n_processes:
         max_logits=exec.max_logits,
         gradient_checkpointing=exec.gradient_checkpointing,
         rank=model["lora"]["rank"] if model.get("lora") else None,
+        moments=model.get("moments", "fp32"),
         n_processes=n_processes,
     )
 
@@ -135,6 +142,15 @@ def kept_by_layer(shape: Shape, precision: str) -> int:
     norms = 2 * shape.hidden_size * (3 * of_one if precision == "fp32" else FP32 + 2 * of_one)
     attention = 2 * shape.head_size * (shape.n_heads + shape.n_kv_heads) * of_one
     return norms + attention + 4 * shape.mlp_size * of_one
+
+
+def _moment(shape: Shape, n_moved: int, moments: str, n_processes: int) -> int:
+    """Bytes of one of the two numbers of every parameter: as torchao keeps them where they are in 8 bits."""
+    if moments == "fp32":
+        return _share(n_moved * FP32, n_processes)
+    own = [_share(n, n_processes) for n in (*shape.outside, *shape.of_layer * shape.n_layers)]
+    table = 256 * FP32  # of what the 256 codes stand for, a tensor
+    return sum(n + n // BLOCK * FP32 + table if n >= LEAST_CODED and n % BLOCK == 0 else n * FP32 for n in own)
 
 
 def _share(n_bytes: int, n_processes: int) -> int:
@@ -206,8 +222,9 @@ def check(leaves: Iterable[Leaf]) -> list[str]:
         if has is not None and need.total > has * GIB:
             raise ValueError(
                 f"a training needs {in_words(need)} and exec.gpu_memory_gib={has:g}; lower exec.micro_batch_tokens or "
-                "exec.max_logits, set exec.gradient_checkpointing=true, share it among cards with exec.n_processes, or "
-                "train adapters (model.lora={rank: 16, alpha: 32})"
+                "exec.max_logits, set exec.gradient_checkpointing=true, share it among cards with exec.n_processes, "
+                "keep the optimizer's numbers in 8 bits (+model.moments=8bit), or train adapters (+model.lora="
+                "{rank: 16, alpha: 32})"
             )
         told.append(in_words(need))
     return list(dict.fromkeys(told))

@@ -62,7 +62,7 @@ def counted(stage: Stage, exec: Exec, shape: Shape) -> Need:
     """The bytes of one process that builds the stage, its context aside."""
     model = model_of(stage)
     if stage.kind == "base":
-        return training_of({**model, "lora": None}, exec, shape, 1)
+        return training_of({**model, "lora": None, "moments": "fp32"}, exec, shape, 1)
     if stage.kind in SHARED_BY_PROCESSES:
         return training_of(model, exec, shape, exec.n_processes)
     if stage.kind in ("pairs", "likelihoods"):

@@ -105,6 +105,7 @@ MAY_IMPORT = {
     "transformers": ("sweep.models",),
     "vllm": ("sweep.models",),
     "peft": ("sweep.models",),
+    "torchao": ("sweep.models",),
     "hydra": KNOW_HYDRA,
     "omegaconf": KNOW_HYDRA,
     "submitit": ("sweep.launchers",),

@@ -111,6 +111,15 @@ def test_a_driver_that_does_not_answer_is_told_and_nothing_is_guessed(fake: Fake
         inventory.devices(Exec())
 
 
+def test_cores_are_those_that_this_process_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert inventory.n_cores({}) == 6
+    assert inventory.n_cores({"SLURM_CPUS_ON_NODE": "4"}) == 4 and inventory.n_cores({"SLURM_CPUS_ON_NODE": "32"}) == 6
+    monkeypatch.delattr("os.sched_getaffinity")
+    assert inventory.n_cores({}) == 64
+
+
 # sweeps
 
 
@@ -141,6 +150,20 @@ def test_small_stages_share_cards_one_process_after_the_other_and_the_manifests_
     base = next(one for one in built.values() if one.kind == "base")
     assert base.provenance["memory"]["reserved_bytes"] == GIB // 2
     assert re.search(r"base  [\d.]+ s, card [01]\n", said)
+
+
+@pytest.mark.slow
+def test_a_sweep_inside_an_allocation_uses_the_cards_and_cores_that_it_was_given(
+    cards: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cards({str(i): 8 for i in range(8)})
+    for name, value in {"CUDA_VISIBLE_DEVICES": "5,6", "SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "1"}.items():
+        monkeypatch.setenv(name, value)  # as SLURM sets them in a job of two of a node's eight cards
+    code, built = launched(planned("arm=sft,rft", "n_problems=8,16"), tmp_path / "store")
+    assert code == 0
+    assert "workers a card: 1 (a model of 0.0M parameters leaves a card idle, and 1 CPU" in capsys.readouterr().out
+    where = {",".join(one.provenance.get("cards", ["CPU"])) for one in built.values()}
+    assert where == {"5", "6", "CPU"}
 
 
 @pytest.mark.slow

@@ -77,6 +77,9 @@ def as_run_here(line: str) -> str:
         return shlex.join(["make", "-n", "-C", str(ROOT), *words[1:]])
     if any(line.lstrip().startswith(beginning) for beginning in ELSEWHERE):
         return ":"
+    if words[:1] == ["sbatch"]:  # the sweep that the job runs
+        inner = shlex.split(shlex.split(line)[-1])
+        return shlex.join([*inner[:3], "plan", *inner[3:]])
     if "hydra/launcher=slurm" in words:
         rest = [word for word in words if word != "hydra/launcher=slurm"]
         return " ".join(rest if "experiment=smoke" in words else [*rest[:3], "plan", *rest[3:]])

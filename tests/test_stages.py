@@ -1,5 +1,6 @@
 """What the stages build: nested subsets, seeds, and q_values against a tree of completions worked by hand."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -386,6 +387,24 @@ def test_filtered_rft_is_given_credits_of_right_and_wrong_traces(sweep_copy: Swe
     assert {c.is_correct for c in credits} == {True, False}
     assert all(c.q_values[-1] == c.is_correct for c in credits)
     assert sweep_copy.store.manifest(stage_of(plan, "train").key).facts["n_rows"] > 0
+
+
+def test_rollouts_that_stop_once_a_verdict_is_settled_are_the_same_by_every_engine(
+    sweep: Sweep, tmp_path: Path
+) -> None:
+    words = ("arm=step_dpo", "n_problems=16", "sampling.rollouts.n_rollouts=6")
+    whole, settled = planned(*words), planned(*words, "sampling.rollouts.stop=verdict")
+
+    def credits(plan: Any, engine: str) -> tuple[bytes, int]:
+        store = Store(tmp_path / f"{engine}-{plan is settled}")
+        shutil.copytree(sweep.store.root, store.root)
+        key = stage_of(plan, "advantages").key
+        (manifest,) = build_all(plan, store, keys=[key], engine=engine).values()
+        return store.read(key, "credits.jsonl"), manifest.cost.n_sampled_tokens
+
+    expected, n_tokens = credits(settled, "embedded")
+    assert credits(settled, "slots") == credits(settled, "paged") == (expected, n_tokens)
+    assert n_tokens < credits(whole, "slots")[1]
 
 
 @pytest.mark.parametrize("policy", ["other_sft", "base"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from sweep.artifacts import Manifest, Store
 from sweep.commands.words import Line, plan_of
 from sweep.differences import PARENT, news
 from sweep.installed import check_engine
+from sweep.launchers.inventory import n_cores
 from sweep.launchers.seating import seating
 from sweep.launchers.todo import corrupted_lines, foreseen
 from sweep.plan import Plan, estimate, flow, state, summary
@@ -27,7 +27,7 @@ def show_plan(line: Line) -> int:
     known = _known(store, found.built) if todo else []
     seconds = estimate(the_plan, todo, known)
     counts = summary(the_plan, found.built)
-    total, n_workers = sum(s for s in seconds.values() if s), exec.n_workers or os.cpu_count() or 1
+    total, n_workers = sum(s for s in seconds.values() if s), exec.n_workers or n_cores()
     n_unknown = sum(s is None for s in seconds.values())
     new = [the_plan.stages[key] for key in todo]
     cards = seating(new, exec, store.root, known)

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweep import memory
 from sweep.commands.words import Line, composer
 from sweep.compose import resolved
-from sweep.installed import check_engine
+from sweep.installed import check_chosen
 from sweep.launchers.plugins import PointFailed, errors_raised, refusal
 from sweep.leaves import leaf
 from sweep.plan import plan
@@ -46,7 +46,7 @@ def _built(config: DictConfig) -> int:
     try:
         grid_point = leaf(resolved(config))
         memory.check([grid_point])
-        check_engine(grid_point.exec.engine, grid_point.exec.device)
+        check_chosen(grid_point.exp.model, grid_point.exec.engine, grid_point.exec.device)
         code = run_here(plan([grid_point]), grid_point.exec, grid_point.tracking)
     except (ValueError, OmegaConfBaseException) as error:  # Hydra would print a line of its own before ours
         code = refusal(error)

@@ -1,4 +1,4 @@
-"""Which cards this machine lets us use: the one place that asks the driver.
+"""Which cards and cores this machine lets us use: the one place that asks the driver.
 
 The driver is asked through torch, in a process of its own, so that what is told is what a worker will see and the
 process that plans opens no card. CUDA_VISIBLE_DEVICES is obeyed, names of whole cards and of MIG instances included.
@@ -46,6 +46,13 @@ class Device:
     @property
     def in_words(self) -> str:
         return f"{self.name}: {self.title}, {self.free / GIB:.1f} of {self.total / GIB:.1f} GiB free"
+
+
+def n_cores(environ: Mapping[str, str] = os.environ) -> int:
+    """Cores that this process may use: of a machine that is shared, those that it was given, as by SLURM to a job."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = environ.get("SLURM_CPUS_ON_NODE", "")  # told also where the cluster binds nobody to what he was given
+    return min(bound, int(given)) if given.isdecimal() and int(given) else bound
 
 
 def has_driver() -> bool:

@@ -20,6 +20,7 @@ from sweep.config import Exec, TrackingConfig
 from sweep.installed import BUILDING, check_installed
 from sweep.interruption import Asked, noted
 from sweep.launchers.forks import CAN_FORK, Adopted, Template
+from sweep.launchers.inventory import n_cores
 from sweep.launchers.local_view import View, label
 from sweep.launchers.seating import ADVICE, OF_TRAINING, Seating, seating, weights_of
 from sweep.launchers.todo import corrupted_lines, set_corrupted_aside, todo
@@ -171,7 +172,7 @@ class Pool:
     def _hire(self) -> None:
         """Workers for what is to do, as many as asked for, or as this machine can start."""
         n_busy = sum(w.stage is not None for w in self.workers)
-        n = min(self.exec.n_workers or os.cpu_count() or 1, len(self.waiting) + n_busy)
+        n = min(self.exec.n_workers or n_cores(), len(self.waiting) + n_busy)
         while len(self.workers) < n and self.n_failed_starts < MOST_FAILED_STARTS:
             try:
                 self.workers.append(self._unbound())

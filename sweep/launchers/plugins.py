@@ -30,7 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweep import memory
 from sweep.compose import leaves, reason
 from sweep.conf_files import read_once
-from sweep.installed import BUILDING, check_engine, check_installed
+from sweep.installed import BUILDING, check_chosen, check_installed
 from sweep.leaves import Leaf
 from sweep.places import check_writable
 from sweep.plan import Plan, plan
@@ -92,7 +92,7 @@ class PlanLauncher(Launcher):
             the_plan = plan(grid_points)
             memory.check(grid_points)
             for one in grid_points:
-                check_engine(one.exec.engine, one.exec.device)
+                check_chosen(one.exp.model, one.exec.engine, one.exec.device)
             folder = Path(self.config.hydra.sweep.dir)
             record_configs(folder, grid_points, self.config, initial_job_idx)
             code = self.run(the_plan, grid_points[0], folder)

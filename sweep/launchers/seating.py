@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +24,8 @@ ADVICE = {
 }
 OF_TRAINING = (
     "lower exec.micro_batch_tokens or exec.max_logits, set exec.gradient_checkpointing=true, share it among cards with "
-    "exec.n_processes, or train adapters (model.lora={rank: 16, alpha: 32})"
+    "exec.n_processes, keep the optimizer's numbers in 8 bits (+model.moments=8bit), or train adapters (+model.lora="
+    "{rank: 16, alpha: 32})"
 )
 
 
@@ -62,7 +62,7 @@ class Seating:
         shapes = [shape_for(stage, self._root) for stage in stages if n_cards(stage, self.exec)]
         known = [shape.n_parameters for shape in shapes if shape is not None]
         largest = max(known) if known and len(known) == len(shapes) else None
-        return workers_a_card(largest, self.exec.workers_per_card, os.cpu_count() or 1, len(self.cards))
+        return workers_a_card(largest, self.exec.workers_per_card, inventory.n_cores(), len(self.cards))
 
     def need(self, stage: Stage) -> Need:
         """What a stage is given, no more than the largest card has: what fits barely is alone there."""
@@ -82,7 +82,7 @@ class Seating:
         stages = {stage.key: stage for stage in ready}
         waiting = [Ready(key, ranks[key], self.need(stage)) for key, stage in stages.items() if self._has_place(stage)]
         seats = [self._seat(number, worker) for number, worker in enumerate(workers)]
-        n_cpus = self.exec.n_workers or os.cpu_count() or 1
+        n_cpus = self.exec.n_workers or inventory.n_cores()
         most = self.exec.n_workers or n_cpus + self.per_card * len(self.cards)
         found = assignments(self.cards, seats, waiting, per_card=self.per_card, without=n_cpus, most=most)
         return [(begin, stages[begin.key]) for begin in found]

@@ -5,15 +5,18 @@ needs no state but the optimizer's own.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from sweep.fields import SCHEDULES
+from sweep.fields import MOMENTS, SCHEDULES
+
+BLOCK = 256  # numbers that share a scale, where moments are kept in 8 bits
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Optim:
     betas: tuple[float, float] = (0.9, 0.999)
     max_grad_norm: float = 1.0
     embedding_lr_scale: float = 1.0  # learning rate of input and output embeddings / lr
+    moments: str = "fp32"  # how AdamW's two numbers a parameter are kept: fp32, or 8bit in blocks of 256 with a scale
 
     def __post_init__(self) -> None:
         wrong = {
@@ -41,13 +45,14 @@ class Optim:
             "betas": len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas),
             "max_grad_norm": not self.max_grad_norm > 0,
             "embedding_lr_scale": not self.embedding_lr_scale >= 0,
+            "moments": self.moments not in MOMENTS,
         }
         found = ", ".join(f"{name}={getattr(self, name)!r}" for name, is_wrong in wrong.items() if is_wrong)
         if found:
             raise ValueError(
                 f"{found}: expected lr and max_grad_norm above 0, counts of 1 or more, warmup_fraction in [0, 1], "
-                f"two betas in [0, 1), schedule one of {', '.join(SCHEDULES)}, and nothing negative; correct the "
-                "optimizer settings of this method or model"
+                f"two betas in [0, 1), schedule one of {', '.join(SCHEDULES)}, moments one of {', '.join(MOMENTS)}, "
+                "and nothing negative; correct the optimizer settings of this method or model"
             )
 
 
@@ -62,11 +67,13 @@ def lr_factor(optim: Optim, update: int) -> float:
     return 1 - progress if optim.schedule == "linear" else 1.0
 
 
-def adamw(model: PreTrainedModel, optim: Optim, moved: Mapping[str, torch.nn.Parameter]) -> torch.optim.AdamW:
+def adamw(model: PreTrainedModel, optim: Optim, moved: Mapping[str, torch.nn.Parameter]) -> torch.optim.Optimizer:
     """One group each for embeddings, matrices and vectors; `lr_scale` is kept in the group.
 
     Args:
         moved: what the optimizer moves in place of the model's parameters of these names.
+    Raises:
+        ValueError: moments in 8 bits, and torchao is not installed.
     """
     embeddings = {id(layer.weight) for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
     groups: dict[str, list[torch.nn.Parameter]] = {"embeddings": [], "matrices": [], "vectors": []}
@@ -74,7 +81,8 @@ def adamw(model: PreTrainedModel, optim: Optim, moved: Mapping[str, torch.nn.Par
         kind = "embeddings" if id(parameter) in embeddings else "matrices" if parameter.ndim > 1 else "vectors"
         if name in moved:
             groups[kind].append(moved[name])
-    return torch.optim.AdamW(
+    kept = _adamw_in_8_bits() if optim.moments == "8bit" else partial(torch.optim.AdamW, fused=True)
+    return kept(
         [
             {
                 "params": parameters,
@@ -86,15 +94,34 @@ def adamw(model: PreTrainedModel, optim: Optim, moved: Mapping[str, torch.nn.Par
         ],
         lr=optim.lr,
         betas=optim.betas,
-        fused=True,
     )
+
+
+def _adamw_in_8_bits() -> Callable[..., torch.optim.Optimizer]:
+    """Moments in blocks of 256 numbers of 8 bits with one scale; tensors that are no whole blocks keep theirs in fp32.
+
+    Source: Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv 2110.02861.
+    """
+    try:
+        from torchao.optim import AdamW8bit
+    except ImportError as error:
+        raise ValueError(
+            "model.moments=8bit needs the package torchao, which is not installed: pip install "
+            "'rl-on-incorrect[moments]', or leave model.moments out to keep them in fp32"
+        ) from error
+    made: Any = AdamW8bit
+    return partial(made, block_size=BLOCK)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, optim: Optim, update: int) -> float:
     """Gives each group its learning rate for this update; returns the one without a scale."""
     lr = optim.lr * lr_factor(optim, update)
     for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_scale"]
+        own = lr * group["lr_scale"]
+        if isinstance(group["lr"], torch.Tensor):  # which a compiled step reads
+            group["lr"].fill_(own)
+        else:
+            group["lr"] = own
     return lr
 
 

@@ -18,7 +18,7 @@ from accelerate import PartialState
 from accelerate.utils import gather, reduce
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
@@ -37,13 +37,18 @@ def leave() -> None:
     PartialState().destroy_process_group()
 
 
+def is_joined() -> bool:
+    """Whether this process has joined others, or itself alone; whatever its environment says."""
+    return dist.is_initialized()
+
+
 def n_processes() -> int:
-    """Processes that share this training: one, unless this process has joined others, whatever its environment says."""
-    return int(PartialState().num_processes) if dist.is_initialized() else 1
+    """Processes that share this training."""
+    return int(PartialState().num_processes) if is_joined() else 1
 
 
 def process_index() -> int:
-    return int(PartialState().process_index) if dist.is_initialized() else 0
+    return int(PartialState().process_index) if is_joined() else 0
 
 
 def summed(totals: Tensor) -> Tensor:
@@ -92,12 +97,6 @@ class Shards:
                 assert isinstance(parameter, DTensor)
                 wholes[name].copy_(parameter.full_tensor())
         nn.Module.to(self.whole, self._device)
-
-
-def synchronise_gradients(root: nn.Module, is_last: bool) -> None:
-    """Whether the next backward pass is the one after which processes add up their gradients."""
-    if isinstance(root, FSDPModule):
-        root.set_requires_gradient_sync(is_last)
 
 
 def local(value: Any) -> Any:

@@ -21,11 +21,11 @@ from sweep.models.precision import COMPUTED, Masters
 from sweep.models.sequences import micro_batches, n_tokens, packed
 from sweep.models.sharding import (
     Shards,
+    is_joined,
     largest,
     n_processes,
     process_index,
     summed,
-    synchronise_gradients,
     whole,
 )
 
@@ -78,7 +78,7 @@ def start(
 ) -> Run:
     torch.manual_seed(seed)
     masters: Masters | Shards
-    if n_processes() > 1:
+    if is_joined():
         masters = Shards(policy.model, computing.precision, policy.device)
         token_logps = masters.split(TokenLogps(masters.model, computing.max_logits))
     else:
@@ -110,8 +110,7 @@ def update(run: Run, is_logged: bool) -> dict[str, float] | None:
     n_units = n_trained if run.reference_logp_sums is None else len(indices)
     shares = groups[process_index() :: n_processes()]
     totals = torch.zeros(5, device=run.policy.device)
-    for n, group in enumerate(shares, start=1):
-        synchronise_gradients(run.token_logps, is_last=n == len(shares))
+    for group in shares:  # after each the processes add up: what only the last one added would be held whole until then
         loss_sum, statistics = _loss_sum(run, [indices[k] for k in group])
         torch.autograd.backward(loss_sum * (n_processes() / n_units))  # processes average their gradients
         totals += statistics

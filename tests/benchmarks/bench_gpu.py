@@ -9,6 +9,10 @@ trained tokens alone, attention's with them) over the card's dense bf16 peak.
 import argparse
 import copy
 import json
+import subprocess
+import sys
+import tempfile
+import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,12 +38,17 @@ def main() -> None:
     device = "cuda" if has_card else "cpu"
     card = torch.cuda.get_device_name() if has_card else "no card: a dry run"
     figures: dict[str, object] = {"card": card, "torch": torch.__version__}
-    for name in asked.sizes.split(","):
-        for key, figure in measured(SIZES[name], device, card).items():
+
+    def keep(found: dict[str, float]) -> None:
+        for key, figure in found.items():
             figures[key] = figure
             print(f"{key}: {figure:,.3g}", flush=True)
-            asked.out.parent.mkdir(parents=True, exist_ok=True)
-            asked.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        asked.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+    for name in asked.sizes.split(","):
+        keep(measured(SIZES[name], device, card))
+    keep(pilot())
 
 
 def measured(size: Size, device: str, card: str) -> dict[str, float]:
@@ -79,7 +88,30 @@ def sampled(size: Size, policy: Policy, device: str) -> dict[str, float]:
         mine = by_engine(policy, engine, prefixes, 8, n_most, max_rows, "bf16")
         out[f"{size.name} {engine} tokens/s"] = mine.n_tokens / mine.seconds
         out[f"{size.name} {engine} times generate"] = mine.n_tokens / mine.seconds / (theirs.n_tokens / theirs.seconds)
-    return out
+    return out | evaluated(size, policy, n_most, max_rows, 1319 if device == "cuda" else 4)
+
+
+def evaluated(size: Size, policy: Policy, n_most: int, max_rows: int, n: int) -> dict[str, float]:
+    """Seconds of one evaluation, a greedy and a sampled solution a problem, each as long as it may be."""
+    prefixes = [row.prefix for row in rows_of(size, n)]
+    how = (prefixes, 1, n_most, max_rows, "bf16")
+    seconds = sum(by_engine(policy, "slots", *how, temperature=t).seconds for t in (0.0, 0.7))
+    return {f"{size.name} evaluation of {n} problems, s": seconds}
+
+
+def pilot() -> dict[str, float]:
+    """Seconds of a sweep of 4 arms at 2 sizes from an empty store, where model and files are (docs/how-to/lab.md)."""
+    model, files = Path("models/smollm2_135m"), Path("data/gsm_symbolic")
+    if not (torch.cuda.is_available() and model.is_dir() and files.is_dir()):
+        print(f"no pilot: it needs a card, {model} and {files}", flush=True)
+        return {}
+    grid = ["arm=sft,rft,dpo,step_dpo", "n_problems=1024,2048", "seed=1", f"model.path={model}", "model.revision=null"]
+    with tempfile.TemporaryDirectory() as store:
+        where = [f"exec.store={store}", "exec.sweep_name=pilot", "exec.engine=slots", "tracking=jsonl"]
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "sweep", "-m", "experiment=scaling_gsm_symbolic", *grid, *where]
+        subprocess.run(command, check=True)
+        return {"pilot of 8 runs, s": time.perf_counter() - began}
 
 
 def _second(policy, data, n_updates, batch_size, device, **how) -> Timed:  # type: ignore[no-untyped-def]

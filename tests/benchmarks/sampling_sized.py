@@ -32,11 +32,18 @@ def timed(work: Callable[[], tuple[int, int]], device: str) -> Drawn:
 
 
 def by_engine(
-    policy: Policy, name: str, prefixes: list[str], n_samples: int, n_most: int, max_rows: int, precision: str
-):
+    policy: Policy,
+    name: str,
+    prefixes: list[str],
+    n_samples: int,
+    n_most: int,
+    max_rows: int,
+    precision: str,
+    temperature: float = 1.0,
+) -> Drawn:
     def work() -> tuple[int, int]:
         with opened(policy, name, max_rows=max_rows, precision=precision) as sampler:
-            drawn = sampler(prefixes, n_samples=n_samples, temperature=1.0, max_new_tokens=n_most, seed=0)
+            drawn = sampler(prefixes, n_samples=n_samples, temperature=temperature, max_new_tokens=n_most, seed=0)
             n_read = sampler.engine.n_read if sampler.engine is not None and sampler.engine.n_read else 0
         return n_sampled_tokens(drawn), n_read or sum(len(encode_prefix(policy, p)) for p in set(prefixes))
 
