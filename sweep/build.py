@@ -89,7 +89,7 @@ def build_sft(stage: Stage, bench: Bench) -> Built:
 
 
 def build_samples(stage: Stage, bench: Bench) -> Built:
-    """Draw n_samples solutions a problem from pi_sft and verify each by its final answer."""
+    """Draw n_samples solutions a problem from pi_sft, or the last round's policy; verify each by its final answer."""
     data, sampling = domain_of(stage), stage.identity["sampling"]
     problems = training_set.sampled_problems(stage, bench)
     pi_sft, prompts = bench.policy("sft"), [data.prompt(p) for p in problems]
@@ -97,6 +97,7 @@ def build_samples(stage: Stage, bench: Bench) -> Built:
         drawn = sample(
             prompts,
             n_samples=sampling["n_samples"],
+            first_sample=stage.identity.get("first_sample", 0),
             temperature=sampling["temperature"],
             top_p=sampling["top_p"],
             seed=seed_of(stage),

@@ -177,6 +177,9 @@ class SamplingConfig:
     temperature: float = real(*TEMPERATURES, default=1.0)
     top_p: float = real(above=0, most=1, default=1.0)
     is_cross_fit: bool = False  # of the n_problems of D_syn behind those that the SFT policy was fine-tuned on
+    # expert iteration: so many times over, solutions are drawn, verified and trained on, in each round n_samples of a
+    # problem and from the policy that the round before ended with
+    rounds: int = whole(1, 64, default=1)
     rollouts: RolloutConfig = field(default_factory=RolloutConfig)
 
 

@@ -102,16 +102,30 @@ def sft(exp: Exp) -> Stage:
 
 
 @once
+def former(exp: Exp) -> Exp:
+    """The same run as it stood a round before, which is a run of its own."""
+    return replace(exp, sampling=replace(exp.sampling, rounds=exp.sampling.rounds - 1))
+
+
+def learner(exp: Exp) -> Stage:
+    """Who writes the solutions of the last round, and whom its pairs are measured against: pi_sft in the first."""
+    return sft(exp) if exp.sampling.rounds == 1 else trained(former(exp))
+
+
+@once
 def samples(exp: Exp) -> Stage:
+    """In a later round they are numbered on: the same draws from a policy that changed little would be the same."""
     if exp.sampling.is_cross_fit and 2 * exp.n_problems > (n_train := _opened(exp).n_problems("train")):
         raise ValueError(
             f"sampling.is_cross_fit=true at n_problems={exp.n_problems} needs as many problems again, and "
             f"dataset={_name(exp)} has {n_train} train problems; choose sizes up to {n_train // 2} or a "
             "larger dataset"
         )
-    sampling = {k: v for k, v in _plain(exp.sampling).items() if k != "rollouts"}
-    identity = {"sampling": sampling, "dataset": _data(exp), **_bound(exp), **_point(exp)}
-    return _stage("samples", identity, {"dsyn": dsyn(exp), "sft": sft(exp)}, exp)
+    sampling = {k: v for k, v in _plain(exp.sampling).items() if k not in ("rollouts", "rounds")}
+    n_before = (exp.sampling.rounds - 1) * exp.sampling.n_samples
+    later = {"first_sample": n_before} if n_before else {}
+    identity = {"sampling": sampling, "dataset": _data(exp), **later, **_bound(exp), **_point(exp)}
+    return _stage("samples", identity, {"dsyn": dsyn(exp), "sft": learner(exp)}, exp)
 
 
 @once
@@ -130,7 +144,7 @@ def _who_rolls_out(exp: Exp) -> dict[str, Stage]:
     if policy == "base":
         return {"base": base(exp)}
     # the next seed's: as many problems of D_syn, in another order
-    return {"sft": sft(exp if policy == "learner" else replace(exp, seed=exp.seed + 1))}
+    return {"sft": learner(exp) if policy == "learner" else sft(replace(exp, seed=exp.seed + 1))}
 
 
 @once
@@ -143,7 +157,7 @@ def pairs(exp: Exp) -> Stage:
 @once
 def train(exp: Exp) -> Stage:
     method = METHODS[exp.method.name]
-    parents = {"sft": sft(exp), "pairs": pairs(exp)} if method.is_preference else _material(exp)
+    parents = {"sft": learner(exp), "pairs": pairs(exp)} if method.is_preference else _material(exp)
     return _stage("train", _recipe(exp, "optim", *method.dials), parents, exp)
 
 
@@ -156,24 +170,34 @@ def _recipe(exp: Exp, *settings: str) -> dict[str, Any]:
 
 
 def _material(exp: Exp) -> dict[str, Stage]:
-    """Only the stages this arm's source and method need are parents: the rest is never built for it."""
+    """Only the stages this arm's source and method need are parents: the rest is never built for it.
+
+    What starts from the base is trained on what all rounds drew; what goes on from a round's policy on its own alone.
+    """
     method, source = METHODS[exp.method.name], SOURCES[exp.source.name]
     if source.is_step_judged and _procedural(_dataset(exp)) is None:
         raise ValueError(
             f"source={exp.source.name} tells sound steps from spurious ones, which dataset={_name(exp)} "
             "cannot judge; choose a procedural domain (dataset=skills) or another source"
         )
-    parents = {method.start: base(exp) if method.start == "base" else sft(exp), "dsyn": dsyn(exp)}
+    parents = {method.start: base(exp) if method.start == "base" else learner(exp), "dsyn": dsyn(exp)}
     needs = {method.needs, source.needs}
-    if needs != {"none"}:
-        parents["samples"] = samples(exp)
-    if "advantages" in needs:
-        parents["advantages"] = advantages(exp)
+    drawn = {"samples": samples} if needs != {"none"} else {}
+    drawn |= {"advantages": advantages} if "advantages" in needs else {}
+    parents |= {role: of(exp) for role, of in drawn.items()}
+    while method.start == "base" and exp.sampling.rounds > 1:
+        exp = former(exp)
+        parents |= {f"{role}_{exp.sampling.rounds}": of(exp) for role, of in drawn.items()}
     return parents
 
 
 def trained(exp: Exp) -> Stage:
     """The stage whose weights this run ends with: those of plain SFT are the sft stage itself."""
+    if exp.sampling.rounds > 1 and METHODS[exp.method.name].needs == SOURCES[exp.source.name].needs == "none":
+        raise ValueError(
+            f"sampling.rounds={exp.sampling.rounds} draws solutions anew in each round, but source={exp.source.name} "
+            f"method={exp.method.name} reads none of them; take source=self, or rounds=1"
+        )
     is_plain_sft = (exp.source.name, exp.method.name) == ("teacher", "sft")
     return sft(exp) if is_plain_sft else train(exp)
 
@@ -217,7 +241,8 @@ def estimates(exp: Exp) -> Stage:
     charged = {of: advantages(_charging(exp, of)) for of in ("wrong", "all")}
     rollouts = {"n_rollouts": exp.probes.n_truth, "temperature": exp.sampling.rollouts.temperature}
     identity = {"rollouts": rollouts, "dataset": _data(exp), **_bound(exp), **_point(exp)}
-    return _stage("estimates", identity, {"dsyn": dsyn(exp), "samples": samples(exp), "sft": sft(exp), **charged}, exp)
+    parents = {"dsyn": dsyn(exp), "samples": samples(exp), "sft": learner(exp), **charged}
+    return _stage("estimates", identity, parents, exp)
 
 
 def _charging(exp: Exp, of: str) -> Exp:

@@ -4,6 +4,7 @@ material."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def is_cross_fit(stage: Stage) -> bool:
 
 
 def written(stage: Stage, bench: Bench, dsyn: Sequence[Solution], sampled: Sequence[Problem]) -> Written:
-    """What the stage's parents hold; nothing in place of those it has not."""
+    """What the stage's parents hold, of all rounds that it is trained on; nothing in place of those it has not."""
     data, asked = domain_of(stage), {p.problem_id: p for p in sampled}
     source = stage.identity["source"]
 
@@ -57,12 +58,19 @@ def written(stage: Stage, bench: Bench, dsyn: Sequence[Solution], sampled: Seque
 
     return Written(
         dsyn,
-        bench.read("samples", "traces.jsonl", Trace),
-        bench.read("advantages", "reached.jsonl", Solution),
-        bench.read("advantages", "credits.jsonl", Credit),
+        _of_rounds(stage, bench, "samples", "traces.jsonl", Trace),
+        _of_rounds(stage, bench, "advantages", "reached.jsonl", Solution),
+        _of_rounds(stage, bench, "advantages", "credits.jsonl", Credit),
         is_sound if isinstance(data, ProceduralDomain) else None,
         {dial: source[dial] for dial in SOURCES[source["name"]].dials},
     )
+
+
+def _of_rounds(stage: Stage, bench: Bench, role: str, name: str, record: type) -> list[Any]:
+    """The records that the rounds before left, in their order, and the last round's."""
+    before = [one for one in stage.parents if one.startswith(f"{role}_")]
+    roles = [*sorted(before, key=lambda one: int(one.rpartition("_")[2])), role]
+    return [each for one in roles for each in bench.read(one, name, record)]
 
 
 def material(

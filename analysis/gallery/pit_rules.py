@@ -83,7 +83,7 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
     """The differences that the claim is ruled by: of the other rules, at the largest size."""
     others = _others(rows)
     of = gaps(rows, 1 - (1 - LEVEL) / len(others))
-    return of[of["name"].isin(others) & (of["n_problems"] == rows["n_problems"].max())]
+    return of.loc[of["name"].isin(others) & (of["n_problems"] == rows["n_problems"].max())]
 
 
 def ruling(of: pd.DataFrame) -> str:
@@ -96,9 +96,9 @@ def ruling(of: pd.DataFrame) -> str:
 def cost(rows: pd.DataFrame) -> pd.DataFrame:
     """Tokens a problem: name, n_problems, mean; the first lowest is the first of the rows."""
     names = [FIRST, *_others(rows), *([RANDOM] if RANDOM in set(rows["rule"]) else [])]
-    of = rows.groupby(["rule", "n_problems"], as_index=False)["tokens"].mean()
-    of = of.rename(columns={"rule": "name", "tokens": "mean"})
-    return of.sort_values(["name", "n_problems"], key=lambda c: c.map(names.index) if c.name == "name" else c)
+    spent = rows.groupby(["rule", "n_problems"])["tokens"].mean()
+    found = [(name, n, spent[name, n]) for name in names for n in sorted(set(rows["n_problems"])) if (name, n) in spent]
+    return pd.DataFrame(found, columns=["name", "n_problems", "mean"])
 
 
 def _drawn(rows: pd.DataFrame) -> Figure:
@@ -115,7 +115,8 @@ def _data(rows: pd.DataFrame) -> pd.DataFrame:
 def _caption(rows: pd.DataFrame) -> str:
     of, n_problems = judged(rows), rows["n_problems"].max()
     tokens = cost(rows).query("n_problems == @n_problems").set_index("name")["mean"]
-    said = "; ".join(f"{row.name} {told(row.mean, row.low, row.high)}" for row in of.itertuples(index=False))
+    rows_of = of[["name", "mean", "low", "high"]].to_numpy().tolist()
+    said = "; ".join(f"{name} {told(*low_high)}" for name, *low_high in rows_of)
     spent = ", ".join(f"{name} {value:,.0f}" for name, value in tokens.items())
     n = rows["replicate"].nunique()
     return (

@@ -9,6 +9,7 @@ from analysis.gallery import (
     pit_rules,
     positives,
     q_values,
+    rounds,
     spurious,
     star_graph,
     theorem,
@@ -95,6 +96,10 @@ FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "beyond the paper", "pit_rules", "Which step of a wrong solution is charged, and what finding it costs.",
         pit_rules.PIT_RULES, pit_rules.VIEW,
+    ),
+    PaperFigure(
+        "beyond the paper", "rounds", "Expert iteration: several rounds, each on solutions of the policy before it.",
+        rounds.ROUNDS, rounds.VIEW,
     ),
     PaperFigure(
         "beyond the paper", "negatives_a_positive", "What more negatives for a positive gain per-step DPO.",
