@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_lab import files
+from test_math_sweep import reader
 from test_memory import SHAPES, model_of, n_bytes
 from tiny_policy import OPTIM, WORDS, rows, tiny_policy, trained, weights
+from tiny_sweep import build_all
 from torch import Tensor
 from torch.distributed.fsdp._fully_shard._fsdp_param import FSDPParam
 
+from sweep.artifacts import Store
+from sweep.commands.words import plan_of
+from sweep.config import Adapters, PretrainedConfig
 from sweep.installed import check_chosen
 from sweep.memory import Shape, training
 from sweep.methods.sft import sft_loss
@@ -22,7 +28,7 @@ from sweep.models.optim import adamw, set_lr
 
 IN_8_BITS = replace(OPTIM, moments="8bit", lr=3e-3)
 SETTINGS = {"seed": 0, "device": "cpu", "dtype": "float32", "micro_batch_tokens": 60}
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="needs the extra moments")
+needs_torchao = pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="needs the extra moments")
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +46,7 @@ def wide_policy() -> Policy:
     )
 
 
+@needs_torchao
 def test_training_goes_nearly_as_with_moments_in_fp32() -> None:
     policies, losses = [wide_policy(), wide_policy()], [[], []]
     for policy, told, moments in zip(policies, losses, ("fp32", "8bit"), strict=True):
@@ -52,6 +59,7 @@ def test_training_goes_nearly_as_with_moments_in_fp32() -> None:
     assert 0 < apart.norm() < 0.2 * moved.norm()
 
 
+@needs_torchao
 @pytest.mark.parametrize("shape", [SHAPES[0], Shape(64, 2, 4, 2, 32, 96, 100, False)], ids=["tied", "untied"])
 def test_the_plan_counts_the_bytes_that_the_library_keeps(shape: Shape) -> None:
     model = model_of(shape)
@@ -65,6 +73,7 @@ def test_the_plan_counts_the_bytes_that_the_library_keeps(shape: Shape) -> None:
     assert sum(map(n_bytes, parts)) == training(shape, **told, moments="8bit").optimizer
 
 
+@needs_torchao
 def test_the_learning_rate_is_set_where_a_compiled_step_reads_it() -> None:
     model = wide_policy().model
     optimizer = adamw(model, IN_8_BITS, dict(model.named_parameters()))
@@ -83,6 +92,7 @@ def shared(n: int, tmp_path: Path, optim=IN_8_BITS, loss=sft_loss, **options) ->
     return losses, weights(load_policy(str(tmp_path / "out"), revision=None, device="cpu", dtype="float32"))
 
 
+@needs_torchao
 def test_one_process_that_reads_its_weights_layer_by_layer_gives_the_same(tmp_path: Path) -> None:
     policy, alone = wide_policy(), []
     trained(policy, rows(20), optim=IN_8_BITS, log=lambda update, metrics: alone.append(metrics["loss"]))
@@ -93,6 +103,7 @@ def test_one_process_that_reads_its_weights_layer_by_layer_gives_the_same(tmp_pa
     assert apart.mean() < 1e-5 and apart.max() < IN_8_BITS.lr
 
 
+@needs_torchao
 @pytest.mark.slow
 def test_a_stopped_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
     _, straight = shared(1, tmp_path / "straight")
@@ -132,3 +143,29 @@ def test_a_setting_whose_package_is_missing_is_refused_before_any_work(
     check_chosen({"lora": None, "moments": "fp32"}, "slots", "cpu")
     with pytest.raises(ValueError, match=rf"model.{setting} needs the package {package}, .*'\.\[{setting}\]'"):
         check_chosen({setting: asked[setting]}, "slots", "cpu")
+
+
+def test_moments_in_8_bits_of_adapters_are_refused() -> None:
+    told = {"path": "a/model", "revision": None, "dtype": "float32", "precision": "bf16", "betas": (0.9, 0.999)}
+    assert PretrainedConfig(**told, lora=Adapters(rank=2, alpha=4.0)).moments == "fp32"
+    with pytest.raises(ValueError, match=r"lora=.* and moments=8bit: expected one of them"):
+        PretrainedConfig(**told, lora=Adapters(rank=2, alpha=4.0), moments="8bit")
+
+
+@needs_torchao
+@pytest.mark.slow
+def test_a_model_in_a_folder_is_fine_tuned_with_them_by_a_stage(tmp_path: Path) -> None:
+    save_policy(reader(), tmp_path / "model")
+    words = (
+        "experiment=scaling_gsm_symbolic", "arm=sft", "n_problems=16", "seed=1", *files(tmp_path),
+        f"model.path={tmp_path / 'model'}", "model.revision=null", "model.dtype=float32", "model.precision=fp32",
+        "exec.device=cpu", "rates.sft=1e-3", "max_solution_tokens=24", "tracking=jsonl",
+    )  # fmt: skip
+    store = Store(tmp_path / "store")
+    plain, coded = plan_of(words)[0], plan_of((*words, "+model.moments=8bit"))[0]
+    assert coded.stages.keys() & plain.stages.keys() == {key for key, one in plain.stages.items() if one.kind == "dsyn"}
+    built = build_all(
+        coded, store, keys=[key for key, one in coded.stages.items() if one.kind in ("dsyn", "base", "sft")]
+    )
+    (sft,) = (one for one in built.values() if one.kind == "sft")
+    assert sft.cost.n_updates > 0 and sft.facts["loss"] > 0

@@ -346,7 +346,8 @@ def test_an_unknown_precision_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     "setting",
     [{"lr": 0.0}, {"n_updates": 0}, {"batch_size": 0}, {"warmup_fraction": 1.5}, {"schedule": "step"},
-     {"weight_decay": -1.0}, {"betas": (0.9, 1.0)}, {"max_grad_norm": 0.0}, {"embedding_lr_scale": -1.0}],
+     {"weight_decay": -1.0}, {"betas": (0.9, 1.0)}, {"max_grad_norm": 0.0}, {"embedding_lr_scale": -1.0},
+     {"moments": "4bit"}],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_refused_by_name(setting: dict) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(setting))}=.*expected"):
