@@ -41,13 +41,18 @@ def note(store: Store, name: str, parents: Mapping[str, Sequence[str]]) -> str:
     """Write a grid down before any of it is built; its hash. The same grid again is noted once."""
     folder = sharing.real_folder(store.root, FOLDER)
     keys = {key: sorted(of) for key, of in sorted(parents.items())}
-    digest = hashlib.sha256(json.dumps([name, keys]).encode()).hexdigest()[:16]
+    digest = _digest(name, keys)
     with leases.held(folder / "lock", is_shared=True):
         if not (folder / f"{digest}.json").exists():
             now = datetime.now(UTC).isoformat(timespec="seconds")
             told = {"name": name, "command": sys.argv[1:], "created": now, "parents": keys}
             write_atomically(folder / f"{digest}.json", json.dumps(told))
     return digest
+
+
+def _digest(name: str, parents: Mapping[str, Sequence[str]]) -> str:
+    told = {key: sorted(of) for key, of in sorted(parents.items())}
+    return hashlib.sha256(json.dumps([name, told]).encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -89,4 +94,6 @@ def _grid(path: Path) -> Grid:
     known = set(parents)
     if not all(map(is_key, known)) or not all(known.issuperset(of) for of in parents.values()):
         raise ValueError("a stage or a parent of it is not a key of the grid")
+    if (found := _digest(str(raw["name"]), parents)) != path.stem:
+        raise ValueError(f"its name and stages make it {found}: it was changed since it was written")
     return Grid(path.stem, str(raw["name"]), tuple(map(str, raw["command"])), str(raw["created"]), parents)

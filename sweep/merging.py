@@ -65,7 +65,7 @@ def _refuse_two_accounts(tables: Sequence[Results]) -> None:
     n_values = runs.groupby("run")[told].nunique()  # a replicate that an older table does not say is no other
     if (odd := n_values.gt(1).any(axis=1)).any():
         run = str(n_values.index[odd][0])
-        name = next(name for name in told if n_values.loc[run, name] > 1)
+        name = next(name for name in told if runs.loc[runs.run == run, name].nunique() > 1)
         values = " and ".join(map(str, dict.fromkeys(runs[name][runs.run == run].dropna())))
         raise _two_accounts(f"run {run} has {name}={values}")
     outcomes = pd.concat([table.outcomes for table in tables])[["run", "problem_id", "is_correct", *COUNTS[2:]]]

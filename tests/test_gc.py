@@ -177,6 +177,23 @@ def test_a_grid_record_that_cannot_be_read_keeps_everything(
     assert len(sweep_copy.store.built()) == 35
 
 
+def test_a_grid_record_that_was_edited_or_moved_keeps_everything(sweep_copy: Sweep, gc: Callable[..., str]) -> None:
+    digest = grids.note(sweep_copy.store, "big", sweep_copy.plan.parents())
+    path = sweep_copy.store.root / ".grids" / f"{digest}.json"
+    whole, built = path.read_text(), sweep_copy.store.built()
+    emptied = json.dumps({**json.loads(whole), "parents": {}})
+    renamed = json.dumps({**json.loads(whole), "name": "small"})
+    for text in (emptied, renamed):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=rf"nothing was deleted: .grids/{digest}.json cannot be composed or read"):
+            gc("--delete", "--without", "unrecorded")
+        assert sweep_copy.store.built() == built
+    (_, problems) = grids.grids(sweep_copy.store)
+    assert "it was changed since it was written" in problems[f".grids/{digest}.json"]
+    gc("--delete", "--without", f".grids/{digest}.json")  # passed over: what it told of is now of no record, and stays
+    assert sweep_copy.store.built() == built
+
+
 def test_a_wrong_word_or_name_is_refused(gc: Callable[..., str]) -> None:
     with pytest.raises(ValueError, match=r"--without two: no such experiment, grid or submission; there are one"):
         gc("--without", "two")

@@ -72,7 +72,9 @@ def gc_command(line: Line, composed: Composed) -> int:
     # exclusive: a sweep that starts meanwhile waits, and then sees what is left
     with _alone(store) if options.delete and store.built() else nullcontext():
         recorded, unread = _recorded_roots(store)
-        _check_names(options.without, {UNRECORDED, *names, *(name for root in recorded for name in root.names)})
+        _check_names(
+            options.without, {UNRECORDED, *names, *unread, *(name for root in recorded for name in root.names)}
+        )
         problems = {name: why for name, why in {**problems, **unread}.items() if name not in options.without}
         found = sorted_out(store, roots, recorded, options.without)
         is_refused = options.delete and bool(problems)
@@ -233,7 +235,8 @@ def _refusal(problems: Mapping[str, str], names: Sequence[str], overrides: Seque
     return (
         f"nothing was deleted: {', '.join(problems)} cannot be composed or read here, so what it reaches is not known. "
         f"Say what it lacks, and look at the list again:\n  {again}\n"
-        "An experiment that was never run in this store can be left out by its name with --without"
+        "An experiment that was never run in this store can be left out by its name with --without, as can a record "
+        "that is to be passed over"
     )
 
 
