@@ -24,6 +24,7 @@ from sweep.prepare.faults import (
     equations,
     faults,
 )
+from sweep.prepare.out import check_out
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,22 @@ def test_a_solution_without_an_answer_line_is_given_one_and_counted() -> None:
 def test_what_cannot_be_prepared_is_refused_in_a_paragraph(words: tuple[str, ...], told: str, capsys: Any) -> None:
     code, _, err = said(*words, capsys=capsys)
     assert code == 2 and told in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "unseen.jsonl", "facts.json"])
+def test_somebody_s_files_are_not_replaced_by_prepared_ones(name: str, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / name).write_text("[]")
+    code, _, err = said("gsm_symbolic", "--out", str(tmp_path), capsys=capsys)
+    assert code == 2 and f"--out {tmp_path}: {name} there was not written by this command" in err
+    assert (tmp_path / name).read_text() == "[]"
+
+
+def test_prepared_files_are_replaced_by_prepared_ones_also_where_they_were_not_finished(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").touch()
+    (tmp_path / "facts.json").write_text('{"reasoning_gym": "0"}')
+    check_out(tmp_path, ["train.jsonl"], "reasoning_gym")
+    with pytest.raises(ValueError, match=r"train.jsonl, facts.json there was not written by this command"):
+        check_out(tmp_path, ["train.jsonl"], "settings")
 
 
 def test_more_unseen_templates_than_there_are_is_refused(files: Path, capsys: Any) -> None:

@@ -353,6 +353,22 @@ def test_options_that_cannot_be_are_refused_before_anything_is_asked(
     assert told in capsys.readouterr().err and not ASKED
 
 
+def test_the_seeds_own_folder_is_no_place_for_what_is_written_after_them(
+    server: Server, tmp_path: Path, capsys: Any
+) -> None:
+    own = written(tmp_path / "train.jsonl", SEEDS)
+    before = Path(own).read_bytes()
+    told = [
+        (tmp_path, "train.jsonl there was not written by this command"),
+        (tmp_path, f"--out {tmp_path}: {own} is one of the files to read"),
+    ]
+    for out, why in told:
+        assert main(command(server, tmp_path / "given", "--seeds", own, "--out", str(out))) == 2
+        assert why in capsys.readouterr().err and not ASKED
+        assert Path(own).read_bytes() == before
+        (tmp_path / "facts.json").write_text('{"settings": {}}')  # the second time the folder is ours
+
+
 def test_likeness_is_a_share_of_runs_of_words() -> None:
     known = Alike(0.5, are_numbers_one=False)
     known.add("Ann has 3 red pens and 4 blue ones.")  # 10 words and marks: 6 runs of 5

@@ -20,11 +20,13 @@ import numpy as np
 from sweep.data.problem_rows import heard
 from sweep.disk import write_atomically
 from sweep.prepare.faults import MARK, NO_ANSWER_LINE, faults
+from sweep.prepare.out import FACTS, check_out
 from sweep.terminal.progress import bar
 
 SIZES = {"test": 2_000, "unseen": 2_000, "validation": 1_500, "train": 131_072}
 N_UNSEEN_TEMPLATES = 10
 BATCH = 4_096
+MARK_OF_FACTS = "reasoning_gym"
 MOST_REPEATS = 50  # questions that were asked before, for one that was not, before giving up
 SHOWN_OF_A_FAULT = 3
 ASKS_FOR_A_NUMBER = " Give the result as your final answer. Do not include units."  # the prompt's to say
@@ -60,6 +62,7 @@ def prepared(options: argparse.Namespace) -> Iterator[str]:
     sizes = {split: int(getattr(options, split)) for split in SIZES}
     if min(sizes.values()) < 0 or options.seed < 0:
         raise ValueError(f"expected a seed and sizes of 0 or more, found --seed {options.seed} and {sizes}")
+    check_out(options.out, [f"{split}.jsonl" for split in SIZES], MARK_OF_FACTS)
     version, stream = _stream(options.seed)
     templates = sorted({template for template, _ in (next(stream) for _ in range(BATCH))})
     n_unseen = options.unseen_templates
@@ -70,14 +73,15 @@ def prepared(options: argparse.Namespace) -> Iterator[str]:
     rng = np.random.default_rng(options.seed)
     unseen = sorted(int(one) for one in rng.choice(templates, size=n_unseen, replace=False))
     made = _made(_stream(options.seed)[1], sizes, set(unseen))
-    facts: dict[str, Any] = {"reasoning_gym": version, "seed": options.seed, "unseen_templates": unseen, "files": {}}
+    facts: dict[str, Any] = {MARK_OF_FACTS: version, "seed": options.seed, "unseen_templates": unseen, "files": {}}
     options.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.out / FACTS, json.dumps(facts))
     for split, problems in made.items():
         told = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in problems)
         write_atomically(options.out / f"{split}.jsonl", told)
         facts["files"][split] = told_of(problems)
         yield f"{options.out / split}.jsonl: {summary(problems)}"
-    write_atomically(options.out / "facts.json", json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    write_atomically(options.out / FACTS, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
 
 
 def told_of(problems: list[Made]) -> dict[str, Any]:

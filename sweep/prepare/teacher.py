@@ -24,6 +24,7 @@ from sweep.data.problem_files import column, table_of
 from sweep.disk import write_atomically
 from sweep.prepare.alike import Alike
 from sweep.prepare.endpoint import Budget, BudgetSpent, Endpoint, NoAnswer, endpoint_of, told_of
+from sweep.prepare.out import FACTS, check_out
 from sweep.terminal.progress import bar
 
 NEW_PROBLEM = """Here are {n} problems:
@@ -99,6 +100,12 @@ def prepared(options: argparse.Namespace) -> Iterator[str]:
         ValueError: an option that cannot be, files that cannot be read, or an endpoint that refuses.
     """
     _check(options)
+    check_out(options.out, ["train.jsonl"], "settings")
+    given = [*map(Path, (options.seeds, *options.test))]
+    if (written := options.out / "train.jsonl").resolve() in [path.resolve() for path in given]:
+        raise ValueError(
+            f"--out {options.out}: {written} is read as a file of problems; give another folder with --out"
+        )
     answers = Answers(options.answer_mark, options.verifier)
     seeds, tests = _questions([options.seeds], options), _questions(options.test, options)
     if options.n_seeds > len(seeds):
@@ -110,12 +117,12 @@ def prepared(options: argparse.Namespace) -> Iterator[str]:
     selection = _Selection(answers, options, seeds, tests)
     why = _asked(endpoint, selection, seeds, options)
     told = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in selection.kept)
-    write_atomically(options.out / "train.jsonl", told)
     facts = {
         "n_kept": len(selection.kept), "n_asked": selection.n_asked, "refused": dict(selection.refused),
         "stopped": why, "settings": _settings(options), "openai": version("openai"), **told_of(endpoint),
     }  # fmt: skip
-    write_atomically(options.out / "facts.json", json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    write_atomically(options.out / FACTS, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    write_atomically(options.out / "train.jsonl", told)
     refused = "; ".join(f"{n} {reason}" for reason, n in selection.refused.most_common()) or "none"
     place, n_kept = options.out / "train.jsonl", len(selection.kept)
     yield f"{place}: {n_kept} problems of {selection.n_asked} asked; refused: {refused}"
