@@ -11,7 +11,18 @@ import pytest
 from analysis_tables import FALLING, write_sweep
 
 from analysis.__main__ import main
-from analysis.gallery import both_kinds, costs, likelihood, positives, q_values, quadrupling, runs_of, spurious, write
+from analysis.gallery import (
+    both_kinds,
+    costs,
+    likelihood,
+    model_sizes,
+    positives,
+    q_values,
+    quadrupling,
+    runs_of,
+    spurious,
+    write,
+)
 from analysis.gallery.entries import QUICK, PaperFigure, Runs
 from analysis.gallery.student import means, told
 from analysis.gallery.write import commands, write_gallery
@@ -289,3 +300,34 @@ def test_data_and_compute_are_read_off_one_table(tmp_path: Path) -> None:
     assert "RFT" in view.caption(view.read(table, 200))
     with pytest.raises(ValueError, match=r"expected the arms SFT, NFT, found no NFT; give a table with them"):
         costs.costs_of("NFT").read(table, 200)
+
+
+def test_worth_by_width_is_read_off_a_table_a_width(tmp_path: Path) -> None:
+    for width, worth in ((48, "DPO"), (64, "RFT")):  # which are worth 4x and 2x in these tables
+        write_sweep(tmp_path / str(width), {**FALLING, "per-step DPO": FALLING[worth]}, n_problems=300)
+    found = model_sizes.VIEW.read(tmp_path, 200)
+    data = model_sizes.VIEW.data(found).query("arm == 'per-step DPO'").groupby("width")["multiplier"].first()
+    assert data.to_dict() == {48: pytest.approx(4, rel=0.3), 64: pytest.approx(2, rel=0.3)}
+    text = model_sizes.VIEW.caption(found)
+    assert "every width”: " in text and "(48 wide per-step DPO: worth" in text and "; 64 wide per-step DPO" in text
+    assert model_sizes.VIEW.draw(found).axes
+
+
+@pytest.mark.parametrize(
+    ("limits", "ruling"),
+    [
+        ([(1.1, 2.0), (1.2, float("inf"))], "held"),
+        ([(1.1, 2.0), (0.4, 0.9)], "not held"),
+        ([(1.1, 2.0), (0.9, 1.5)], "undecided"),
+        ([(1.1, 2.0), (NONE, NONE)], "undecided"),
+    ],
+)
+def test_worth_at_every_width_is_ruled_by_its_written_rule(limits: list[tuple[float, float]], ruling: str) -> None:
+    assert model_sizes.ruling(limits) == ruling
+
+
+def test_a_table_a_width_is_made_by_a_sweep_and_as_many_collects() -> None:
+    runs = model_sizes.MODEL_SIZES
+    assert runs.is_sweep and not Runs("theorem", commands=("python -m sweep.exact",)).is_sweep
+    assert runs.lines()[0] == "python -m sweep -m experiment=model_sizes"
+    assert runs.lines()[3].endswith("experiment=model_sizes model=tiny_llama_96 --out outputs/model_sizes/table/96")

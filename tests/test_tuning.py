@@ -209,3 +209,19 @@ def test_the_negatives_of_others_are_tried_as_every_other_arm_on_the_same_sample
         return samples, {(exp.n_problems, exp.replicate) for exp in exps}, len({exp.method.optim.lr for exp in exps})
 
     assert tried("experiment=tune_negatives") == tried("experiment=tune", "arm=dpo")
+
+
+@pytest.mark.parametrize("width", [48, 96])
+def test_rates_of_another_width_are_carried_over_as_mup_has_it(width: int) -> None:
+    """A matrix's rate times 64 / width, the embedding's as it is: so its scale, which multiplies the former, grows."""
+    model = Path(__file__).parents[1] / "conf/model"
+    at_64, here = (
+        yaml.safe_load((model / name).read_text()) for name in ("tiny_llama.yaml", f"tiny_llama_{width}.yaml")
+    )
+    assert here["model"] == {"hidden_size": width, "n_heads": width // 8, "mlp_size": 4 * width}
+    assert here["rates"].keys() == at_64["rates"].keys()
+    for arm, rates in at_64["rates"].items():
+        carried = {n: float(rate) * 64 / width for n, rate in rates.items()}
+        assert {n: float(rate) for n, rate in here["rates"][arm].items()} == pytest.approx(carried, rel=5e-3)
+    for node in ("sft", "preference"):
+        assert here[node]["embedding_lr_scale"] == at_64[node]["embedding_lr_scale"] * width / 64

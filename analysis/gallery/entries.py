@@ -37,7 +37,8 @@ class Runs:
 
     @property
     def is_sweep(self) -> bool:
-        return not self.commands
+        """Whether an experiment's plan tells what its first command will do."""
+        return not self.commands or self.commands[0].startswith("python -m sweep -m")
 
     def lines(self, scale: str = FULL) -> list[str]:
         """The commands that make the table, as they are typed."""

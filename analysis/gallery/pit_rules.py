@@ -83,7 +83,8 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
     """The differences that the claim is ruled by: of the other rules, at the largest size."""
     others = _others(rows)
     of = gaps(rows, 1 - (1 - LEVEL) / len(others))
-    return of.loc[of["name"].isin(others) & (of["n_problems"] == rows["n_problems"].max())]
+    found: pd.DataFrame = of[of["name"].isin(others) & (of["n_problems"] == rows["n_problems"].max())]
+    return found
 
 
 def ruling(of: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ from analysis.gallery import (
     both_kinds,
     dials,
     likelihood,
+    model_sizes,
     pit_rules,
     positives,
     q_values,
@@ -100,6 +101,10 @@ FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "beyond the paper", "rounds", "Expert iteration: several rounds, each on solutions of the policy before it.",
         rounds.ROUNDS, rounds.VIEW,
+    ),
+    PaperFigure(
+        "beyond the paper", "model_sizes", "What per-step DPO is worth at three widths of the model.",
+        model_sizes.MODEL_SIZES, model_sizes.VIEW,
     ),
     PaperFigure(
         "beyond the paper", "negatives_a_positive", "What more negatives for a positive gain per-step DPO.",
