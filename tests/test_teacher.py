@@ -360,7 +360,7 @@ def test_the_seeds_own_folder_is_no_place_for_what_is_written_after_them(
     before = Path(own).read_bytes()
     told = [
         (tmp_path, "train.jsonl there was not written by this command"),
-        (tmp_path, f"--out {tmp_path}: {own} is one of the files to read"),
+        (tmp_path, f"--out {tmp_path}: {own} is read as a file of problems"),
     ]
     for out, why in told:
         assert main(command(server, tmp_path / "given", "--seeds", own, "--out", str(out))) == 2
