@@ -78,9 +78,22 @@ def test_a_truncated_checkpoint_is_refused_by_name(name: str, tmp_path: Path) ->
         trained(trained_policy(), rows(20), checkpoint_dir=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["state.pt", "weights.safetensors"])
+def test_a_checkpoint_with_one_bit_flipped_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    file = tmp_path / "update-00000001" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1  # in the middle of the numbers, which any bits are
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="update-00000001: expected a checkpoint of this trainer"):
+        trained(trained_policy(), rows(20), checkpoint_dir=tmp_path)
+
+
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)
+    (tmp_path / "update-00000001" / "sha256.json").unlink()
     torch.save({"identity": partial(print, "code")}, tmp_path / "update-00000001" / "state.pt")
     with pytest.raises(ValueError, match="could not read it"):
         trained(trained_policy(), rows(20), checkpoint_dir=tmp_path)

@@ -2,12 +2,14 @@
 
 checkpoint_dir/update-00000120/weights.safetensors   the trained parameters
                               /state.pt              optimizer, generators, progress; weights_only
+                              /sha256.json           of both, compared before either is opened
 A folder is written under a temporary name, flushed, renamed, and only then are older ones
 removed, so a kill at any moment leaves the last whole checkpoint. Two copies of one stage may
 write here at once (a node that was given up may still work): each leaves the other's half-written
 folder alone, and both go on from whichever checkpoint is the newest.
 """
 
+import json
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +22,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sweep.disk import flush
+from sweep.disk import file_sha256, flush
 from sweep.sharing import obey_umask, real_folder
 
 ABANDONED_S = 3600  # a half-written checkpoint that nobody has touched for so long is a killed writer's
+
+
+FILES, HASHES = ("weights.safetensors", "state.pt"), "sha256.json"
 
 
 def write_checkpoint(
@@ -49,6 +54,8 @@ def write_checkpoint(
         temporary / "weights.safetensors",
     )
     torch.save(dict(state), temporary / "state.pt")
+    hashes = {name: file_sha256(temporary / name) for name in FILES}
+    (temporary / HASHES).write_text(json.dumps(hashes), encoding="utf-8")
     obey_umask(temporary)
     for path in (*temporary.iterdir(), temporary):
         flush(path)
@@ -91,6 +98,7 @@ def read_checkpoint(
         return None
     newest = checkpoint_dir / max(common)
     try:
+        _check_hashes(newest)
         weights = load_file(newest / "weights.safetensors")
         state = torch.load(newest / "state.pt", map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
@@ -101,6 +109,14 @@ def read_checkpoint(
             "remove the folder to train from the start"
         ) from error
     return weights, state
+
+
+def _check_hashes(folder: Path) -> None:
+    """A bit that a disk lost would be trained on, and nothing after it would show; older checkpoints have no hashes."""
+    if (folder / HASHES).exists():
+        written = json.loads((folder / HASHES).read_text(encoding="utf-8"))
+        if written != {name: file_sha256(folder / name) for name in FILES}:
+            raise ValueError("a file is not what was written")
 
 
 def restore_weights(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor], origin: Path) -> None:
