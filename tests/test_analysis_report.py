@@ -225,3 +225,13 @@ def test_a_sheet_escapes_what_latex_and_html_would_read() -> None:
 def test_a_browser_shows_the_page_without_an_error(out: Path, tmp_path: Path) -> None:
     report = shown(out / "index.html", tmp_path)
     assert len(report["figures"]) >= 6 and report["tables"] > 30
+
+
+@pytest.mark.parametrize(("name", "text"), [("verdicts.json", '{"mine": 1}'), ("made_of.json", "mine")])
+def test_somebody_s_file_of_a_report_s_name_is_no_report(
+    name: str, text: str, falling_table: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"--out {tmp_path}: {name} there was not written by `report`"):
+        write.write_report(falling_table, tmp_path, QUICK)
+    assert (tmp_path / name).read_text() == text

@@ -45,6 +45,15 @@ def note(out: Path, ingredients: str, files: Iterable[Path], prediction: str | N
     (out / NAME).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
+def is_note(path: Path) -> bool:
+    """Whether a file of the note's name is one."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and {"ingredients", "files"} <= told.keys()
+
+
 def unchanged(out: Path, ingredients: str) -> dict[str, Any] | None:
     """The note in `out`, where it is of these ingredients and every file is as it was written; else None."""
     try:

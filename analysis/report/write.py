@@ -100,15 +100,26 @@ def _made(
 
 def _refuse_what_is_no_report(out: Path) -> None:
     """A report replaces files of its own names, such as cost.csv, and may do so where a report was written alone."""
-    if any((out / name).is_file() for name in (made_of.NAME, "verdicts.json")):
+    if made_of.is_note(out / made_of.NAME) or _are_verdicts(out / "verdicts.json"):
         return
+    own = [out / name for name in (made_of.NAME, "verdicts.json") if (out / name).exists()]
     others = sorted(path.name for path in out.glob("*.*") if path.suffix in REPLACED and not path.name.startswith("."))
+    others += [path.name for path in own]
     if others:
         verb = "was" if len(others) == 1 else "were"
         raise ValueError(
             f"--out {out}: {', '.join(others[:5])} there {verb} not written by `report` (it has no verdicts.json): "
             "nothing there is replaced; give another folder with --out"
         )
+
+
+def _are_verdicts(path: Path) -> bool:
+    """Whether a file of the verdicts' name holds claims and rulings."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, list) and all(isinstance(one, dict) and {"claim", "ruling"} <= one.keys() for one in told)
 
 
 REPLACED = (".html", ".csv", ".tex", ".png", ".svg", ".pdf")
