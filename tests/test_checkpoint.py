@@ -60,6 +60,13 @@ def test_two_writers_in_one_folder_do_not_disturb_each_other(tmp_path: Path) -> 
     assert {path.name for path in tmp_path.iterdir()} == {"update-00000008", "writing-other"}
 
 
+def test_a_checkpoint_that_cannot_be_written_to_its_end_leaves_nothing(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, 1, {"w": torch.zeros(2)}, {})
+    with pytest.raises(AttributeError, match="pickle local object"):
+        write_checkpoint(tmp_path, 2, {"w": torch.zeros(2)}, {"no pickle": lambda: None})  # behind the weights
+    assert [path.name for path in tmp_path.iterdir()] == ["update-00000001"]
+
+
 def test_a_checkpoint_of_other_rows_or_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         trained(trained_policy(), rows(20), checkpoint_dir=tmp_path, should_stop=lambda: True)

@@ -48,17 +48,11 @@ def write_checkpoint(
     if final.exists():
         return final
     temporary = checkpoint_dir / f"writing-{uuid.uuid4().hex[:8]}"
-    temporary.mkdir()
-    save_file(
-        {name: tensor.detach().contiguous() for name, tensor in weights.items()},
-        temporary / "weights.safetensors",
-    )
-    torch.save(dict(state), temporary / "state.pt")
-    hashes = {name: file_sha256(temporary / name) for name in FILES}
-    (temporary / HASHES).write_text(json.dumps(hashes), encoding="utf-8")
-    obey_umask(temporary)
-    for path in (*temporary.iterdir(), temporary):
-        flush(path)
+    try:
+        _write(temporary, weights, state)
+    except BaseException:  # a full disk: what is half written would keep it full
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     try:
         temporary.rename(final)
     except OSError:  # the other copy has just written the same one
@@ -71,6 +65,18 @@ def write_checkpoint(
     for old in [*older, *(one for one in checkpoint_dir.glob("writing-*") if _is_abandoned(one, final))]:
         shutil.rmtree(old, ignore_errors=True)  # the other copy may be removing it too
     return final
+
+
+def _write(folder: Path, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """A checkpoint's files, on the disk when this returns."""
+    folder.mkdir()
+    save_file({name: tensor.detach().contiguous() for name, tensor in weights.items()}, folder / "weights.safetensors")
+    torch.save(dict(state), folder / "state.pt")
+    hashes = {name: file_sha256(folder / name) for name in FILES}
+    (folder / HASHES).write_text(json.dumps(hashes), encoding="utf-8")
+    obey_umask(folder)
+    for path in (*folder.iterdir(), folder):
+        flush(path)
 
 
 def _is_abandoned(folder: Path, written: Path) -> bool:
