@@ -29,6 +29,7 @@ from analysis.options import Options
 from analysis.report.write import write_report
 from analysis.tables.table import Columns
 from analysis.tables.where import filters_of
+from sweep.terminal import streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -180,7 +181,5 @@ RUNS: dict[str, Callable[[argparse.Namespace], str]] = {
 
 
 if __name__ == "__main__":
-    # the times sign and JSON are UTF-8 in every locale, and a path's odd bytes are what they are
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
-    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    streams.settle()
     sys.exit(main())

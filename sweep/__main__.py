@@ -18,6 +18,7 @@ if __name__ == "__main__":  # the imports below take a second, and one may think
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -30,6 +31,7 @@ from sweep.commands.words import Line, composer, line_of
 from sweep.installed import refused
 from sweep.launchers.plugins import refusal, register
 from sweep.sharing import denied
+from sweep.terminal import streams
 from sweep.terminal.words import nearest
 
 
@@ -40,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         line = line_of(words, (*VERBS, "help"))
         verb = line.verb
-        return show_help(line) if verb == "help" else _command(verb)(line)
+        code = show_help(line) if verb == "help" else _command(verb)(line)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not at Python's end
+        return code
     except (ValueError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
             raise
@@ -53,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return refusal(ValueError(denied(error)))
     except BrokenPipeError:  # the reader of a pipe, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
-        return 0
+        if verb in LOOKS:
+            return 0
+        print(f"{verb}: nobody reads what it says any more, so it ended; give the same command again", file=sys.stderr)
+        return 128 + signal.SIGPIPE
     except OSError as error:
         return refusal(ValueError(f"{error.filename or 'a file'}: {error.strerror}"))
     except KeyboardInterrupt as error:
@@ -114,12 +121,11 @@ VERBS = {  # imported when asked for: `plan` does not wait for what reads tables
     "retry": "sweep.commands.jobs:retry_command",
     "gc": "sweep.commands.gc:remove_unreached",
 }
+LOOKS = ("help", "plan", "status", "watch", "logs", "compare")  # they leave nothing, so no end of them comes too early
 
 
 if __name__ == "__main__":
-    # a name or a path that the locale cannot spell ends no command
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
-    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    streams.settle()
     interruption.raise_once()
     try:
         sys.exit(main())

@@ -450,13 +450,42 @@ def test_the_real_command_tells_a_mistake_the_same_way(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_that_has_seen_enough_ends_the_output_without_a_traceback() -> None:
-    words = [sys.executable, "-u", "-m", "sweep", "plan", "-m", "experiment=smoke"]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("-u -m sweep plan -m experiment=smoke", 0, ""),
+        ("-m sweep help", 0, ""),  # all of it in Python's own buffer until the end
+        ("-m sweep sync exec.store={}", 141, "sync: nobody reads what it says any more, so it ended; give the same"),
+    ],
+)
+def test_a_reader_that_has_seen_enough_ends_the_output_without_a_traceback(
+    words: str, code: int, told: str, tmp_path: Path
+) -> None:
+    line = [sys.executable, *words.format(tmp_path).split()]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
-        assert process.stderr.read() == ""
-    assert process.returncode == 0
+        err = process.stderr.read()
+    assert (process.returncode, err[: len(told) or None]) == (code, told)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_the_caller_closed_changes_nothing_and_no_file_takes_its_place(
+    closed: str, tmp_path: Path
+) -> None:
+    show = "import os, sys; from sweep.terminal import streams; streams.settle(); file = open('new'); "
+    show += "print('said'); sys.stderr.write('told'); sys.exit(0 if file.fileno() > 2 else 1)"
+    (tmp_path / "new").touch()
+    script = f'exec "$0" -c "$1" {closed}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable, show], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, (tmp_path / "new").read_text()) == (0, "")
+    assert (done.stdout, done.stderr) == (
+        "" if " >&-" in f" {closed}" else "said\n",
+        "" if "2>&-" in closed else "told",
+    )
 
 
 # one parser for every verb
