@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from tiny_sweep import Sweep, planned
 from sweep.artifacts import Store
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.local import run as run_here
-from sweep.tracking import server
+from sweep.tracking import offline, server
+from sweep.tracking.offline import recorded
 from sweep.tracking.sync import sync
+from sweep.wandb_file import NotWhole
 
 WANDB = TrackingConfig(name="wandb")
 KEY_OF_RUN = "sft-44136fa355b3678a"  # as the script below names its stage, so that `sync` finds it in a store
@@ -67,6 +70,22 @@ def with_cloud(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     return cloud
 
 
+Filed = Callable[[str], None]
+
+
+@pytest.fixture
+def filed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filed]:
+    """Writes W&B's settings file of the working folder; W&B reads its files and variables anew."""
+    import wandb
+
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    wandb.teardown()
+    yield lambda text: [(tmp_path / "wandb" / "settings").write_text(f"[default]\n{text}\n"), None][1]
+    wandb.teardown()
+
+
 def environment(cloud: Cloud, **more: str) -> dict[str, str]:
     """That of a process of its own: nothing of W&B's settings here, and short waits where they are in vain."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
@@ -94,9 +113,9 @@ def updates_in(store: Path) -> list[int]:
     return [row["history"]["item"]["update"] for row in inspected(path) if row["type"] == "history"]
 
 
-def synced(cloud: Cloud, store: Path) -> subprocess.CompletedProcess[str]:
+def synced(cloud: Cloud, store: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "sweep", "sync", f"exec.store={store}"]
-    return subprocess.run(line, env=environment(cloud), capture_output=True, text=True, timeout=600)
+    return subprocess.run(line, env=environment(cloud, **variables), capture_output=True, text=True, timeout=600)
 
 
 # ---------------------------------------------------------------- is it asked, does it answer
@@ -191,6 +210,97 @@ def test_a_wait_that_is_no_time_is_refused_by_name(given: str, monkeypatch: pyte
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", given)
     with pytest.raises(ValueError, match=f"WANDB_INIT_TIMEOUT must be a number of seconds above 0, found '{given}'"):
         server.wait_s()
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"WANDB_MODE": "offline", "WANDB_DISABLED": "perhaps"},
+            "WANDB_DISABLED must be true or false, found 'perhaps'",
+        ),
+        ({"WANDB_MODE": "offline", "WANDB_ENTITY": "us/ours"}, "WANDB_ENTITY must be a name that W&B takes"),
+        ({"WANDB_MODE": "offline", "WANDB_PROJECT": " "}, "no blank at either end; found ' '"),
+    ],
+)
+def test_a_variable_that_cannot_be_obeyed_is_refused_before_any_work(variables: dict[str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        server.settled(WANDB, variables)
+
+
+def test_a_variable_that_a_sweep_decides_or_that_is_misspelt_is_named() -> None:
+    variables = {
+        "WANDB_MODE": "offline",
+        "WANDB_RUN_ID": "a",
+        "WANDB_DIR": "b",
+        "WANDB_PROJCT": "c",
+        "WANDB_QUIET": "1",
+    }
+    assert server.settled(WANDB, variables)[1] == [
+        "WANDB_RUN_ID, WANDB_DIR: not obeyed, a sweep decides that for each of its runs",
+        "WANDB_PROJCT is no variable of W&B's: not obeyed (did you mean WANDB_PROJECT?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "variables", "expected"),
+    [
+        ("offline", {}, ("wandb", "offline", "filed")),
+        ("disabled", {}, ("jsonl", None, "filed")),
+        ("online", {"WANDB_MODE": "offline", "WANDB_PROJECT": "theirs"}, ("wandb", "offline", "theirs")),
+    ],
+)
+def test_what_wandb_offline_and_wandb_init_wrote_holds_and_variables_go_before_it(
+    mode: str, variables: dict[str, str], expected: tuple[str, str | None, str], with_cloud: Cloud, filed: Filed
+) -> None:
+    filed(f"mode = {mode}\nproject = filed")
+    settled, _ = server.settled(WANDB, variables)
+    assert (settled.name, settled.mode, settled.project) == expected
+    assert with_cloud.asked == []
+    told = server.settled(TrackingConfig(name="wandb", mode="offline", project="ours"), variables)[1]
+    assert any("tracking.project=ours goes before" in line for line in told)
+
+
+def test_a_mode_of_wandbs_file_that_it_does_not_know_is_refused(filed: Filed) -> None:
+    filed("mode = never")
+    with pytest.raises(
+        ValueError, match=r"mode in W&B's settings file \(.*\) must be one of online, .*; found 'never'"
+    ):
+        server.settled(WANDB, {})
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"WANDB_TAGS": "a,,b"}, r"W&B refuses its own settings: run_tags=\['a', '', 'b'\] .*is empty"),
+        ({"WANDB_API_KEY": " k"}, "W&B refuses its own settings: API key cannot start or end with whitespace"),
+    ],
+)
+def test_what_wandb_would_refuse_of_each_run_is_refused_once_offline_too(
+    variables: dict[str, str], told: str, filed: Filed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=told):
+        server.settled(TrackingConfig(name="wandb", mode="offline"))
+
+
+def test_a_user_without_a_home_is_told_what_wandb_lacks(filed: Filed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_CONFIG_DIR", raising=False)
+    monkeypatch.setenv("HOME", "~")  # as of a user that no list of users has
+    with pytest.raises(ValueError, match=r"W&B cannot be set up \(Could not determine home .*: set HOME, or add track"):
+        server.settled(TrackingConfig(name="wandb", mode="offline"))
+
+
+def test_a_key_that_cannot_be_read_is_no_missing_key(
+    filed: Filed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    (tmp_path / "netrc").symlink_to("netrc")  # read by nobody, root included
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    settled, (line,) = server.settled(WANDB, {})
+    assert settled.mode == "offline"
+    assert line.startswith(f"W&B's key cannot be read ({tmp_path / 'netrc'}: Too many levels of symbolic links): runs ")
 
 
 def test_an_address_that_is_none_is_refused_in_a_sentence(cloud: Cloud) -> None:
@@ -336,7 +446,31 @@ def test_tags_and_notes_of_wandbs_variables_are_kept_beside_ours(cloud: Cloud, t
     assert (said["tags"], said["groupName"], said["notes"]) == (["sft", "mine", "yours"], "theirs", "a note")
 
 
+def test_what_a_sweep_decides_no_variable_of_wandbs_changes(cloud: Cloud, tmp_path: Path) -> None:
+    strange = {
+        "WANDB_RUN_ID": "a/b",
+        "WANDB_RESUME_FROM": "abc?_step=3",
+        "WANDB_CONSOLE": "none",
+        "WANDB_NAME": "other",
+    }
+    tracked(cloud, tmp_path, "offline", 1, 2, **strange)
+    (path,) = (tmp_path / KEY_OF_RUN).glob("wandb/*run-*/*.wandb")
+    run = recorded(path)
+    assert (run.described.key, run.described.name) == (KEY_OF_RUN, KEY_OF_RUN)
+    assert [(n_before, point.update) for n_before, point in run.points] == [(0, 1), (1, 2)]
+
+
 # ---------------------------------------------------------------- sync
+
+
+def test_sync_sends_a_run_with_the_notes_tags_and_group_that_it_was_recorded_with(cloud: Cloud, tmp_path: Path) -> None:
+    then = {"WANDB_TAGS": "mine", "WANDB_RUN_GROUP": "theirs", "WANDB_NOTES": "a note"}
+    tracked(cloud, tmp_path, "offline", 1, 2, **then)
+    now = {"WANDB_TAGS": "later", "WANDB_RUN_GROUP": "others", "WANDB_NOTES": "another", "WANDB_PROJECT": "elsewhere"}
+    done = synced(cloud, tmp_path, **now)
+    said = cloud.runs[KEY_OF_RUN].said
+    assert (said["tags"], said["groupName"], said["notes"]) == (["sft", "mine"], "theirs", "a note"), done.stderr
+    assert "WANDB_PROJECT, WANDB_RUN_GROUP, WANDB_TAGS, WANDB_NOTES: not obeyed, a run is sent as it was" in done.stdout
 
 
 def test_sync_sends_what_is_whole_names_what_is_not_and_says_so_in_its_exit_code(cloud: Cloud, tmp_path: Path) -> None:
@@ -360,6 +494,36 @@ def test_a_broken_file_of_a_stage_that_has_a_whole_one_is_named_and_loses_nothin
     done = synced(cloud, tmp_path)
     assert done.returncode == 0 and "another run of the stage is" in done.stdout
     assert len(cloud.runs[KEY_OF_RUN].rows()) == 5
+
+
+def test_sync_sends_no_file_from_elsewhere_and_no_run_that_is_not_the_stages(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracked(cloud, tmp_path, "offline", 1, 2)
+    (path,) = (tmp_path / KEY_OF_RUN).glob("wandb/*run-*/*.wandb")
+    (path.parent / "files").mkdir(exist_ok=True)
+    (path.parent / "files" / "link").symlink_to("/etc/passwd")
+    for name in ("/etc/passwd", "../../../../secret", "link"):
+        with pytest.raises(NotWhole, match=re.escape(f"its file {name} does not lie in the run's own folder")):
+            offline._file(path.parent / "files", name)
+    other = tmp_path / "sft-0123456789abcdef"
+    (tmp_path / KEY_OF_RUN).rename(other)
+    shutil.copytree(other / "wandb", tmp_path / "not_a_stage" / "wandb")
+    lines: list[str] = []
+    done = sync(Store(tmp_path), None, lines.append)
+    assert (done.sent, len(done.not_whole)) == ([], 1)
+    assert f"its run is {KEY_OF_RUN}, not the stage whose folder it lies in" in lines[0]
+
+
+def test_a_run_that_is_sent_and_cannot_be_marked_is_sent_all_the_same(cloud: Cloud, tmp_path: Path) -> None:
+    tracked(cloud, tmp_path, "offline", 1, 2)
+    (path,) = (tmp_path / KEY_OF_RUN).glob("wandb/*run-*/*.wandb")
+    mark = path.with_name(path.name + ".synced")
+    mark.symlink_to(tmp_path / "nothing")
+    done = synced(cloud, tmp_path)
+    assert f": sent, which cannot be noted beside it ({mark}: expected a regular file" in done.stdout
+    assert (done.returncode, len(cloud.runs[KEY_OF_RUN].history)) == (0, 2)
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_sync_leaves_the_rest_when_the_server_goes_away(cloud: Cloud, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
     backend.py      what a tracker has to offer          on_wandb.py, on_trackio.py   the two there are
     server.py       whether W&B is to be asked, and answers: once a sweep, within a bounded time
+    own_settings.py what W&B's variables and files say
     offline.py      W&B's own files read back            sync.py    sends what was kept on this machine
     wandb_runs.py   finished runs in W&B made a store again
 

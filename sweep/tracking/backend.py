@@ -28,6 +28,7 @@ class Described:
     group: the sweep.
     config: flat where charts group by it (arm, n_problems, seed, ...), nested where it is the whole identity.
     inputs: key to kind of the artifacts it is made of.
+    notes: a person's, of a run that was recorded with them.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Described:
     tags: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
+    notes: str = ""
 
 
 @dataclass(frozen=True)

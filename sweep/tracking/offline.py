@@ -7,11 +7,13 @@ its stage, built again, leaves another.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.sharing import bytes_of
 from sweep.tracking.backend import Described, Point
 from sweep.wandb_file import NotWhole, records
 
@@ -57,11 +59,19 @@ def recorded(path: Path) -> Recorded:
     # what W&B made of the history it makes again
     out.facts = {k: v for k, v in out.facts.items() if k not in shown and k != "update" and not k.startswith("_")}
     for one in (one for record in by_kind.get("files", ()) for one in record.files.files):
-        try:
-            out.files[one.path] = (path.parent / "files" / one.path).read_bytes()
-        except OSError as error:
-            raise NotWhole(f"its file {one.path} cannot be read ({error.strerror})") from error
+        out.files[one.path] = _file(path.parent / "files", one.path)
     return out
+
+
+def _file(folder: Path, name: str) -> bytes:
+    """A file that a run was saved with: one of its folder, whatever the record says, for what is read is sent."""
+    place = Path(os.path.normpath(folder / name))
+    if not place.is_relative_to(folder) or place.resolve() != folder.resolve() / place.relative_to(folder):
+        raise NotWhole(f"its file {name} does not lie in the run's own folder")
+    try:
+        return bytes_of(place)
+    except OSError as error:
+        raise NotWhole(f"its file {name} cannot be read ({error.strerror})") from error
 
 
 def _described(run: Any, artifacts: Sequence[Any]) -> Described:
@@ -73,6 +83,7 @@ def _described(run: Any, artifacts: Sequence[Any]) -> Described:
         tuple(run.tags),
         {item.key: json.loads(item.value_json) for item in run.config.update if item.key != "_wandb"},
         {artifact.name: artifact.type for artifact in artifacts if artifact.use_after_commit},
+        run.notes,
     )
 
 

@@ -19,7 +19,8 @@ from typing import Any
 from sweep.config import TrackingConfig
 from sweep.tracking.backend import Described, Outcome, Point, Unavailable
 from sweep.tracking.offline import SENT
-from sweep.tracking.server import PREFERRED, n_points, quiet, wait_s
+from sweep.tracking.own_settings import quiet
+from sweep.tracking.server import PREFERRED, n_points, wait_s
 
 quiet()
 LOCAL_S = 90.0
@@ -32,11 +33,15 @@ def backend(config: TrackingConfig) -> WandbRun:
 
 
 class WandbRun:
-    """One run, online or offline."""
+    """One run, online or offline.
 
-    def __init__(self, config: TrackingConfig) -> None:
+    Args:
+        variables: of the environment; none for a run that was recorded with those of its own time.
+    """
+
+    def __init__(self, config: TrackingConfig, variables: Mapping[str, str] = os.environ) -> None:
         self.is_live = config.mode in ("online", PREFERRED)
-        self._config = config
+        self._config, self._variables = config, variables
         self._run: Any = None
 
     def start(self, run: Described, folder: Path) -> int:
@@ -103,15 +108,16 @@ class WandbRun:
     def _init(self, run: Described, folder: Path) -> Any:
         import wandb
 
-        mine = os.environ.get("WANDB_TAGS", "")
+        mine = self._variables.get("WANDB_TAGS", "")
         return wandb.init(
             project=self._config.project,
             entity=self._config.entity,
             id=run.key,
             name=run.name,
-            group=os.environ.get("WANDB_RUN_GROUP") or run.group,
+            group=self._variables.get("WANDB_RUN_GROUP") or run.group,
             job_type=run.kind,
             tags=[*dict.fromkeys([*run.tags, *filter(None, mine.split(","))])],
+            notes=run.notes or self._variables.get("WANDB_NOTES", ""),
             config=dict(run.config),
             # an offline run is whole: what is on the server of an earlier try is asked for when it is sent
             resume="allow" if self.is_live else None,

@@ -2,8 +2,7 @@
 
 The driver of a sweep asks, says in one line what was found, and hands the answer to its workers. A worker that waits in
 vain later, for a server that went away, makes the file that GAVE_UP names: no other waits again, the driver says so.
-W&B's own variables hold (WANDB_MODE, WANDB_DISABLED, WANDB_PROJECT, WANDB_ENTITY, WANDB_BASE_URL, WANDB_API_KEY); what
-the configuration says explicitly goes before them.
+W&B's own variables and files hold (own_settings.py); what the configuration says explicitly goes before them.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import json
 import os
 import sys
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from sweep.config import TrackingConfig
 from sweep.terminal.words import nearest
 from sweep.tracking.backend import check_installed
+from sweep.tracking.own_settings import DECIDED, misspelt, not_obeyed, of_files, settings
 
 if TYPE_CHECKING:  # with W&B alone
     import requests
@@ -30,7 +31,8 @@ WAIT_S = 10.0  # for W&B's server, and for the end of an upload; WANDB_INIT_TIME
 GAVE_UP = "SWEEP_TRACKER_GAVE_UP"  # variable: a file whose presence means that W&B does not answer
 PREFERRED = "preferred"  # mode of a worker: online as the driver found it, offline if that fails later
 PROJECT = "rl-on-incorrect"
-N_PROJECT, NOT_IN_PROJECT = 128, "/\\#?%:"  # W&B's rule for a project's name
+N_NAME, NOT_IN_NAME = 128, "/\\#?%:"  # W&B's rule for a project's name
+TRUE, FALSE = ("1", "true", "t", "yes", "y", "on"), ("", "0", "false", "f", "no", "n", "off")
 MODES = {
     "online": "online",
     "run": "online",
@@ -43,6 +45,7 @@ ROWS = (
     "query RunResumeStatus($project: String, $entity: String, $name: String!) { model(name: $project, entityName: "
     "$entity) { bucket(name: $name, missingOk: true) { historyLineCount } } }"
 )
+NO_KEY = "no key is configured"
 LATER = "runs are kept on this machine, and `python -m sweep sync` sends them"
 
 
@@ -50,7 +53,7 @@ def settled(config: TrackingConfig, environment: Mapping[str, str] = os.environ)
     """Where runs go, decided once for all stages, and what to tell the user of it.
 
     Raises:
-        ValueError: online was asked for and cannot be had; WANDB_MODE has a value that W&B does not know.
+        ValueError: online was asked for and cannot be had; W&B would refuse what its variables or files say.
     """
     if config.name != "wandb":
         return config, []
@@ -59,7 +62,7 @@ def settled(config: TrackingConfig, environment: Mapping[str, str] = os.environ)
         return replace(config, name="jsonl", mode=None), [*said, "W&B is disabled: curves go to metrics.jsonl alone"]
     if config.mode in ("offline", PREFERRED):
         return config, said
-    why = "no key is configured" if not has_wandb_key() else asked(wait_s())
+    why = _no_key() if not has_wandb_key() else asked(wait_s())
     if why is None:
         return replace(config, mode=config.mode or PREFERRED), said
     if config.mode == "online":
@@ -67,35 +70,57 @@ def settled(config: TrackingConfig, environment: Mapping[str, str] = os.environ)
             f"online was asked for (tracking.mode or WANDB_MODE), but {why}; check WANDB_BASE_URL and the key "
             "(`wandb login`), or leave it out: " + LATER
         )
-    if why != "no key is configured":
+    if why != NO_KEY:
         said.append(f"{why}: {LATER}; tracking.mode=online would fail instead")
     return as_offline(config), said
 
 
 def _with_variables(config: TrackingConfig, environment: Mapping[str, str]) -> tuple[TrackingConfig, list[str]]:
-    """The configuration with W&B's variables where it leaves a choice, and a line for each that it overrides."""
-    said = []
-    mode = environment.get("WANDB_MODE") or None
-    if mode is not None and mode not in MODES:
-        raise ValueError(f"WANDB_MODE must be one of {', '.join(MODES)}; found {mode!r}{nearest(mode, MODES)}")
-    mode = MODES[mode] if mode else None
-    if environment.get("WANDB_DISABLED", "").lower() in ("1", "true", "t", "yes", "y", "on"):
+    """The configuration with what W&B's variables and files say where it leaves a choice, and a line for each that it
+    overrides.
+    """
+    mode = _mode(environment.get("WANDB_MODE"), "WANDB_MODE")
+    disabled = environment.get("WANDB_DISABLED", "").strip().lower()
+    if disabled not in (*TRUE, *FALSE):
+        raise ValueError(f"WANDB_DISABLED must be true or false, found {environment['WANDB_DISABLED']!r}")
+    if disabled in TRUE:
         mode = "disabled"
+    if (config.mode or mode) == "disabled":
+        return replace(config, mode="disabled"), []
+    said = not_obeyed(environment, DECIDED, "a sweep decides that for each of its runs")
+    filed = of_files()
+    filed["mode"] = (
+        _mode(filed.get("mode"), "mode in W&B's settings file (`wandb online` undoes `wandb offline`)") or ""
+    )
     found = {"mode": mode, "project": environment.get("WANDB_PROJECT"), "entity": environment.get("WANDB_ENTITY")}
-    for name, value in found.items():
-        ours = getattr(config, name)
+    for name, variable in found.items():
+        ours, value = getattr(config, name), variable or filed.get(name)
         if ours is None:
             config = TrackingConfig(**{**asdict(config), name: value or None})
         elif value and value != ours and ours != PREFERRED:
-            variable = "WANDB_DISABLED" if value == "disabled" and name == "mode" else f"WANDB_{name.upper()}"
-            said.append(f"tracking.{name}={ours} goes before {variable}={environment.get(variable, value)}")
-    project = config.project or PROJECT
-    if len(project) > N_PROJECT or set(project) & set(NOT_IN_PROJECT):
+            theirs = f"{name}={value} of W&B's settings file"
+            if variable:
+                spelled = "WANDB_DISABLED" if value == "disabled" and name == "mode" else f"WANDB_{name.upper()}"
+                theirs = f"{spelled}={environment.get(spelled, value)}"
+            said.append(f"tracking.{name}={ours} goes before {theirs}")
+    config = replace(config, project=config.project or PROJECT)
+    for name in ("project", "entity"):
+        _check_name(name, getattr(config, name) or PROJECT)
+    return config, said + misspelt(environment)
+
+
+def _mode(given: str | None, where: str) -> str | None:
+    if given and given not in MODES:
+        raise ValueError(f"{where} must be one of {', '.join(MODES)}; found {given!r}{nearest(given, MODES)}")
+    return MODES[given] if given else None
+
+
+def _check_name(what: str, name: str) -> None:
+    if len(name) > N_NAME or set(name) & set(NOT_IN_NAME) or name != name.strip():
         raise ValueError(
-            f"tracking.project or WANDB_PROJECT must be a name that W&B takes, at most {N_PROJECT} characters and none "
-            f"of {' '.join(NOT_IN_PROJECT)}; found {project!r}"
+            f"tracking.{what} or WANDB_{what.upper()} must be a name that W&B takes, at most {N_NAME} characters and "
+            f"none of {' '.join(NOT_IN_NAME)}, no blank at either end; found {name!r}"
         )
-    return replace(config, project=project), said
 
 
 def in_this_process(config: TrackingConfig) -> TrackingConfig:
@@ -149,8 +174,7 @@ def for_a_sweep(config: TrackingConfig, folder: Path) -> Iterator[TrackingConfig
     for line in said:
         print(f"warning: {line}", file=sys.stderr, flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"tracker-{os.getpid()}.txt"
-    path.unlink(missing_ok=True)
+    path = folder / f"tracker-{uuid.uuid4().hex[:8]}.txt"  # another machine's sweep of the store may have our number
     before = os.environ.get(GAVE_UP)
     os.environ[GAVE_UP] = str(path)
     _told.clear()
@@ -266,27 +290,9 @@ def _asked(seconds: float) -> str:
     return "" if got.ok else f"W&B does not answer ({url}: status {got.status_code})"
 
 
-def quiet() -> None:
-    """W&B's package, as it is to be before it is imported: no usage statistics, no lines of its own."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    os.environ.setdefault("WANDB_SILENT", "true")
-
-
 def base_url() -> str:
-    """Where W&B's server is.
-
-    Raises:
-        ValueError: W&B refuses what its own variables or files say; names the setting and what was found.
-    """
-    quiet()
-    from pydantic import ValidationError
-    from wandb.sdk.wandb_setup import singleton
-
-    try:
-        return str(singleton().settings.base_url).rstrip("/")
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))}={e['input']!r} ({e['msg']})" for e in error.errors()]
-        raise ValueError(f"W&B refuses its own settings: {'; '.join(wrong)}; see the WANDB_ variables") from None
+    """Where W&B's server is; ValueError as of `settings`."""
+    return str(settings().base_url).rstrip("/")
 
 
 def _key() -> str | None:
@@ -299,13 +305,17 @@ def _key() -> str | None:
 
 
 def has_wandb_key() -> bool:
-    """Whether W&B would find credentials: its environment variables, or a netrc entry it wrote."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    host = os.environ.get("WANDB_BASE_URL", "").split("//")[-1].split("/")[0].split(":")[0]
+    """Whether W&B would find credentials: its environment variables, or a netrc entry of its server's."""
+    return bool(os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or _key())
+
+
+def _no_key() -> str:
+    """Why there is no key, where it is not that nobody gave one."""
+    netrc = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
     try:
-        text = netrc.read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "wandb" in text or bool(host and host in text.split())
+        os.close(os.open(netrc, os.O_RDONLY | os.O_NONBLOCK))
+    except FileNotFoundError:
+        return NO_KEY
+    except OSError as error:
+        return f"W&B's key cannot be read ({netrc}: {error.strerror})"
+    return NO_KEY

@@ -18,12 +18,15 @@ from tempfile import TemporaryDirectory
 
 from sweep.artifacts import Store
 from sweep.config import TrackingConfig
+from sweep.manifest import is_key
 from sweep.sharing import opened
 from sweep.tracking.backend import Outcome, broken, check_installed
 from sweep.tracking.offline import SENT, Recorded, recorded
-from sweep.tracking.server import asked, has_wandb_key, wait_s
+from sweep.tracking.own_settings import not_obeyed
+from sweep.tracking.server import NO_KEY, asked, has_wandb_key, wait_s
 from sweep.wandb_file import NotWhole
 
+RECORDED = ("PROJECT", "RUN_GROUP", "TAGS", "NOTES")  # with a run
 N_IN_VAIN = 2  # runs in a row that the server did not take, before the others are left for another time
 
 
@@ -49,11 +52,13 @@ def sync(store: Store, wanted: Collection[str] | None, tell: Callable[[str], Non
         ValueError: there is something to send and W&B cannot be asked, or another sync of this store is at work.
     """
     check_installed(TrackingConfig(name="wandb"))
+    for line in not_obeyed(os.environ, RECORDED, "a run is sent as it was recorded"):
+        tell(f"warning: {line}")
     with _alone(store):
         out, todo = Sent(), []
         for key, paths in _by_stage(store).items():
             if wanted is None or key in wanted:
-                todo += _chosen(paths, out, tell)
+                todo += _chosen(key, paths, out, tell)
         if todo:
             _check_server(len(todo))
         n_in_vain = 0
@@ -62,9 +67,8 @@ def sync(store: Store, wanted: Collection[str] | None, tell: Callable[[str], Non
             n_in_vain = n_in_vain + 1 if why else 0
             told = f"[{number}/{len(todo)}] {run.described.key} ({run.described.name})"
             if why is None:
-                path.with_name(path.name + SENT).touch()
                 out.sent.append(run.described.key)
-                tell(f"{told}: sent")
+                tell(f"{told}: sent{_marked(path)}")
             else:
                 out.refused.append(run.described.key)
                 tell(f"{told}: NOT SENT: {why}")
@@ -83,12 +87,12 @@ def _by_stage(store: Store) -> dict[str, list[Path]]:
     for pattern, at in (("*/wandb/*run-*/*.wandb", 3), (".checkpoints/*/curves/wandb/*run-*/*.wandb", 4)):
         for path in sorted(store.root.glob(pattern), reverse=True):
             key = path.parents[at - 1].name
-            if not path.parent.is_symlink() and not key.startswith("."):
+            if is_key(key) and not path.parent.is_symlink():
                 out.setdefault(key, []).append(path)
     return dict(sorted(out.items()))
 
 
-def _chosen(paths: list[Path], out: Sent, tell: Callable[[str], None]) -> list[tuple[Path, Recorded]]:
+def _chosen(key: str, paths: list[Path], out: Sent, tell: Callable[[str], None]) -> list[tuple[Path, Recorded]]:
     """The file of a stage that is to be sent: the latest that is whole; the others are named."""
     broken: list[str] = []
     found: list[tuple[Path, Recorded]] = []
@@ -98,7 +102,7 @@ def _chosen(paths: list[Path], out: Sent, tell: Callable[[str], None]) -> list[t
             is_there = True
             break
         try:
-            found = [(path, recorded(path))]
+            found = [(path, _of_stage(path, key))]
             break
         except NotWhole as error:
             broken.append(f"{path}: {error}")
@@ -110,11 +114,27 @@ def _chosen(paths: list[Path], out: Sent, tell: Callable[[str], None]) -> list[t
     return found
 
 
+def _of_stage(path: Path, key: str) -> Recorded:
+    run = recorded(path)
+    if run.described.key != key:
+        raise NotWhole(f"its run is {run.described.key}, not the stage whose folder it lies in")
+    return run
+
+
+def _marked(path: Path) -> str:
+    """Note beside a file that the server has it; why not, where it cannot be noted: then the server is asked again."""
+    try:
+        os.close(opened(path.with_name(path.name + SENT), os.O_WRONLY | os.O_CREAT))
+    except (OSError, ValueError) as error:
+        return f", which cannot be noted beside it ({error})"
+    return ""
+
+
 def _send(run: Recorded) -> str | None:
     """Why the server does not have all of it; None where it has."""
     from sweep.tracking.on_wandb import WandbRun
 
-    to = WandbRun(TrackingConfig(name="wandb", project=run.project, entity=run.entity, mode="online"))
+    to = WandbRun(TrackingConfig(name="wandb", project=run.project, entity=run.entity, mode="online"), {})
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         try:
             n_there = to.start(run.described, Path(scratch))
@@ -128,7 +148,7 @@ def _send(run: Recorded) -> str | None:
 
 
 def _check_server(n: int) -> None:
-    why = asked(wait_s()) if has_wandb_key() else "no key is configured"
+    why = asked(wait_s()) if has_wandb_key() else NO_KEY
     if why is not None:
         raise ValueError(
             f"{n} runs are to be sent, but {why}; check WANDB_BASE_URL and the key (`wandb login`), then give the same "

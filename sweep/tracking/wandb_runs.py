@@ -18,7 +18,7 @@ from typing import Any
 from sweep.artifacts import MANIFEST, Cost, Manifest, Stage, Store
 from sweep.disk import file_sha256
 from sweep.manifest import is_key
-from sweep.tracking.server import quiet
+from sweep.tracking.own_settings import quiet
 
 MANIFESTS, OUTCOMES = "manifests.json", "outcomes.parquet"
 TIMEOUT_S = 20  # for one answer of W&B's
