@@ -212,6 +212,6 @@ def test_a_reader_that_has_seen_enough_and_a_file_that_cannot_be_written_are_no_
     assert (process.stderr.read(), process.wait()) == (b"", 0)
     (tmp_path / "figures" / "error_against_n_problems.png").mkdir(parents=True)
     (tmp_path / "figures" / "error_against_n_problems.png" / "error_against_n_problems.png").mkdir()
-    (tmp_path / "figures" / "verdicts.json").write_text("of an earlier report")
+    (tmp_path / "figures" / "verdicts.json").write_text("[]")
     assert main(["report", path, "--draws", "100", "--out", f"{tmp_path}/figures"]) == 2
     assert f"error: {tmp_path}/figures/error_against_n_problems.png" in capsys.readouterr().err

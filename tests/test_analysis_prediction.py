@@ -399,8 +399,8 @@ def test_the_report_says_first_whether_its_values_lie_where_the_record_predicts(
 def test_the_records_own_replicates_are_no_prediction_and_no_older_numbers_stay(
     record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("prediction.csv", "verdicts.json"):
-        (tmp_path / name).write_text("of an earlier report")
+    for name, text in (("prediction.csv", "of an earlier report"), ("verdicts.json", "[]")):
+        (tmp_path / name).write_text(text)
     said = reported([str(record)], tmp_path, record, capsys)
     assert said == "Replicates 1, 2, 3, 4 are the record's own: a comparison with oneself is no prediction."
     assert (tmp_path / "prediction.csv").read_text().count("\n") == 1

@@ -19,8 +19,8 @@ from sweep.commands.gc import survey
 from sweep.data.records import Problem
 from sweep.looks import Look, Looks, counted, looks_of, note, problems_sha256
 from sweep.looks import merged as merged_counts
+from sweep.merging import merged
 from sweep.results import collect
-from sweep.table import merged
 
 LOOK = Look(
     key="evaluate-0000000000000000", problems="p", n_test=40, arm="RFT", source="self", method="sft", n_problems=8,

@@ -21,13 +21,14 @@ from sweep.bench import domain_of
 from sweep.data import Problem, Solution, Trace
 from sweep.data.records import Credit, Row
 from sweep.disk import read_jsonl
+from sweep.merging import merged
 from sweep.methods import METHODS
 from sweep.methods.dials import Dials
 from sweep.methods.material import Material
 from sweep.models.draws import Settings
 from sweep.plan import needed
 from sweep.probed import ROWS, measured
-from sweep.table import Results, merged, read_table
+from sweep.table import Results, read_table
 
 PROBES = (
     "arm=sft,dpo,step_dpo,step_dpo_both", "sampling.rollouts.until=end", "sampling.rollouts.max_traces_per_problem=6",

@@ -10,7 +10,8 @@ from tiny_sweep import build_all, planned, tiny
 from analysis.tables.read import table_at
 from sweep.__main__ import main
 from sweep.artifacts import Store
-from sweep.table import merged, read_table
+from sweep.merging import merged
+from sweep.table import read_table
 
 GRID = ("arm=sft,rft", "n_problems=8,12,16")
 

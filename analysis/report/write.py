@@ -108,8 +108,8 @@ def _refuse_what_is_no_report(out: Path) -> None:
     if others:
         verb = "was" if len(others) == 1 else "were"
         raise ValueError(
-            f"--out {out}: {', '.join(others[:5])} there {verb} not written by `report` (it has no verdicts.json): "
-            "nothing there is replaced; give another folder with --out"
+            f"--out {out}: {', '.join(others[:5])} there {verb} not written by `report` (it left no "
+            "verdicts.json there): nothing there is replaced; give another folder with --out"
         )
 
 
