@@ -45,6 +45,7 @@ ROWS = (
     "query RunResumeStatus($project: String, $entity: String, $name: String!) { model(name: $project, entityName: "
     "$entity) { bucket(name: $name, missingOk: true) { historyLineCount } } }"
 )
+CLOUD = "https://api.wandb.ai"  # the name under which a netrc has the key of W&B's cloud, whatever its address is now
 NO_KEY = "no key is configured"
 LATER = "runs are kept on this machine, and `python -m sweep sync` sends them"
 
@@ -300,8 +301,10 @@ def _key() -> str | None:
         return key
     import requests
 
-    found = requests.utils.get_netrc_auth(base_url())
-    return found[1] if found else None
+    url = base_url()
+    is_cloud = url == str(type(settings()).model_fields["base_url"].default).rstrip("/")
+    found = [requests.utils.get_netrc_auth(one) for one in ((url, CLOUD) if is_cloud else (url,))]
+    return next((pair[1] for pair in found if pair), None)
 
 
 def has_wandb_key() -> bool:
