@@ -57,7 +57,7 @@ def difference_of_units(
     over the sizes; None where a unit lacks a cell, or there is one alone.
     """
     table = comparison.draws.table
-    unit = "replicate" if table.n_replicates else "seed"
+    unit = _unit(comparison)
     size, errors = table.cells["size"].to_numpy(float), units_of(table, unit).errors
     mine, theirs = (errors[:, [c for c in table.cells_of(one) if size[c] in set(sizes)]] for one in (arm, other))
     gaps = (mine - theirs).mean(axis=1)
