@@ -38,10 +38,11 @@ map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (
 	$(PY) -m analysis map $(addprefix outputs/map/,study $(VARIANTS)) --law saturating --share-of "hard skip" \
 	  --share-of "easy skip" --out outputs/map/map
 
-# every run whose table is not there, the record's among them, and then the figures; scale=quick: small runs, in minutes
+# every run whose table is not there, the record's among them, and then the figures; scale=fresh: no table of record, every
+# run one's own; scale=quick: small runs, in minutes
 scale ?= full
 MISSING := outputs/figures.sh
-figures: $(VENV)/.run  ## the paper's figures, and the runs they miss (outputs/figures/index.html; scale=quick outputs/figures_quick)
+figures: $(VENV)/.run  ## the paper's figures, and the runs they miss (outputs/figures/index.html; scale=fresh or quick: outputs/figures_SCALE)
 	@mkdir -p $(dir $(MISSING))
 	$(PY) -m analysis figures --scale $(scale) --commands > $(MISSING)
 	PATH="$(abspath $(VENV))/bin:$$PATH" $(SHELL) -e $(MISSING)

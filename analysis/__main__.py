@@ -149,7 +149,7 @@ def _figures(asked: argparse.Namespace) -> str:
     tables = {name: Path(folder) for name, _, folder in (word.partition("=") for word in asked.table)}
     if asked.commands:
         return "\n".join(commands_of_figures(asked.only, asked.scale))
-    out = asked.out or ("outputs/figures" if asked.scale == FULL else "outputs/figures_quick")
+    out = asked.out or ("outputs/figures" if asked.scale == FULL else f"outputs/figures_{asked.scale}")
     written = write_gallery(out, only=asked.only, tables=tables, n_draws=asked.draws, scale=asked.scale)
     return terminal.as_json({"written": list(map(str, written))}) if asked.json else str(written[0])
 

@@ -87,11 +87,10 @@ def _figures_command(kinds: Kinds) -> None:
     """Every figure of the paper; tables are found where runs leave them, so that none needs to be named."""
     figures = _subcommand(kinds, "figures", "the paper's figures, and the page that shows them all")
     figures.add_argument("--only", action="append", default=[], metavar="NAME", help="one figure; may be repeated")
-    where = "folder to write (default: outputs/figures; of --scale quick outputs/figures_quick)"
+    where = "folder to write (default: outputs/figures, and outputs/figures_SCALE at another scale)"
     figures.add_argument("--out", type=named, metavar="FOLDER", help=where)
-    figures.add_argument(
-        "--scale", choices=("full", "quick"), default="full", help="quick: small runs that prove nothing"
-    )
+    scale = "fresh: no table of record, every run one's own; quick: small runs that prove nothing"
+    figures.add_argument("--scale", choices=("full", "fresh", "quick"), default="full", help=scale)
     figures.add_argument("--commands", action="store_true", help="print what makes the tables that are not there")
     given = "a table in place of the one that is found; may be repeated"
     figures.add_argument("--table", action="append", default=[], metavar="EXPERIMENT=FOLDER", help=given)

@@ -15,7 +15,7 @@ from tiny_sweep import GRID, planned
 
 from analysis.__main__ import main
 from analysis.gallery import runs_of, write
-from analysis.gallery.entries import Runs
+from analysis.gallery.entries import FRESH, FULL, QUICK, Runs
 from analysis.gallery.registry import FIGURES
 from analysis.gallery.runs_of import plan_text, table_of
 from analysis.gallery.write import write_gallery
@@ -25,13 +25,13 @@ from sweep.plan import flow, summary
 
 CONF = Path(__file__).parents[1] / "conf/experiment"
 RECORD = Path(__file__).parents[1] / "analysis/results"
-QUICK = 200
+FEW = 200  # draws
 
 
 @pytest.fixture(scope="module")
 def out(falling_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gallery")
-    write_gallery(folder, only=["sft_and_rft"], tables={"study": falling_table}, n_draws=QUICK)
+    write_gallery(folder, only=["sft_and_rft"], tables={"study": falling_table}, n_draws=FEW)
     return folder
 
 
@@ -66,7 +66,7 @@ def test_the_pdf_is_as_wide_as_two_columns_and_its_letters_are_true_type(out: Pa
 def test_the_caption_states_the_shift_the_ruling_and_their_numbers(falling_table: Path, out: Path) -> None:
     view = next(one.view for one in FIGURES if one.name == "sft_and_rft")
     assert view is not None
-    evidence = view.read(falling_table, QUICK)
+    evidence = view.read(falling_table, FEW)
     (m,) = evidence.shifts(["RFT"])
     text = (out / "sft_and_rft.txt").read_text()
     assert f"RFT: worth {multiplier_text(m)} at error" in text
@@ -115,6 +115,23 @@ def test_one_s_own_table_comes_before_the_record_s_and_a_given_one_before_both(
         (tmp_path / place / "runs.parquet").write_text("")
         found = table_of(runs, {"study": Path("given")} if place == "given" else {})
         assert found is not None and found.resolve() == tmp_path / place
+
+
+def test_at_scale_fresh_no_table_of_record_is_read_and_the_study_is_run_at_the_sizes_of_reproduce(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (study,) = {one.runs for one in FIGURES if one.runs and one.runs.name == "study"}
+    assert table_of(study, {}, FULL) is not None and table_of(study, {}, FRESH) is None
+    told = write.commands(scale=FRESH)
+    assert told[:2] == ["python -m sweep -m experiment=reproduce", "python -m sweep collect -m experiment=reproduce"]
+    assert {one.runs.experiment(FRESH) for one in FIGURES if one.runs and one.runs.is_sweep} == {
+        word.removeprefix("experiment=") for line in told for word in line.split() if word.startswith("experiment=")
+    }
+    (tmp_path / "outputs/reproduce/table").mkdir(parents=True)
+    (tmp_path / "outputs/reproduce/table/runs.parquet").write_text("")
+    assert table_of(study, {}, FRESH) == Path("outputs/reproduce/table") and table_of(study, {}, QUICK) is None
+    assert not any("reproduce" in line for line in write.commands(scale=FRESH))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +184,7 @@ def test_among_all_figures_one_whose_table_lacks_an_arm_says_so_in_its_place(
 ) -> None:
     named = ("sft_and_rft", "negatives")
     monkeypatch.setattr(write, "FIGURES", tuple(one for one in FIGURES if one.name in named))
-    write_gallery(tmp_path, tables={"study": falling_table}, n_draws=QUICK)
+    write_gallery(tmp_path, tables={"study": falling_table}, n_draws=FEW)
     text = (tmp_path / "index.html").read_text()
     assert text.count("<figure") == 1 and "Not drawn: " in text and "found no DPO, distant pairs" in text
 

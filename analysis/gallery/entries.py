@@ -10,7 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 T = TypeVar("T")
-FULL, QUICK = "full", "quick"  # quick: that a figure is drawn from what was really run, and no more
+FULL, FRESH, QUICK = "full", "fresh", "quick"
+"""Of the runs behind the figures: fresh takes no table of record, so that all of them are one's own; quick shows that a
+figure is drawn from what was really run, and no more."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Runs:
         by: the setting that `collect --by` names arms by; none where empty.
         commands: what makes the table; empty: `sweep` and `collect` of the experiment.
         table: the file in the folder that the figure reads.
+        fresh: the smaller experiment, of `others`, that is run in its place at scale=fresh; none where empty.
         quick: the small experiment whose table stands for this one's at scale=quick; its file has its name.
         quick_commands: what makes it, where that is no sweep.
     """
@@ -32,6 +35,7 @@ class Runs:
     by: str = ""
     commands: tuple[str, ...] = ()
     table: str = "runs.parquet"
+    fresh: str = ""
     quick: str = ""
     quick_commands: tuple[str, ...] = ()
 
@@ -40,11 +44,15 @@ class Runs:
         """Whether an experiment's plan tells what its first command will do."""
         return not self.commands or self.commands[0].startswith("python -m sweep -m")
 
+    def experiment(self, scale: str) -> str:
+        """What is run at this scale."""
+        return {FULL: self.name, FRESH: self.fresh or self.name, QUICK: self.quick}[scale]
+
     def lines(self, scale: str = FULL) -> list[str]:
         """The commands that make the table, as they are typed."""
         if commands := self.quick_commands if scale == QUICK else self.commands:
             return list(commands)
-        words = f"-m experiment={self.quick if scale == QUICK else self.name}"
+        words = f"-m experiment={self.experiment(scale)}"
         by = f" --by {self.by}" if self.by else ""
         return [f"python -m sweep {words}", f"python -m sweep collect {words}{by}"]
 

@@ -6,9 +6,7 @@ from analysis.gallery.by_setting import Setting
 from analysis.gallery.entries import Runs
 from analysis.gallery.quadrupling import view_of
 
-POSITIVES = Runs(
-    "positives", others=("one_base",), by="source.max_solutions_per_problem", quick="quick_positives"
-)  # one_base: an earlier study, of five seeds of one base
+POSITIVES = Runs("positives", by="source.max_solutions_per_problem", quick="quick_positives")
 VIEW = view_of(
     Setting(
         POSITIVES,

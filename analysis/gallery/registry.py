@@ -21,7 +21,7 @@ from analysis.gallery.flow import FLOW
 from analysis.gallery.shifts import curves_of
 from analysis.gallery.theorem import THEOREM
 
-STUDY = Runs("study", others=("reproduce",), quick="quick")
+STUDY = Runs("study", others=("reproduce",), fresh="reproduce", quick="quick")
 CAPPED = "RFT, max_solutions_per_problem={}".format
 
 FIGURES: tuple[PaperFigure, ...] = (

@@ -23,7 +23,7 @@ OWN, RECORD = "outputs/{}/table", "analysis/results/{}"
 def table_of(runs: Runs, given: Mapping[str, Path], scale: str = FULL) -> Path | None:
     """The folder with the table of these runs: the one given by name, else one's own, else the record's; None: nowhere.
 
-    At scale=quick it is one's own table of the small experiment and no other.
+    At scale=fresh one's own and not the record's, at scale=quick one's own of the small experiment and no other.
 
     Raises:
         ValueError: the folder that was given holds no such table.
@@ -35,11 +35,10 @@ def table_of(runs: Runs, given: Mapping[str, Path], scale: str = FULL) -> Path |
                 f"`{runs.lines()[-1]}` writes"
             )
         return given[runs.name]
-    if scale == QUICK:
-        own = Path(OWN.format(runs.quick))
-        return own if (own / runs.table).is_file() else None
-    names = (runs.name, *runs.others)
-    places = [*(Path(OWN.format(name)) for name in names), *(PROJECT / RECORD.format(name) for name in names)]
+    names = (runs.quick,) if scale == QUICK else (runs.name, *runs.others)
+    places = [Path(OWN.format(name)) for name in names]
+    if scale == FULL:
+        places += [PROJECT / RECORD.format(name) for name in names]
     return next((place for place in places if (place / runs.table).is_file()), None)
 
 

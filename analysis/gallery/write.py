@@ -53,7 +53,8 @@ def write_gallery(
     Args:
         tables: experiment to the folder of a table that is to be read in place of what is found.
         n_draws: for the intervals.
-        scale: quick reads the tables of the small experiments, and every caption says what they are worth.
+        scale: fresh reads no table of record; quick those of the small experiments, and every caption says what they
+            are worth.
     Raises:
         ValueError: an unknown figure or experiment, nothing can be written there or another page would be lost, or
             the table of a figure that was asked for by name lacks an arm; among all figures its place says so.
@@ -74,7 +75,7 @@ def write_gallery(
     written: list[Path] = []
     how = _How(folder, n_draws, scale, is_asked=bool(only))
     sections = [_section(one, found[one.name], how, written) for one in counted(chosen, "figures")]
-    lead = [LEAD] if scale == FULL else [PROVES_NOTHING, LEAD]
+    lead = [PROVES_NOTHING, LEAD] if scale == QUICK else [LEAD]
     index.write_text(page.whole_page(TITLE, lead, sections), encoding="utf-8")
     return [index, *written]
 
@@ -145,8 +146,7 @@ def _section(one: PaperFigure, table: Path | None, how: _How, written: list[Path
 
 def _not_run(runs: Runs, scale: str) -> list[str]:
     """The commands, and what the first of them will do."""
-    name = runs.quick if scale == QUICK else runs.name
-    told = plan_text(planned([f"experiment={name}"])) if runs.is_sweep else "a few seconds"
+    told = plan_text(planned([f"experiment={runs.experiment(scale)}"])) if runs.is_sweep else "a few seconds"
     made = page.preformatted(_lines(runs, scale))
     return [page.paragraph(f"Its runs are not there yet ({told}). They are made by:"), made]
 
@@ -160,7 +160,7 @@ def _drawn(one: PaperFigure, view: View[Any], source: Any, how: _How, written: l
     """The picture, its data and caption as files, and their HTML."""
     folder, given = how.folder, view.read(source, how.n_draws)
     said = view.caption(given)
-    caption = said if how.scale == FULL or one.plans else f"{PROVES_NOTHING} {said}"
+    caption = f"{PROVES_NOTHING} {said}" if how.scale == QUICK and not one.plans else said
     files = save(view.draw(given), folder / one.name)
     data, text = folder / f"{one.name}.csv", folder / f"{one.name}.txt"
     view.data(given).to_csv(data, index=False)
