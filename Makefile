@@ -71,8 +71,9 @@ bench: $(VENV)/.dev  ## speed beside peers, a row a measurement (BENCHMARKS.md);
 docs: $(VENV)/.dev  ## the documentation (outputs/site/index.html)
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
-pictures: $(VENV)/.run  ## the pictures of docs/statistics.md, drawn anew from the committed study
+pictures: $(VENV)/.run  ## the pictures of docs/statistics.md and docs/gallery.md, drawn anew from the tables of record
 	$(PY) docs/pictures.py
+	$(PY) docs/gallery.py
 
 bench-gpu: $(VENV)/.dev  ## what a card is worth in training beside TRL and in sampling beside generate (outputs/bench_gpu.json); without one a dry run
 	$(PY) tests/benchmarks/bench_gpu.py

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from analysis.gallery.registry import FIGURES
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,3 +65,37 @@ def test_the_pictures_of_the_statistics_are_those_that_are_drawn(tmp_path: Path)
     drawn = {path.name for path in tmp_path.iterdir()}
     shown = re.findall(r"\(pictures/([\w.]+)\)", (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8"))
     assert drawn == set(shown) == {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+
+
+def of_docs(name: str) -> ModuleType:
+    """A script of docs/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_gallery_page_shows_every_figure_as_drawn_from_the_table_of_record_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # no table of one's own
+    gallery = of_docs("gallery")
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    assert list(sections) == [gallery.title_of(one) for one in FIGURES]
+    for one in FIGURES:
+        section, line = sections[gallery.title_of(one)], gallery.table_line(one)
+        has_data = bool(line or one.plans)
+        assert (f"(figures/{one.name}.png)" in section) == has_data, f"{one.name}: draw it anew with `make pictures`"
+        assert line in section, f"{one.name}: its table has changed, `make pictures` draws it anew"
+    shown = set(re.findall(r"\(figures/([\w.]+)\)", page))
+    assert shown == {path.name for path in (ROOT / "docs" / "figures").iterdir()}
+
+
+def test_a_figure_without_a_table_of_record_says_so_on_the_gallery_page(tmp_path: Path) -> None:
+    gallery, one = of_docs("gallery"), FIGURES[1]
+    assert gallery.section(one, tmp_path).endswith(f"{one.shows}\n\nNot run at full scale yet.\n")
+    (tmp_path / f"{one.name}.txt").write_text("Said.\n")
+    text = gallery.section(one, tmp_path)
+    assert f"](figures/{one.name}.png)\n\nSaid.\n\nTable: `analysis/results/study/runs.parquet` (" in text

@@ -120,8 +120,13 @@ class _How:
     is_asked: bool
 
 
+def title_of(one: PaperFigure) -> str:
+    """`Figure 2a, 2b: sft and rft`."""
+    place = f"Figure {one.number}" if one.number[0].isdigit() else one.number.capitalize()
+    return f"{place}: {one.name.replace('_', ' ')}"
+
+
 def _section(one: PaperFigure, table: Path | None, how: _How, written: list[Path]) -> page.Section:
-    title = f"Figure {one.number}" if one.number[0].isdigit() else one.number.capitalize()
     parts = [page.paragraph(one.shows)]
     if one.view is not None and one.plans:
         parts += _drawn(one, one.view, planned(one.plans), how, written)
@@ -141,7 +146,7 @@ def _section(one: PaperFigure, table: Path | None, how: _How, written: list[Path
         parts.append(
             page.folded("The runs, and the commands that make them", page.preformatted(_lines(one.runs, how.scale)))
         )
-    return page.Section(one.name, f"{title}: {one.name.replace('_', ' ')}", parts)
+    return page.Section(one.name, title_of(one), parts)
 
 
 def _not_run(runs: Runs, scale: str) -> list[str]:
