@@ -1,7 +1,7 @@
 """docs/gallery.md and its pictures, drawn from the tables of record: python docs/gallery.py [FOLDER]
 
-Each section ends with the table that it was drawn from and the first digits of its hash, by which a test tells whether the
-table is still that one.
+Each section ends with the table that it was drawn from and the first digits of its hash, by which a test tells whether
+the table is still that one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 N_COLOURS = 96  # of a picture: bands over bands have many, and a page with them all should stay small
 HEAD = """# The paper's figures
 
-Drawn by `make pictures` from the tables of record. Captions, intervals and rulings are computed from those tables, each by the
-rule at the head of its file in `analysis/gallery/`; what the paper shows, the commands and times are in
+Drawn by `make pictures` from the tables of record. Captions, intervals and rulings are computed from those tables, each
+by the rule at the head of its file in `analysis/gallery/`; what the paper shows, the commands and times are in
 [The figures, one by one](reproducing.md).
 """
 
