@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import struct
@@ -77,6 +78,23 @@ def test_lm_eval_documents_of_another_version_of_a_task_pair_with_none(tmp_path:
         table_at(pattern)
 
 
+def older(name: str) -> list[dict]:
+    """The lines as versions wrote them that named neither metrics nor filter."""
+    lines = [json.loads(line) for line in (LOGS / name).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in ("filter", "metrics")} for line in lines]
+
+
+def test_lm_eval_samples_of_older_versions_name_neither_metrics_nor_filter(tmp_path: Path) -> None:
+    path = tmp_path / "SFT-n8-s0.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in older(PICK)))
+    assert table_at(f"{tmp_path}/{NAMES}.jsonl").runs["error"].tolist() == pytest.approx([4 / 6])
+    path.write_text(
+        "".join(json.dumps(line) + "\n" for line in older(SAMPLES))
+    )  # of two filters, told apart by nothing
+    with pytest.raises(ValueError, match=r"document 0 stood in a line before, and neither names its filter, .* keep"):
+        table_at(f"{tmp_path}/{NAMES}.jsonl")
+
+
 def test_lm_eval_results_are_counts_again(tmp_path: Path) -> None:
     table = table_at(runs_of(RESULTS, tmp_path), Columns(y="acc", filters={"task": "pick"}))
     assert table.kind == "counts"
@@ -108,7 +126,11 @@ def test_inspect_facts_are_columns_and_need_no_file_names() -> None:
         ({"samples": None}, "'samples' was expected and is missing: the header alone"),
         ({"samples": []}, "8 samples were expected by its results, found 0"),
         ({"samples": [3]}, "sample 1: a sample was expected, found '3'"),
-        ({"samples": [{"id": 1, "epoch": 1, "scores": {"match": {"value": "B"}}}]}, "a grade C, P, I or N, .* 'B'"),
+        (
+            {"samples": [{"id": n, "epoch": 1, "scores": {"match": {"value": "BC"[n % 2]}}} for n in range(8)]},
+            "match: a grade C, P, I or N, .* in every sample, found 'B'",
+        ),
+        ({"samples": [{"id": 1, "epoch": 1, "scores": {"match": [[1]]}}]}, r"sample 1, match: a grade .* '\[1\]'"),
         ({"samples": [{"id": 1, "epoch": "1"}]}, "sample 1: epoch must be int, found '1'"),
     ],
 )
@@ -117,6 +139,27 @@ def test_an_inspect_log_that_is_not_whole_is_refused(change: dict, said: str, tm
     (tmp_path / "t.json").write_text(json.dumps(document | change))
     with pytest.raises(ValueError, match=rf"t\.json.*{said}"):
         table_at(tmp_path / "t.json")
+
+
+@pytest.mark.parametrize(
+    "value, y, error",
+    [
+        ("0.25", "extra", 0.75),
+        ("No", "extra", 1.0),
+        ({"a": 0, "b": None}, "extra.a", 1.0),
+        ([1, 0], "extra.1", 1.0),
+        ("a label of text", "match", 0.25),
+    ],
+)
+def test_inspect_scores_of_every_kind_are_read_as_inspect_reads_them(
+    value: object, y: str, error: float, tmp_path: Path
+) -> None:
+    document = json.loads((LOGS / "inspect.json").read_text())
+    for sample in document["samples"]:
+        sample["scores"]["extra"] = {"value": value}
+    (tmp_path / "SFT-n8-s0.json").write_text(json.dumps(document))
+    table = table_at(f"{tmp_path}/{NAMES}.json", Columns(y=y))
+    assert table.runs["error"].tolist() == pytest.approx([error])
 
 
 def test_an_inspect_zip_that_is_not_whole_is_refused(tmp_path: Path) -> None:
@@ -178,6 +221,28 @@ def test_a_trainer_that_logged_a_step_twice_is_refused(tmp_path: Path) -> None:
         table_at(f"{tmp_path}/{NAMES}.json", Columns(y="eval_loss", step="last"))
 
 
+LAST = {
+    "trainer_state_hf.json": ("eval_loss", '"eval_loss": 2.718557596206665', '"eval_loss": NaN', 12),
+    "verl_metrics.jsonl": ("val-core/sums/reward/mean@2", '{"step":6,"data":{"val-core/sums/reward/mean@2":0.9',
+                           '{"step":6,"data":{"val-core/sums/reward/mean@2":null', 6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_a_curve_that_ends_in_what_is_no_number_is_not_read_at_an_earlier_step(name: str, tmp_path: Path) -> None:
+    y, finite, odd, step = LAST[name]
+    pattern = runs_of(name, tmp_path)
+    changed = tmp_path / "SFT-n64-s0" / name
+    text = changed.read_text()
+    assert text.count(finite) == 1
+    changed.write_text(text.replace(finite, odd))
+    columns = Columns(y=y, y_is="loss", step="last")
+    with pytest.raises(ValueError, match=rf"{y} is not a finite number in 1 of 3 rows, .*SFT-n64.* step {step}; "):
+        table_at(pattern, columns)
+    left = table_at(pattern, dataclasses.replace(columns, drop_blank=True))
+    assert left.runs["size"].tolist() == [64, 128] and left.runs["arm"].tolist() == ["DPO", "SFT"]
+
+
 def test_verl_answers_are_the_outcomes_behind_its_metric(tmp_path: Path) -> None:
     metric = "val-core/sums/reward/mean@2"
     accuracy = Columns(y=metric, y_is="accuracy", step="last")
@@ -231,6 +296,13 @@ def test_a_history_exported_from_wandb_is_a_curve(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "DPO-n64-s0.parquet", index=False)
     table = table_at(f"{tmp_path}/{NAMES}.*", Columns(y="eval/loss", step="last"))
     assert table.is_loss and table.runs["error"].tolist() == [2.0, 2.0]
+    frame.set_index("_step").to_parquet(tmp_path / "DPO-n64-s0.parquet")  # a column of the file all the same
+    again = table_at(f"{tmp_path}/{NAMES}.*", Columns(y="eval/loss", step="last"))
+    assert again.runs.equals(table.runs)
+    with (tmp_path / "SFT-n64-s0.csv").open("a") as stream:
+        stream.write("3,1.0,NaN,a\n")
+    with pytest.raises(ValueError, match=r"eval/loss is not a finite number in 1 of 2 rows, .*SFT-n64-s0\.csv _step 3"):
+        table_at(f"{tmp_path}/{NAMES}.*", Columns(y="eval/loss", step="last"))
 
 
 def test_a_table_of_runs_exported_from_wandb_holds_finished_runs(tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ def test_a_wide_table_has_a_column_an_arm_or_a_seed(tmp_path: Path) -> None:
         table_at(tmp_path / "arms.csv", Columns(y="{n_problems}", x="n"))
 
 
+def test_wide_tables_in_many_files_are_one_long_table(tmp_path: Path) -> None:
+    wide = FRAME.pivot(index="seed", columns="n_problems", values="error").add_prefix("err_").reset_index()
+    for arm in ("SFT", "DPO"):
+        wide.to_csv(tmp_path / f"{arm}.csv", index=False)
+    table = table_at(f"{tmp_path}/{{arm}}.csv", Columns(y="err_{n_problems}", y_is="error"))
+    assert table.runs["arm"].tolist() == ["DPO"] * len(ROWS) + ["SFT"] * len(ROWS)
+    assert table.runs[["size", "seed", "error"]][: len(ROWS)].to_numpy() == pytest.approx(np.array(ROWS))
+
+
 def test_a_wide_table_of_outcomes_has_a_row_a_problem(tmp_path: Path) -> None:
     rows = [(64, f"p{j}", int(j < 3), int(j < 6)) for j in range(10)]
     pd.DataFrame(rows, columns=["n_problems", "problem_id", "SFT", "DPO"]).to_csv(tmp_path / "t.csv", index=False)

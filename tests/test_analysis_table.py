@@ -69,6 +69,15 @@ def test_outcomes_counts_and_errors_are_the_same_table(frame: pd.DataFrame, suff
     assert methods == [METHODS["outcomes"], METHODS["counts"], METHODS["errors"]]
 
 
+def test_columns_that_pandas_had_as_an_index_are_columns(frame: pd.DataFrame, tmp_path: Path) -> None:
+    counts = per_run(frame)
+    counts.set_index(["arm", "n_problems"]).to_parquet(tmp_path / "t.parquet")
+    assert table_at(tmp_path / "t.parquet").runs.equals(table_at(saved(counts, tmp_path / "plain.parquet")).runs)
+    few = counts[counts["seed"] == 0].query("arm == 'SFT'").assign(n_problems=[1, 2, 3, 4])
+    few.set_index("n_problems").to_parquet(tmp_path / "range.parquet")  # as the remark "1 to 4", no column
+    assert table_at(tmp_path / "range.parquet").runs["size"].tolist() == [1, 2, 3, 4]
+
+
 def test_a_cell_is_an_arm_at_a_size(frame: pd.DataFrame, tmp_path: Path) -> None:
     table = table_at(saved(frame, tmp_path / "t.parquet"))
     assert table.arms == ("RFT", "SFT")

@@ -13,6 +13,7 @@ import pyarrow as pa
 from analysis.laws.fit import FitStatus
 from analysis.notes import Note
 from analysis.tables.delimited import check_csv
+from analysis.tables.plain import parquet_frame
 from sweep.terminal.words import nearest
 
 MAX_DRAWS = 200  # each is a refit
@@ -60,10 +61,11 @@ def read_losses(path: str | Path, n_params: str, n_tokens: str, loss: str) -> np
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give a .csv or .parquet with {n_params}, {n_tokens} and {loss}")
-    if path.suffix == ".csv":
+    is_csv = path.suffix.lower() == ".csv"
+    if is_csv:
         check_csv(path)
     try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        frame = pd.read_csv(path) if is_csv else parquet_frame(path)
     except (ValueError, OSError, pa.ArrowException) as error:  # pandas' and pyarrow's do not name the file
         raise ValueError(f"{path}: not readable as a table ({error}); a .csv or .parquet was expected") from error
     for name in (n_params, n_tokens, loss):

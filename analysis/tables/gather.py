@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,14 +69,17 @@ def _together(logs: Sequence[Log]) -> Log:
 
 
 def _plain(files: Sequence[tuple[Path, dict[str, str]]], columns: Columns, x: str | None, text: str) -> Rows:
-    if len(files) == 1 and not files[0][1]:
-        path = files[0][0]
-        data = plain_table(path, columns, x)
-        wide = columns.y is not None and fields_of(columns.y)
-        whole = _long(data, columns, path) if wide else Rows(data, columns)
-        return dataclasses.replace(whole, data=_some(kept(whole.data, columns.filters, text), text))
-    tables = [(path, facts, plain_table(path, columns, x).to_pandas()) for path, facts in files]
-    return Rows(_some(kept(_joined(tables, text), columns.filters, text), text), columns)
+    is_wide = columns.y is not None and fields_of(columns.y)
+    tables = [(path, facts, plain_table(path, columns, x)) for path, facts in files]
+    rows = [
+        (path, facts, _long(data, columns, path) if is_wide else Rows(data, columns)) for path, facts, data in tables
+    ]
+    if len(rows) == 1 and not rows[0][1]:
+        data = rows[0][2].data
+    else:
+        data = _joined([(path, facts, one.data.to_pandas()) for path, facts, one in rows], text)
+    notes = tuple(said for *_, one in rows for said in one.notes)
+    return Rows(_some(kept(data, columns.filters, text), text), columns, notes)
 
 
 def _some(data: pa.Table, text: str) -> pa.Table:
@@ -116,11 +120,9 @@ def _of_logs(
     frame = data.to_pandas()
     y = _chosen_y(frame, log, columns, text, kind)
     _refuse_mixed(frame, log, columns, text)
-    notes: tuple[Note, ...] = ()
     if log.step is not None:
         frame = _of_steps(frame, log.step, y, columns, x, text)
-    else:
-        frame, notes = _without_blank(frame, y, columns, text, log)
+    frame, notes = _without_blank(frame, y, columns, text, log)
     if log.problem is not None:
         frame = attempts_averaged(frame, y, log.problem, [FILE])
     meant = dataclasses.replace(columns, y=y, y_is=columns.y_is or log.scores.get(y), filters={})
@@ -160,13 +162,16 @@ def _refuse_mixed(frame: pd.DataFrame, log: Log, columns: Columns, text: str) ->
 def _without_blank(
     frame: pd.DataFrame, y: str, columns: Columns, text: str, log: Log
 ) -> tuple[pd.DataFrame, tuple[Note, ...]]:
-    """The rows that have an outcome; those without are refused unless they are to be left out."""
-    blank = frame[y].isna()
+    """The rows that have a finite outcome; those without are refused unless they are to be left out."""
+    is_infinite = frame[y].abs() == math.inf
+    blank = frame[y].isna() | is_infinite
     if not blank.any():
         return frame, ()
     first = frame[blank].iloc[0]
-    what = f" {log.problem} {first[log.problem]}" if log.problem else f", row {int(blank.to_numpy().argmax()) + 1}"
-    said = f"{y} is blank in {int(blank.sum())} of {len(blank)} rows, the first {first[FILE]}{what}"
+    named = log.problem or log.step
+    what = f" {named} {first[named]}" if named else f", row {int(blank.to_numpy().argmax()) + 1}"
+    found = "not a finite number" if is_infinite.any() else "blank"
+    said = f"{y} is {found} in {int(blank.sum())} of {len(blank)} rows, the first {first[FILE]}{what}"
     if not columns.drop_blank:
         raise ValueError(f"{text}: {said}; complete the log, or leave these rows out with --drop-blank")
     return frame[~blank], (note("dropped_blank", f"{said}; they were left out"),)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import mmap
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -41,7 +43,7 @@ def plain_table(path: Path, columns: Columns, x: str | None = None) -> pa.Table:
         else:
             data = _parquet(path, columns, x, text)
         names = data.column_names  # decoded here: a header may be no text
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path}: not readable as a table ({error}); a .csv with a header line or a .parquet file was expected"
         ) from error
@@ -59,8 +61,9 @@ def parquet_columns(path: Path) -> list[str]:
         ValueError: it begins as one and is none.
     """
     try:
-        names: list[str] = pa.parquet.read_schema(path).names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        schema = pa.parquet.read_schema(path)
+        names = [*schema.names, *_ranges(schema)]
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise ValueError(f"{path}: not readable as a Parquet file ({error}); copy or export it again") from error
     return names
 
@@ -72,9 +75,33 @@ def _parquet(path: Path, columns: Columns, x: str | None, text: list[str]) -> pa
     wanted |= {*columns.filters, *costs(schema.names, x), columns.sample}
     wanted |= {columns.y} if columns.y else {"is_correct", "n_correct", "error"}
     is_long = columns.problem in schema.names and columns.y in (None, *schema.names)
-    return pa.parquet.read_table(
+    data = pa.parquet.read_table(
         path, read_dictionary=text, columns=[name for name in schema.names if name in wanted] if is_long else None
     )
+    return _with_index(data)
+
+
+def parquet_frame(path: Path) -> pd.DataFrame:
+    """All columns of a Parquet file, those that pandas had as an index among them."""
+    frame: pd.DataFrame = _with_index(pa.parquet.read_table(path)).to_pandas()
+    return frame
+
+
+def _with_index(data: pa.Table) -> pa.Table:
+    """The columns without pandas' remark which of them were an index; and an index that is that remark alone."""
+    for name, numbers in _ranges(data.schema).items():
+        data = data.append_column(name, pa.array(numbers, pa.int64()))
+    return data.replace_schema_metadata(None)
+
+
+def _ranges(schema: pa.Schema) -> dict[str, range]:
+    """The named indices of numbers that follow each other, which pandas writes as no column."""
+    found = (schema.pandas_metadata or {}).get("index_columns", ())
+    return {
+        one["name"]: range(one["start"], one["stop"], one["step"])
+        for one in found
+        if isinstance(one, dict) and one["name"] is not None
+    }
 
 
 def costs(names: Iterable[str], x: str | None = None) -> list[str]:

@@ -8,6 +8,7 @@ Source: inspect_ai/log/_log.py and _recorders/eval.py of UKGovernmentBEIS/inspec
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zipfile
 import zlib
@@ -32,6 +33,7 @@ from analysis.tables.formats.log import (
 )
 
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # correct, partial, incorrect, no answer
+TRUTH = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 ZSTD = 93
 LARGEST = 1 << 30  # bytes of one file inside a log
 KEYS = {"version", "status", "eval"}
@@ -83,9 +85,14 @@ def _log(header: Any, samples: Iterator[tuple[str, Any]], path: str) -> Log:
             f"{path}: {said!s:.20} samples were expected by its results, found {len(rows)}: the log is not whole; "
             "copy it again, or evaluate with all samples logged"
         )
-    scorers = dict.fromkeys(name for row in rows for name in row if name not in known and name not in FIXED)
-    scores: dict[str, Meaning | None] = dict.fromkeys(scorers, "accuracy")
-    return Log(pd.DataFrame(rows), scores, problem="problem_id")
+    frame = pd.DataFrame(rows)
+    scores: dict[str, Meaning | None] = {}
+    for name in frame.columns.difference([*known, *FIXED], sort=False):
+        if pd.api.types.is_numeric_dtype(frame[name]):
+            scores[name] = "accuracy"
+        else:
+            _refuse_mixed(frame[name], path)  # only labels: to choose by, and no outcome
+    return Log(frame, scores, problem="problem_id")
 
 
 FIXED = ("problem_id", "sample_id", "epoch")
@@ -113,18 +120,34 @@ def _row(place: str, sample: Any) -> dict[str, Any]:
     scores = sample.get("scores")
     for scorer, score in (scores if isinstance(scores, dict) else {}).items():
         value = score.get("value") if isinstance(score, dict) else score
-        several = value.items() if isinstance(value, dict) else [(None, value)]
-        for key, one in several:
-            row[text_of(scorer if key is None else f"{scorer}.{key}")] = _graded(one, f"{place}, {text_of(scorer)}")
+        several = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else None
+        for name, one in [(scorer, value)] if several is None else [(f"{scorer}.{key}", one) for key, one in several]:
+            row[text_of(name)] = _graded(one, f"{place}, {text_of(scorer)}")
     return row
 
 
-def _graded(value: Any, place: str) -> float:
-    if isinstance(value, str) and value in GRADES:
-        return GRADES[value]
-    if is_number(value):
-        return as_number(value, place)
+def _graded(value: Any, place: str) -> float | str:
+    """A score as Inspect's own value_to_float reads it; nan where there is none, and a label as it stands."""
+    if isinstance(value, str):
+        if value in GRADES or value.lower() in TRUTH:
+            return GRADES.get(value, TRUTH.get(value.lower(), math.nan))
+        try:
+            return float(value)
+        except ValueError:
+            return text_of(value)
+    if value is None or is_number(value):
+        return math.nan if value is None else as_number(value, place)
     raise ValueError(f"{place}: a grade C, P, I or N, true, false or a number was expected, found {shown(value)}")
+
+
+def _refuse_mixed(column: pd.Series, path: str) -> None:
+    """A scorer grades or it labels; one label among grades is damage, or a grade that is not known here."""
+    label = column[[isinstance(one, str) for one in column]].iloc[0]
+    if any(isinstance(one, float) for one in column.dropna()):
+        raise ValueError(
+            f"{path}, {column.name}: a grade C, P, I or N, true, false or a number was expected in every sample, found "
+            f"{shown(label)}"
+        )
 
 
 def _member(archive: zipfile.ZipFile, one: zipfile.ZipInfo, path: object) -> Any:

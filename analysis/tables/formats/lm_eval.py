@@ -25,6 +25,8 @@ from analysis.tables.formats.log import (
     wanted,
 )
 
+REST = ("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter")  # of a line, beside its metrics
+
 
 def _are_samples(content: Content) -> bool:
     return {"doc_id", "doc", "filtered_resps"} <= content.first_line.keys()
@@ -37,15 +39,30 @@ def _are_results(content: Content) -> bool:
 def _samples(content: Content) -> Log:
     rows = []
     scores: dict[str, Meaning | None] = {}
+    unnamed: set[str] = set()
     for number, line in content.lines():
         place = f"{content.path}, line {number}"
         doc_id = wanted(line, "doc_id", (int, str), place)
-        metrics = [name for name in wanted(line, "metrics", list, place) if is_number(line.get(name))]
+        metrics = [name for name in _metrics_of(line, place) if is_number(line.get(name))]
         scores |= {text_of(name): meaning_of(text_of(name)) for name in metrics}
         named = f"{doc_id}-{text_of(line['doc_hash'])[:12]}" if "doc_hash" in line else str(doc_id)
         row = {"problem_id": text_of(named), "doc_id": text_of(doc_id), "filter": text_of(line.get("filter", "none"))}
         rows.append(row | {text_of(name): as_number(line[name], place) for name in metrics})
+        if "filter" not in line and named in unnamed:
+            raise ValueError(
+                f"{place}: document {doc_id} stood in a line before, and neither names its filter, as older versions "
+                "wrote them; keep the lines of one filter, or evaluate with a newer lm-evaluation-harness"
+            )
+        unnamed.add(named)
     return Log(pd.DataFrame(rows), scores, problem="problem_id", apart=("filter",))
+
+
+def _metrics_of(line: Mapping[str, Any], place: str) -> list[str]:
+    """The names of a line's metrics; older versions put them beside the rest without a list of them."""
+    if "metrics" in line:
+        named: list[str] = wanted(line, "metrics", list, place)
+        return named
+    return [name for name in line if name not in REST]
 
 
 def _results(content: Content) -> Log:

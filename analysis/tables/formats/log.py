@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ class Log:
         scores: the columns that may be y, and what each is where the tool says it, else None.
         problem: column that names the problem, where rows are outcomes; a problem that stands several times was tried
             several times.
-        step: column of the update, where rows are a training curve.
+        step: column of the update, where rows are a training curve; nan is what was not logged, inf what was logged and
+            is not finite.
         apart: columns of which a table has one value, since their rows say different things of one run.
         n_test: column of the number of test problems, where rows are means.
     """
@@ -175,6 +177,16 @@ def as_number(value: Any, place: str) -> float:
         return float(value)
     except OverflowError as error:
         raise ValueError(f"{place}: a number within 1e308 was expected, found {shown(value)}") from error
+
+
+def logged(record: Mapping[str, Any], place: str) -> dict[str, float]:
+    """The numbers of one entry of a training curve; inf is one that is not finite, so that none before stands for it.
+
+    Raises:
+        ValueError: as as_number.
+    """
+    numbers = {text_of(name): as_number(value, place) for name, value in record.items() if is_number(value)}
+    return {name: math.inf if math.isnan(value) else value for name, value in numbers.items()}
 
 
 def text_of(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tables.formats.log import Content, Format, Log, as_number, is_number, meaning_of, text_of, wanted
+from analysis.tables.formats.log import Content, Format, Log, is_number, logged, meaning_of, wanted
 
 
 def _is_it(content: Content) -> bool:
@@ -21,8 +21,7 @@ def _read(content: Content) -> Log:
     rows: list[dict[str, Any]] = []
     for number, line in content.lines():
         place = f"{content.path}, line {number}"
-        known = {text_of(name): as_number(value, place) for name, value in line.items() if is_number(value)}
-        rows.append(known | {"step": wanted(line, "step", int, place)})
+        rows.append(logged(line, place) | {"step": wanted(line, "step", int, place)})
     names = dict.fromkeys(name for row in rows for name in row if name not in ("step", "time"))
     return Log(pd.DataFrame(rows), {name: meaning_of(name) for name in names}, step="step")
 

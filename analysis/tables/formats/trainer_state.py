@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tables.formats.log import Content, Format, Log, as_number, is_number, meaning_of, shown, text_of, wanted
+from analysis.tables.formats.log import Content, Format, Log, logged, meaning_of, shown, wanted
 
 
 def _is_it(content: Content) -> bool:
@@ -23,8 +23,7 @@ def _read(content: Content) -> Log:
         if not isinstance(entry, dict):
             raise ValueError(f"{place}: an object was expected, found {shown(entry)}")
         step = wanted(entry, "step", int, place)
-        known = {text_of(name): as_number(value, place) for name, value in entry.items() if is_number(value)}
-        rows.append(known | {"step": step})
+        rows.append(logged(entry, place) | {"step": step})
     names = dict.fromkeys(name for row in rows for name in row if name != "step")
     return Log(pd.DataFrame(rows), {name: meaning_of(name) for name in names}, step="step")
 

@@ -8,6 +8,7 @@ Source: FileLogger in verl/utils/tracking.py and _dump_generations in verl/train
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,7 @@ from analysis.tables.formats.log import (
     as_number,
     digest,
     is_number,
+    logged,
     meaning_of,
     text_of,
     wanted,
@@ -38,9 +40,9 @@ def _metrics(content: Content) -> Log:
     rows: list[dict[str, Any]] = []
     for number, line in content.lines():
         place = f"{content.path}, line {number}"
-        data = wanted(line, "data", dict, place)
-        known = {text_of(name): as_number(value, place) for name, value in data.items() if is_number(value)}
-        rows.append(known | {"step": wanted(line, "step", int, place)})
+        # its encoder, orjson, writes null for a number that is not finite
+        data = {k: math.nan if v is None else v for k, v in wanted(line, "data", dict, place).items()}
+        rows.append(logged(data, place) | {"step": wanted(line, "step", int, place)})
     names = dict.fromkeys(name for row in rows for name in row if name != "step")
     return Log(pd.DataFrame(rows), {name: meaning_of(name) for name in names}, step="step")
 

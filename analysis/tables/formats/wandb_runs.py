@@ -10,6 +10,7 @@ Source: wandb 0.31.0, wandb_internal.proto.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from analysis.tables.formats.log import (
     as_number,
     facts_under,
     is_number,
+    logged,
     meaning_of,
     shown,
     text_of,
 )
-from analysis.tables.plain import parquet_columns
+from analysis.tables.plain import parquet_columns, parquet_frame
 from sweep.wandb_file import MAGIC, NotWhole, records
 
 HISTORY, SUMMARY, SETTINGS, RUN = 2, 3, 5, 17  # numbers of Record's fields
@@ -62,8 +64,7 @@ def _offline(content: Content) -> Log:
             facts |= facts_under("", _own(_items(one, UPDATE, place)))
         summary |= {k: v for one in record.get(SUMMARY, ()) for k, v in _items(one, UPDATE, place).items()}
         for one in record.get(HISTORY, ()):
-            found = {name: as_number(v, place) for name, v in _items(one, 1, place).items() if is_number(v)}
-            rows.append(found)
+            rows.append(logged(_items(one, 1, place), place))
     last = {name: as_number(v, str(path)) for name, v in summary.items() if is_number(v) and not name.startswith("_")}
     if not rows:  # a run that logged nothing but its summary
         return Log(pd.DataFrame([facts | last]), {name: meaning_of(name) for name in last})
@@ -165,10 +166,18 @@ def _runs(content: Content) -> Log:
 
 def _frame(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        frame = _of_csv(path) if path.suffix.lower() == ".csv" else parquet_frame(path)
     except (ValueError, OSError, pd.errors.ParserError, pa.ArrowException) as error:
         raise ValueError(f"{path}: not readable as an export of W&B ({error}); export it again") from error
     return frame.rename(columns=str)
+
+
+def _of_csv(path: Path) -> pd.DataFrame:
+    """The rows; a number that is not finite is spelled NaN there and is inf here, an empty cell is nan."""
+    frame, spelled = pd.read_csv(path), pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name in frame.select_dtypes("float"):
+        frame.loc[spelled[name].str.strip() == "NaN", name] = math.inf
+    return frame
 
 
 FORMATS = (
