@@ -90,7 +90,7 @@ def test_lm_eval_samples_of_older_versions_name_neither_metrics_nor_filter(tmp_p
     assert table_at(f"{tmp_path}/{NAMES}.jsonl").runs["error"].tolist() == pytest.approx([4 / 6])
     path.write_text(
         "".join(json.dumps(line) + "\n" for line in older(SAMPLES))
-    )  # of two filters, told apart by nothing
+    )  # of two filters, which nothing distinguishes
     with pytest.raises(ValueError, match=r"document 0 stood in a line before, and neither names its filter, .* keep"):
         table_at(f"{tmp_path}/{NAMES}.jsonl")
 
