@@ -11,6 +11,7 @@ from typing import Any
 import natural
 import numpy as np
 import pytest
+from test_equality import read, stages
 
 from sweep.data import ProceduralDomain, domain
 from sweep.data.answers import BOX, Answers
@@ -210,6 +211,15 @@ def test_math_verify_agrees_with_every_reference_answer_but_the_listed_ones() ->
         listed = {row["reference"]: int(row["n_problems"]) for row in csv.DictReader(stream)}
     assert unread == listed
     assert all(normalised(answer) == answer for answer in n_problems)
+
+
+@pytest.mark.slow
+def test_reference_answers_are_read_in_two_stages_as_the_library_reads_them() -> None:
+    two, whole = stages()
+    data = of_math()
+    answers = sorted({p.answer for s in ("train", "validation", "test") for p in data.problems(s)})
+    for answer in answers[::4]:  # by itself the library takes half a minute for all
+        assert read(answer, two) == read(answer, whole)
 
 
 def test_where_the_last_box_begins() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import math_verify.parser
 import pytest
+from antlr4.atn.PredictionMode import PredictionMode
+from latex2sympy2_extended.antlr_parser import PSParser
+from math_verify import grader
+from sympy import Integer, srepr
 
 from sweep.data.boxed import normalised
 from sweep.data.equality import (
@@ -19,6 +25,7 @@ from sweep.data.equality import (
     Limits,
     n_processes,
 )
+from sweep.data.equality_worker import compared, differ, in_two_stages, parsed, quicken_library, unless_they_differ
 
 BOMB = "9^{9^{9^{9}}}"
 
@@ -90,6 +97,88 @@ def test_two_spellings_of_one_answer_are_equal(equality: Equality, reference: st
 )
 def test_what_says_something_else_or_nothing_is_different(equality: Equality, reference: str, answer: str) -> None:
     assert outcome(equality, reference, answer) == DIFFERENT
+
+
+def read(text: str, rule: Callable[[Any], Any]) -> str:
+    """What an answer is read as, by this rule for a whole text; all of the tree, the order of its parts included."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PSParser, "math", rule)
+        math_verify.parser.parse_latex_cached.cache_clear()
+        return srepr(parsed.__wrapped__(text))
+
+
+def stages() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """The rule for a whole text in two stages, and as the library has it."""
+    quicken_library()
+    return PSParser.math, PSParser.math.__wrapped__
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5", "(1,2)", r"\frac{1}{2}", r"[1,2)\cup(3,4]", "x=5", "1,2,3", "a;b", r"1<x\le2", "|x|", "f(x)=x^2", "a=b=c",
+        r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", "x^2+2x+1", r"-x^{n}+\sqrt[3]{2}", r"\{x\in[1,2]\}", r"\text{(A)}",
+        "5#6", "5&6", r"\sqrt{2", "x^2+", "", "\0", "x^2\0+1",
+    ],
+)  # fmt: skip
+def test_reading_in_two_stages_finds_what_the_library_finds_or_nothing_where_it_finds_nothing(text: str) -> None:
+    two, whole = stages()
+    assert read(text, two) == read(text, whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "modes"),
+    [("(1,2)", [PredictionMode.SLL]), ("x^2+1", [PredictionMode.SLL, PredictionMode.LL]), ("5#6", [])],
+)
+def test_a_text_is_read_again_in_full_only_after_a_syntax_error(text: str, modes: list[PredictionMode]) -> None:
+    _, whole = stages()
+    asked = []
+
+    def noted(parser: Any) -> Any:
+        asked.append(parser._interp.predictionMode)
+        return whole(parser)
+
+    read(text, in_two_stages(noted))
+    assert asked == modes
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "n_simplified"),
+    [
+        (r"2\sqrt{3}", r"\frac{6}{\sqrt{3}}", 0),  # equal by their digits, as math-verify itself finds
+        (r"\sqrt{2}", r"\frac{14142135623730950488}{10000000000000000000}", 0),  # differ in the 20th
+        ("7", r"39\sqrt{5}", 0),
+        (r"\frac{1}{3}", "0.333", 0),
+        ("0", r"\sqrt{2}+\sqrt{3}-\sqrt{5+2\sqrt{6}}", 1),  # 0, which no number of digits says
+        ("0", r"\sqrt{-2}", 1),
+        (r"\frac{1}{3}", r"\int_{0}^{1}xdx", 1),
+        ("(x+1)^2", "x^2+2x+1", 1),
+        (r"\begin{pmatrix}1\end{pmatrix}", r"\begin{pmatrix}2\end{pmatrix}", 1),
+    ],
+)
+def test_numbers_that_differ_by_their_digits_are_not_simplified_and_every_verdict_is_math_verifys(
+    reference: str, answer: str, n_simplified: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quicken_library()
+    whole, asked = grader.sympy_symbolic_eq.__wrapped__, []
+    monkeypatch.setattr(grader, "sympy_symbolic_eq", whole)
+    verdict = compared(reference, answer)
+
+    def noted(one: Any, other: Any) -> Any:
+        asked.append((one, other))
+        return whole(one, other)
+
+    monkeypatch.setattr(grader, "sympy_symbolic_eq", unless_they_differ(noted))
+    assert (compared(reference, answer), len(asked)) == (verdict, n_simplified)
+
+
+def test_numbers_whose_digits_cannot_be_had_are_left_to_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(self: Integer, n_digits: int) -> None:
+        raise OverflowError
+
+    assert differ(Integer(7), Integer(2)) and not differ(Integer(7), Integer(7))
+    monkeypatch.setattr(Integer, "evalf", endless)
+    assert not differ(Integer(7), Integer(2))
 
 
 def test_matrices_keep_their_rows_and_their_spacing_is_no_difference() -> None:

@@ -9,6 +9,7 @@ library's own time limits are Python signal handlers, which long arithmetic neve
     out    `ready`, then a line for each comparison: equal, different or out_of_memory
 """
 
+import gc
 import importlib
 import json
 import logging
@@ -18,7 +19,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 EQUAL, DIFFERENT, OUT_OF_MEMORY = "equal", "different", "out_of_memory"
@@ -37,6 +38,7 @@ def main(seconds: float, most_bytes: int, function: str | None = None) -> None:
     is_equal = compared if function is None else imported(function)
     if function is None:
         compared("1", "2")  # the grammar's tables are made once
+        gc.freeze()  # and, with the libraries, never searched for what can be given back
     resource.setrlimit(resource.RLIMIT_AS, (SLACK * most_bytes, SLACK * most_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -75,9 +77,66 @@ def parsed(answer: str) -> Any:
     """The expressions that an answer may be; empty where it is none."""
     from math_verify import LatexExtractionConfig, parse
 
+    quicken_library()
     # LaTeX by its grammar alone: the library's reader of plain expressions is Python's own `eval`
     config = [LatexExtractionConfig(boxed_match_priority=-1)]
     return parse(f"${answer}$", config, fallback_mode="no_fallback", parsing_timeout=None)
+
+
+@lru_cache(maxsize=1)
+def quicken_library() -> None:
+    """Spare math-verify the two searches that take most of its time, where their end is known without them."""
+    from latex2sympy2_extended.antlr_parser import PSParser
+    from math_verify import grader
+
+    PSParser.math = in_two_stages(PSParser.math)
+    grader.sympy_symbolic_eq = unless_they_differ(grader.sympy_symbolic_eq)
+
+
+def in_two_stages(rule: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The rule for a whole text, which looks at all that it is inside of only where it cannot do without.
+
+    Without that ANTLR's parser finds the tree that it would find with it, or a syntax error (antlr4,
+    `PredictionMode.SLL`; Parr, Harwell and Fisher, Adaptive LL(*) Parsing, OOPSLA 2014, section 3.2).
+    """
+    from antlr4.atn.PredictionMode import PredictionMode
+
+    @wraps(rule)
+    def read(parser: Any) -> Any:
+        parser.getTokenStream().fill()  # a character that is no token's is an error for good: reading on would skip it
+        parser._interp.predictionMode = PredictionMode.SLL
+        try:
+            return rule(parser)
+        except Exception:  # the library raises no other for a syntax error
+            parser.reset()
+            parser._interp.predictionMode = PredictionMode.LL
+            return rule(parser)
+
+    return read
+
+
+def unless_they_differ(is_same: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The rule that simplifies a difference to see whether it is 0, asked only where the digits leave that open."""
+
+    @wraps(is_same)
+    def compare(one: Any, other: Any) -> Any:
+        return False if differ(one, other) else is_same(one, other)
+
+    return compare
+
+
+def differ(one: Any, other: Any) -> bool:
+    """Whether both are numbers, and the first digits of their difference are known and not all 0."""
+    from sympy import Add, Expr, Float, Mul, NumberSymbol, Pow, Rational, preorder_traversal
+
+    plain = (Add, Mul, Pow, Rational, Float, NumberSymbol)  # what SymPy bounds the digits of: no integral, no limit
+    if not all(isinstance(x, Expr) and all(isinstance(n, plain) for n in preorder_traversal(x)) for x in (one, other)):
+        return False
+    try:
+        found = (one - other).evalf(2)
+    except Exception:  # of a size that has no digits, for one: whatever it is, the library has an answer to it
+        return False
+    return isinstance(found, Float) and found != 0 and found._prec > 1  # more than its first bit is sure
 
 
 def peak_bytes() -> int:
