@@ -8,6 +8,11 @@ Exit codes: 0 done, 2 a mistake in the table or the options (one paragraph on st
 
 from __future__ import annotations
 
+from sweep import installed
+
+if __name__ == "__main__":  # before the imports below fail
+    installed.end_without(installed.TABLES, "python -m analysis")
+
 import argparse
 import os
 import sys

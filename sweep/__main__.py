@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import gc
 
-from sweep import interruption
+from sweep import installed, interruption
 
 if __name__ == "__main__":  # the imports below take a second, and one may think better of it
+    installed.end_without(installed.PLANS, "python -m sweep")
     interruption.end_at_once("interrupted before any work was started")
     gc.set_threshold(100_000)  # importing, composing and planning make objects by the hundred thousand, few garbage
 
@@ -28,7 +29,6 @@ from yaml import YAMLError
 
 from sweep.commands.options import overview, page_of
 from sweep.commands.words import Line, composer, line_of
-from sweep.installed import refused
 from sweep.launchers.plugins import refusal, register
 from sweep.sharing import denied
 from sweep.terminal import streams
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return refusal(error)
     except ModuleNotFoundError as error:
-        if (told := refused(error, f"python -m sweep {verb}")) is None:
+        if (told := installed.refused(error, f"python -m sweep {verb}")) is None:
             raise
         return refusal(told)
     except PermissionError as error:  # another user's file: what there is to say of it fits in one paragraph

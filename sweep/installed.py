@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+TABLES = ("numpy", "scipy", "pandas", "pyarrow", "matplotlib", "tqdm")  # modules of pyproject.toml's dependencies
+PLANS = (*TABLES, "hydra")
 BUILDING = ("torch", "transformers", "accelerate", "submitit", "rapidfuzz", "math_verify")
 EXTRA = (*BUILDING, "wandb")  # modules of what pyproject.toml lists under [sweep]
 HOW = (
     "install what sweeps need: pip install torch==2.13.0, then pip install '.[sweep]' in a checkout (`make` does both)"
 )
+
+
+def end_without(names: Iterable[str], what: str) -> None:
+    """End the program with one sentence where not even what all of it needs is there, as in a checkout just cloned.
+
+    Args:
+        names, what: as check_installed.
+    """
+    if missing := [name for name in names if find_spec(name) is None]:
+        print(
+            f"{what} needs {', '.join(missing)}, which this Python ({sys.executable}) does not have; in a checkout "
+            "`make reproduce` and `make test` install into .venv (then: source .venv/bin/activate), and `pip install .` into "
+            "the environment that is active",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def check_installed(names: Iterable[str], what: str) -> None:

@@ -20,7 +20,7 @@ from uv import find_uv_bin
 
 from analysis.__main__ import RUNS
 from sweep.config import MISSING
-from sweep.installed import BUILDING, EXTRA, refused
+from sweep.installed import BUILDING, EXTRA, PLANS, TABLES, refused
 
 ROOT = Path(__file__).parents[1]
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -273,6 +273,19 @@ def test_only_packages_of_the_extra_are_told_as_such() -> None:
     assert refused(ModuleNotFoundError("No module named 'x'", name="x"), "python -m sweep run") is None
     extra = map(Requirement, PROJECT["optional-dependencies"]["sweep"])
     assert set(EXTRA) == {one.name.replace("-", "_") for one in extra}
+
+
+@pytest.mark.parametrize(("command", "names"), [("sweep", PLANS), ("analysis", TABLES)])
+def test_a_python_in_which_nothing_is_installed_is_said_in_one_sentence(command: str, names: tuple[str, ...]) -> None:
+    words = [sys.executable, "-S", "-m", command, "--help"]  # -S: none of the packages, as in a checkout just cloned
+    done = subprocess.run(words, cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"python -m {command} needs {', '.join(names)}, which this Python (")
+    assert ".venv/bin/activate" in done.stderr and "pip install ." in done.stderr
+
+
+def test_what_every_command_needs_is_what_pyproject_asks_for_always() -> None:
+    assert {name.replace("hydra", "hydra-core") for name in PLANS} == set(packages())
 
 
 def test_a_value_that_is_missing_is_omegaconfs_own() -> None:
