@@ -5,7 +5,9 @@
 FROM python:3.11-slim
 RUN apt-get update && apt-get install -y --no-install-recommends git make && rm -rf /var/lib/apt/lists/*
 COPY . /opt/rl-on-incorrect
-RUN make -C /opt/rl-on-incorrect .venv/.run
+# without pip's cache, which would double the image; whoever runs it is not git's owner of the checkout, and may ask for its commit
+RUN PIP_NO_CACHE_DIR=1 make -C /opt/rl-on-incorrect .venv/.run && \
+    git config --system --add safe.directory /opt/rl-on-incorrect
 ENV PATH=/opt/rl-on-incorrect/.venv/bin:$PATH MPLCONFIGDIR=/tmp/matplotlib
 WORKDIR /data
 ENTRYPOINT ["python"]

@@ -25,8 +25,8 @@ def end_without(names: Iterable[str], what: str) -> None:
     if missing := [name for name in names if find_spec(name) is None]:
         print(
             f"{what} needs {', '.join(missing)}, which this Python ({sys.executable}) does not have; in a checkout "
-            "`make reproduce` and `make test` install into .venv (then: source .venv/bin/activate), and `pip install .` "
-            "into the environment that is active",
+            "`make reproduce` and `make test` install into .venv (source .venv/bin/activate), and `pip install .` into "
+            "the environment that is active",
             file=sys.stderr,
         )
         sys.exit(2)
