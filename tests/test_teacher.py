@@ -173,6 +173,19 @@ def test_tries_end_and_a_refusal_for_good_is_not_repeated(server: Server, tmp_pa
     assert SECRET not in str(error.value) and not list(tmp_path.iterdir())
 
 
+def test_a_response_that_was_cut_off_is_paid_kept_and_no_answer(server: Server, tmp_path: Path) -> None:
+    cut_off = [{"message": {"content": "Ann has 3 app"}, "finish_reason": "length"}]
+    server.script = [says(chat("", choices=cut_off))]
+    endpoint = to(server, tmp_path)
+    for _ in range(2):  # the second time from what was kept
+        with pytest.raises(NoAnswer, match="cut off at its longest: 'Ann has 3 app'"):
+            ask(endpoint)
+    assert len(ASKED) == 1 and endpoint.budget.n_out == 10
+    assert endpoint.counts == {"responses cut off at --max-tokens": 2, "responses kept from before": 1}
+    server.script = [says(chat("", choices=[{"message": {"content": "whole"}, "finish_reason": "stop"}]))]
+    assert ask(endpoint, "other") == "whole"
+
+
 def test_what_was_said_is_kept_and_nothing_is_asked_twice(server: Server, tmp_path: Path) -> None:
     first = to(server, tmp_path)
     assert [ask(first), ask(first, sample=1), ask(first, "other")] == ["fine"] * 3
@@ -321,7 +334,7 @@ def test_an_endpoint_that_always_fails_is_not_asked_for_ever(server: Server, tmp
     server.script = [status(500)] * 100
     assert main(command(server, tmp_path)) == 0
     told = facts(tmp_path)
-    assert told["stopped"].startswith("the endpoint failed 2 times in a row") and told["n_kept"] == 0
+    assert told["stopped"].startswith("2 problems in a row had no whole answer") and told["n_kept"] == 0
     assert told["refused"] == {"no answer from the endpoint": 2}
 
 

@@ -10,7 +10,7 @@ _of_others: list[tuple[int, int]] = []  # of processes that this one started
 def forget() -> None:
     """Give back what no tensor uses, and count from here."""
     _of_others.clear()
-    torch.cuda.empty_cache()
+    let_go()
     if torch.cuda.is_initialized():  # before that there is nothing to reset, and torch refuses to
         torch.cuda.reset_peak_memory_stats()
 

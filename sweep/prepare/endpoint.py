@@ -22,6 +22,7 @@ from sweep.disk import write_atomically
 
 KEY = "OPENAI_API_KEY"
 RETRIED = (408, 409, 425, 429, 500, 502, 503, 504, 529)  # answers of a server that may answer better later
+CUT_OFF = "length"  # what finish_reason says of a response that reached max_tokens
 LONGEST_WAIT_S = 60.0
 CHARACTERS_A_TOKEN = 3  # fewer than there are, so that an estimate is too high
 
@@ -109,7 +110,7 @@ class Endpoint:
 
         Raises:
             BudgetSpent: before a request that may cost too much.
-            NoAnswer: all tries failed.
+            NoAnswer: all tries failed, or the response was cut off at max_tokens, which no other try changes.
             Refused: the endpoint refuses for good.
         """
         body = {
@@ -126,9 +127,16 @@ class Endpoint:
             self.budget.reserve(*reserved)
             self.budget.settle(reserved, (kept["n_in"], kept["n_out"]))
             self.counts["responses kept from before"] += 1
-            return str(kept["content"])
+            return self._whole(kept)
         found = self._tried(body, reserved)
         write_atomically(place, json.dumps({"asked": asked, **found}, ensure_ascii=False))
+        return self._whole(found)
+
+    def _whole(self, found: Mapping[str, Any]) -> str:
+        """A response's text; half a problem, or a solution without its end, is none."""
+        if found.get("ended") == CUT_OFF:
+            self.counts["responses cut off at --max-tokens"] += 1
+            raise NoAnswer(f"a response was cut off at its longest: {found['content'][-80:]!r}")
         return str(found["content"])
 
     def _kept(self, place: Path) -> dict[str, Any] | None:

@@ -80,7 +80,7 @@ def _asking_options(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, default=1024, metavar="N", help="longest response, in tokens")
     add("--timeout-s", type=float, default=120, metavar="SECONDS", help="to wait for a response")
     add("--parallel", type=int, default=8, metavar="N", help="requests under way at once")
-    add("--seed", type=int, default=0, metavar="N", help="starts the choice of seed problems, and is sent along")
+    add("--seed", type=int, default=0, metavar="N", help="starts the choice of seed problems")
 
 
 def _budget_options(parser: argparse.ArgumentParser) -> None:
@@ -187,7 +187,10 @@ def _asked(endpoint: Endpoint, selection: _Selection, seeds: list[str], options:
                 if candidate.is_cut_short:
                     return "the budget is spent: what is done is kept; raise it and give the same command again"
                 if n_failures >= MOST_FAILURES:
-                    return f"the endpoint failed {n_failures} times in a row: give the same command again later"
+                    return (
+                        f"{n_failures} problems in a row had no whole answer ({FACTS} counts why): give the same "
+                        "command again later, or with more --max-tokens"
+                    )
     return f"{most} problems were asked for, the most allowed"
 
 
