@@ -81,10 +81,17 @@ def test_runs_that_differ_widen_the_interval_by_hand() -> None:
     assert found.high == pytest.approx(stats.t.ppf(0.975, found.df) * np.sqrt(0.45))
 
 
-def test_models_that_differ_alike_everywhere_leave_no_noise() -> None:
+def test_models_that_differ_alike_on_a_few_problems_may_differ_otherwise_on_others() -> None:
     found = compared(np.full((1, 5), 0.25), np.full((1, 5), 0.75))
-    assert (found.low, found.high, found.p) == (0.5, 0.5, 0.0) and found.detectable is None
-    assert compared(np.full((1, 5), 0.25), np.full((1, 5), 0.25)).p == 1.0
+    # up to 1 - .025^(1/5) = .5218 of all problems may be others, each between -1 and 1 in place of .5
+    assert (found.low, found.high) == pytest.approx((0.5 - 0.5218 * 1.5, 0.5 + 0.5218 * 0.5), abs=1e-4)
+    assert found.p == pytest.approx(2 / 1.5**5) and found.detectable is None
+    same = compared(np.full((1, 400), 0.25), np.full((1, 400), 0.25))
+    assert same.p == 1.0 and same.high == -same.low == pytest.approx(-np.log(0.025) / 400, rel=0.01)
+    turned = compared(np.zeros((2, 5)), np.ones((2, 5)))  # five of five problems one way
+    assert turned.p == pytest.approx(stats.binomtest(5, 5).pvalue)
+    at_its_end = compared(np.full((1, 5), 0.25), np.full((1, 5), 0.75), 1 - found.p)
+    assert at_its_end.low == pytest.approx(0.0, abs=1e-12)
 
 
 def test_swapped_models_swap_the_sign_alone() -> None:

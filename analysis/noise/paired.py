@@ -138,9 +138,7 @@ def _clustered(a: np.ndarray, b: np.ndarray, level: float) -> Paired:
     share = 1 / len(a) + 1 / len(b)
     variance = of_problems + share * excess
     if variance == 0:
-        is_same = difference == 0
-        return Paired(n, float(a.mean()), float(b.mean()), difference, difference, difference, level,
-                      float(is_same), None, "every problem differs alike", df=None)  # fmt: skip
+        return _alike(float(a.mean()), float(b.mean()), n, level)
     unsure = share * between if excess else 0.0
     df = variance**2 / (of_problems**2 / (n - 1) + unsure**2 / df_runs)
     se, t = float(np.sqrt(variance)), stats.t(df)
@@ -150,6 +148,17 @@ def _clustered(a: np.ndarray, b: np.ndarray, level: float) -> Paired:
         float(2 * t.sf(abs(difference) / se)), half + float(t.ppf(POWER)) * se,
         METHOD + (" + excess run variance" if np.isfinite(df_runs) else ""), df=float(df),
     )  # fmt: skip
+
+
+def _alike(a: float, b: float, n: int, level: float) -> Paired:
+    """No problem differs by anything but b - a: not excluded is that a share q of all problems does, by the most there is.
+
+    By Clopper and Pearson q <= 1 - (alpha/2)^(1/n). Where every problem turns from wrong to right, p is McNemar's.
+    """
+    d, rest = b - a, 1 - ((1 - level) / 2) ** (1 / n)
+    p = min(1.0, 2 * (1 + abs(d)) ** -n)  # at which the interval ends at 0
+    method = "every problem differs alike: limits are what so many problems cannot exclude"
+    return Paired(n, a, b, d, d - rest * (1 + d), d + rest * (1 - d), level, p, None, method)
 
 
 def _of_runs(several: list[np.ndarray]) -> tuple[float, float, float]:
