@@ -151,7 +151,7 @@ def _clustered(a: np.ndarray, b: np.ndarray, level: float) -> Paired:
 
 
 def _alike(a: float, b: float, n: int, level: float) -> Paired:
-    """No problem differs by anything but b - a; what is not excluded is a share q of all problems that do, by any amount.
+    """No problem differs by anything but b - a; a share q of all problems may, by any amount.
 
     By Clopper and Pearson q <= 1 - (alpha/2)^(1/n). Where every problem turns from wrong to right, p is McNemar's.
     """
