@@ -45,8 +45,10 @@ MISSING := outputs/figures.sh
 figures: $(VENV)/.run  ## the paper's figures, and the runs they miss (outputs/figures/index.html; scale=fresh or quick: outputs/figures_SCALE)
 	@mkdir -p $(dir $(MISSING))
 	$(PY) -m analysis figures --scale $(scale) --commands > $(MISSING)
-	PATH="$(abspath $(VENV))/bin:$$PATH" $(SHELL) -e $(MISSING)
-	$(PY) -m analysis figures --scale $(scale)
+	@echo "the runs, by $(MISSING):"; cat $(MISSING)
+	@PATH="$(abspath $(VENV))/bin:$$PATH"; failed=; trap 'failed=1' ERR; . $(MISSING); trap - ERR; \
+	$(PY) -m analysis figures --scale $(scale) && [ -z "$$failed" ] || \
+	  { echo "figures: something above failed; the figures are drawn from the tables that are there" >&2; exit 1; }
 
 smoke: $(VENV)/.run  ## every stage once, in under a minute
 	$(PY) -m sweep -m experiment=smoke

@@ -95,6 +95,10 @@ def _told_by_all(tables: Sequence[Results]) -> dict[str, Any]:
         told["tuning"] = [entry for place, entry in enumerate(tuning) if entry not in tuning[:place]]
     if unhashed := sorted({key for record in records for key in record.get("unhashed_records", ())}):
         told["unhashed_records"] = unhashed
+    built = {run for table in tables for run in table.runs.run}
+    not_built = {key: words for record in records for key, words in record.get("not_built", {}).items()}
+    if any("not_built" in record for record in records):
+        told["not_built"] = {key: words for key, words in not_built.items() if key not in built}
     return told
 
 

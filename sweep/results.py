@@ -78,7 +78,7 @@ def _manifests(keys: Sequence[str], store: Store) -> dict[str, Manifest]:
     if missing := [key for key in keys if found[key] is None]:
         raise ValueError(
             f"{len(missing)} of {len(keys)} runs are not built: {some_of(missing)}; give the sweep "
-            "command again to build them, or collect a smaller grid"
+            "command again to build them, collect a smaller grid, or leave them out with --finished"
         )
     return {key: manifest for key, manifest in found.items() if manifest is not None}
 

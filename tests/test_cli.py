@@ -293,6 +293,28 @@ def test_collect_refuses_a_grid_that_is_not_finished(sweep_copy: Sweep, said: Ca
     assert not Path("table").exists()
 
 
+def test_collect_of_what_is_finished_names_what_it_leaves_out(
+    sweep_copy: Sweep, said: Callable[..., Said], tmp_path: Path
+) -> None:
+    run = sweep_copy.plan.runs[0]
+    sweep_copy.store.set_aside(run.evaluate.key)
+    assert run.leaf.exp.n_problems == 8
+    code, out, err = said("collect", "-m", *sweep_copy.words, "--finished", "--out", str(tmp_path / "table"))
+    assert (code, out) == (0, f"12 runs x 40 problems in {tmp_path / 'table'}\n")
+    assert "note: left out, for they are not built: 1 of 13 runs, n_problems=8 arm=sft" in err
+    table = read_table(tmp_path / "table")
+    assert run.evaluate.key not in set(table.runs.run)
+    assert table.provenance["not_built"] == {run.evaluate.key: "n_problems=8 arm=sft"}
+    for one in sweep_copy.plan.runs[1:]:
+        sweep_copy.store.set_aside(one.evaluate.key)
+    for stage in sweep_copy.plan.base_evaluations:
+        sweep_copy.store.set_aside(stage.key)
+    code, _, err = said("collect", "-m", *sweep_copy.words, "--finished", "--out", "none")
+    assert code == 2 and "13 of 13 runs are not built" in err and not Path("none").exists()
+    code, _, err = said("collect", "--from", "wandb", "me/mine", "--finished")
+    assert code == 2 and "--finished: of the store on this machine alone" in one_paragraph(err)
+
+
 def test_compare_refuses_test_problems(sweep: Sweep, said: Callable[..., Said]) -> None:
     code, _, err = said("compare", "-m", *sweep.words)
     assert code == 2

@@ -100,7 +100,7 @@ def test_a_figure_without_runs_shows_its_commands_and_no_picture(
     text = (tmp_path / "out/index.html").read_text()
     assert written == [tmp_path / "out/index.html"] and "<figure" not in text
     assert "python -m sweep -m experiment=star_graph" in text and "120 runs = 411 stages" in text
-    assert "collect -m experiment=star_graph --by sft.passes" in text
+    assert "collect -m experiment=star_graph --by sft.passes --finished" in text
 
 
 def test_one_s_own_table_comes_before_the_record_s_and_a_given_one_before_both(

@@ -293,6 +293,14 @@ def test_what_the_record_of_any_part_says_is_said_of_the_whole(table: Results) -
         assert record["tuning"] == [{"what": "rate"}]
 
 
+def test_a_run_that_one_part_left_out_and_another_has_is_not_left_out_of_the_whole(table: Results) -> None:
+    first = part(table, "evaluate-a", not_built={"evaluate-b": "arm=sft", "evaluate-d": "arm=rft"})
+    second = part(table, "evaluate-b", "evaluate-c")
+    for parts in ([first, second], [second, first]):
+        assert merged(parts).provenance["not_built"] == {"evaluate-d": "arm=rft"}
+    assert "not_built" not in merged([part(table, "evaluate-a"), second]).provenance
+
+
 def test_looks_of_a_table_that_counted_none_are_not_known_beside_those_that_did(table: Results) -> None:
     record = {"id": "x", "since": "2026", "n_unreadable": 0, "n_evaluations": {"p": 7}}
     looked = {"records": [record], "n_evaluations": 7, "n_policies": 1, "n_left_out": 0, "n_unrecorded": 0}

@@ -24,6 +24,7 @@ class Runs:
         others: experiments with the same arms, whose tables serve as well.
         by: the setting that `collect --by` names arms by; none where empty.
         commands: what makes the table; empty: `sweep` and `collect` of the experiment.
+        may_lack: whether a run may be impossible, so that the table is made of those that are there.
         table: the file in the folder that the figure reads.
         fresh: the smaller experiment, of `others`, that is run in its place at scale=fresh; none where empty.
         quick: the small experiment whose table stands for this one's at scale=quick; its file has its name.
@@ -34,6 +35,7 @@ class Runs:
     others: tuple[str, ...] = ()
     by: str = ""
     commands: tuple[str, ...] = ()
+    may_lack: bool = False
     table: str = "runs.parquet"
     fresh: str = ""
     quick: str = ""
@@ -53,8 +55,9 @@ class Runs:
         if commands := self.quick_commands if scale == QUICK else self.commands:
             return list(commands)
         words = f"-m experiment={self.experiment(scale)}"
-        by = f" --by {self.by}" if self.by else ""
-        return [f"python -m sweep {words}", f"python -m sweep collect {words}{by}"]
+        more = f" --by {self.by}" if self.by else ""
+        more += " --finished" if self.may_lack else ""
+        return [f"python -m sweep {words}", f"python -m sweep collect {words}{more}"]
 
 
 @dataclass(frozen=True)

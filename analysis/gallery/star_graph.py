@@ -25,7 +25,8 @@ from analysis.intervals import student
 from analysis.worth.words import count, error_text, interval_text
 from sweep.table import flat
 
-STAR_GRAPH = Runs("star_graph", by="sft.passes", quick="quick_star_graph")
+# an over-trained checkpoint may make no mistake on its problems, and then there is no pair to learn from
+STAR_GRAPH = Runs("star_graph", by="sft.passes", may_lack=True, quick="quick_star_graph")
 ARMS = ("SFT", "SFT, more updates", "per-step DPO")
 MARGIN = 0.01
 

@@ -43,6 +43,10 @@ OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the ve
         ("collect", "merge"),
         {**FLAG, "help": "runs that different code made may stand in one table (else refused)"},
     ),
+    "--finished": (
+        ("collect",),
+        {**FLAG, "help": "leave out runs that are not built, each named in the table's provenance.json (else refused)"},
+    ),
     "--once": (("watch",), {**FLAG, "help": "one look, then end (else until all is built, or Ctrl-C)"}),
     "--terminal": (("watch",), {**FLAG, "help": "no page, the terminal alone"}),
     "--serve": (("watch",), {**FLAG, "help": "show the page at an address of this machine alone"}),

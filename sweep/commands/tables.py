@@ -21,7 +21,7 @@ from sweep.plan import Plan
 from sweep.probed import measured
 from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
-from sweep.table import check_out, read_table, write_table
+from sweep.table import check_out, read_table, some_of, write_table
 from sweep.tracking.wandb_runs import fetch
 
 
@@ -30,6 +30,8 @@ def collect_table(line: Line) -> int:
     kind, project = options.origin or ("store", "")
     if kind not in ("store", "wandb"):
         raise ValueError(f"--from {kind}: expected --from wandb ENTITY/PROJECT")
+    if kind == "wandb" and options.finished:
+        raise ValueError("--finished: of the store on this machine alone; without overrides --from takes all there are")
     if options.out:
         check_out(Path(options.out))
     the_plan, exec = None, Exec(sweep_name=project.split("/")[-1])
@@ -45,6 +47,7 @@ def collect_table(line: Line) -> int:
         replicates = {stage.key: replicate for replicate, ends in of_run for stage in ends}
     folder = Path(options.out or f"outputs/{exec.sweep_name}/table")
     check_out(folder)
+    not_built: dict[str, str] = {}
     with TemporaryDirectory() as scratch:
         store = Store(exec.store if kind == "store" else scratch)
         if kind == "wandb":
@@ -52,6 +55,8 @@ def collect_table(line: Line) -> int:
             runs = runs or [(None, stage) for stage in stages]
         elif the_plan is not None:
             refuse_corrupted(the_plan, store, "no table is made of these:")
+            if options.finished:
+                runs, not_built = _finished(the_plan, runs, store)
         table = collect(
             runs, store, by=options.by, replicates=replicates, is_mixed_code_allowed=options.allow_mixed_code
         )
@@ -62,9 +67,28 @@ def collect_table(line: Line) -> int:
             "count is found by their outcomes alone; the table's provenance.json names them",
             file=sys.stderr,
         )
-    write_table(replace(table, measured=rows), folder, _provenance(line.words, overrides, the_plan, exec))
+    record = _provenance(line.words, overrides, the_plan, exec)
+    if not_built:
+        record["not_built"] = not_built
+        left = f"{len(not_built)} of {len(table.runs) + len(not_built)} runs"
+        print(f"note: left out, for they are not built: {left}, {some_of(not_built.values())}", file=sys.stderr)
+    write_table(replace(table, measured=rows), folder, record)
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
     return 0
+
+
+def _finished(
+    the_plan: Plan, runs: list[tuple[Exp | None, Stage]], store: Store
+) -> tuple[list[tuple[Exp | None, Stage]], dict[str, str]]:
+    """The runs that are built, and the others' keys with their place in the grid; all of them where none is built."""
+    of_all = set[str].intersection(*(set(run.leaf.overrides) for run in the_plan.runs))
+    places = {
+        run.evaluate.key: " ".join(word for word in run.leaf.overrides if word not in of_all) for run in the_plan.runs
+    }
+    not_built = {stage.key: places.get(stage.key, "base") for _, stage in runs if store.manifest(stage.key) is None}
+    if len(not_built) == len(runs):
+        return runs, {}
+    return [run for run in runs if run[1].key not in not_built], not_built
 
 
 def _progress(line: str) -> None:
