@@ -21,7 +21,7 @@ from sweep.plan import Plan
 from sweep.probed import measured
 from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
-from sweep.table import check_out, read_table, some_of, write_table
+from sweep.table import Results, check_out, read_table, some_of, write_table
 from sweep.tracking.wandb_runs import fetch
 
 
@@ -61,20 +61,24 @@ def collect_table(line: Line) -> int:
             runs, store, by=options.by, replicates=replicates, is_mixed_code_allowed=options.allow_mixed_code
         )
         rows = measured(probes, store)
+    _tell(table, list(not_built.values()))
+    record = _provenance(line.words, overrides, the_plan, exec) | ({"not_built": not_built} if not_built else {})
+    write_table(replace(table, measured=rows), folder, record)
+    print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
+    return 0
+
+
+def _tell(table: Results, not_built: Sequence[str]) -> None:
+    """What of the table a reader should know before it is believed."""
     if unhashed := table.provenance.get("unhashed_records"):
         print(
             f"note: {len(unhashed)} of {len(table.runs)} runs were made before manifests had hashes, so an edited "
             "count is found by their outcomes alone; the table's provenance.json names them",
             file=sys.stderr,
         )
-    record = _provenance(line.words, overrides, the_plan, exec)
     if not_built:
-        record["not_built"] = not_built
         left = f"{len(not_built)} of {len(table.runs) + len(not_built)} runs"
-        print(f"note: left out, for they are not built: {left}, {some_of(not_built.values())}", file=sys.stderr)
-    write_table(replace(table, measured=rows), folder, record)
-    print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
-    return 0
+        print(f"note: left out, for they are not built: {left}, {some_of(not_built)}", file=sys.stderr)
 
 
 def _finished(
