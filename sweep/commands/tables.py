@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -27,11 +28,7 @@ from sweep.tracking.wandb_runs import fetch
 
 def collect_table(line: Line) -> int:
     options, overrides = line.options, line.overrides
-    kind, project = options.origin or ("store", "")
-    if kind not in ("store", "wandb"):
-        raise ValueError(f"--from {kind}: expected --from wandb ENTITY/PROJECT")
-    if kind == "wandb" and options.finished:
-        raise ValueError("--finished: of the store on this machine alone; without overrides --from takes all there are")
+    kind, project = _origin(options)
     if options.out:
         check_out(Path(options.out))
     the_plan, exec = None, Exec(sweep_name=project.split("/")[-1])
@@ -66,6 +63,16 @@ def collect_table(line: Line) -> int:
     write_table(replace(table, measured=rows), folder, record)
     print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
     return 0
+
+
+def _origin(options: argparse.Namespace) -> tuple[str, str]:
+    """`store` or `wandb`, and the project there."""
+    kind, project = options.origin or ("store", "")
+    if kind not in ("store", "wandb"):
+        raise ValueError(f"--from {kind}: expected --from wandb ENTITY/PROJECT")
+    if kind == "wandb" and options.finished:
+        raise ValueError("--finished: of the store on this machine alone; without overrides --from takes all there are")
+    return kind, project
 
 
 def _tell(table: Results, not_built: Sequence[str]) -> None:
