@@ -149,6 +149,7 @@ def test_an_inspect_log_that_is_not_whole_is_refused(change: dict, said: str, tm
         ({"a": 0, "b": None}, "extra.a", 1.0),
         ([1, 0], "extra.1", 1.0),
         ("a label of text", "match", 0.25),
+        ("nan", "match", 0.25),  # a label too: Inspect takes finite numbers alone
     ],
 )
 def test_inspect_scores_of_every_kind_are_read_as_inspect_reads_them(

@@ -132,9 +132,10 @@ def _graded(value: Any, place: str) -> float | str:
         if value in GRADES or value.lower() in TRUTH:
             return GRADES.get(value, TRUTH.get(value.lower(), math.nan))
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
-            return text_of(value)
+            number = math.nan
+        return number if math.isfinite(number) else text_of(value)
     if value is None or is_number(value):
         return math.nan if value is None else as_number(value, place)
     raise ValueError(f"{place}: a grade C, P, I or N, true, false or a number was expected, found {shown(value)}")
