@@ -471,6 +471,23 @@ def test_the_screen_shows_the_map_what_runs_and_how_a_log_ended(store: Store) ->
     assert "  | ValueError: loss is nan" in text and text.isascii()
 
 
+def test_the_screen_shows_the_losses_so_far_of_what_runs(store: Store) -> None:
+    one, busy, curves = taken(store), policy("step_dpo", 16, 1), Curves(store)
+    assert curves.losses([busy.key]) == {}
+    path = store.checkpoint_dir(busy.key) / "curves/metrics.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text(row(1, loss=8.0) + row(2, loss=1.0) + row(3, loss=float("nan")) + row(4, loss=2.0))
+    losses = curves.losses([busy.key])
+    assert losses == {busy.key: [8.0, 1.0, 2.0]}
+    shown = screen(one, Terminal(100, 60), losses)
+    at = next(n for n, line in enumerate(shown) if line.startswith("running"))
+    assert shown[at + 1] == "  loss 8 \u2588\u2581\u2582 2"  # 8, 1 and 2 on eight bars from 1 to 8
+    assert "  loss 8 to 2" in screen(one, Terminal(100, 60, has_signs=False), losses)
+    assert "  loss 5 \u2581 5" in screen(one, Terminal(100, 60), {busy.key: [5.0]})
+    (path.parent / "metrics.jsonl").write_text("".join(row(n, loss=1.0 / n) for n in range(1, 999)))
+    assert len(curves.losses([busy.key])[busy.key]) == 32
+
+
 def test_colours_are_where_they_are_wanted_alone(store: Store) -> None:
     one = taken(store)
     plain = screen(one, Terminal(100, 60))
@@ -510,7 +527,7 @@ def test_a_terminal_is_drawn_again_in_place_and_without_colour_where_none_is_wan
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
-    one, view = taken(store), View(is_once=False)
+    one, view = taken(store), View(Curves(store), is_once=False)
     view.show(one)
     first = capsys.readouterr().out
     assert "\x1b" not in first and "7 done" in first
@@ -521,7 +538,7 @@ def test_a_terminal_is_drawn_again_in_place_and_without_colour_where_none_is_wan
     view.show(one)
     assert capsys.readouterr().out.startswith("\x1b[H\x1b[2J")
     monkeypatch.setenv("TERM", "dumb")
-    View(is_once=False).show(one)
+    View(Curves(store), is_once=False).show(one)
     assert capsys.readouterr().out.count("\n") == 1
 
 

@@ -14,6 +14,7 @@ from sweep.commands.options import usage
 from sweep.commands.words import Line, plan_of
 from sweep.interruption import Signalled
 from sweep.terminal.progress import is_live
+from sweep.view.curves import Curves
 from sweep.view.page import Page, check_folder, write
 from sweep.view.picture import Picture, Sitter
 from sweep.view.screen import Terminal, changes, screen
@@ -42,7 +43,7 @@ def watch_grid(line: Line) -> int:
             server = closing.enter_context(Server(options.port or 0)) if options.serve else None
             paper = Paper(Page(plan, store, command), folder, server)
         try:
-            is_barred = _follow(sitter, paper, View(is_once=options.once), is_once=options.once)
+            is_barred = _follow(sitter, paper, View(Curves(store), is_once=options.once), is_once=options.once)
         except Signalled as signalled:
             if signalled.exit_code != 130:  # Ctrl-C is how a look is ended
                 raise
@@ -88,15 +89,15 @@ class Paper:
 class View:
     """The terminal: one picture in the place of the one before, or one line a change where it is none."""
 
-    def __init__(self, *, is_once: bool) -> None:
-        self._is_once = is_once
+    def __init__(self, curves: Curves, *, is_once: bool) -> None:
+        self._curves, self._is_once = curves, is_once
         self._is_live = is_live(sys.stdout)
         self._before: Picture | None = None
         self._drawn: tuple[os.terminal_size, int] | None = None
 
     def show(self, picture: Picture) -> None:
         if self._is_once:
-            lines = screen(picture, self._terminal(shutil.get_terminal_size(), is_whole=True))
+            lines = self._screen(picture, self._terminal(shutil.get_terminal_size(), is_whole=True))
         elif self._is_live:
             self._draw(picture)
             return
@@ -108,12 +109,15 @@ class View:
 
     def _draw(self, picture: Picture) -> None:
         size = shutil.get_terminal_size()
-        lines = screen(picture, self._terminal(size))
+        lines = self._screen(picture, self._terminal(size))
         above = ""
         if self._drawn is not None:  # a terminal of another size has broken the old lines anew
             above = f"\x1b[{self._drawn[1]}F\x1b[J" if self._drawn[0] == size else "\x1b[H\x1b[2J"
         print(above + "\n".join(lines), flush=True)
         self._drawn = (size, len(lines))
+
+    def _screen(self, picture: Picture, to: Terminal) -> list[str]:
+        return screen(picture, to, self._curves.losses(builder.key for builder in picture.running))
 
     def _terminal(self, size: os.terminal_size, is_whole: bool = False) -> Terminal:
         has_signs = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")

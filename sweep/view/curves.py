@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sweep.tracking import FACTS_AT, METRICS
 
 MOST_LINES = 2_000  # of one file that are looked at
 MOST_POINTS = 240  # of one curve that are kept
+MOST_IN_A_LINE = 32  # of one in a line of a terminal
 LOSS = "loss"
 
 
@@ -54,6 +55,13 @@ class Curves:
         except OSError:  # there is none, or the stage has ended meanwhile
             before = self._read[key] = (None if is_built else (0, 0), None)
         return before[1]
+
+    def losses(self, keys: Iterable[str]) -> dict[str, list[float]]:
+        """The finite losses so far of stages under way, a few of each that look like all; without one it is left out."""
+        found = {key: curve for key in keys if (curve := self.of(key, False)) is not None and LOSS in curve.metrics}
+        few = {key: thinned(curve, MOST_IN_A_LINE).metrics[LOSS] for key, curve in found.items()}
+        finite = {key: [value for value in values if value is not None] for key, values in few.items()}
+        return {key: values for key, values in finite.items() if values}
 
 
 def _curve(path: Path) -> Curve | None:

@@ -19,6 +19,7 @@ COLOURS = {DONE: "34", RUNNING: "36;1", FAILED: "31;1", LOST: "35", WAITING: "2"
 SIGNS = {DONE: "\u25a0", RUNNING: "\u25b6", WAITING: "\u00b7", FAILED: "\u2717", LOST: "\u2571"}
 ASCII_SIGNS = {DONE: "#", RUNNING: ">", WAITING: ".", FAILED: "x", LOST: "/"}
 ORDER = (DONE, RUNNING, WAITING, FAILED, LOST)
+BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"  # of a curve, low to high
 HEAD = "problems"
 MOST_LOG_LINES = 6  # of one failure
 
@@ -51,8 +52,12 @@ class Drawing:
         self.lines.append(out.rstrip())
 
 
-def screen(one: Picture, to: Terminal) -> list[str]:
-    """The picture as at most to.height lines of at most to.width characters."""
+def screen(one: Picture, to: Terminal, losses: Mapping[str, Sequence[float]] | None = None) -> list[str]:
+    """The picture as at most to.height lines of at most to.width characters.
+
+    Args:
+        losses: of what is under way, by key (Curves.losses).
+    """
     drawing, signs = Drawing(to), SIGNS if to.has_signs else ASCII_SIGNS
     n_runs, n_stages = one.n_runs, one.n_stages
     counts: list[str | tuple[str, str]] = [f"{one.name}  "]
@@ -66,7 +71,7 @@ def screen(one: Picture, to: Terminal) -> list[str]:
         drawing.add(note)
     drawing.add("")
     _map(one, drawing, to, signs)
-    _running(one, drawing)
+    _running(one, drawing, losses or {}, to.has_signs)
     _failures(one, drawing)
     lines = drawing.lines
     if len(lines) <= to.height:
@@ -112,7 +117,7 @@ def _tally(runs: Sequence[Mapping[str, str]], signs: Mapping[str, str]) -> list[
     return [(f"{found[DONE]}/{n}", DONE if found[DONE] == n else ""), (signs.get(worst, ""), worst)] if n else []
 
 
-def _running(one: Picture, drawing: Drawing) -> None:
+def _running(one: Picture, drawing: Drawing, losses: Mapping[str, Sequence[float]], has_signs: bool) -> None:
     for builder in one.running:
         took = f", {length(one.when - builder.since)}" if builder.since else ""
         said = "".join(f", {word}" for word in (builder.progress, builder.warning) if word)
@@ -120,6 +125,15 @@ def _running(one: Picture, drawing: Drawing) -> None:
         if builder is one.running[0]:
             drawing.add("")
         drawing.add(("running", RUNNING), f" {builder.label}: {where}{took}{said}")
+        if builder.key in losses:
+            drawing.add(f"  loss {_line_of(losses[builder.key], has_signs)}")
+
+
+def _line_of(values: Sequence[float], has_signs: bool) -> str:
+    """A curve in one line: where it began, its course, where it is."""
+    low, high = min(values), max(values)
+    course = "".join(BARS[int((len(BARS) - 1) * (value - low) / ((high - low) or 1.0))] for value in values)
+    return f"{values[0]:.3g} {course if has_signs else 'to'} {values[-1]:.3g}"
 
 
 def _failures(one: Picture, drawing: Drawing) -> None:
