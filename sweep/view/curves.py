@@ -57,7 +57,7 @@ class Curves:
         return before[1]
 
     def losses(self, keys: Iterable[str]) -> dict[str, list[float]]:
-        """The finite losses so far of stages under way, a few of each that look like all; without one it is left out."""
+        """The finite losses so far of stages under way, a few of each that look like all; without one it is absent."""
         found = {key: curve for key in keys if (curve := self.of(key, False)) is not None and LOSS in curve.metrics}
         few = {key: thinned(curve, MOST_IN_A_LINE).metrics[LOSS] for key, curve in found.items()}
         finite = {key: [value for value in values if value is not None] for key, values in few.items()}
