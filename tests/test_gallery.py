@@ -96,7 +96,7 @@ def test_a_figure_without_runs_shows_its_commands_and_no_picture(
         "by_kind": {"base": 1, "train": 410},
     }  # fmt: skip
     monkeypatch.setattr(write, "planned", lambda words: told)
-    written = write_gallery(tmp_path / "out", only=["star_graph"])
+    written = write_gallery(tmp_path / "out", only=["star_graph"], scale=FRESH)
     text = (tmp_path / "out/index.html").read_text()
     assert written == [tmp_path / "out/index.html"] and "<figure" not in text
     assert "python -m sweep -m experiment=star_graph" in text and "120 runs = 411 stages" in text
