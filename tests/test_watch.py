@@ -180,6 +180,36 @@ def test_the_difference_of_two_runs_is_what_differs_and_nothing_else() -> None:
     assert "dataset.n_train" not in settings.names  # the same in all
 
 
+def test_the_difference_of_two_runs_is_told_in_the_terminal(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = "arm=dpo n_problems=8 seed=0", "arm=dpo n_problems=16 seed=1"
+    assert watched(*words_for(store), "--between", one, other) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"setting     {one}  {other}",
+        f"n_problems  8{' ' * 26}  16",
+        f"seed        0{' ' * 26}  1",
+    ]
+    assert watched(*words_for(store), "--between", one, one) == 0
+    assert capsys.readouterr().out == "nothing differs\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("arm=dpo n_problems=8", "arm=sft"),
+            "--between 'arm=dpo n_problems=8': .* found 2 such runs; the first run is",
+        ),
+        (("arm=dop seed=0", "arm=sft"), r"found no such runs: none has arm=dop \(did you mean arm=dpo\?\)"),
+        (("arm=sft", "arm=rft", "--once"), "--between prints what differs and ends: give it alone"),
+    ],
+)
+def test_runs_that_are_not_two_of_the_grid_are_refused(
+    words: tuple[str, ...], said: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert watched(*words_for(store), "--between", *words) == 2
+    assert re.search(said, capsys.readouterr().err)
+
+
 # how long the rest takes
 
 

@@ -50,6 +50,15 @@ OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # option: the ve
     "--once": (("watch",), {**FLAG, "help": "one look, then end (else until all is built, or Ctrl-C)"}),
     "--terminal": (("watch",), {**FLAG, "help": "no page, the terminal alone"}),
     "--serve": (("watch",), {**FLAG, "help": "show the page at an address of this machine alone"}),
+    "--between": (
+        ("watch",),
+        {
+            "nargs": 2,
+            "metavar": ("RUN", "OTHER"),
+            "help": "print the settings in which two runs differ, and nothing else; a run is words of its point in one "
+            "pair of quotes, as 'arm=rft n_problems=64 seed=0'",
+        },
+    ),
     "--port": (
         ("watch",),
         {"metavar": "N", "type": of_type(int, whole(1, 65535)), "help": "of --serve (default: one that is free)"},

@@ -19,6 +19,7 @@ from sweep.view.page import Page, check_folder, write
 from sweep.view.picture import Picture, Sitter
 from sweep.view.screen import Terminal, changes, screen
 from sweep.view.serve import Server
+from sweep.view.settings import between
 
 EVERY_S, ASKING_SLURM_S, MOST_S = 2.0, 5.0, 60.0  # between two looks: at least; where SLURM is asked; at most
 REST = 20  # times the work of a look, so that watching takes a twentieth of a core at the most
@@ -32,7 +33,12 @@ def watch_grid(line: Line) -> int:
         raise ValueError(f"--terminal makes no page, so there is none to put in --out or to --serve; {usage('watch')}")
     if options.port is not None and not options.serve:
         raise ValueError(f"--port {options.port} is where --serve serves: give both; {usage('watch')}")
+    if options.between and (options.terminal or options.out or options.serve or options.once):
+        raise ValueError(f"--between prints what differs and ends: give it alone; {usage('watch')}")
     plan, exec = plan_of(line.overrides, line.files)
+    if options.between:
+        print("\n".join(between([run.leaf for run in plan.runs], options.between)))
+        return 0
     store = Store(exec.store)
     sitter, paper, is_barred = Sitter(plan, store, exec.sweep_name, exec.rebuild_corrupted), None, False
     with ExitStack() as closing:

@@ -95,9 +95,9 @@ def _map(one: Picture, drawing: Drawing, to: Terminal, signs: Mapping[str, str])
     if not has_signs and first + wide[1] * len(heads) > to.width:
         heads, columns = ["all sizes"], [one.map.sizes]
     space = wide[0] if has_signs else wide[1]
-    drawing.add((_padded(HEAD, first) + "".join(_padded(word, space) for word in heads)).rstrip())
+    drawing.add((padded(HEAD, first) + "".join(padded(word, space) for word in heads)).rstrip())
     for arm in one.map.arms:
-        pieces: list[str | tuple[str, str]] = [_padded(cut(arm, first - 1), first)]
+        pieces: list[str | tuple[str, str]] = [padded(cut(arm, first - 1), first)]
         for sizes in columns:
             runs = [cells.get((arm, size), {}) for size in sizes]
             found = _signs(runs[0], one.map.rests, signs) if has_signs else _tally(runs, signs)
@@ -200,7 +200,7 @@ def width_of(text: str) -> int:
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _padded(text: str, width: int) -> str:
+def padded(text: str, width: int) -> str:
     return text + " " * max(0, width - width_of(text))
 
 
