@@ -10,7 +10,9 @@ _of_others: list[tuple[int, int]] = []  # of processes that this one started
 def forget() -> None:
     """Give back what no tensor uses, and count from here."""
     _of_others.clear()
-    let_go()
+    if torch.cuda.is_initialized():
+        gc.collect()
+    torch.cuda.empty_cache()
     if torch.cuda.is_initialized():  # before that there is nothing to reset, and torch refuses to
         torch.cuda.reset_peak_memory_stats()
 
