@@ -158,7 +158,7 @@ class Endpoint:
             try:
                 found = answer_of(self._response(body), reserved)
             except _Failed as error:
-                self.budget.settle(reserved, (0, 0))
+                self.budget.settle(reserved, reserved if error.may_cost else (0, 0))
                 why = str(error)
                 self.counts[error.kind] += 1
                 if n_try + 1 < self.n_tries:
@@ -190,11 +190,13 @@ class Endpoint:
                 raise Refused(
                     f"{self.address} refuses model {self.model} with status {error.status_code}: {told}"
                 ) from None
-            raise _Failed(f"status {error.status_code}", told, _after_s(error.response.headers)) from None
+            after_s = _after_s(error.response.headers)
+            raise _Failed(f"status {error.status_code}", told, after_s, may_cost=False) from None
         except (openai.APITimeoutError, httpx2.TimeoutException):
             raise _Failed("no response in time", "a time-out") from None
         except (openai.APIError, httpx2.HTTPError) as error:
-            raise _Failed("a connection that broke", self._without_key(str(error))) from None
+            was_there = not isinstance(error.__cause__ or error, httpx2.ConnectError)
+            raise _Failed("a connection that broke", self._without_key(str(error)), may_cost=was_there) from None
 
     def _without_key(self, told: str) -> str:
         """An error's text as it may be shown: a server may say the key again."""
@@ -202,11 +204,14 @@ class Endpoint:
 
 
 class _Failed(Exception):
-    """One try that failed and may be repeated, after `after_s` seconds at the earliest."""
+    """One try that failed and may be repeated, after `after_s` seconds at the earliest.
 
-    def __init__(self, kind: str, told: str, after_s: float = 0.0) -> None:
+    may_cost: the model may have answered what was lost on the way, and then it is paid for; how much, nobody tells.
+    """
+
+    def __init__(self, kind: str, told: str, after_s: float = 0.0, *, may_cost: bool = True) -> None:
         super().__init__(f"{kind}: {told}")
-        self.kind, self.after_s = kind, after_s
+        self.kind, self.after_s, self.may_cost = kind, after_s, may_cost
 
 
 def endpoint_of(address: str, model: str, cache: Path, budget: Budget, timeout_s: float, **more: Any) -> Endpoint:
