@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fake_slurm import put_on_path
 from submitit.slurm.slurm import _make_sbatch_string
 from test_slurm_settings import settings
@@ -26,6 +27,7 @@ from sweep.commands.words import line_of
 from sweep.config import Exec, TrackingConfig
 from sweep.launchers.slurm import ownership
 from sweep.launchers.slurm.graph import Array
+from sweep.launchers.slurm.job import Job
 from sweep.launchers.slurm.ownership import check_ours, name_of, ours_alone, permissions
 from sweep.launchers.slurm.records import append, noted
 from sweep.launchers.slurm.sbatch import script_parameters
@@ -243,6 +245,23 @@ def test_a_stage_that_takes_longer_than_its_limit_ends_the_job_and_says_where_it
     command[-1] = HANGS.format(limit=9)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0 and "went on" in done.stdout
+
+
+def test_a_stage_that_a_job_s_card_has_no_room_for_says_what_to_lower(
+    sweep_copy: Sweep, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("sweep.launchers.execute.build", build)
+    job = Job(submitted(sweep_copy.store, checkout).folder, 0)
+    job.store, job.exec, job.job, job.n_restarts, job.changed = job.submission.store, job.submission.exec, "7_0", 0, {}
+    stages = {stage.kind: stage for stage in sweep_copy.plan.stages.values()}
+    assert [job._build(stages[kind]) for kind in ("samples", "train")] == ["failed", "failed"]
+    advices = ("lower exec.max_rows", "exec.gradient_checkpointing=true")
+    for row, advice in zip(job.submission.attempts(), advices, strict=True):
+        assert row["error"].startswith("OutOfMemoryError: CUDA out of memory.; it had the job's cards to itself: lower")
+        assert advice in row["error"]
 
 
 # ---------------------------------------------------------------- the copy of the code

@@ -22,7 +22,7 @@ from sweep.interruption import Asked, noted
 from sweep.launchers.forks import CAN_FORK, Adopted, Template
 from sweep.launchers.inventory import n_cores
 from sweep.launchers.local_view import View, label
-from sweep.launchers.seating import ADVICE, OF_TRAINING, Seating, seating, weights_of
+from sweep.launchers.seating import Seating, seating, weights_of, what_to_lower
 from sweep.launchers.todo import corrupted_lines, set_corrupted_aside, todo
 from sweep.launchers.worker import NO_MEMORY, Work, Worker, hired
 from sweep.plan import Plan, estimate, state
@@ -289,8 +289,7 @@ class Pool:
         self.workers.remove(worker)
         worker.dismiss(at_once=True)  # what it leaves behind on the card goes with it
         if seating.need(stage).is_whole:
-            advice = ADVICE.get(stage.kind, OF_TRAINING)
-            self._fail(stage, f"{content}; it had its cards to itself: {advice}")
+            self._fail(stage, f"{content}; it had its cards to itself: {what_to_lower(stage)}")
             return
         thought = seating.need(stage).n_bytes / 2**30
         seating.alone.add(stage.key)

@@ -29,6 +29,11 @@ OF_TRAINING = (
 )
 
 
+def what_to_lower(stage: Stage) -> str:
+    """What a stage that had a card to itself, and too little of it, would need less with."""
+    return ADVICE.get(stage.kind, OF_TRAINING)
+
+
 class Placed(Protocol):
     """A worker, as far as its place goes: its cards, what it builds or will build, and whose weights it used last."""
 
@@ -130,7 +135,7 @@ class Seating:
         return (
             f"{stage.key} needs {(n_bytes + PROCESS) / GIB:.2f} GiB of a card ({how}: {parts}; {PROCESS / GIB:.0f} for "
             f"its process), and no card here has so much to give ({self._told()}); "
-            f"{ADVICE.get(stage.kind, OF_TRAINING)}; nothing was started"
+            f"{what_to_lower(stage)}; nothing was started"
         )
 
     def _told(self) -> str:

@@ -87,7 +87,8 @@ class Job:
     def _build(self, stage: Stage) -> str:
         """built | failed | blocked; does not return where the job has to stop."""
         from sweep.launchers.execute import build, logged_to, slurm_variables
-        from sweep.models import Interrupted
+        from sweep.launchers.seating import what_to_lower
+        from sweep.models import Interrupted, is_out_of_memory
 
         if self.signal is not None:  # it came when the stage before was done
             self._stop(stage)
@@ -111,8 +112,11 @@ class Job:
             self._note(stage, began, "stopped", str(stopped))
             self._stop(stage)
         except Exception as error:  # a stage's failure is its own: recorded, and the pack goes on
-            print(f"{stage.key}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-            self._note(stage, began, "failed", f"{type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            if is_out_of_memory(error):
+                why += f"; it had the job's cards to itself: {what_to_lower(stage)}"
+            print(f"{stage.key}: {why}", file=sys.stderr, flush=True)
+            self._note(stage, began, "failed", why)
             return "failed"
         finally:
             self.can_poll = True
