@@ -73,7 +73,7 @@ class Training:
 
 def _texts(one: Any) -> list[str]:
     return (
-        [one.prefix + one.chosen, one.prefix + one.rejected]
+        [one.prefix + one.chosen, one.rejected]  # the prefix is read once for both
         if hasattr(one, "chosen")
         else [one.prefix + one.continuation]
     )
