@@ -100,7 +100,7 @@ def test_a_figure_without_runs_shows_its_commands_and_no_picture(
     text = (tmp_path / "out/index.html").read_text()
     assert written == [tmp_path / "out/index.html"] and "<figure" not in text
     assert "python -m sweep -m experiment=star_graph" in text and "120 runs = 411 stages" in text
-    assert "collect -m experiment=star_graph --by sft.passes --finished" in text
+    assert "collect -m experiment=star_graph replicate=1,2,3 --by sft.passes --finished" in text
 
 
 def test_one_s_own_table_comes_before_the_record_s_and_a_given_one_before_both(
@@ -124,7 +124,10 @@ def test_at_scale_fresh_no_table_of_record_is_read_and_the_study_is_run_at_the_s
     (study,) = {one.runs for one in FIGURES if one.runs and one.runs.name == "study"}
     assert table_of(study, {}, FULL) is not None and table_of(study, {}, FRESH) is None
     told = write.commands(scale=FRESH)
-    assert told[:2] == ["python -m sweep -m experiment=reproduce", "python -m sweep collect -m experiment=reproduce"]
+    grid = "experiment=reproduce replicate=1,2,3"
+    assert told[:2] == [f"python -m sweep -m {grid}", f"python -m sweep collect -m {grid}"]
+    width_48 = "experiment=model_sizes replicate=1,2,3 model=tiny_llama_48 --out outputs/model_sizes/table/48"
+    assert f"python -m sweep collect -m {width_48}" in told
     assert {one.runs.experiment(FRESH) for one in FIGURES if one.runs and one.runs.is_sweep} == {
         word.removeprefix("experiment=") for line in told for word in line.split() if word.startswith("experiment=")
     }

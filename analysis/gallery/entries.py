@@ -13,6 +13,8 @@ T = TypeVar("T")
 FULL, FRESH, QUICK = "full", "fresh", "quick"
 """Of the runs behind the figures: fresh takes no table of record, so that all of them are one's own; quick shows that a
 figure is drawn from what was really run, and no more."""
+FRESH_REPLICATES = "replicate=1,2,3"
+"""At scale=fresh every sweep has as many replicates as `reproduce`: all of them in 4 hours of 2 cores."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,17 @@ class Runs:
         """What is run at this scale."""
         return {FULL: self.name, FRESH: self.fresh or self.name, QUICK: self.quick}[scale]
 
+    def grid(self, scale: str) -> list[str]:
+        """The words by which `sweep -m` is told the grid that is run at this scale."""
+        more = [FRESH_REPLICATES] if scale == FRESH and self.is_sweep else []
+        return [f"experiment={self.experiment(scale)}", *more]
+
     def lines(self, scale: str = FULL) -> list[str]:
         """The commands that make the table, as they are typed."""
         if commands := self.quick_commands if scale == QUICK else self.commands:
-            return list(commands)
-        words = f"-m experiment={self.experiment(scale)}"
+            experiment, grid = self.grid(scale)[0], " ".join(self.grid(scale))
+            return [line.replace(experiment, grid) for line in commands]
+        words = f"-m {' '.join(self.grid(scale))}"
         more = f" --by {self.by}" if self.by else ""
         more += " --finished" if self.may_lack else ""
         return [f"python -m sweep {words}", f"python -m sweep collect {words}{more}"]

@@ -151,7 +151,7 @@ def _section(one: PaperFigure, table: Path | None, how: _How, written: list[Path
 
 def _not_run(runs: Runs, scale: str) -> list[str]:
     """The commands, and what the first of them will do."""
-    told = plan_text(planned([f"experiment={runs.experiment(scale)}"])) if runs.is_sweep else "a few seconds"
+    told = plan_text(planned(runs.grid(scale))) if runs.is_sweep else "a few seconds"
     made = page.preformatted(_lines(runs, scale))
     return [page.paragraph(f"Its runs are not there yet ({told}). They are made by:"), made]
 
