@@ -9,7 +9,7 @@ from sweep.arms import ARMS
 _ENTRIES = {arm.name: arm for arm in ARMS}
 MAIN_ARMS = tuple(arm.name for arm in ARMS if arm.is_main)
 SPLIT_COLOURS = {  # an arm that `collect --by` named by a setting's value
-    "RFT, max_solutions_per_problem=1": "#88CCEE",
+    "RFT, max_solutions_per_problem=1": "#0B7A75",
     "RFT, max_solutions_per_problem=4": "#5599CC",
     "RFT, max_solutions_per_problem=16": "#332288",
 }

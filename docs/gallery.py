@@ -6,9 +6,9 @@ the table is still that one.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from analysis.gallery.runs_of import table_of
 from analysis.gallery.write import title_of, write_gallery
 
 ROOT = Path(__file__).parents[1]
-N_COLOURS = 96  # of a picture: bands over bands have many, and a page with them all should stay small
+N_COLOURS = 256  # of a picture: bands over bands have many, and a page with them all should stay small
 HEAD = """# The paper's figures
 
 Drawn by `make pictures` from the tables of record. Captions, intervals and rulings are computed from those tables, each
@@ -68,4 +68,6 @@ def written(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    written(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT / "docs")
+    parser = argparse.ArgumentParser(description="docs/gallery.md and its pictures, from the tables of record")
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs", help="where to write both (docs)")
+    written(parser.parse_args().folder.resolve())

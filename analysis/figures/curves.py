@@ -24,6 +24,7 @@ from analysis.figures.style import (
     open_side,
     paper,
     points,
+    set_apart,
     worth_axis,
 )
 from analysis.intervals import interval
@@ -33,6 +34,7 @@ from analysis.worth.multiplier import Multiplier
 from analysis.worth.readings import at_sizes
 from analysis.worth.words import multiplier_text
 
+ARROWS_APART = 0.016  # of ln error
 Looks = Mapping[str, tuple[str, str, bool]]  # arm -> colour, marker, whether it is a control
 
 
@@ -54,37 +56,41 @@ def draw_errors(
     shifts: Sequence[Multiplier],
     arms: Sequence[str],
     *,
-    is_worth_alone: bool = False,
+    has_names: bool = True,
 ) -> None:
-    """The curves, shifts, axes and names of that figure; or, where arms are named beside it, their worth alone."""
+    """The curves, shifts, axes and names of that figure; without names where a legend gives them."""
     table = comparison.draws.table
     looks, shift_laws = look(table.arms), {one.law for one in shifts}
     lows, highs, ends = [], [], []
-    for arm in arms:
+    for k, arm in enumerate(arms):
         law = comparison.law_of(arm, baseline)
         if arm == baseline and len(shift_laws) == 1:  # the arrows end on this curve
             (law,) = shift_laws
-        low, high, end = _curve_with_points(axes, comparison, arm, law, looks[arm])
+        beside = beside_each_other(len(arms), 0.02)[k]
+        low, high, end = _curve_with_points(axes, comparison, arm, law, looks[arm], beside)
         lows.append(low)
         highs.append(high)
         ends.append((*end, arm, looks[arm][0]))
     sizes = np.exp(np.concatenate([comparison.ln_n(arm) for arm in arms]))
     if table.reference_error is not None and table.reference_error < 1.6 * max(highs):
-        _base_model(axes, float(sizes.min()), table.reference_error)
-        highs.append(table.reference_error)
+        _base_model(axes, float(sizes.max()), table.reference_error)
+        highs.append(1.08 * table.reference_error)
     log_size_axis(axes, sizes, _size_name(table.x_name), 10)
     log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), f"test {table.y_name}")
     axes.set_xlim(sizes.min() / 1.12, sizes.max() * 1.12)
     _draw_shifts(axes, comparison, [one for one in shifts if one.arm in arms], looks)
+    if not has_names:
+        return
     last, worth = max(x for x, *_ in ends), {one.arm: one for one in shifts}
-    label = _worth if is_worth_alone else _named
-    named = [(x, y, label(arm, worth.get(arm), is_last=x == last), colour) for x, y, arm, colour in ends]
-    is_short = is_worth_alone or all(x < last for x, _, arm, _ in ends if arm in worth)
+    named = [(x, y, _named(arm, worth.get(arm), is_last=x == last), colour) for x, y, arm, colour in ends]
+    is_short = all(x < last for x, _, arm, _ in ends if arm in worth)
     end_labels(axes, named, least_gap=0.06 if is_short else 0.105)
 
 
-def _worth(arm: str, m: Multiplier | None, *, is_last: bool) -> str:
-    return arm if m is None else multiplier_text(m, with_interval=False)
+def beside_each_other(n: int, most: float) -> list[float]:
+    """Factors of a log axis that set n arms' marks at one size side by side, the outermost within 14 % of it."""
+    step = min(most, 0.28 / max(n - 1, 1))
+    return [1 + step * (k - (n - 1) / 2) for k in range(n)]
 
 
 def _named(arm: str, m: Multiplier | None, *, is_last: bool) -> str:
@@ -95,9 +101,12 @@ def _named(arm: str, m: Multiplier | None, *, is_last: bool) -> str:
 
 
 def _base_model(axes: Axes, x: float, error: float) -> None:
-    """The base model's error as a dotted line, named at its left end."""
+    """The base model's error as a dotted line, named at its right end, where no curve comes near it."""
     axes.axhline(error, color="#999999", linewidth=0.9, linestyle=(0, (1, 2)))
-    axes.annotate("base model", (x, error), xytext=(2, 3), fontsize=8, textcoords="offset points", color="#777777")
+    axes.annotate(
+        "base model", (x, error), xytext=(0, 2), ha="right", va="bottom", fontsize=8, textcoords="offset points",
+        color="#777777", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0},
+    )  # fmt: skip
 
 
 def _main(arms: Sequence[str], baseline: str) -> list[str]:
@@ -119,28 +128,30 @@ def _size_name(x_name: str) -> str:
 
 
 def _curve_with_points(
-    axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool]
+    axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool], beside: float = 1.0
 ) -> tuple[float, float, tuple[float, float]]:
     """Draw one arm; return its least and largest drawn error and where its label goes."""
-    least, largest, x, y = _cells(axes, comparison, arm, arm_look)
+    least, largest, x, y = _cells(axes, comparison, arm, arm_look, beside)
     if comparison.n_sizes(arm) >= 3:
         y = _curve(axes, comparison, arm, law, arm_look)
     return least, largest, (x, y)
 
 
 def _cells(
-    axes: Axes, comparison: Comparison, arm: str, arm_look: tuple[str, str, bool]
+    axes: Axes, comparison: Comparison, arm: str, arm_look: tuple[str, str, bool], beside: float
 ) -> tuple[float, float, float, float]:
-    """Means with intervals, and single runs as dots: least and largest drawn error, last size and the error there."""
+    """Means with intervals, and single runs as dots, at this factor of their size: least and largest drawn error, last
+    size and the error there."""
     colour, marker, is_control = arm_look
     table, ln_n, errors = comparison.draws.table, comparison.ln_n(arm), comparison.arm_errors(arm)
     limits = np.array([interval(column[1:], comparison.level) for column in errors.T])
     runs = table.runs[(table.runs["arm"] == arm) & (table.runs["x"] > 0)]
     axes.plot(
-        runs["x"], runs["error"], linestyle="none", marker=".", markersize=2.6, color=colour, alpha=0.45, zorder=2
-    )
+        runs["x"] * beside, runs["error"], linestyle="none", marker=".", markersize=2.6, color=colour, alpha=0.45,
+        zorder=2,
+    )  # fmt: skip
     axes.errorbar(
-        np.exp(ln_n),
+        np.exp(ln_n) * beside,
         errors[0],
         yerr=np.abs(limits.T - errors[0]),
         fmt=marker,
@@ -172,18 +183,16 @@ def _curve(axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tup
 
 
 def _draw_shifts(axes: Axes, comparison: Comparison, shifts: Sequence[Multiplier], looks: Looks) -> None:
-    """An arrow a shift, its number beside the arm's name; arrows at one error are set apart by their own width."""
-    used: list[float] = []
+    """An arrow a shift; those at nearly one error are set apart, as far down as up."""
+    drawn = []
     for m in sorted(shifts, key=lambda one: one.at_error):
         if m.bound not in ("=", ">=") or not np.isfinite(m.multiplier) or m.multiplier <= 1.02:
             continue
         n_1 = m.at_size if m.at_size is not None else _size_of(comparison, m.arm, m)
-        if n_1 is None:
-            continue
-        e = m.at_error
-        while any(abs(np.log(e / other)) < 0.015 for other in used):
-            e *= 1.016
-        used.append(e)
+        if n_1 is not None:
+            drawn.append((m, n_1))
+    heights = np.exp(set_apart([float(np.log(m.at_error)) for m, _ in drawn], ARROWS_APART))
+    for (m, n_1), e in zip(drawn, heights, strict=True):
         axes.annotate(
             "",
             xy=(n_1 * m.multiplier, e),

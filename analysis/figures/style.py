@@ -5,7 +5,7 @@ Files are the same for the same numbers: no dates, fixed SVG ids, text as paths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.transforms import offset_copy
 from numpy.typing import ArrayLike
 
 TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25  # inches, of two columns of a journal and of one
+OFF = 0.35  # of the least gap between labels: further from its curve's end a label has a line to it
 ARROW = 1.55  # length of an arrow from a bound, as a factor
 RC: Any = {
     "font.family": "serif",
@@ -189,31 +191,26 @@ def end_labels(axes: Axes, places: list[tuple[float, float, str, str]], *, least
 
 
 def _end_labels(axes: Axes, places: list[tuple[float, float, str, str]], least_gap: float, *, is_inside: bool) -> None:
-    """Of curves that end at one x; inside the frame they keep below the highest end, off the curves that go on above.
-    A white ground keeps the letters free of what they lie on, and leaves them letters in the files."""
+    """Of curves that end at one x; inside the frame they keep below the highest end, off the curves that go on above. A
+    label that was pushed off its curve's height has a thin line to its end. A white ground keeps the letters free of
+    what they lie on, and leaves them letters in the files."""
     to_axes = axes.transData + axes.transAxes.inverted()
     x = to_axes.transform(places[0][:2])[0]
     ordered = sorted(places, key=lambda place: place[1])
-    heights = [to_axes.transform((place[0], place[1]))[1] for place in ordered]
-    for _ in range(200):
-        moved = False
-        for i in range(len(heights) - 1):
-            gap = heights[i + 1] - heights[i]
-            if gap < least_gap - 1e-9:
-                heights[i] -= (least_gap - gap) / 2
-                heights[i + 1] += (least_gap - gap) / 2
-                moved = True
-        if not moved:
-            break
-    highest = to_axes.transform((ordered[-1][0], ordered[-1][1]))[1] - least_gap / 2
+    ends = [to_axes.transform((place[0], place[1]))[1] for place in ordered]
+    heights = set_apart(ends, least_gap)
+    highest = ends[-1] - least_gap / 2
     down = max(0.0, heights[-1] - highest) if is_inside and len(places) > 1 else 0.0
-    for (_, _, text, colour), height in zip(ordered, heights, strict=True):
+    is_led = [abs(height - down - end) > OFF * least_gap for height, end in zip(heights, ends, strict=True)]
+    right = 16 if any(is_led) else 7  # points, of all of them, so that they stand in one column
+    beside = offset_copy(axes.transAxes, axes.get_figure(root=True), x=right, y=0, units="points")
+    for (end_x, end_y, text, colour), height, led in zip(ordered, heights, is_led, strict=True):
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 3}
         axes.annotate(
             text,
-            (x, height - down),
-            xycoords=axes.transAxes,
-            xytext=(7, 0),
-            textcoords="offset points",
+            (end_x, end_y),
+            xytext=(x, height - down),
+            textcoords=beside,
             color=ink(colour),
             va="center",
             ha="left",
@@ -221,4 +218,21 @@ def _end_labels(axes: Axes, places: list[tuple[float, float, str, str]], least_g
             linespacing=1.0,
             zorder=6,
             bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
+            arrowprops=line if led else None,
         )
+
+
+def set_apart(values: Sequence[float], least_gap: float) -> list[float]:
+    """Rising values pushed apart until neighbours differ by the gap, as far down as up."""
+    out = list(values)
+    for _ in range(200):
+        moved = False
+        for i in range(len(out) - 1):
+            gap = out[i + 1] - out[i]
+            if gap < least_gap - 1e-9:
+                out[i] -= (least_gap - gap) / 2
+                out[i + 1] += (least_gap - gap) / 2
+                moved = True
+        if not moved:
+            break
+    return out

@@ -71,7 +71,7 @@ FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "9", "one_solution_each", "One self-generated solution a problem against one of the teacher's.",
         positives.POSITIVES,
-        curves_of(CAPPED(1)),
+        curves_of(CAPPED(1), names={CAPPED(1): "RFT, one solution each"}),
     ),
     PaperFigure(
         "10", "advantages_of_both", "Advantages from negatives alone and from both: error of the estimate, and test "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -13,24 +13,26 @@ from analysis.gallery.entries import View
 from analysis.gallery.evidence import Evidence, evidence_with, of_what, ruling_sentence, shift_sentence
 
 
-def curves_of(*arms: str, claims: Sequence[str] = ()) -> View[Evidence]:
+def curves_of(*arms: str, claims: Sequence[str] = (), names: Mapping[str, str] | None = None) -> View[Evidence]:
     """The figure of these arms and of SFT.
 
     Args:
         claims: whose rulings the caption states, by their text in the report.
+        names: of arms that the picture and the caption call otherwise.
     """
+    names = dict(names or {})
     return View(
         read=partial(evidence_with, arms=arms),
-        draw=partial(_drawn, arms=arms),
+        draw=partial(_drawn, arms=arms, names=names),
         data=partial(_cells, arms=arms),
-        caption=partial(_caption, arms=arms, claims=tuple(claims)),
+        caption=partial(_caption, arms=arms, claims=tuple(claims), names=names),
     )
 
 
-def _drawn(evidence: Evidence, arms: Sequence[str]) -> Figure:
+def _drawn(evidence: Evidence, arms: Sequence[str], names: Mapping[str, str]) -> Figure:
     baseline = evidence.options.baseline
     return errors_and_differences(
-        evidence.comparison, baseline, evidence.shifts(arms), arms, evidence.cells([baseline, *arms])
+        evidence.comparison, baseline, evidence.shifts(arms), arms, evidence.cells([baseline, *arms]), names
     )
 
 
@@ -38,16 +40,21 @@ def _cells(evidence: Evidence, arms: Sequence[str]) -> pd.DataFrame:
     return evidence.cells([evidence.options.baseline, *arms])
 
 
-def _caption(evidence: Evidence, arms: Sequence[str], claims: Sequence[str]) -> str:
+def _caption(evidence: Evidence, arms: Sequence[str], claims: Sequence[str], names: Mapping[str, str]) -> str:
     level = f"{evidence.comparison.level:.0%}"
     table, baseline = evidence.comparison.draws.table, evidence.options.baseline
+    shifts = evidence.shifts(arms)
+    broken = ", broken where it is a bound" if any(one.bound == ">=" for one in shifts) else ""
+    apart = "; arrows at nearly one error are set apart" if len(shifts) > 1 else ""
     shown = (
         f"Left: test error (greedy) against {table.x_name}, both logarithmic. Points are means with {level} intervals "
         f"of the level, small dots single runs, curves the {evidence.options.law} law with its {level} band; an arrow "
-        f"is the horizontal shift to {baseline}, broken where it is a bound. Right: each arm's error minus "
-        f"{baseline}'s at the same size, with the {level} interval of that difference; arms share their runs' luck, so "
-        "that bands which overlap at the left do not say that they are alike."
+        f"is the horizontal shift to {baseline}, the number beside the arm's name{broken}{apart}. Right: each arm's "
+        f"error minus {baseline}'s at the same size, with the {level} interval of that difference; arms share their "
+        "runs' luck, so that bands which overlap at the left do not say that they are alike."
     )
-    worth = "; ".join(shift_sentence(one) for one in evidence.shifts(arms))
+    worth = "; ".join(shift_sentence(one) for one in shifts)
+    for arm, name in names.items():
+        worth = worth.replace(arm, name)
     ruled = " ".join(f"{ruling_sentence(evidence.rulings[claim])}." for claim in claims)
     return " ".join(part for part in (shown, f"{worth[0].upper()}{worth[1:]}.", ruled, f"{of_what(evidence)}.") if part)

@@ -1,0 +1,82 @@
+"""What a reader sees in the figures of error curves: names, marks and arrows where they belong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+
+from analysis.figures.curves import beside_each_other
+from analysis.figures.style import end_labels, new_figure, set_apart
+from analysis.gallery.shifts import curves_of
+
+RECORD = Path(__file__).parents[1] / "analysis/results"
+ARMS, NAMES = ("DPO", "random-step DPO", "per-step DPO"), ("DPO", "any step", "per-step DPO")
+
+
+@pytest.fixture(scope="module")
+def drawn(falling_table: Path) -> Figure:
+    view = curves_of(*ARMS, names={"random-step DPO": "any step"})
+    figure = view.draw(view.read(falling_table, 200))
+    figure.draw_without_rendering()
+    return figure
+
+
+def notes(axes: Axes) -> dict[str, Annotation]:
+    return {text.get_text().replace("\n", " "): text for text in axes.texts if isinstance(text, Annotation)}
+
+
+def test_values_are_pushed_apart_as_far_down_as_up_and_others_stay() -> None:
+    assert set_apart([0.1, 0.5, 0.5, 0.9], 0.2) == pytest.approx([0.1, 0.4, 0.6, 0.9])
+    assert set_apart([], 0.2) == [] and set_apart([0.1, 0.4], 0.2) == [0.1, 0.4]
+
+
+def test_marks_at_one_size_stand_side_by_side_and_near_it() -> None:
+    assert beside_each_other(3, 0.07) == pytest.approx([0.93, 1.0, 1.07])
+    assert beside_each_other(1, 0.07) == [1.0] and max(beside_each_other(9, 0.07)) == pytest.approx(1.14)
+
+
+def test_a_name_that_was_pushed_off_its_curve_has_a_line_to_the_curve_s_end_and_others_have_none() -> None:
+    figure, grid = new_figure(4, 3)
+    axes = grid[0, 0]
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    end_labels(axes, [(1.0, 0.50, "one", "#000000"), (1.0, 0.51, "two", "#000000"), (1.0, 0.9, "free", "#000000")],
+               least_gap=0.1)  # fmt: skip
+    of = notes(axes)
+    assert of["free"].arrow_patch is None
+    for name, end in (("one", 0.50), ("two", 0.51)):
+        assert of[name].arrow_patch is not None and of[name].xy == (1.0, end)
+    figure.draw_without_rendering()
+    lefts = {round(Text.get_window_extent(text).x0, 3) for text in of.values()}
+    assert len(lefts) == 1  # in one column
+
+
+def test_each_arm_stands_in_the_legend_with_its_worth_and_at_the_end_of_its_differences(drawn: Figure) -> None:
+    (legend,) = drawn.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said[0] == "SFT" and [re.sub("( ≥)? [0-9.]+×$", "", one) for one in said[1:]] == list(NAMES)
+    right = drawn.axes[1]
+    assert set(notes(right)) == set(NAMES) and right.get_xlabel() == "n_problems"
+
+
+def test_no_two_arms_have_a_mark_at_the_same_place(drawn: Figure) -> None:
+    left, right = drawn.axes
+    for axes, n in ((left, 1 + len(ARMS)), (right, len(ARMS))):
+        marks = [line for container in axes.containers for line in container.lines[:1]]
+        firsts = [float(np.asarray(line.get_xdata())[0]) for line in marks]
+        assert len(firsts) == len(set(firsts)) == n
+
+
+def test_the_base_model_is_named_at_the_right_above_its_line_where_no_curve_comes() -> None:
+    view = curves_of("DPO")
+    left = view.draw(view.read(RECORD / "negatives", 200)).axes[0]
+    base = notes(left)["base model"]
+    largest = max(float(np.asarray(line.get_xdata(), float).max()) for line in left.lines)
+    assert base.xy[0] == pytest.approx(largest, rel=0.05) and base.get_ha() == "right" and base.get_va() == "bottom"
+    highest = max(float(np.asarray(line.get_ydata(), float).max()) for line in left.lines)
+    assert base.xy[1] == pytest.approx(highest) and left.get_ylim()[1] > 1.1 * highest
