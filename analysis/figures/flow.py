@@ -13,7 +13,7 @@ from analysis.figures.style import TEXT_WIDTH, ink, new_figure, paper
 
 Node = Mapping[str, Any]  # name, kind, about, n_stages, needs: (role, name) pairs; `python -m sweep plan --json`
 WEIGHTS = ("base", "sft", "train")  # kinds that leave a policy; the others leave data
-WEIGHTS_COLOUR, DATA_COLOUR = "#333333", "#0072B2"
+WEIGHTS_COLOUR, DATA_COLOUR = "#333333", "#6B7F8F"  # no arm's
 ROW, LEFT = 0.27, 0.555  # inches of a row; where the lanes begin, as a share of the width
 
 
@@ -30,7 +30,7 @@ def flow_of_data(nodes: Sequence[Node]) -> Figure:
         axes.set_axis_off()
         axes.set_xlim(-(len(nodes) + 1) * LEFT / (1 - LEFT), len(nodes) + 1)
         axes.set_ylim(len(nodes) - 0.4, -0.9)
-        axes.annotate("stages", (len(nodes) + 0.1, -0.75), fontsize=7.5, color="#59636e", va="center", ha="left")
+        axes.annotate("stages", (len(nodes) + 0.75, -0.75), fontsize=7.5, color="#59636e", va="center", ha="right")
         for place, node in enumerate(nodes):
             colour = colours[node["name"]]
             _lane(axes, place, max(_users(nodes, node["name"], rows), default=place), colour)
@@ -45,7 +45,7 @@ def _users(nodes: Sequence[Node], name: str, rows: Mapping[str, int]) -> list[in
 
 def _lane(axes: Axes, place: int, end: int, colour: str) -> None:
     """What a stage leaves: from its circle to the last stage that is built from it; a hairline leads to the circle."""
-    axes.plot([-0.4, place], [place, place], color="#E6E6E6", linewidth=0.6, zorder=0)
+    axes.plot([-0.15, place], [place, place], color="#E6E6E6", linewidth=0.6, zorder=0)
     axes.plot([place, end], [place, place], color=colour, linewidth=1.1, zorder=2, solid_capstyle="round")
 
 
