@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.steps import Curve, levels_and_differences
+from analysis.figures.steps import Curve, Ruled, levels_and_differences
 from analysis.gallery.entries import Runs
 from analysis.gallery.student import means
 from analysis.worth.words import count
@@ -22,10 +22,9 @@ class Setting:
 
     Args:
         runs: whose table has the arm under one name a value, as `collect --by KEY` names them.
-        arm: without the setting.
+        arm: without the setting; its look is that of every size.
         key: of the setting, as on a command line; its values are numbers.
         axis: what the figure calls it.
-        looks: the arms whose looks the smaller and the larger size take.
         is_log: whether the axis is logarithmic.
     """
 
@@ -33,7 +32,6 @@ class Setting:
     arm: str
     key: str
     axis: str
-    looks: tuple[str, str]
     is_log: bool = False
 
     def read(self, folder: Path, n_draws: int) -> pd.DataFrame:
@@ -65,17 +63,17 @@ class Setting:
             )
         return found
 
-    def draw(self, rows: pd.DataFrame) -> Figure:
-        """Left the errors, right their differences from that at the smallest value."""
-        levels, gaps = summaries(rows)
-        sizes = sorted(rows["n_problems"].unique())
-        looks = dict(zip(sizes, self.looks[-len(sizes) :], strict=True))
-        both = [
-            [Curve(f"{count(n)} problems", looks[n], of[of["n_problems"] == n], "x") for n in sizes]
-            for of in (levels, gaps)
-        ]
+    def draw(self, rows: pd.DataFrame, ruled: Ruled, margin: float) -> Figure:
+        """Left the errors, right their differences from that at the smallest value, and what the claim is ruled by."""
+        levels, gaps = (curves(of, self.arm, "{} problems") for of in summaries(rows))
         labels = (self.axis, "test error", f"error minus that with {rows['x'].min():g}")
-        return levels_and_differences(both[0], both[1], labels, is_log=self.is_log)
+        return levels_and_differences(levels, gaps, labels, ruled=ruled, margin=margin, is_log=self.is_log)
+
+
+def curves(of: pd.DataFrame, arm: str, name: str) -> list[Curve]:
+    """One a size, of one arm, named by the size in `name`'s braces."""
+    sizes = sorted(of["n_problems"].unique())
+    return [Curve(name.format(count(n)), arm, of[of["n_problems"] == n], "x", is_smaller=n < sizes[-1]) for n in sizes]
 
 
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
@@ -96,7 +94,13 @@ def over(rows: pd.DataFrame) -> str:
     return f"{n} {unit if n > 1 else unit.replace('replicates', 'replicate').replace('seeds', 'seed')}"
 
 
-def data(rows: pd.DataFrame) -> pd.DataFrame:
-    """What is drawn, as a table."""
+def data(rows: pd.DataFrame, ruled: Ruled) -> pd.DataFrame:
+    """What is drawn, as a table; what the claim is ruled by under its name."""
     levels, gaps = summaries(rows)
-    return pd.concat([levels.assign(what="error"), gaps.assign(what="difference")], ignore_index=True)
+    alone = pd.DataFrame([ruled.found], columns=["mean", "low", "high"])
+    tables = [
+        levels.assign(what="error"),
+        gaps.assign(what="difference"),
+        alone.assign(what=ruled.name.replace("\n", " ")),
+    ]
+    return pd.concat(tables, ignore_index=True)

@@ -13,7 +13,6 @@ VIEW = view_of(
         "RFT",
         "source.max_solutions_per_problem",
         "self-generated positives a problem, at most",
-        ("RFT, max_solutions_per_problem=4", "RFT, max_solutions_per_problem=16"),
         is_log=True,
     ),
     "RFT's test error (greedy) against how many distinct correct self-generated solutions a problem it is given at "

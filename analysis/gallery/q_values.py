@@ -26,7 +26,7 @@ STEP, DPO = "per-step DPO", "DPO"
 
 
 def _read(folder: Path, n_draws: int) -> pd.DataFrame:
-    """A row an arm, step and replicate: `value`, the share of right rollouts; at per-step DPO's largest size."""
+    """A row an arm, step and replicate: `value`, the share of right rollouts; of per-step DPO's largest size alone."""
     rows = pd.read_parquet(folder / Q_VALUES.table)
     if lacking := [arm for arm in (BASELINE, DPO, STEP) if arm not in set(rows["arm"])]:
         raise ValueError(
@@ -35,7 +35,9 @@ def _read(folder: Path, n_draws: int) -> pd.DataFrame:
         )
     largest = rows.loc[rows["arm"] == STEP, "n_problems"].max()  # SFT alone may have larger ones
     rows = rows[(rows["n_problems"] == largest) & (rows["step"] < _deepest(rows))]
-    sums: pd.DataFrame = rows.groupby(["arm", "step", "replicate"], as_index=False)[["n_right", "n_rollouts"]].sum()
+    sums: pd.DataFrame = rows.groupby(["n_problems", "arm", "step", "replicate"], as_index=False)[
+        ["n_right", "n_rollouts"]
+    ].sum()
     sums["value"] = sums["n_right"] / sums["n_rollouts"]
     return sums
 
@@ -67,8 +69,8 @@ def _drawn(rows: pd.DataFrame) -> Figure:
     levels = means(rows, ["arm", "step"], "value")
     curves = [Curve(arm, arm, levels[levels["arm"] == arm], "step") for arm in [BASELINE, *_others(rows)]]
     gaps = [Curve(arm, arm, differences(rows, arm), "step") for arm in _others(rows)]
-    labels = ("steps behind the problem", "Q, the chance of the answer", f"Q minus {BASELINE}'s")
-    return levels_and_differences(curves, gaps, labels)
+    labels = ("steps already given", "Q, the chance of the answer", f"Q minus {BASELINE}'s")
+    return levels_and_differences(curves, gaps, labels, margin=MARGIN)
 
 
 def _data(rows: pd.DataFrame) -> pd.DataFrame:
@@ -85,18 +87,16 @@ def _caption(rows: pd.DataFrame) -> str:
             f"{told(mean, low, high)} at {step}"
             for mean, low, high, step in zip(gap["mean"], gap["low"], gap["high"], gap["step"], strict=True)
         )
-        for arm, gap in ((STEP, step), (DPO, dpo))
+        for arm, gap in ((arm, differences(rows, arm)) for arm in _others(rows))
     )
-    n, n_rollouts = (
-        rows["replicate"].nunique(),
-        float(rows.groupby(["arm", "step", "replicate"])["n_rollouts"].sum().max()),
-    )
+    n, n_problems, n_rollouts = rows["replicate"].nunique(), rows["n_problems"].max(), rows["n_rollouts"].max()
     return (
         "Q at each step of the SFT policy's solutions of test problems, by rollouts of each trained policy from the "
-        f"same prefixes (0: the bare problem; up to {count(n_rollouts)} rollouts a point and replicate). Left: means "
-        f"over {n} replicates; right: difference from {BASELINE}, paired, with Student's {LEVEL:.0%} interval over "
-        f"replicates corrected for the number of steps. {each}. “Per-step DPO raises Q at every step”: {raised(step)}. "
-        f"“Standard DPO does not”: {other.get(raised(dpo), 'undecided')}."
+        f"same prefixes (0: the bare problem; up to {count(float(n_rollouts))} rollouts a point and replicate); "
+        f"policies of {count(float(n_problems))} problems. Left: means over {n} replicates; right: difference from "
+        f"{BASELINE}, paired, and the margin of the claims (broken). Bars: Student's {LEVEL:.0%} interval over "
+        f"replicates, corrected for the number of steps. {each}. “Per-step DPO raises Q at every step”: "
+        f"{raised(step)}. “Standard DPO does not”: {other.get(raised(dpo), 'undecided')}."
     )
 
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 from functools import partial
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from analysis.figures.steps import Ruled
 from analysis.gallery.by_setting import Setting, data, over
 from analysis.gallery.entries import View
 from analysis.gallery.student import LEVEL, ruled_above, told
@@ -29,7 +31,12 @@ def view_of(setting: Setting, about: str, claim: str) -> View[pd.DataFrame]:
         about: what is drawn: `RFT's test error (greedy) against ...`.
         claim: what holds where the curve is flat.
     """
-    return View(read=setting.read, draw=setting.draw, data=data, caption=partial(_caption, about=about, claim=claim))
+    return View(
+        read=setting.read,
+        draw=partial(_drawn, setting=setting),
+        data=_data,
+        caption=partial(_caption, about=about, claim=claim),
+    )
 
 
 def last_quadrupling(rows: pd.DataFrame) -> tuple[int, int, tuple[float, float, float]]:
@@ -53,11 +60,25 @@ def cost_ratio(rows: pd.DataFrame, fewer: int, most: int) -> float:
     return float(flops[most] / flops[fewer])
 
 
+def _ruled(rows: pd.DataFrame) -> Ruled:
+    fewer, most, gap = last_quadrupling(rows)
+    return Ruled(f"{fewer} to {most},\n{count(float(rows['n_problems'].max()))} problems", gap)
+
+
+def _drawn(rows: pd.DataFrame, setting: Setting) -> Figure:
+    return setting.draw(rows, _ruled(rows), -MARGIN)
+
+
+def _data(rows: pd.DataFrame) -> pd.DataFrame:
+    return data(rows, _ruled(rows))
+
+
 def _caption(rows: pd.DataFrame, about: str, claim: str) -> str:
     fewer, most, gap = last_quadrupling(rows)
     return (
-        f"{about}, at a fixed number of problems and of updates. Left: means over {over(rows)}; right: difference from "
-        f"the fewest, paired, with Student's {LEVEL:.0%} interval. “{claim}”: {ruling(*gap[1:])} (from {fewer} to "
-        f"{most} at {count(float(rows['n_problems'].max()))} problems: {told(*gap)}, at "
+        f"{about}, at a fixed number of problems and of updates. Left: means over {over(rows)}; middle: difference "
+        f"from the fewest, paired; right: that by which the claim is ruled, with its margin (broken). Bars: Student's "
+        f"{LEVEL:.0%} interval. “{claim}”: {ruling(*gap[1:])} (from {fewer} to {most} at "
+        f"{count(float(rows['n_problems'].max()))} problems: {told(*gap)}, at "
         f"{cost_ratio(rows, fewer, most):.2f} times the FLOP)."
     )

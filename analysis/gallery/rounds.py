@@ -16,23 +16,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.steps import Curve, levels_and_differences
-from analysis.gallery.by_setting import Setting, over, summaries
+from analysis.gallery.by_setting import Setting, curves, over, summaries
 from analysis.gallery.entries import Runs, View
 from analysis.gallery.student import LEVEL, told
 from analysis.intervals import student
 from analysis.worth.words import count
 
 ROUNDS = Runs("rounds", by="sampling.rounds", quick="quick_rounds")
-LOOKS = {"RFT": ("RFT without verifier", "RFT"), "per-step DPO": ("random-step DPO", "per-step DPO")}  # by size
+ARMS = ("RFT", "per-step DPO")
 MARGIN = 0.01
 
 
 def _read(folder: Path, n_draws: int) -> pd.DataFrame:
     """`Setting.read` of either arm, with a column `arm`."""
-    found = [
-        Setting(ROUNDS, arm, "sampling.rounds", "rounds", looks).read(folder, n_draws).assign(arm=arm)
-        for arm, looks in LOOKS.items()
-    ]
+    found = [Setting(ROUNDS, arm, "sampling.rounds", "rounds").read(folder, n_draws).assign(arm=arm) for arm in ARMS]
     return pd.concat(found, ignore_index=True)
 
 
@@ -56,13 +53,11 @@ def ruling(low: float, high: float) -> str:
 
 
 def _drawn(rows: pd.DataFrame) -> Figure:
-    curves: tuple[list[Curve], list[Curve]] = ([], [])
+    both: tuple[list[Curve], list[Curve]] = ([], [])
     for arm, mine in rows.groupby("arm", sort=False):
-        sizes = sorted(mine["n_problems"].unique())
-        looks = dict(zip(sizes, LOOKS[str(arm)][-len(sizes) :], strict=True))
-        for into, of in zip(curves, summaries(mine), strict=True):
-            into += [Curve(f"{arm}, {count(n)}", looks[n], of[of["n_problems"] == n], "x") for n in sizes]
-    return levels_and_differences(*curves, ("rounds", "test error", "error minus that in one round"))
+        for into, of in zip(both, summaries(mine), strict=True):
+            into += curves(of, str(arm), f"{arm}, {{}}")
+    return levels_and_differences(*both, ("rounds", "test error", "error minus that in one round"), margin=-MARGIN)
 
 
 def _data(rows: pd.DataFrame) -> pd.DataFrame:
@@ -84,9 +79,9 @@ def _caption(rows: pd.DataFrame) -> str:
         "policy that the round before ended with; as many solutions and rolled-out traces in all. RFT starts from the "
         "base in each round, on what all rounds so far drew; per-step DPO goes on from its policy, on the round's own "
         "pairs, with as many updates in all. Rates are those that were tuned for one round. Curves are named by the "
-        f"number of problems. Left: means over {over(rows)}; right: difference from one round, paired, with Student's "
-        f"{LEVEL:.0%} interval. “Drawing anew from the policy that was trained pays”, {most} rounds beside one at "
-        f"{n_problems} problems: {'; '.join(said)}."
+        f"number of problems. Left: means over {over(rows)}; right: difference from one round, paired, and the margin "
+        f"of the claim (broken). Bars: Student's {LEVEL:.0%} interval. “Drawing anew from the policy that was trained "
+        f"pays”, {most} rounds beside one at {n_problems} problems: {'; '.join(said)}."
     )
 
 
