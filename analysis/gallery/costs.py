@@ -49,7 +49,8 @@ def _data(found: Read) -> pd.DataFrame:
 
 
 def _drawn(found: Read) -> Figure:
-    return worths_side_by_side(_data(found))
+    label = f"worth in {found[0].options.baseline}'s problems, FLOP or seconds"
+    return worths_side_by_side(_data(found).assign(name=lambda rows: rows["arm"]), label)
 
 
 def _caption(found: Read) -> str:
@@ -62,6 +63,7 @@ def _caption(found: Read) -> str:
     return (
         "What one problem, one floating-point operation and one second of an arm are worth in "
         f"{evidence.options.baseline}'s, at the middle of the errors that both reach; right of 1 the arm reaches an "
-        "error with less. Operations and seconds "
-        f"are those of all stages behind a policy but the base. {said[0].upper()}{said[1:]}. {of_what(evidence)}."
+        f"error with less. A bar is the {evidence.comparison.level:.0%} interval of its mark alone, with an open "
+        "arrowhead where it goes on beyond the frame. Operations and seconds are those of all stages behind a policy "
+        f"but the base. {said[0].upper()}{said[1:]}. {of_what(evidence)}."
     )

@@ -57,9 +57,19 @@ def ruling(limits: list[tuple[float, float]]) -> str:
     return "held" if all(low > 1 for low, _ in limits) else "undecided"
 
 
+def _of(found: Read) -> Evidence:
+    """What all widths have alike: baseline, level, how many runs."""
+    return next(iter(found.values()))
+
+
 def _drawn(found: Read) -> Figure:
-    rows = [(ARM, f"{width} wide", m.multiplier, m.bound, m.ci_low, m.ci_high) for width, m in _worths(found).items()]
-    return worths_side_by_side(pd.DataFrame(rows, columns=["arm", "axis", "multiplier", "bound", "low", "high"]))
+    rows = [
+        (f"{width} wide", ARM, "", m.multiplier, m.bound, m.ci_low, m.ci_high) for width, m in _worths(found).items()
+    ]
+    columns = ["name", "arm", "axis", "multiplier", "bound", "low", "high"]
+    return worths_side_by_side(
+        pd.DataFrame(rows, columns=columns), f"worth in {_of(found).options.baseline}'s problems"
+    )
 
 
 def _data(found: Read) -> pd.DataFrame:
@@ -74,10 +84,11 @@ def _caption(found: Read) -> str:
     ruled = ruling([(m.ci_low, m.ci_high) for m in worths.values()])
     return (
         "What one problem of per-step DPO is worth in SFT's of the same model, by the model's width, at the middle of "
-        "the errors that both reach. Rates were tuned at 64 alone and carried over to the other widths, those of "
+        f"the errors that both reach; a bar is its {_of(found).comparison.level:.0%} interval, with an open arrowhead "
+        "where it goes on beyond the frame (0× or ∞: nothing bounds it on that side). Rates were tuned at 64 alone and carried over to the other widths, those of "
         "matrices in proportion to 1 / width and the embedding's unchanged. “Per-step DPO is worth more than 1x at "
         "every width”: "
-        f"{ruled} ({said}). At each width {of_what(next(iter(found.values())))}."
+        f"{ruled} ({said}). At each width {of_what(_of(found))}."
     )
 
 

@@ -1,0 +1,166 @@
+"""What is to be seen in the gallery's pictures, read off what they are drawn of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
+
+from analysis.figures.limits import interval_bar
+from analysis.figures.style import new_figure
+from analysis.figures.worths import worths_side_by_side
+from analysis.gallery import star_graph
+
+NONE, OPEN = float("nan"), float("inf")
+
+
+def bars(axes: Axes, *, is_vertical: bool = False) -> dict[float, tuple[float, float]]:
+    """Of each interval's line: its place to its two ends."""
+    found = {}
+    for line in axes.lines:
+        x, y = (np.asarray(one, float).tolist() for one in line.get_data())
+        place, ends = (x, y) if is_vertical else (y, x)
+        if len(ends) == 2 and place[0] == place[1] and line.get_linestyle() == "-" and line.get_marker() == "None":
+            if line.get_transform() == axes.transData:  # no line across the whole frame
+                found[round(place[0], 6)] = (ends[0], ends[1])
+    return found
+
+
+def heads(axes: Axes, marker: int) -> list[tuple[float, float]]:
+    """Where arrowheads of one direction stand; all of them are open."""
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    assert {line.get_markerfacecolor() for line in lines} <= {"white"}
+    return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines]
+
+
+def marks(axes: Axes, marker: str) -> list[tuple[float, float]]:
+    """Where a mark stands, in the order of drawing."""
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+
+
+def labelled(axes: Axes) -> dict[str, Line2D]:
+    return {str(line.get_label()): line for line in axes.lines}
+
+
+def test_an_interval_is_cut_at_the_frame_and_an_open_arrowhead_says_so() -> None:
+    figure, grid = new_figure(3, 2, 1, 2)
+    flat, upright = grid[0]
+    for axes in (flat, upright):
+        axes.set(xlim=(0, 10), ylim=(0, 10))
+    interval_bar(flat, 4, (2.0, 3.0), "black")
+    interval_bar(flat, 5, (-1.0, OPEN), "black")
+    interval_bar(flat, 6, (NONE, NONE), "black")
+    interval_bar(upright, 7, (-5.0, 11.0), "black", is_vertical=True)
+    assert bars(flat) == {4: (2, 3), 5: (0, 10)}
+    assert heads(flat, CARETLEFT) == [(0, 5)] and heads(flat, CARETRIGHT) == [(10, 5)]
+    assert bars(upright, is_vertical=True) == {7: (0, 10)}
+    assert heads(upright, CARETDOWN) == [(7, 0)] and heads(upright, CARETUP) == [(7, 10)]
+
+
+def worths(*rows: tuple[object, ...]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["name", "arm", "axis", "multiplier", "bound", "low", "high"])
+
+
+def test_an_interval_without_a_bound_is_drawn_up_to_the_frame_and_a_row_is_a_setting() -> None:
+    rows = worths(
+        ("48 wide", "per-step DPO", "", 3.5, "=", 0.7, OPEN), ("96 wide", "per-step DPO", "", 3.0, "=", 0.0, OPEN)
+    )
+    (axes,) = (figure := worths_side_by_side(rows, "worth in SFT's problems")).axes
+    low, high = axes.get_xlim()
+    assert low < 0.7 and high > 3.5
+    assert bars(axes) == {0: (0.7, high), 1: (low, high)}
+    assert heads(axes, CARETRIGHT) == [(high, 0), (high, 1)] and heads(axes, CARETLEFT) == [(low, 1)]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["48 wide", "96 wide"]
+    assert not figure.legends and axes.get_xlabel() == "worth in SFT's problems"
+
+
+def test_a_limit_far_away_does_not_stretch_the_frame_of_worths() -> None:
+    (axes,) = worths_side_by_side(worths(("RFT", "RFT", "", 2.0, "=", 1e-9, 3.0)), "worth").axes
+    assert axes.get_xlim() == pytest.approx((1 / 1.3, 3 * 1.3)) and len(heads(axes, CARETLEFT)) == 1
+
+
+def test_worths_on_several_axes_have_ticks_within_a_doubling_and_no_line_under_the_bars() -> None:
+    rows = worths(
+        ("RFT", "RFT", "in problems", 2.0, "=", 1.6, 2.9), ("RFT", "RFT", "in FLOP", 0.5, "=", 0.36, 0.6),
+        ("RFT", "RFT", "in seconds", 0.5, ">=", 0.4, OPEN),
+    )  # fmt: skip
+    figure = worths_side_by_side(rows, "worth")
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    ticks = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert ticks == ["0.375×", "0.5×", "0.75×", "1×", "1.5×", "2×", "3×"]
+    assert not any(line.get_visible() for line in axes.get_ygridlines())
+    assert bars(axes) == {-0.22: (1.6, 2.9), 0: (0.36, 0.6)}  # the third is a bound: an arrow from its mark
+    assert [text.get_text() for text in figure.legends[0].texts] == ["in problems", "in FLOP", "in seconds"]
+
+
+STEP, MORE = "per-step DPO", "SFT, more updates"
+
+
+def star_runs(lacking: tuple[str, int, int] | None = None) -> pd.DataFrame:
+    """Two degrees, two checkpoints, three replicates; continued SFT makes no error in the first, per-step DPO does."""
+    error = {"SFT": (0.5, 0.5, 0.6), MORE: (0.0, 0.5, 0.6), STEP: (0.5, 0.4, 0.5)}
+    rows = [
+        (degree, arm, updates, replicate, 0.3, 1 - error[arm][replicate - 1], error[arm][replicate - 1])
+        for degree in (5, 2)
+        for arm in error
+        for updates in (128, 4096)
+        for replicate in (1, 2, 3)
+        if (arm, updates, replicate) != lacking
+    ]
+    return pd.DataFrame(rows, columns=["degree", "arm", "updates", "replicate", "loss", "value", "error"])
+
+
+def test_levels_of_a_star_graph_are_over_the_replicates_that_all_arms_have_and_ringed_where_these_are_fewer() -> None:
+    runs = star_runs(lacking=(STEP, 4096, 1))
+    figure = star_graph.VIEW.draw(runs)
+    error = labelled(figure.axes[2])
+    ends = {name: float(error[name].get_ydata()[-1]) for name in ("SFT continued", STEP)}
+    assert ends == {"SFT continued": pytest.approx(0.55), STEP: pytest.approx(0.45)}  # of replicates 2 and 3 alone
+    ringed = [line for line in figure.axes[2].lines if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
+    assert [float(line.get_ydata()[0]) for line in ringed] == pytest.approx([0.55, 0.55, 0.45])
+    levels = star_graph.VIEW.data(runs).query("measure == 'error' and updates == 4096 and degree == 2").set_index("arm")
+    assert levels.loc[[STEP, MORE], "n_replicates"].tolist() == [2, 2]
+    assert levels["mean"][STEP] - levels["mean"][MORE] == pytest.approx(levels["mean"][f"{STEP} minus {MORE}"])
+    assert "marks means over 3 replicates a degree, ringed over 2 at degree 2 and 4,096" in star_graph.VIEW.caption(
+        runs
+    )
+
+
+def test_the_paired_difference_of_a_star_graph_stands_beside_the_levels_and_its_bars_say_where_they_are_cut() -> None:
+    runs = star_runs()
+    axes = star_graph.VIEW.draw(runs).axes[3]
+    low, high = axes.get_ylim()
+    # −0.1, −0.1 and 0.5: mean 0.1, se 0.2, and t at 0.975 with 2 degrees of freedom 6.2053: far beyond the frame
+    assert high == pytest.approx(1.35 * 0.5) and low == -high
+    assert bars(axes, is_vertical=True) == {128: (low, high), 4096: (low, high)}
+    assert heads(axes, CARETUP) == [(128, high), (4096, high)] and len(heads(axes, CARETDOWN)) == 2
+    assert [y for _, y in marks(axes, "D")] == pytest.approx([0.1, 0.1])
+    assert sorted(y for _, y in marks(axes, ".")) == pytest.approx([-0.1] * 4 + [0.5] * 2)
+
+
+def test_a_star_graph_has_a_dot_a_run_no_bands_a_tick_a_checkpoint_and_chance_named_outside_the_frame() -> None:
+    figure = star_graph.VIEW.draw(star_runs())
+    assert not any(axes.collections for axes in figure.axes)
+    assert len(marks(figure.axes[2], ".")) == 3 * 2 * 3
+    assert [figure.axes[k].get_ylabel() for k in (0, 4)] == ["degree 2", "degree 5"]
+    assert figure.axes[1].get_title() == "chance of a right path"
+    (chance,) = figure.axes[6].texts
+    assert chance.xy == (1, 0.8) and chance.get_text() == "chance" and chance.get_ha() == "left"
+    assert star_graph.VIEW.caption(star_runs()).index("degree 2:") < star_graph.VIEW.caption(star_runs()).index(
+        "degree 5:"
+    )
+
+
+def test_every_checkpoint_of_the_paper_s_star_graph_has_its_tick() -> None:
+    runs = pd.concat([star_runs().assign(updates=n) for n in (64, 128, 256, 1024, 4096)])
+    runs = runs.drop_duplicates(["degree", "arm", "updates", "replicate"]).reset_index(drop=True)
+    axes = star_graph.VIEW.draw(runs).axes[-1]
+    assert axes.get_xticks().tolist() == [64, 128, 256, 1024, 4096]
