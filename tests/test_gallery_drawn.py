@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,9 +23,10 @@ def bars(axes: Axes, *, is_vertical: bool = False) -> dict[float, tuple[float, f
     for line in axes.lines:
         x, y = (np.asarray(one, float).tolist() for one in line.get_data())
         place, ends = (x, y) if is_vertical else (y, x)
-        if len(ends) == 2 and place[0] == place[1] and line.get_linestyle() == "-" and line.get_marker() == "None":
-            if line.get_transform() == axes.transData:  # no line across the whole frame
-                found[round(place[0], 6)] = (ends[0], ends[1])
+        is_line = line.get_linestyle() == "-" and line.get_marker() == "None"
+        is_across = line.get_transform() != axes.transData  # the whole frame
+        if len(ends) == 2 and place[0] == place[1] and is_line and not is_across:
+            found[round(place[0], 6)] = (ends[0], ends[1])
     return found
 
 
@@ -50,8 +48,7 @@ def labelled(axes: Axes) -> dict[str, Line2D]:
 
 
 def test_an_interval_is_cut_at_the_frame_and_an_open_arrowhead_says_so() -> None:
-    figure, grid = new_figure(3, 2, 1, 2)
-    flat, upright = grid[0]
+    flat, upright = new_figure(3, 2, 1, 2)[1][0]
     for axes in (flat, upright):
         axes.set(xlim=(0, 10), ylim=(0, 10))
     interval_bar(flat, 4, (2.0, 3.0), "black")

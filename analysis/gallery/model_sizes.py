@@ -85,10 +85,9 @@ def _caption(found: Read) -> str:
     return (
         "What one problem of per-step DPO is worth in SFT's of the same model, by the model's width, at the middle of "
         f"the errors that both reach; a bar is its {_of(found).comparison.level:.0%} interval, with an open arrowhead "
-        "where it goes on beyond the frame (0× or ∞: nothing bounds it on that side). Rates were tuned at 64 alone and carried over to the other widths, those of "
-        "matrices in proportion to 1 / width and the embedding's unchanged. “Per-step DPO is worth more than 1x at "
-        "every width”: "
-        f"{ruled} ({said}). At each width {of_what(_of(found))}."
+        "where it goes on beyond the frame, to 0× or ∞ where nothing bounds it. Rates were tuned at 64 alone and "
+        "carried over to the other widths, those of matrices in proportion to 1 / width and the embedding's unchanged. "
+        f"“Per-step DPO is worth more than 1x at every width”: {ruled} ({said}). At each width {of_what(_of(found))}."
     )
 
 
