@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 
+from analysis.figures.charges import differences_and_cost
 from analysis.figures.limits import interval_bar
 from analysis.figures.style import new_figure
 from analysis.figures.worths import worths_side_by_side
-from analysis.gallery import star_graph
+from analysis.gallery import likelihood, pit_rules, star_graph
 
 NONE, OPEN = float("nan"), float("inf")
 
@@ -161,3 +162,61 @@ def test_every_checkpoint_of_the_paper_s_star_graph_has_its_tick() -> None:
     runs = runs.drop_duplicates(["degree", "arm", "updates", "replicate"]).reset_index(drop=True)
     axes = star_graph.VIEW.draw(runs).axes[-1]
     assert axes.get_xticks().tolist() == [64, 128, 256, 1024, 4096]
+
+
+def charges(name: str, n_problems: int, mean: float, half: float) -> dict[str, object]:
+    return {"name": name, "n_problems": n_problems, "mean": mean, "low": mean - half, "high": mean + half}
+
+
+def test_limits_that_rule_the_pit_are_a_thin_bar_around_the_thick_one_and_the_first_lowest_an_open_mark_at_0() -> None:
+    gaps = pd.DataFrame([charges("other", 128, 0.02, 0.01), charges("random", 128, 0.01, 0.01)])
+    judged = pd.DataFrame([charges("other", 128, 0.02, 0.015)])
+    cost = pd.DataFrame({"name": ["first", "other", "random"], "n_problems": 128, "mean": [100.0, 150.0, 100.0]})
+    left, right = differences_and_cost(gaps, judged, cost, ("difference", "tokens")).axes
+    found = [
+        (line.get_ydata()[0], *np.round(line.get_xdata(), 6), line.get_linewidth())
+        for line in left.lines
+        if len(line.get_xdata()) == 2 and line.get_marker() == "None" and line.get_transform() == left.transData
+    ]
+    assert found == [(1, 0.01, 0.03, 2.4), (2, 0.0, 0.02, 2.4), (1, 0.005, 0.035, 0.8)]
+    (reference,) = [line for line in left.lines if line.get_markerfacecolor() == "white"]
+    assert (reference.get_xdata()[0], reference.get_ydata()[0]) == (0, 0)
+    for axes in (left, right):  # no number stands at a corner of a frame
+        (low, high), ticks = axes.get_xlim(), axes.get_xticks()
+        assert len(ticks) >= 3 and min(ticks) - low > 0.05 * (high - low) < high - max(ticks)
+    assert right.get_xlim()[0] < 0  # tokens are counted from 0
+    assert pit_rules.RANDOM == "a random step up to the pit"
+
+
+def likelihoods() -> pd.DataFrame:
+    """Self minus teacher: −0.01 and 0.01 a token, 1 and 3 a solution, 2 and 4 where equally long."""
+    of = {"token": (0.2, (-0.01, 0.01)), "solution": (3.0, (1.0, 3.0)), "equally long": (2.0, (2.0, 4.0))}
+    rows = [
+        (replicate, measure, writer, teacher + gap * (writer == "self"), 10 + replicate)
+        for measure, (teacher, gaps) in of.items()
+        for replicate, gap in enumerate(gaps)
+        for writer in ("self", "teacher")
+    ]
+    return pd.DataFrame(rows, columns=["replicate", "measure", "writer", "value", "n_problems"])
+
+
+def test_below_the_likelihoods_stand_their_differences_with_the_interval_that_the_caption_tells() -> None:
+    figure = likelihood.VIEW.draw(likelihoods())
+    token, solution, equal, *below = figure.axes
+    assert [axes.get_xlabel() for axes in below] == [
+        "self minus teacher, nats a token", *["self minus teacher, nats a solution"] * 2
+    ]  # fmt: skip
+    half = 12.7062  # t with 1 degree of freedom; s.e. of 1 and 3 is 1
+    assert bars(below[1]) == {0: pytest.approx((2 - half, 2 + half), abs=1e-3)}
+    assert [x for x, _ in marks(below[1], "s")] == [2] and [x for x, _ in marks(below[1], ".")] == [1, 3]
+    assert all(any(set(line.get_xdata()) == {0} for line in axes.lines) for axes in below)
+    assert below[1].get_xlim() == below[2].get_xlim() != below[0].get_xlim()
+    assert solution.get_ylim() == equal.get_ylim() != token.get_ylim()
+    assert "have both, 10 to 11 problems a replicate" in likelihood.VIEW.caption(likelihoods())
+
+
+def test_one_replicate_s_likelihoods_have_no_bar_and_solutions_of_one_length_may_be_lacking() -> None:
+    rows = likelihoods().query("replicate == 0 and measure != 'equally long'")
+    below = likelihood.VIEW.draw(rows).axes[3:]
+    assert [bars(axes) for axes in below] == [{}, {}, {}] and len(marks(below[0], "s")) == 1
+    assert "equally long, no problem)" in likelihood.VIEW.caption(rows)

@@ -143,11 +143,14 @@ def test_rules_of_the_pit_are_compared_with_the_first_lowest_and_told_with_their
     write_gallery(tmp_path / "out", only=["pit_rules"], tables={"pit_rules": tmp_path})
     data = pd.read_csv(tmp_path / "out/pit_rules.csv").query("n_problems == 128").set_index(["what", "name"])["mean"]
     found = data["difference"].to_dict()
-    wanted = {"first q_value ≤ 0.2": -0.02, "lowest advantage": 0.01, "a random step up to it": -0.1}
+    wanted = {"first q_value ≤ 0.2": -0.02, "lowest advantage": 0.01, "a random step up to the pit": -0.1}
     assert found == pytest.approx(wanted)
     assert data["sampled tokens a problem", "lowest advantage"] == 300
     text = (tmp_path / "out/pit_rules.txt").read_text()
-    assert "first lowest q_value 100, first q_value ≤ 0.2 100, lowest advantage 300, a random step up to it 100" in text
+    assert (
+        "first lowest q_value 100, first q_value ≤ 0.2 100, lowest advantage 300, a random step up to the pit 100"
+        in text
+    )
     assert "is better than the first lowest”: held (at 128 problems" in text  # 0.2's alone, by two points in each
 
 
@@ -166,5 +169,7 @@ def test_rules_of_the_pit_are_ruled_by_the_written_rule(lows: list[float], highs
 
 def test_a_table_with_one_rule_of_the_pit_is_refused(tmp_path: Path) -> None:
     charged_runs({"first_lowest": 0.4, "random": 0.3}).to_parquet(tmp_path / "runs.parquet")
-    with pytest.raises(ValueError, match=r"first_lowest and with another, found a random step up to it, first lowest"):
+    with pytest.raises(
+        ValueError, match=r"first_lowest and with another, found a random step up to the pit, first lowest"
+    ):
         pit_rules.VIEW.read(tmp_path, 0)

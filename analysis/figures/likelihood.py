@@ -4,31 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.arms import look
+from analysis.figures.limits import framed, interval_bar
 from analysis.figures.style import TEXT_WIDTH, new_figure, paper
 
 WRITERS = {"teacher": "SFT", "self": "RFT"}  # the arm that is trained on them, whose look they take
 
 
-def two_writers(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
-    """A panel a measure: each replicate as a line from the teacher's to the self-generated solutions, and the means.
+def two_writers(rows: pd.DataFrame, gaps: pd.DataFrame, measures: Mapping[str, tuple[str, str]]) -> Figure:
+    """A panel a measure: each replicate as a line from the teacher's to the self-generated solutions, and the means;
+    below it the same replicates' differences, their mean and its interval. Panels of one unit share their scales.
 
     Args:
         rows: columns measure, writer, replicate, value.
-        measures: name in the rows to what its axis says.
+        gaps: columns measure, mean, low, high (nan where there is one replicate): self minus teacher.
+        measures: name in the rows to its unit and to which solutions it is of.
     """
     with paper():
-        figure, grid = new_figure(TEXT_WIDTH, 2.4, 1, len(measures))
-        for axes, (name, label) in zip(grid[0], measures.items(), strict=True):
-            _panel(axes, rows[rows["measure"] == name], label)
+        figure, grid = new_figure(TEXT_WIDTH, 3.3, 2, len(measures), height_ratios=(2.1, 0.6))
+        for unit in dict.fromkeys(unit for unit, _ in measures.values()):
+            alike = [k for k, (own, _) in enumerate(measures.values()) if own == unit]
+            names = [list(measures)[k] for k in alike]
+            _unit(grid[:, alike], rows[rows["measure"].isin(names)], gaps[gaps["measure"].isin(names)], names)
+        for (levels, differences), (unit, of_which) in zip(grid.T, measures.values(), strict=True):
+            levels.set_title(of_which, color="#444444")
+            levels.set_ylabel(unit)
+            differences.set_xlabel(f"self minus teacher, {unit}")
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, label: str) -> None:
+def _unit(grid: np.ndarray, rows: pd.DataFrame, gaps: pd.DataFrame, names: list[str]) -> None:
+    """The panels of one unit: levels above, differences below."""
+    wide = rows.pivot(index=["measure", "replicate"], columns="writer", values="value")
+    each = wide["self"] - wide["teacher"]
+    ends = [0.0, *each, *gaps["low"], *gaps["high"]]
+    for (levels, differences), name in zip(grid.T, names, strict=True):
+        if name in wide.index:  # no problem may have two solutions of one length
+            _levels(levels, rows[rows["measure"] == name])
+        levels.set_ylim(0, max(float(rows["value"].max()) * 1.12, 1e-9))
+        framed(differences, ends, n_ticks=4)
+        _differences(differences, each[each.index.get_level_values("measure") == name], gaps[gaps["measure"] == name])
+
+
+def _levels(axes: Axes, rows: pd.DataFrame) -> None:
     wide = rows.pivot(index="replicate", columns="writer", values="value")
     for row in wide[list(WRITERS)].to_numpy():
         axes.plot([0, 1], row, color="#AAAAAA", linewidth=0.8, zorder=2)
@@ -38,5 +61,15 @@ def _panel(axes: Axes, rows: pd.DataFrame, label: str) -> None:
         axes.plot(place, wide[writer].mean(), marker=marker, color=colour, markersize=6, zorder=4)
     axes.set_xlim(-0.4, 1.4)
     axes.set_xticks([0, 1], ["teacher's", "self-generated"])
-    axes.set_ylim(0, max(float(rows["value"].max()) * 1.12, 1e-9))
-    axes.set_ylabel(label)
+
+
+def _differences(axes: Axes, each: pd.Series, gaps: pd.DataFrame) -> None:
+    """Replicates as dots in a row of their own, above them the mean with its bar."""
+    colour, marker, _ = look([WRITERS["self"]])[WRITERS["self"]]
+    axes.axvline(0, color="#333333", linewidth=1.0)
+    axes.plot(each, [1.0] * len(each), linestyle="none", marker=".", color="#888888", zorder=3)
+    for mean, low, high in gaps[["mean", "low", "high"]].to_numpy(float).tolist():
+        interval_bar(axes, 0.0, (low, high), colour, width=1.4)
+        axes.plot(mean, 0.0, linestyle="none", marker=marker, color=colour, markersize=5, zorder=4)
+    axes.set_ylim(1.8, -0.8)
+    axes.set_yticks([])

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
+from matplotlib.ticker import MaxNLocator
 
+ROOM, CORNER = 0.08, 0.06  # beyond the outermost value; what a tick keeps from the frame's corners; of the width
 HORIZONTAL, VERTICAL = (CARETLEFT, CARETRIGHT), (CARETDOWN, CARETUP)
+
+
+def framed(axes: Axes, values: Sequence[float], *, n_ticks: int = 6) -> None:
+    """The x axis around all values (nan apart), with round ticks that keep off the corners, where a number would
+    overhang."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = ROOM * ((high - low) or 1.0)
+    low, high = low - room, high + room
+    corner = CORNER * (high - low)
+    axes.set_xlim(low, high)
+    ticks = MaxNLocator(n_ticks, steps=[1, 2, 5, 10]).tick_values(low, high)
+    axes.set_xticks([x for x in ticks if low + corner <= x <= high - corner])
 
 
 def interval_bar(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -87,7 +88,7 @@ def _panel(axes: Axes, shown: Shown, degree: int, measure: str) -> None:
 
 
 def _levels(
-    axes: Axes, runs: pd.DataFrame, measure: str, means: pd.DataFrame, line: Mapping[str, object], shift: float
+    axes: Axes, runs: pd.DataFrame, measure: str, means: pd.DataFrame, line: Mapping[str, Any], shift: float
 ) -> None:
     """An arm's single runs as dots, and its means as a line."""
     of = means.sort_values("updates")
@@ -110,7 +111,7 @@ def _gaps(axes: Axes, shown: Shown, span: float) -> None:
     axes.axhline(0, color="#333333", linewidth=1.0)
     axes.plot(shown.gap_runs["updates"] * ASIDE, shown.gap_runs["difference"], linestyle="none", marker=".",
               markersize=4, alpha=0.6, markeredgewidth=0, color=colour, zorder=3)  # fmt: skip
-    for row in shown.gaps.itertuples():
-        interval_bar(axes, float(row.updates), (float(row.low), float(row.high)), colour, is_vertical=True)
+    for updates, low, high in shown.gaps[["updates", "low", "high"]].to_numpy(float).tolist():
+        interval_bar(axes, updates, (low, high), colour, is_vertical=True)
     axes.plot(shown.gaps["updates"], shown.gaps["mean"], linestyle="none", marker=marker, markersize=3.6, color=colour)
     _rings(axes, shown.gaps, colour)

@@ -42,22 +42,22 @@ def worths_side_by_side(rows: pd.DataFrame, label: str) -> Figure:
                 frame.plot([], [], marker=MARKS[k % len(MARKS)], color="#444444", linestyle="none",
                            label=in_legend(axis))  # fmt: skip
             figure.legend(*frame.get_legend_handles_labels(), loc="outside upper right", ncols=len(axes_of))
-        figure.get_layout_engine().set(w_pad=PADDING)
+        figure.set_layout_engine("constrained", w_pad=PADDING)
     return figure
 
 
 def _marks(frame: Axes, rows: pd.DataFrame, names: list[str], axes_of: list[str]) -> None:
     looks = look(list(dict.fromkeys(rows["arm"])))
-    for row in rows.itertuples():
-        k = axes_of.index(row.axis)
-        y, (colour, marker, _) = names.index(row.name) + 0.22 * (k - (len(axes_of) - 1) / 2), looks[row.arm]
+    for row in rows.to_dict("records"):
+        k, multiplier = axes_of.index(row["axis"]), row["multiplier"]
+        y, (colour, marker, _) = names.index(row["name"]) + 0.22 * (k - (len(axes_of) - 1) / 2), looks[row["arm"]]
         if len(axes_of) > 1:
             marker = MARKS[k % len(MARKS)]
-        if row.bound == "=":
-            interval_bar(frame, y, (row.low, row.high), colour)
+        if row["bound"] == "=":
+            interval_bar(frame, y, (row["low"], row["high"]), colour)
         else:
-            open_arrow(frame, (row.multiplier, y), (open_side(row.multiplier, row.bound), y), colour)
-        frame.plot(row.multiplier, y, marker=marker, color=colour, linestyle="none", markersize=5, zorder=3)
+            open_arrow(frame, (multiplier, y), (open_side(multiplier, row["bound"]), y), colour)
+        frame.plot(multiplier, y, marker=marker, color=colour, linestyle="none", markersize=5, zorder=3)
 
 
 def _worth_axis(frame: Axes, rows: pd.DataFrame, label: str) -> None:

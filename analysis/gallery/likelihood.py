@@ -16,11 +16,14 @@ from matplotlib.figure import Figure
 from analysis.figures.likelihood import two_writers
 from analysis.gallery.entries import Runs, View
 from analysis.gallery.student import LEVEL, against, means, told
+from analysis.worth.words import count
 
 LIKELIHOOD = Runs("likelihood", table="likelihoods.parquet", quick="quick")
-MEASURES: Mapping[str, str] = {
-    "token": "nats a token", "solution": "nats a solution", "equally long": "nats a solution, equally long",
-}  # fmt: skip
+MEASURES: Mapping[str, tuple[str, str]] = {  # to its unit and which solutions it is of
+    "token": ("nats a token", "all solutions"),
+    "solution": ("nats a solution", "all solutions"),
+    "equally long": ("nats a solution", "equally long"),
+}
 
 
 def _read(folder: Path, n_draws: int) -> pd.DataFrame:
@@ -44,7 +47,7 @@ def _by_writer(pairs: pd.DataFrame, keys: list[str], is_per_token: bool) -> pd.D
         by_problem = nats.groupby([pairs[key] for key in keys]).mean()
         by_replicate = by_problem.groupby("replicate").agg(["mean", "size"])
         out.append(
-            by_replicate.rename(columns={"mean": "value", "size": "n_pairs"}).reset_index().assign(writer=writer)
+            by_replicate.rename(columns={"mean": "value", "size": "n_problems"}).reset_index().assign(writer=writer)
         )
     return pd.concat(out)
 
@@ -61,7 +64,7 @@ def ruling(low: float, high: float) -> str:
 
 
 def _drawn(rows: pd.DataFrame) -> Figure:
-    return two_writers(rows, MEASURES)
+    return two_writers(rows, _differences(rows).reset_index(), MEASURES)
 
 
 def _data(rows: pd.DataFrame) -> pd.DataFrame:
@@ -69,18 +72,33 @@ def _data(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([levels, _differences(rows).reset_index().assign(writer="self minus teacher")], ignore_index=True)
 
 
+def _label(name: str) -> str:
+    """`nats a solution, equally long`."""
+    unit, of_which = MEASURES[name]
+    return unit if of_which.startswith("all") else f"{unit}, {of_which}"
+
+
+def _n_problems(rows: pd.DataFrame, measure: str) -> str:
+    """`466 to 499 problems`: the fewest and the most of a replicate."""
+    found = rows.loc[rows["measure"] == measure, "n_problems"]
+    if found.empty:
+        return "no problem"
+    few, many = count(float(found.min())), count(float(found.max()))
+    return f"{few} problems" if few == many else f"{few} to {many} problems"
+
+
 def _caption(rows: pd.DataFrame) -> str:
     gap, n = _differences(rows), rows["replicate"].nunique()
     said = "; ".join(
-        f"{label} {told(*gap.loc[name, ['mean', 'low', 'high']])}"
-        for name, label in MEASURES.items()
-        if name in gap.index
+        f"{_label(name)} {told(*gap.loc[name, ['mean', 'low', 'high']])}" for name in MEASURES if name in gap.index
     )
     held = ruling(*map(float, gap.loc["token", ["low", "high"]]))
     return (
         "Negative log-likelihood under the base model of the teacher's solutions and of the SFT policy's own distinct "
-        "correct ones, of problems that have both (right: where both are equally long). A thin line is a replicate, a "
-        f"point the mean. Self minus teacher, with Student's {LEVEL:.0%} interval over {n} replicates: {said}. "
+        f"correct ones, of problems that have both, {_n_problems(rows, 'token')} a replicate (right: where both are "
+        f"equally long, {_n_problems(rows, 'equally long')}). Above, a thin line is a replicate, a point the mean; "
+        "below, the differences of the replicates (dots) and their mean. "
+        f"Self minus teacher, with Student's {LEVEL:.0%} interval over {n} replicates: {said}. "
         f"“Self-generated solutions are likelier under the base”, a token: {held}."
     )
 

@@ -25,7 +25,7 @@ from sweep.table import flat
 
 PIT_RULES = Runs("pit_rules", by="method.pit_rule", quick="quick_pit_rules")
 ARM, CONTROL = "per-step DPO", "random-step DPO"
-FIRST, RANDOM = "first lowest q_value", "a random step up to it"
+FIRST, RANDOM = "first lowest q_value", "a random step up to the pit"
 MARGIN = 0.01
 
 
@@ -104,7 +104,7 @@ def cost(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _drawn(rows: pd.DataFrame) -> Figure:
     labels = ("error minus that of the first lowest", "sampled tokens a problem")
-    return differences_and_cost(gaps(rows), cost(rows), labels)
+    return differences_and_cost(gaps(rows), judged(rows), cost(rows), labels)
 
 
 def _data(rows: pd.DataFrame) -> pd.DataFrame:
@@ -122,7 +122,9 @@ def _caption(rows: pd.DataFrame) -> str:
     n = rows["replicate"].nunique()
     return (
         "Per-step DPO's test error (greedy) by the step of a wrong solution that is charged, minus that with the first "
-        f"lowest q_value, paired; means over {n} replicate{'s' if n > 1 else ''} with Student's {LEVEL:.0%} interval. "
+        f"lowest q_value, paired; means over {n} replicate{'s' if n > 1 else ''} with Student's {LEVEL:.0%} interval "
+        "of each alone (thick) and, thin, the limits for all other rules at once at the largest size, which the claim "
+        "is ruled by; the open mark at 0 is the first lowest itself. "
         "Right: tokens that were sampled a problem, solutions and rollouts together; the random step reads the same "
         f"rollouts (at {count(float(n_problems))} problems: {spent}). “Another rule of the pit is better than the "
         f"first lowest”: {ruling(of)} (at {count(float(n_problems))} problems, limits for all at once: {said})."

@@ -128,7 +128,8 @@ def _replicates(runs: pd.DataFrame) -> str:
     most = levels.groupby("degree")["n_replicates"].max()
     few = levels[levels["n_replicates"] < levels["degree"].map(most)].drop_duplicates(["degree", "updates"])
     where = ", ".join(
-        f"{row.n_replicates} at degree {row.degree} and {count(float(row.updates))} updates" for row in few.itertuples()
+        f"{row['n_replicates']} at degree {row['degree']} and {count(float(row['updates']))} updates"
+        for row in few.to_dict("records")
     )
     numbers = " or ".join(map(str, sorted(set(most))))
     said = f"{numbers} replicate{'s' if most.max() > 1 else ''} a degree"
