@@ -13,7 +13,7 @@ from analysis.figures.charges import differences_and_cost
 from analysis.figures.limits import interval_bar
 from analysis.figures.style import new_figure
 from analysis.figures.worths import worths_side_by_side
-from analysis.gallery import likelihood, pit_rules, star_graph
+from analysis.gallery import both_kinds, likelihood, pit_rules, star_graph
 
 NONE, OPEN = float("nan"), float("inf")
 
@@ -220,3 +220,36 @@ def test_one_replicate_s_likelihoods_have_no_bar_and_solutions_of_one_length_may
     below = likelihood.VIEW.draw(rows).axes[3:]
     assert [bars(axes) for axes in below] == [{}, {}, {}] and len(marks(below[0], "s")) == 1
     assert "equally long, no problem)" in likelihood.VIEW.caption(rows)
+
+
+def estimates_of_both() -> dict[str, pd.DataFrame]:
+    """Both kinds are 0.01 and 0.03 worse at 64 problems, 0.03 and 0.05 at 128: 0.02 and 0.04 in the mean of sizes."""
+    errors = [
+        (arm, n, replicate, 0.3 + (0.01 * (2 * replicate - 1) + (0.02 if n == 128 else 0)) * (arm == both_kinds.BOTH))
+        for arm in (both_kinds.BASELINE, both_kinds.ALONE, both_kinds.BOTH)
+        for n in (64, 128)
+        for replicate in (1, 2)
+    ]
+    misses = [(r, steps, of, 0.2, 0.9, 128) for r in (1, 2) for steps in ("wrong", "all") for of in ("wrong", "all")]
+    return {
+        "errors": pd.DataFrame(errors, columns=["arm", "n_problems", "replicate", "value"]),
+        "estimates": pd.DataFrame(misses, columns=["replicate", "steps", "of", "value", "covered", "n_problems"]),
+    }
+
+
+def test_what_both_kinds_are_ruled_by_is_a_mark_of_its_own_and_one_legend_names_the_marks_of_all_panels() -> None:
+    rows = estimates_of_both()
+    figure = both_kinds.VIEW.draw(rows)
+    axes = figure.axes[2]
+    ((at, mean),) = marks(axes, "s")
+    assert at > 128 and mean == pytest.approx(0.03)
+    half = 12.7062 * 0.01  # t with 1 degree of freedom, s.e. of 0.02 and 0.04
+    assert bars(axes, is_vertical=True) == {at: pytest.approx((0.03 - half, 0.03 + half), abs=1e-4)}
+    figure.draw_without_rendering()
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["64", "128", "all"]
+    assert axes.get_ylabel() == "error, both minus wrong alone"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == ["SFT", "wrong alone", "both kinds"]
+    assert not any(one.texts for one in figure.axes)  # no name that could leave its frame
+    text = both_kinds.VIEW.caption(rows)
+    assert "many rollouts, at 128 problems (" in text and "large marks their means" in text

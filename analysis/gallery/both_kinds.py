@@ -19,6 +19,7 @@ from analysis.figures.both_kinds import Panels, estimates_and_errors
 from analysis.gallery.entries import Runs, View
 from analysis.gallery.student import LEVEL, against, means, told
 from analysis.intervals import student
+from analysis.worth.words import count
 
 BOTH_KINDS = Runs("both_kinds", table="estimates.parquet", quick="quick")
 ALONE, BOTH, BASELINE = "per-step DPO", "per-step DPO, both", "SFT"
@@ -27,8 +28,8 @@ MARGIN = 0.01
 
 
 def _read(folder: Path, n_draws: int) -> dict[str, pd.DataFrame]:
-    """estimates: rows steps, of, replicate, value (root mean square error) and covered; errors: arm, n_problems,
-    replicate, value."""
+    """estimates: rows steps, of, replicate, value (root mean square error), covered and n_problems; errors: arm,
+    n_problems, replicate, value."""
     runs = pd.read_parquet(folder / "runs.parquet")
     if lacking := [arm for arm in (BASELINE, ALONE, BOTH) if arm not in set(runs["arm"])]:
         raise ValueError(
@@ -43,9 +44,10 @@ def _read(folder: Path, n_draws: int) -> dict[str, pd.DataFrame]:
 
 
 def _misses(rows: pd.DataFrame) -> pd.DataFrame:
-    """Root mean square error of each kind of estimate, over the steps of wrong solutions and over those of all."""
-    found = []
-    rows = rows[rows["n_problems"] == rows["n_problems"].max()].drop_duplicates(
+    """Root mean square error of each kind of estimate, over the steps of wrong solutions and over those of all, at the
+    largest size."""
+    found, largest = [], rows["n_problems"].max()
+    rows = rows[rows["n_problems"] == largest].drop_duplicates(
         ["replicate", "problem_id", "n_traces", "n_wrong", "truth", "wrong", "all"]
     )
     for replicate, mine in rows.groupby("replicate"):
@@ -55,7 +57,7 @@ def _misses(rows: pd.DataFrame) -> pd.DataFrame:
                 miss = (mine[of].fillna(0) - mine["truth"]).to_numpy(float)
                 covered = float(np.average(mine[of].notna(), weights=weights))
                 found.append((replicate, steps, of, math.sqrt(np.average(miss**2, weights=weights)), covered))
-    return pd.DataFrame(found, columns=["replicate", "steps", "of", "value", "covered"])
+    return pd.DataFrame(found, columns=["replicate", "steps", "of", "value", "covered"]).assign(n_problems=largest)
 
 
 def gain(errors: pd.DataFrame) -> tuple[float, float, float]:
@@ -72,7 +74,7 @@ def ruling(low: float, high: float) -> str:
 def _drawn(rows: dict[str, pd.DataFrame]) -> Figure:
     gaps = means(against(rows["errors"], ["n_problems"], BOTH, ALONE), ["n_problems"], "difference")
     levels = means(rows["errors"], ["arm", "n_problems"], "value")
-    return estimates_and_errors(Panels(rows["estimates"], STEPS, levels, gaps))
+    return estimates_and_errors(Panels(rows["estimates"], STEPS, levels, gaps, gain(rows["errors"])))
 
 
 def _data(rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -94,9 +96,11 @@ def _caption(rows: dict[str, pd.DataFrame]) -> str:
     low_high = gain(rows["errors"])
     return (
         "Advantages estimated from wrong solutions alone, and from right and wrong ones. Left: root mean square error "
-        f"of the estimate against many rollouts ({said}); points are replicates. Middle: test error of per-step DPO "
-        f"with either, and of SFT. Right: both minus alone at the same size, paired, with Student's {LEVEL:.0%} "
-        f"interval over {rows['errors']['replicate'].nunique()} replicates. “Advantages of both kinds improve "
+        f"of the estimate against many rollouts, at {count(float(rows['estimates']['n_problems'].max()))} problems "
+        f"({said}); dots are replicates, large marks their means. Middle: test error of per-step DPO with either, and "
+        "of SFT. Right: both minus alone at the same size, paired, and in the mean of all sizes (square), which the "
+        f"claim is ruled by, with Student's {LEVEL:.0%} interval over {rows['errors']['replicate'].nunique()} "
+        "replicates. “Advantages of both kinds improve "
         f"per-step DPO”: {ruling(*low_high[1:])} (averaged over sizes: {told(*low_high)})."
     )
 
