@@ -8,9 +8,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
+from matplotlib.text import Annotation
 
 from analysis.figures.charges import differences_and_cost
-from analysis.figures.limits import interval_bar
+from analysis.figures.limits import framed, interval_bar
 from analysis.figures.style import new_figure
 from analysis.figures.worths import worths_side_by_side
 from analysis.gallery import both_kinds, likelihood, pit_rules, star_graph
@@ -18,11 +19,16 @@ from analysis.gallery import both_kinds, likelihood, pit_rules, star_graph
 NONE, OPEN = float("nan"), float("inf")
 
 
+def places(line: Line2D) -> tuple[list[float], list[float]]:
+    """x and y of a line's points."""
+    return np.asarray(line.get_xdata(), float).tolist(), np.asarray(line.get_ydata(), float).tolist()
+
+
 def bars(axes: Axes, *, is_vertical: bool = False) -> dict[float, tuple[float, float]]:
     """Of each interval's line: its place to its two ends."""
     found = {}
     for line in axes.lines:
-        x, y = (np.asarray(one, float).tolist() for one in line.get_data())
+        x, y = places(line)
         place, ends = (x, y) if is_vertical else (y, x)
         is_line = line.get_linestyle() == "-" and line.get_marker() == "None"
         is_across = line.get_transform() != axes.transData  # the whole frame
@@ -35,13 +41,13 @@ def heads(axes: Axes, marker: int) -> list[tuple[float, float]]:
     """Where arrowheads of one direction stand; all of them are open."""
     lines = [line for line in axes.lines if line.get_marker() == marker]
     assert {line.get_markerfacecolor() for line in lines} <= {"white"}
-    return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines]
+    return [(x[0], y[0]) for x, y in map(places, lines)]
 
 
 def marks(axes: Axes, marker: str) -> list[tuple[float, float]]:
     """Where a mark stands, in the order of drawing."""
     lines = [line for line in axes.lines if line.get_marker() == marker]
-    return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+    return [at for line in lines for at in zip(*places(line), strict=True)]
 
 
 def labelled(axes: Axes) -> dict[str, Line2D]:
@@ -60,6 +66,13 @@ def test_an_interval_is_cut_at_the_frame_and_an_open_arrowhead_says_so() -> None
     assert heads(flat, CARETLEFT) == [(0, 5)] and heads(flat, CARETRIGHT) == [(10, 5)]
     assert bars(upright, is_vertical=True) == {7: (0, 10)}
     assert heads(upright, CARETDOWN) == [(7, 0)] and heads(upright, CARETUP) == [(7, 10)]
+
+
+@pytest.mark.parametrize(("values", "ticks"), [([-9.3, NONE, 20.0], [0, 10, 20]), ([0.0, 19.1], [0, 5, 10, 15])])
+def test_a_tick_that_would_stand_at_a_corner_of_the_frame_is_left_out(values: list[float], ticks: list[float]) -> None:
+    axes = new_figure(3, 2)[1][0, 0]
+    framed(axes, values)  # from −11.6 to 22.3, where −10 would overhang; from −1.5 to 20.6, where 20 would
+    assert axes.get_xticks().tolist() == ticks
 
 
 def worths(*rows: tuple[object, ...]) -> pd.DataFrame:
@@ -120,10 +133,10 @@ def test_levels_of_a_star_graph_are_over_the_replicates_that_all_arms_have_and_r
     runs = star_runs(lacking=(STEP, 4096, 1))
     figure = star_graph.VIEW.draw(runs)
     error = labelled(figure.axes[2])
-    ends = {name: float(error[name].get_ydata()[-1]) for name in ("SFT continued", STEP)}
+    ends = {name: float(places(error[name])[1][-1]) for name in ("SFT continued", STEP)}
     assert ends == {"SFT continued": pytest.approx(0.55), STEP: pytest.approx(0.45)}  # of replicates 2 and 3 alone
-    ringed = [line for line in figure.axes[2].lines if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
-    assert [float(line.get_ydata()[0]) for line in ringed] == pytest.approx([0.55, 0.55, 0.45])
+    ringed = [line for line in figure.axes[2].lines if line.get_markerfacecolor() == "none" and len(places(line)[0])]
+    assert [float(places(line)[1][0]) for line in ringed] == pytest.approx([0.55, 0.55, 0.45])
     levels = star_graph.VIEW.data(runs).query("measure == 'error' and updates == 4096 and degree == 2").set_index("arm")
     assert levels.loc[[STEP, MORE], "n_replicates"].tolist() == [2, 2]
     assert levels["mean"][STEP] - levels["mean"][MORE] == pytest.approx(levels["mean"][f"{STEP} minus {MORE}"])
@@ -151,7 +164,12 @@ def test_a_star_graph_has_a_dot_a_run_no_bands_a_tick_a_checkpoint_and_chance_na
     assert [figure.axes[k].get_ylabel() for k in (0, 4)] == ["degree 2", "degree 5"]
     assert figure.axes[1].get_title() == "chance of a right path"
     (chance,) = figure.axes[6].texts
-    assert chance.xy == (1, 0.8) and chance.get_text() == "chance" and chance.get_ha() == "left"
+    assert (
+        isinstance(chance, Annotation)
+        and chance.xy == (1, 0.8)
+        and chance.get_text() == "chance"
+        and chance.get_ha() == "left"
+    )
     assert star_graph.VIEW.caption(star_runs()).index("degree 2:") < star_graph.VIEW.caption(star_runs()).index(
         "degree 5:"
     )
@@ -174,13 +192,13 @@ def test_limits_that_rule_the_pit_are_a_thin_bar_around_the_thick_one_and_the_fi
     cost = pd.DataFrame({"name": ["first", "other", "random"], "n_problems": 128, "mean": [100.0, 150.0, 100.0]})
     left, right = differences_and_cost(gaps, judged, cost, ("difference", "tokens")).axes
     found = [
-        (line.get_ydata()[0], *np.round(line.get_xdata(), 6), line.get_linewidth())
+        (places(line)[1][0], *np.round(places(line)[0], 6), line.get_linewidth())
         for line in left.lines
-        if len(line.get_xdata()) == 2 and line.get_marker() == "None" and line.get_transform() == left.transData
+        if len(places(line)[0]) == 2 and line.get_marker() == "None" and line.get_transform() == left.transData
     ]
     assert found == [(1, 0.01, 0.03, 2.4), (2, 0.0, 0.02, 2.4), (1, 0.005, 0.035, 0.8)]
     (reference,) = [line for line in left.lines if line.get_markerfacecolor() == "white"]
-    assert (reference.get_xdata()[0], reference.get_ydata()[0]) == (0, 0)
+    assert (places(reference)[0][0], places(reference)[1][0]) == (0, 0)
     for axes in (left, right):  # no number stands at a corner of a frame
         (low, high), ticks = axes.get_xlim(), axes.get_xticks()
         assert len(ticks) >= 3 and min(ticks) - low > 0.05 * (high - low) < high - max(ticks)
@@ -190,7 +208,7 @@ def test_limits_that_rule_the_pit_are_a_thin_bar_around_the_thick_one_and_the_fi
 
 def likelihoods() -> pd.DataFrame:
     """Self minus teacher: −0.01 and 0.01 a token, 1 and 3 a solution, 2 and 4 where equally long."""
-    of = {"token": (0.2, (-0.01, 0.01)), "solution": (3.0, (1.0, 3.0)), "equally long": (2.0, (2.0, 4.0))}
+    of = {"token": (0.2, (-0.01, 0.01)), "solution": (3.0, (1.0, 3.0)), "equally long": (1.0, (2.0, 4.0))}
     rows = [
         (replicate, measure, writer, teacher + gap * (writer == "self"), 10 + replicate)
         for measure, (teacher, gaps) in of.items()
@@ -209,7 +227,7 @@ def test_below_the_likelihoods_stand_their_differences_with_the_interval_that_th
     half = 12.7062  # t with 1 degree of freedom; s.e. of 1 and 3 is 1
     assert bars(below[1]) == {0: pytest.approx((2 - half, 2 + half), abs=1e-3)}
     assert [x for x, _ in marks(below[1], "s")] == [2] and [x for x, _ in marks(below[1], ".")] == [1, 3]
-    assert all(any(set(line.get_xdata()) == {0} for line in axes.lines) for axes in below)
+    assert all(any(set(places(line)[0]) == {0} for line in axes.lines) for axes in below)
     assert below[1].get_xlim() == below[2].get_xlim() != below[0].get_xlim()
     assert solution.get_ylim() == equal.get_ylim() != token.get_ylim()
     assert "have both, 10 to 11 problems a replicate" in likelihood.VIEW.caption(likelihoods())

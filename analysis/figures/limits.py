@@ -40,14 +40,14 @@ def interval_bar(
     """
     if math.isnan(limits[0]) or math.isnan(limits[1]):
         return
-    frame = sorted(axes.get_ylim() if is_vertical else axes.get_xlim())
-    shown = np.clip(limits, *frame).tolist()
+    start, end = sorted(axes.get_ylim() if is_vertical else axes.get_xlim())
+    shown = np.clip(np.array(limits), start, end).tolist()
 
     def plot(values: list[float], **look: Any) -> None:
         places = [place] * len(values)
         axes.plot(*((places, values) if is_vertical else (values, places)), color=colour, zorder=2, **look)
 
     plot(shown, linewidth=width, solid_capstyle="butt")
-    for limit, end, head in zip(limits, shown, VERTICAL if is_vertical else HORIZONTAL, strict=True):
-        if limit != end:
-            plot([end], linestyle="none", marker=head, markersize=5, markerfacecolor="white", clip_on=False)
+    for limit, at, head in zip(limits, shown, VERTICAL if is_vertical else HORIZONTAL, strict=True):
+        if limit != at:
+            plot([at], linestyle="none", marker=head, markersize=5, markerfacecolor="white", clip_on=False)
