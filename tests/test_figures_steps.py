@@ -155,8 +155,8 @@ def test_the_line_at_nought_is_above_the_frame_s_lower_side() -> None:
 
 
 def test_no_tick_stands_in_the_corner_of_the_frame() -> None:
-    # from .05 to .15 with a margin of .08: the frame starts at .042, and .045 would be in its corner
-    close = [curve("a", [0.1528, 0.0538], 0.0)]
+    # .2325 apart with a margin of .08 of it: the frame would start at -.0511, a hair below the tick at -.05
+    close = [curve("a", [0.2, -0.0325], 0.0)]
     figure = levels_and_differences(close, close, LABELS)
     for axes in figure.axes:
         low, high = axes.get_ylim()
