@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
 from analysis.figures.curves import beside_each_other
+from analysis.figures.steps import Curve, levels_and_differences
 from analysis.figures.style import end_labels, new_figure, set_apart
 from analysis.gallery.shifts import curves_of
 
@@ -80,3 +82,12 @@ def test_the_base_model_is_named_at_the_right_above_its_line_where_no_curve_come
     assert base.xy[0] == pytest.approx(largest, rel=0.05) and base.get_ha() == "right" and base.get_va() == "bottom"
     highest = max(float(np.asarray(line.get_ydata(), float).max()) for line in left.lines)
     assert base.xy[1] == pytest.approx(highest) and left.get_ylim()[1] > 1.1 * highest
+
+
+def test_a_curve_over_a_setting_is_named_where_it_ends_in_the_order_of_the_ends() -> None:
+    points = pd.DataFrame({"n": [1, 2], "mean": [0.5, 0.4], "low": [0.4, 0.3], "high": [0.6, 0.5]})
+    curves = [Curve("few", "RFT", points, "n", is_smaller=True), Curve("many", "RFT", points.assign(mean=0.401), "n")]
+    figure = levels_and_differences(curves, curves, ("n", "error", "difference"))
+    of = notes(figure.axes[0])
+    assert set(of) == {"few", "many"} and of["few"].get_position()[1] < of["many"].get_position()[1]
+    assert of["many"].xy[1] == 0.401 and of["few"].xy[1] == 0.4 and not notes(figure.axes[1])

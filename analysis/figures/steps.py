@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.arms import look
-from analysis.figures.style import TEXT_WIDTH, in_legend, log_size_axis, new_figure, paper
+from analysis.figures.style import TEXT_WIDTH, end_labels, in_legend, log_size_axis, new_figure, paper
 
 DARK = "#222222"  # what belongs to no arm: the line at 0, the margin, the difference that is ruled on
 
@@ -84,9 +84,9 @@ def levels_and_differences(
             _x_axis(axes, curves, labels[0], is_log)
         for axes in grid[0]:
             axes.margins(y=0.08)
-        for axes in grid[0, :2]:
-            _clear_the_corner(axes)
-        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=min(len(levels), 4))
+        _clear_the_corner(grid[0, 0])
+        _clear_the_corner(grid[0, 1])
+        _named(figure, grid[0, 0], levels)
     return figure
 
 
@@ -114,6 +114,22 @@ def _curves(axes: Axes, curves: Sequence[Curve], step: float, *, has_limits: boo
         )  # fmt: skip
         if has_limits:
             _bars(axes, x, mean, low, high, colour)
+
+
+def _named(figure: Figure, axes: Axes, curves: Sequence[Curve]) -> None:
+    """Each curve where it ends, and with its mark in a legend above all panels."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=min(len(curves), 4))
+    looks = look(list(dict.fromkeys(one.arm for one in curves)))
+    drawn = [(line.get_xdata(), line.get_ydata()) for line in axes.lines]
+    last = max(float(np.asarray(x)[-1]) for x, _ in drawn)  # marks of one x are side by side, their names in one column
+    end_labels(
+        axes,
+        [
+            (last, float(np.asarray(y)[-1]), one.name, looks[one.arm][0])
+            for (_, y), one in zip(drawn, curves, strict=True)
+        ],
+        least_gap=0.085,
+    )
 
 
 def _bars(axes: Axes, x: np.ndarray, mean: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:

@@ -12,7 +12,7 @@ VIEW = view_of(
         POSITIVES,
         "RFT",
         "source.max_solutions_per_problem",
-        "self-generated positives a problem, at most",
+        "positives a problem, at most",
         is_log=True,
     ),
     "RFT's test error (greedy) against how many distinct correct self-generated solutions a problem it is given at "
