@@ -63,7 +63,7 @@ def check_engine(name: str, device: str) -> None:
             "checkout, on a machine with a card, or take exec.engine=slots"
         )
     built_for = device_of_vllm()
-    if device not in ("auto", built_for):
+    if device.partition(":")[0] not in ("auto", built_for):  # cuda:1 is a card like another
         raise ValueError(
             f"exec.engine=vllm: the vllm of this Python was built for {built_for}, but exec.device={device}; take "
             f"exec.device={built_for}, or exec.engine=embedded or slots"

@@ -272,6 +272,8 @@ def test_a_vllm_that_was_built_for_another_device_is_refused(
     other = {"cpu": "cuda", "cuda": "cpu"}[device]
     check_engine("vllm", "auto")
     check_engine("vllm", device)
+    if device == "cuda":
+        check_engine("vllm", "cuda:1")
     with pytest.raises(ValueError, match=rf"built for {device}, but exec\.device={other}; take exec\.device={device}"):
         check_engine("vllm", other)
 
