@@ -14,7 +14,7 @@ from analysis.figures.charges import differences_and_cost
 from analysis.figures.limits import framed, interval_bar
 from analysis.figures.style import new_figure
 from analysis.figures.worths import worths_side_by_side
-from analysis.gallery import both_kinds, likelihood, pit_rules, star_graph
+from analysis.gallery import both_kinds, likelihood, star_graph
 
 NONE, OPEN = float("nan"), float("inf")
 
@@ -203,7 +203,6 @@ def test_limits_that_rule_the_pit_are_a_thin_bar_around_the_thick_one_and_the_fi
         (low, high), ticks = axes.get_xlim(), axes.get_xticks()
         assert len(ticks) >= 3 and min(ticks) - low > 0.05 * (high - low) < high - max(ticks)
     assert right.get_xlim()[0] < 0  # tokens are counted from 0
-    assert pit_rules.RANDOM == "a random step up to the pit"
 
 
 def likelihoods() -> pd.DataFrame:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.gallery import pit_rules, star_graph, theorem
+from analysis.gallery import choices, star_graph, theorem
+from analysis.gallery.pit_rules import PIT_RULES, ROLLED_OUT_BY
 from analysis.gallery.write import write_gallery
 
 STEP, MORE = "per-step DPO", "SFT, more updates"
@@ -163,13 +164,29 @@ def test_rules_of_the_pit_are_compared_with_the_first_lowest_and_told_with_their
         ([np.nan, np.nan], [np.nan, np.nan], "undecided"),
     ],
 )
-def test_rules_of_the_pit_are_ruled_by_the_written_rule(lows: list[float], highs: list[float], ruling: str) -> None:
-    assert pit_rules.ruling(pd.DataFrame({"low": lows, "high": highs})) == ruling
+def test_choices_are_ruled_by_the_written_rule(lows: list[float], highs: list[float], ruling: str) -> None:
+    assert choices.ruling(pd.DataFrame({"low": lows, "high": highs})) == ruling
 
 
 def test_a_table_with_one_rule_of_the_pit_is_refused(tmp_path: Path) -> None:
     charged_runs({"first_lowest": 0.4, "random": 0.3}).to_parquet(tmp_path / "runs.parquet")
     with pytest.raises(
-        ValueError, match=r"first_lowest and with another, found a random step up to the pit, first lowest"
+        ValueError, match=r"pit_rule=first_lowest and with another, found a random step up to the pit, first lowest"
     ):
-        pit_rules.VIEW.read(tmp_path, 0)
+        PIT_RULES.read(tmp_path, 0)
+
+
+def test_whose_rollouts_tell_the_pit_is_compared_with_the_learner_s(tmp_path: Path) -> None:
+    rows = [
+        {
+            "arm": f'per-step DPO, policy="{policy}"', "n_problems": n, "replicate": r, "n_test": 1000,
+            "n_correct": n_correct - 10 * r, "total_n_sampled_tokens": 100 * n,
+            "config": json.dumps({"sampling": {"rollouts": {"policy": policy}}}),
+        }
+        for policy, n_correct in (("learner", 700), ("other_sft", 690), ("base", 500))
+        for n in (64, 128) for r in (1, 2)
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_parquet(tmp_path / "runs.parquet")
+    judged = ROLLED_OUT_BY.judged(ROLLED_OUT_BY.read(tmp_path, 0))
+    assert judged[["name", "n_problems"]].to_numpy().tolist() == [["another SFT policy", 128], ["the base model", 128]]
+    assert judged["mean"].tolist() == pytest.approx([0.01, 0.2])

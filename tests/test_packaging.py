@@ -243,7 +243,7 @@ def test_what_needs_a_package_that_is_not_there_says_so_before_any_work(
 def test_every_command_of_the_analysis_runs_without_torch_and_without_hydra(installed: Installed) -> None:
     tables(installed.empty)
     few = "--law power --draws 100"
-    ours = ROOT / "analysis" / "results" / "free_order"
+    ours = ROOT / "analysis" / "results" / "free_order_one_base"
     lines = [
         f"fit t.csv {few}",
         "fit losses.csv --law chinchilla --draws 20",

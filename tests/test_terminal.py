@@ -164,7 +164,7 @@ def test_a_word_that_is_like_none_gets_no_advice() -> None:
     assert nearest("zebra", ["plan", "status"]) == "" and nearest("x", []) == "" and nearest("", ["plan"]) == ""
 
 
-SWEEP, ANALYSIS, TABLE = sweep_main.main, analysis_main.main, "analysis/results/free_order"
+SWEEP, ANALYSIS, TABLE = sweep_main.main, analysis_main.main, "analysis/results/free_order_one_base"
 
 
 @pytest.mark.parametrize(

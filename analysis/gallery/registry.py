@@ -7,7 +7,6 @@ from analysis.gallery import (
     dials,
     likelihood,
     model_sizes,
-    pit_rules,
     positives,
     q_values,
     rounds,
@@ -18,10 +17,12 @@ from analysis.gallery import (
 from analysis.gallery.costs import costs_of
 from analysis.gallery.entries import PaperFigure, Runs
 from analysis.gallery.flow import FLOW
+from analysis.gallery.pit_rules import PIT_RULES, ROLLED_OUT_BY
 from analysis.gallery.shifts import curves_of
 from analysis.gallery.theorem import THEOREM
 
 STUDY = Runs("study", others=("reproduce",), fresh="reproduce", quick="quick")
+FREE_ORDER = Runs("free_order", quick="quick_free_order")  # the second data set: steps may come in any order
 CAPPED = "RFT, max_solutions_per_problem={}".format
 
 FIGURES: tuple[PaperFigure, ...] = (
@@ -33,6 +34,10 @@ FIGURES: tuple[PaperFigure, ...] = (
         "2a, 2b", "sft_and_rft", "Error of SFT and of RFT against the number of problems, and RFT's shift; the paper "
         "has 2x.", STUDY,
         curves_of("RFT", claims=("RFT is worth 2x SFT's data", "RFT is worth more than 1x")),
+    ),
+    PaperFigure(
+        "2a, 2b", "sft_and_rft_free_order", "The same on a second data set, where steps may come in any order.",
+        FREE_ORDER, curves_of("RFT", claims=("RFT is worth 2x SFT's data", "RFT is worth more than 1x")),
     ),
     PaperFigure(
         "2c", "more_positives", "Error against the number of self-generated positives a problem; the paper's "
@@ -55,10 +60,26 @@ FIGURES: tuple[PaperFigure, ...] = (
         )),
     ),
     PaperFigure(
+        "5a, 5b", "negatives_free_order", "The same on a second data set, where steps may come in any order.",
+        FREE_ORDER,
+        curves_of("DPO", "DPO, distant pairs", "per-step DPO", claims=(
+            "per-step DPO is worth 8x SFT's data", "per-step DPO is worth more than 1x",
+            "Per-step DPO beats standard DPO", "Standard DPO fails: SFT beats it",
+        )),
+    ),
+    PaperFigure(
         "5c", "negatives_constructed", "Ways to construct negatives: arbitrary pairs, distant pairs, pairs at a random "
         "step and at the first pit.", STUDY,
         curves_of("DPO", "DPO, distant pairs", "random-step DPO", "per-step DPO", claims=(
             "Per-step DPO beats DPO on distant pairs", "Pairs at the pit beat pairs at a random step",
+        )),
+    ),
+    PaperFigure(
+        "5c", "negatives_constructed_free_order", "Ways to construct negatives where steps may come in any order, both "
+        "of the paper's pairs at the pit among them.", FREE_ORDER,
+        curves_of("DPO", "DPO, distant pairs", "random-step DPO", "DPO to the pit", "per-step DPO", claims=(
+            "Per-step DPO beats DPO on distant pairs", "Pairs at the pit beat pairs at a random step",
+            "Pairs at the pit beat whole solutions cut off there",
         )),
     ),
     PaperFigure(
@@ -83,6 +104,13 @@ FIGURES: tuple[PaperFigure, ...] = (
         curves_of("RFT", "advantage-filtered RFT", claims=("Advantage-filtered RFT beats RFT",)),
     ),
     PaperFigure(
+        "11", "advantage_filtered_free_order", "Both accounts of the advantage filter, by response and by step, beside "
+        "RFT where steps may come in any order.", FREE_ORDER,
+        curves_of("RFT", "advantage-filtered RFT", "good steps only", claims=(
+            "Advantage-filtered RFT beats RFT", "Good steps beat good solutions",
+        )),
+    ),
+    PaperFigure(
         "theorem 6.1", "theorem", "Per-step DPO with advantage-sampled pairs and advantage-weighted regression reach "
         "one policy: distance against the number of pairs.", THEOREM, theorem.VIEW,
     ),
@@ -96,7 +124,11 @@ FIGURES: tuple[PaperFigure, ...] = (
     ),
     PaperFigure(
         "beyond the paper", "pit_rules", "Which step of a wrong solution is charged, and what finding it costs.",
-        pit_rules.PIT_RULES, pit_rules.VIEW,
+        PIT_RULES.runs, PIT_RULES.view(),
+    ),
+    PaperFigure(
+        "beyond the paper", "rollout_policies", "Whose rollouts tell which step is charged: the learner's, another SFT "
+        "policy's or the base model's.", ROLLED_OUT_BY.runs, ROLLED_OUT_BY.view(),
     ),
     PaperFigure(
         "beyond the paper", "rounds", "Expert iteration: several rounds, each on solutions of the policy before it.",
