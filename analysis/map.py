@@ -28,7 +28,10 @@ from analysis.worth.readings import at_size
 from analysis.worth.words import count, error_text, multiplier_text
 from sweep.terminal.progress import counted
 
-POINTS = ("n_problems", "seed", "method.name", "source.name")  # where in the grid a run stands, not what it is made of
+POINTS = (
+    "n_problems", "seed", "replicate", "method.name", "source.name",
+)  # fmt: skip  # where in the grid a run stands, not what it is made of
+RATES = ("method.optim.lr", "sft.lr")  # tuned for each variant by one rule: what differs because of the ingredient
 Settings = Mapping[str, Mapping[str, object]]  # arm -> dotted name -> value
 WORLD = ("dataset", "model", "teacher")  # groups of settings that decide what there is to learn, not how it is trained
 
@@ -171,14 +174,15 @@ def _refuse_unknown(kinds: Sequence[str], runs: Sequence[pd.DataFrame]) -> None:
 
 
 def _changed(study: Settings, variant: Settings) -> dict[str, object]:
-    """Settings of an arm of both in which they differ, by dotted name."""
+    """Settings of an arm of both in which they differ, by dotted name; learning rates where nothing else does."""
     missing = object()
-    return {
+    found = {
         name: value
         for arm in sorted({*study} & {*variant})
         for name, value in variant[arm].items()
         if study[arm].get(name, missing) != value
     }
+    return {name: value for name, value in found.items() if name not in RATES} or found
 
 
 def _setting(dial: str, value: object) -> str:

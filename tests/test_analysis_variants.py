@@ -68,6 +68,21 @@ def test_a_variant_is_named_by_the_settings_in_which_it_differs(tables: list[Pat
     )
 
 
+def at_rates(path: Path, lr: float) -> Path:
+    """The table's runs at another learning rate."""
+    runs = pd.read_parquet(path / "runs.parquet")
+    runs["config"] = [json.dumps({**json.loads(text), "sft": {"lr": lr}}) for text in runs["config"]]
+    runs.to_parquet(path / "runs.parquet")
+    return path
+
+
+def test_a_rate_that_was_tuned_anew_is_the_ingredient_only_where_nothing_else_differs(tmp_path: Path) -> None:
+    names = [("study", 0.8, 0.001), ("no_shortcut", 0.0, 0.003), ("fast", 0.8, 0.01)]
+    tables = [at_rates(folder(tmp_path / name, 2.0, skip=skip), lr) for name, skip, lr in names]
+    found = {one.variant: one.changed for one in survey(tables, OPTIONS, sizes=[256])}
+    assert found == {"study": "", "no_shortcut": "skip=0", "fast": "lr=0.01"}
+
+
 def test_each_variant_has_its_own_multiplier_and_its_arms_errors(tables: list[Path]) -> None:
     found = {one.variant: one for one in survey(tables, OPTIONS, sizes=[512]) if one.multiplier.arm != "RFT"}
     for name, worth in (("study", 2.0), ("no_shortcut", 1.0), ("value_answers", 4.0)):
