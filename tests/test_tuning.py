@@ -186,14 +186,32 @@ def test_a_file_of_somebody_else_and_a_place_that_cannot_be_written_are_refused_
     assert (tmp_path / "mine.csv").read_text() == "mine"
 
 
+ROOT = Path(__file__).parents[1]
+TUNING = ROOT / "analysis" / "results" / "tuning"
+
+
+def chosen_in(folder: Path) -> dict[str, dict[int, float]]:
+    """By the committed runs there: the word of an arm to its rates."""
+    words, out = {arm.name: arm.word for arm in ARMS}, {}
+    for path in sorted(folder.glob("*.csv")):
+        out |= {words[arm]: rates for arm, rates in chosen_rates(judged(read_tried(path))).items()}
+    return out
+
+
+def rates_of(path: Path) -> dict[str, dict[int, float]]:
+    """What a file of conf/ has under `rates`."""
+    found = yaml.safe_load(path.read_text()).get("rates", {})
+    return {arm: {n: float(rate) for n, rate in rates.items()} for arm, rates in found.items()}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf" / "variant").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_variant_s_rates_are_those_that_its_committed_runs_choose(path: Path) -> None:
+    assert rates_of(path) == chosen_in(TUNING / path.stem)
+
+
 def test_the_model_s_rates_are_those_that_the_committed_runs_choose() -> None:
-    root = Path(__file__).parents[1]
-    words = {arm.name: arm.word for arm in ARMS}
-    wanted = {}
-    for path in sorted((root / "analysis/results/tuning").glob("*.csv")):
-        wanted |= {words[arm]: rates for arm, rates in chosen_rates(judged(read_tried(path))).items()}
-    model = yaml.safe_load((root / "conf/model/tiny_llama.yaml").read_text())
-    assert {arm: {n: float(rate) for n, rate in rates.items()} for arm, rates in model["rates"].items()} == wanted
+    root, wanted = ROOT, chosen_in(TUNING)
+    assert rates_of(root / "conf/model/tiny_llama.yaml") == wanted
     texts = [path.read_text() for path in (*(root / "conf").rglob("*.yaml"), root / "sweep" / "arms.py")]
     named = {name for text in texts for name in re.findall(r"\$\{rates\.(\w+)\}", text)}
     of_its_own = {name for text in texts for name in re.findall(r"\$\{oc\.select:rates\.(\w+),", text)}
