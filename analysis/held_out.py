@@ -1,13 +1,15 @@
 """Held-out error of each law: fit the smaller sizes, predict the larger ones (rolling origin).
 
-Errors are in units of the cell's own standard error, and as root mean squared log error (RMSLE). All laws are scored
-on the same predictions. The choice follows the one-standard-error rule towards the law with fewer parameters; with
-6 sizes or fewer no choice is offered, since two or three predictions an arm decide nothing.
+Errors are in units of the cell's own standard error, and as root mean squared log error (RMSLE). Laws are ranked on the
+predictions that all of them can make, from as many sizes on as the widest needs. The choice follows the
+one-standard-error rule towards the law with fewer parameters; with 6 sizes or fewer no choice is offered, since two or
+three predictions an arm decide nothing.
 
 A mean z^2 of 1 is not what to expect: even the true law is fitted to few noisy sizes before it predicts. What to expect
 is found by drawing tables from the law itself (its curve through all sizes, and the noise of the bootstrap, so that
 what arms, sizes and seeds share stays shared) and holding out of each what was held out of the real one. The law is
-refuted where hardly any of these tables is predicted as badly.
+refuted where hardly any of these tables is predicted as badly. It is judged on all predictions that it can make, so
+that its verdict does not change with the laws that stand beside it.
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Score:
-    """A law over all its predictions.
+class Misses:
+    """How far predictions of a law lie from what was observed.
 
     Args:
         mean_square_z: mean of z^2; 1 is what a true law would have if its own fit cost nothing.
@@ -57,8 +59,6 @@ class Score:
         rmsle: root mean square of ln predicted - ln observed.
     """
 
-    law: str
-    n_params: int
     n_predictions: int
     mean_square_z: float
     se: float
@@ -72,8 +72,24 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Score:
+    """A law on the predictions that all laws can make, which rank it, and on all of its own, which judge it."""
+
+    law: str
+    n_params: int
+    shared: Misses
+    own: Misses
+
+    @property
+    def is_refuted(self) -> bool:
+        return self.own.is_refuted
+
+
+@dataclass(frozen=True)
 class Validation:
-    """Scores from the best down, the law of the one-SE rule, and whether there was enough to choose by."""
+    """Scores from the best down, the predictions that rank them, the law of the one-SE rule, and whether there was
+    enough to choose by; `says` tells where the chosen law is refuted itself.
+    """
 
     scores: tuple[Score, ...]
     predictions: tuple[HeldOut, ...]
@@ -87,7 +103,8 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
 
     Args:
         laws: which; where None those `offered` that one arm can carry. All are fitted from as many sizes on as the
-            widest of them needs, so that wide laws leave little to predict.
+            widest of them needs where they are ranked, so that wide laws leave little to rank by; each is judged on
+            all predictions that it can make, from as many sizes on as it needs itself.
         of: the arms whose sizes are held out; all where empty.
 
     Raises:
@@ -97,26 +114,44 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
     arms = _arms(drawn.table, of)
     most = max(len(drawn.table.cells_of(arm)) for arm in arms)
     usable = _usable(drawn.table, laws or offered(most), most)
-    first = min(max(FORMS[law].n_params for law in usable) + 1, most - 1)
+    first = max(_first(law, most) for law in usable)
     predictions: list[HeldOut] = []
     scores = []
     for law in counted(usable, "held-out sizes by law"):
-        mine = [one for arm in arms for one in _predictions(drawn, arm, law, first)]
-        squares = [np.square(_held_out_z(drawn, arm, law, first, _tables(drawn, arm, law))) for arm in arms]
-        predictions += mine
-        scores.append(_score(law, mine, np.concatenate(squares, axis=1).mean(axis=1)))
-    scores.sort(key=lambda score: score.mean_square_z)
-    chosen = _chosen(scores)
+        start = _first(law, most)
+        own = [one for arm in arms for one in _predictions(drawn, arm, law, start)]
+        z = [_held_out_z(drawn, arm, law, start, _tables(drawn, arm, law)) for arm in arms]
+        squares = np.square(np.concatenate(z, axis=1))  # (n_tables, n_predictions)
+        is_shared = np.array([one.n_fitted >= first for one in own])
+        shared = [one for one in own if one.n_fitted >= first]
+        predictions += shared
+        of_tables = [each.mean(axis=1) for each in (squares[:, is_shared], squares)]
+        scores.append(Score(law, FORMS[law].n_params, *map(_misses, (shared, own), of_tables)))
+    scores.sort(key=lambda score: score.shared.mean_square_z)
     is_feasible = most > FEW_SIZES
-    says = (
-        f"{chosen.law}: the smallest law within one standard error of the best ({scores[0].law})"
-        if is_feasible
-        else f"{most} sizes are too few to choose a law by; laws are fixed beforehand and shown side by side"
-    )
+    chosen = _chosen(scores).law if is_feasible else None
+    return Validation(tuple(scores), tuple(predictions), chosen, is_feasible, _says(scores, most))
+
+
+def _first(law: str, most: int) -> int:
+    """The fewest sizes that the law is fitted to before it predicts."""
+    return min(FORMS[law].n_params + 1, most - 1)
+
+
+def _says(scores: Sequence[Score], most: int) -> str:
+    """Which law is chosen and whether it is refuted itself, and which others are."""
     refuted = [score.law for score in scores if score.is_refuted]
-    if refuted:
-        says += f"; beyond the noise (p < {REFUTED:g}): {', '.join(refuted)}"
-    return Validation(tuple(scores), tuple(predictions), chosen.law if is_feasible else None, is_feasible, says)
+    chosen = _chosen(scores)
+    if most <= FEW_SIZES:
+        says = f"{most} sizes are too few to choose a law by; laws are fixed beforehand and shown side by side"
+    else:
+        says = f"{chosen.law}: the smallest law within one standard error of the best ({scores[0].law})"
+    if most > FEW_SIZES and chosen.is_refuted:
+        standing = [score.law for score in scores if not score.is_refuted]
+        best = f"the best that is not is {standing[0]}" if standing else "so is every other"
+        n, p = chosen.own.n_predictions, chosen.own.p_value
+        says += f", but it is itself refuted by its {n} predictions (p = {p:.3f}); {best}"
+    return says + (f"; beyond the noise (p < {REFUTED:g}): {', '.join(refuted)}" if refuted else "")
 
 
 def offered(most: int) -> tuple[str, ...]:
@@ -153,10 +188,10 @@ def _usable(table: Table, laws: Sequence[str], most: int) -> list[str]:
 
 def _chosen(scores: Sequence[Score]) -> Score:
     """By the one-standard-error rule: of those as good as the first within its error, the one of fewest parameters."""
-    best = scores[0]
+    best = scores[0].shared
     return min(
-        (score for score in scores if score.mean_square_z <= best.mean_square_z + best.se),
-        key=lambda score: (score.n_params, score.mean_square_z),
+        (score for score in scores if score.shared.mean_square_z <= best.mean_square_z + best.se),
+        key=lambda score: (score.n_params, score.shared.mean_square_z),
     )
 
 
@@ -213,15 +248,13 @@ def _predictions(drawn: Draws, arm: str, law: str, first: int) -> list[HeldOut]:
     ]
 
 
-def _score(law: str, mine: Sequence[HeldOut], drawn_means: np.ndarray) -> Score:
-    """The law's score on its predictions, against the mean z^2 (n_tables,) of tables drawn from the law."""
+def _misses(mine: Sequence[HeldOut], drawn_means: np.ndarray) -> Misses:
+    """A law's predictions, against the mean z^2 (n_tables,) of as many of each table drawn from the law."""
     squares = np.array([one.z**2 for one in mine])
     logs = np.array([np.log(max(one.predicted, 1e-12)) - np.log(max(one.observed, 1e-12)) for one in mine])
     se = float(squares.std(ddof=1) / np.sqrt(len(squares))) if len(squares) > 1 else float("inf")
     mean = float(squares.mean())
-    return Score(
-        law,
-        FORMS[law].n_params,
+    return Misses(
         len(mine),
         mean,
         se,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from analysis.commands import NoNextRuns, Result, SharedFit
-from analysis.design.next_runs import NextRuns
-from analysis.held_out import Validation
+from analysis.design.next_runs import MAX_UNITS, NextRuns
+from analysis.held_out import Misses, Validation
 from analysis.laws.curves import Curves
 from analysis.laws.fit import FitResult
 from analysis.laws.surface import SurfaceFit
@@ -159,8 +159,10 @@ def plans_text(plans: Sequence[NextRuns | NoNextRuns]) -> str:
             lines.append(f"{one.arm} over {one.baseline}: no plan; {one.why}")
             continue
         state = "reached already" if one.is_reached else f"needs a standard error of {one.target_se:.3f}"
+        read = {"local": f" (read without {one.law}, which residuals refute)", "law": f" (by {one.law} alone)"}
+        at = f"{error_text(one.at_error)}{read.get(one.form, '')}"
         lines.append(
-            f"{one.arm} over {one.baseline}: m = {times(one.multiplier)} at error {error_text(one.at_error)}, "
+            f"{one.arm} over {one.baseline}: m = {times(one.multiplier)} at error {at}, "
             f"known within a factor {one.factor:.2f} (se of ln m {one.se:.3f}); {one.target}: {state}"
         )
         for option in one.options:
@@ -169,18 +171,24 @@ def plans_text(plans: Sequence[NextRuns | NoNextRuns]) -> str:
             lines.append(f"  {option.what}: factor {option.factor:.2f}, {option.n_new_runs} new runs{cost}  ({mark})")
             lines += [f"    {override}" for override in option.overrides]
         if not one.options:
-            lines.append("  no option within 32 seeds, 8 times the test problems or the added sizes narrows it")
+            most = f"{MAX_UNITS} {one.unit}s, 8 times the test problems or the added sizes"
+            lines.append(f"  no option within {most} narrows it")
+    if any(isinstance(one, NextRuns) and one.unit == "replicate" for one in plans):
+        lines.append("A new replicate is runs of arm and baseline at all their sizes, and a base, which is not priced.")
     return "\n".join(lines)
 
 
 def validation_text(found: Validation) -> str:
-    lines = ["law            predictions  mean z^2 (se)   if true       p     RMSLE"]
-    lines += [
-        f"{one.law:<14} {one.n_predictions:>11}  {one.mean_square_z:8.2f} ({one.se:.2f})  {one.expected:8.2f}"
-        f"  {one.p_value:6.3f}  {one.rmsle:8.4f}"
-        for one in found.scores
-    ]
+    head = "predictions  mean z^2 (se)  if true      p   RMSLE"
+    lines = [f"{'':<14}  {'that all laws make, which rank them':<51}   all of its own, which judge it"]
+    lines += [f"{'law':<14}  {head}   {head}"]
+    lines += [f"{one.law:<14}  {_misses_text(one.shared)}   {_misses_text(one.own)}" for one in found.scores]
     return "\n".join([*lines, found.says])
+
+
+def _misses_text(one: Misses) -> str:
+    mean = f"{one.mean_square_z:.2f} ({one.se:.2f})"
+    return f"{one.n_predictions:>11}  {mean:>13}  {one.expected:7.2f}  {one.p_value:5.3f}  {one.rmsle:6.4f}"
 
 
 def notes_text(notes: Sequence[Note]) -> list[str]:

@@ -162,7 +162,7 @@ def test_a_multiplier_is_read_from_the_law(path: Path, law: str) -> None:
 
 def test_held_out_errors_stand_beside_the_rest(path: Path, capsys: pytest.CaptureFixture) -> None:
     options = Options(baseline="A", n_draws=100, columns=LOSS, of=("A",), ceiling=11.0)
-    scores = {one.law: one for one in held_out(path, options, ["power", "saturating", "sigmoid"]).scores}
+    scores = {one.law: one.shared for one in held_out(path, options, ["power", "saturating", "sigmoid"]).scores}
     assert scores["saturating"].rmsle < scores["sigmoid"].rmsle < 0.1 < scores["power"].rmsle
     words = [
         str(path),

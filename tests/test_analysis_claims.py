@@ -13,7 +13,7 @@ from analysis_tables import FALLING, SIZES, exact, outcomes, write_sweep
 from simulated_tables import power
 
 from analysis.claims import rules, verdicts
-from analysis.held_out import Score
+from analysis.held_out import Misses, Score, validate
 from analysis.noise.draws import draws
 from analysis.tables.read import table_at
 from analysis.tables.table import Table, table_from_runs
@@ -129,7 +129,8 @@ def test_more_of_something_flattens_where_it_surely_gains_no_point(low: float, h
 
 @pytest.mark.parametrize(("p_value", "is_refuted"), [(0.0099, True), (0.0101, False)])
 def test_a_law_is_refuted_by_held_out_errors_that_one_table_in_a_hundred_has(p_value: float, is_refuted: bool) -> None:
-    assert Score("power", 2, 10, 3.0, 0.1, 1.0, p_value, 0.1).is_refuted == is_refuted
+    shared, own = (Misses(n, 3.0, 0.1, 1.0, p, 0.1) for n, p in ((6, 0.01), (10, p_value)))
+    assert Score("power", 2, shared, own).is_refuted == is_refuted
 
 
 def test_a_bound_is_written_as_a_bound() -> None:
@@ -329,6 +330,23 @@ def test_an_exact_power_law_holds_and_one_with_a_floor_follows_another_law() -> 
     law = floor["SFT's error follows a law"]
     assert law.ruling == law.corrected == "held"
     assert law.evidence.startswith("power_floor: errors at held-out sizes within the noise (mean z^2 ")
+
+
+def test_both_claims_of_a_law_say_what_validate_says_of_it() -> None:
+    straight = power(1.0, 0.15)
+    bent = {"SFT": lambda n: straight(n) - 0.04 * (n < 200), "RFT": straight}
+    drawn = draws(outcomes(bent, n_problems=2000, n_seeds=6, seed_sd=0.003), 400)
+    of = {one.law: one.own for one in validate(drawn, of=["SFT"]).scores}
+    found = {one.claim: one for one in verdicts.verdicts_of(Comparison(drawn))}
+    for claim, law in (("falls as a power of n_problems", "power"), ("follows a law", "log_linear")):
+        one = found[f"SFT's error {claim}"]
+        assert one.ruling == "not held"
+        assert (
+            f"mean z^2 {of[law].mean_square_z:.2f}, " in one.evidence and f"p = {of[law].p_value:.3f}" in one.evidence
+        )
+    assert found["SFT's error follows a law"].evidence.startswith(
+        "log_linear: errors at held-out sizes beyond the noise"
+    )
 
 
 def test_an_error_that_rises_is_no_falling_power_and_too_few_sizes_are_not_tested() -> None:

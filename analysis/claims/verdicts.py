@@ -222,10 +222,10 @@ def _follows_a_law(comparison: Comparison, baseline: str) -> Verdict:
 
 
 def _held_out_text(score: Score) -> str:
-    where = "beyond" if score.is_refuted else "within"
+    where, own = "beyond" if score.is_refuted else "within", score.own
     return (
-        f"errors at held-out sizes {where} the noise (mean z^2 {score.mean_square_z:.2f}, {score.expected:.2f} if the "
-        f"law were true, p = {score.p_value:.3f})"
+        f"errors at held-out sizes {where} the noise (mean z^2 {own.mean_square_z:.2f}, {own.expected:.2f} if the "
+        f"law were true, p = {own.p_value:.3f})"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,13 +11,13 @@ import numpy as np
 from scipy import stats
 
 from analysis.arms import word
-from analysis.design.width import Design, Width
+from analysis.design.width import Design, Form, Width
 from analysis.tables.table import COSTS, Table
 from analysis.worth.comparison import Comparison
 from sweep.terminal.words import nearest
 
 POWER = 0.80
-MAX_SEEDS = 32
+MAX_UNITS = 32  # seeds, or replicates
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Option:
     Args:
         se: half the interval of ln m in normal units: its standard error, with the price of few seeds in it.
         factor: the interval would be m within *factor* times either way.
-        n_new_runs: runs of the two arms that do not exist yet.
-        cost: of the new runs in `cost_name`; None where the table does not say what runs cost.
+        n_new_runs: runs of the two arms that do not exist yet: of a new seed or replicate those of both, at every size.
+        cost: of the new runs in `cost_name`, without the base that a new replicate needs; None where the table does not
+            say what runs cost.
         overrides: the new cells as Hydra overrides; empty where only test problems change.
     """
 
@@ -46,6 +47,9 @@ class NextRuns:
     """Today's width, the wanted one and the options, the cheapest that reaches it first.
 
     Args:
+        law, form: what `multiplier` reads its value and limits of today from, which are those here: "law and local";
+            "local", where residuals refute the law; "law" where the rest has no limits (width.py says why).
+        unit: what a design has `n_units` of: "seed", or "replicate" where each draws everything anew.
         target: what was asked, in words; `target_se` the standard error of ln m that gives it.
         is_reached: today's design is enough.
     """
@@ -54,6 +58,9 @@ class NextRuns:
     baseline: str
     at_error: float
     multiplier: float
+    law: str
+    form: Form
+    unit: str
     now: Design
     se: float
     factor: float
@@ -80,8 +87,7 @@ def runs_for(
         tell: without a width, distinguish a multiplier of `tell` from 1 with 80 % power.
         cost: column that new runs are priced in; seconds of all stages, or else tokens, where the table has them.
     Raises:
-        ValueError: the wanted factor is not above 1, or the table lacks the cost.
-        NoWidth: a curve is missing, or the two do not reach a common error.
+        ValueError: the wanted factor is not above 1, or the table lacks the cost. NoWidth: see there.
     """
     if (width is not None and width <= 1) or tell <= 1:
         raise ValueError(f"width={width}, tell={tell}: a factor above 1 was expected, for example 1.25")
@@ -93,6 +99,9 @@ def runs_for(
         baseline=baseline,
         at_error=width_of.error,
         multiplier=width_of.multiplier,
+        law=width_of.law,
+        form=width_of.form,
+        unit=search.unit,
         now=width_of.now,
         se=width_of.se_now,
         factor=float(np.exp(width_of.normal * width_of.se_now)),
@@ -118,10 +127,23 @@ class _Search:
     def __init__(self, width: Width, cost_name: str | None) -> None:
         self.width, self.cost_name, self.table = width, cost_name, width.comparison.draws.table
         self.now = width.now
-        self.have: dict[tuple[str, float], set[int]] = {}
-        for arm, size, seed in self.table.runs[["arm", "size", "seed"]].to_numpy().tolist():
-            self.have.setdefault((arm, size), set()).add(seed)
+        self.unit = "replicate" if self.table.n_replicates else "seed"
+        runs = self.table.runs[self.table.runs["size"] > 0]
+        self.have: dict[tuple[str, float], set[object]] = {}
+        for arm, size, name in runs[["arm", "size", self.unit]].to_numpy(object).tolist():
+            self.have.setdefault((arm, size), set()).add(name)
+        self.names = sorted(set(runs[self.unit].tolist()))
+        self.beside = self._beside()
         self.cost_line = cache(self._cost_line)
+
+    def _beside(self) -> dict[str, tuple[object, ...]]:
+        """What else a new run is of: the seeds of a replicate that has several, or the one replicate of all seeds."""
+        if self.unit == "seed":
+            only = self.table.only_replicate
+            return {} if only is None or str(only) == "0" else {"replicate": (only,)}
+        runs = self.table.runs[(self.table.runs["size"] > 0) & (self.table.runs["replicate"] == self.names[-1])]
+        seeds = tuple(sorted(set(runs["seed"].tolist())))
+        return {"seed": seeds} if len(seeds) > 1 else {}
 
     def narrower(self, target_se: float) -> list[Option]:
         """The options that narrow the interval: first those that reach the target, the cheapest first."""
@@ -133,12 +155,12 @@ class _Search:
     def options(self, target_se: float) -> list[Option]:
         """Each lever alone up to its limit, and the cheapest combinations."""
         out = []
-        for sizes, n_seeds, n_test in itertools.product(self._size_lists(), self._seed_counts(), self._test_counts()):
-            design = Design(sizes, n_seeds, n_test)
+        for sizes, n_units, n_test in itertools.product(self._size_lists(), self._unit_counts(), self._test_counts()):
+            design = Design(sizes, n_units, n_test)
             se, n_more = self.width.se(design), len(sizes) - len(self.now.sizes)
             levers = [
                 f"{n_more} more size{'s' if n_more > 1 else ''}" if n_more else "",
-                f"{n_seeds} seeds" if n_seeds != self.now.n_seeds else "",
+                f"{n_units} {self.unit}s" if n_units != self.now.n_units else "",
                 f"{n_test:,} test problems" if n_test != self.now.n_test else "",
             ]
             n_levers = sum(bool(lever) for lever in levers)
@@ -146,9 +168,10 @@ class _Search:
                 out.append(self._option(", ".join(filter(None, levers)), design, se))
         return _cheapest(out, target_se)
 
-    def _seed_counts(self) -> list[int]:
-        now = self.now.n_seeds
-        return sorted({now, now + 1, now + 2, 2 * now, 3 * now, 4 * now, 8 * now} & set(range(now, MAX_SEEDS + 1)))
+    def _unit_counts(self) -> list[int]:
+        now = self.now.n_units
+        most = max(now, MAX_UNITS)
+        return sorted({now, now + 1, now + 2, 2 * now, 3 * now, 4 * now, 8 * now} & set(range(now, most + 1)))
 
     def _test_counts(self) -> list[int]:
         known = "n_test" in self.table.cells
@@ -162,24 +185,23 @@ class _Search:
         return [now, (*now, larger), (*now, larger, float(round(larger * ratio))), tuple(sorted({*now, *middles}))]
 
     def _option(self, what: str, design: Design, se: float) -> Option:
-        new = self._new_cells(design)
-        cost = sum(self._cost(arm, size) * len(seeds) for arm, size, seeds in new) if self.cost_name else None
-        return Option(
-            what,
-            design,
-            se,
-            float(np.exp(self.width.normal * se)),
-            sum(len(seeds) for _, _, seeds in new),
-            cost,
-            _overrides(new, self.table.x_name),
-        )
+        new, each = self._new_cells(design), len(self.beside.get("seed", (0,)))
+        n_runs = [each * len(names) for _, _, names in new]
+        costs = [self._cost(arm, size) * n for (arm, size, _), n in zip(new, n_runs, strict=True) if self.cost_name]
+        factor = float(np.exp(self.width.normal * se))
+        overrides = _overrides(new, self.table.x_name, self.unit, self.beside)
+        return Option(what, design, se, factor, sum(n_runs), sum(costs) if self.cost_name else None, overrides)
 
-    def _new_cells(self, design: Design) -> list[tuple[str, float, tuple[int, ...]]]:
-        """(arm, size, new seeds) that the design asks for and the table lacks."""
+    def _new_cells(self, design: Design) -> list[tuple[str, float, tuple[object, ...]]]:
+        """(arm, size, seeds or replicates) that the design asks for and the table lacks: those that other cells have,
+        so that arms and sizes stay paired, then the numbers after the largest.
+        """
+        numbers = [number for name in self.names if (number := _number(name)) is not None]
+        later = range(max(numbers, default=-1) + 1, max(numbers, default=-1) + 1 + design.n_units)
         out = []
         for arm, size in [(one, n) for one in self.width.pair for n in self.width.sizes_of(one, design)]:
             have = self.have.get((arm, size), set())
-            fresh = [seed for seed in range(MAX_SEEDS * 2) if seed not in have][: max(0, design.n_seeds - len(have))]
+            fresh = [name for name in (*self.names, *later) if name not in have][: max(0, design.n_units - len(have))]
             if fresh:
                 out.append((arm, size, tuple(fresh)))
         return out
@@ -228,15 +250,38 @@ def priced_in(table: Table, asked: str | None) -> str | None:
     return next((name for name in names if name in table.runs), None)
 
 
-def _overrides(new: Sequence[tuple[str, float, tuple[int, ...]]], x_name: str) -> tuple[str, ...]:
-    """`arm=sft,rft n_problems=512,1024 seed=2,3`: a string for each block of arms, sizes and seeds."""
-    by_arm: dict[tuple[str, tuple[int, ...]], set[float]] = {}
-    for arm, size, seeds in new:
-        by_arm.setdefault((arm, seeds), set()).add(size)
-    blocks: dict[tuple[tuple[float, ...], tuple[int, ...]], list[str]] = {}
-    for (arm, seeds), sizes in by_arm.items():
-        blocks.setdefault((tuple(sorted(sizes)), seeds), []).append(word(arm))
+def _number(name: object) -> int | None:
+    """The name of a seed or replicate as a whole number; None where it is none."""
+    text = f"{name:g}" if isinstance(name, float) else str(name)
+    return int(text) if text.isdecimal() else None
+
+
+def _overrides(
+    new: Sequence[tuple[str, float, tuple[object, ...]]],
+    x_name: str,
+    unit: str,
+    beside: Mapping[str, tuple[object, ...]],
+) -> tuple[str, ...]:
+    """`arm=sft,rft n_problems=512,1024 seed=2,3`: a string for each block of arms, sizes and seeds (or replicates)."""
+    by_arm: dict[tuple[str, tuple[object, ...]], set[float]] = {}
+    for arm, size, names in new:
+        by_arm.setdefault((arm, names), set()).add(size)
+    blocks: dict[tuple[tuple[float, ...], tuple[object, ...]], list[str]] = {}
+    for (arm, names), sizes in by_arm.items():
+        blocks.setdefault((tuple(sorted(sizes)), names), []).append(word(arm))
     return tuple(
-        f"arm={','.join(arms)} {x_name}={','.join(f'{size:.0f}' for size in sizes)} seed={','.join(map(str, seeds))}"
-        for (sizes, seeds), arms in sorted(blocks.items())
+        " ".join(
+            f"{name}={','.join(values)}"
+            for name, values in {
+                "arm": arms,
+                x_name: [f"{size:.0f}" for size in sizes],
+                unit: map(_text, names),
+                **{name: map(_text, values) for name, values in beside.items()},
+            }.items()
+        )
+        for (sizes, names), arms in sorted(blocks.items(), key=lambda block: (block[0][0], str(block[0][1])))
     )
+
+
+def _text(name: object) -> str:
+    return str(name) if (number := _number(name)) is None else str(number)

@@ -90,7 +90,7 @@ def held_out_errors(validation: Validation) -> Figure:
                 color=colour,
                 alpha=0.8,
                 markersize=3.8,
-                label=f"{score.law}, RMSLE {score.rmsle:.3f}",
+                label=f"{score.law}, RMSLE {score.shared.rmsle:.3f}",
             )
         axes.set_xlim(0, max(one.distance for one in validation.predictions) + 0.3)
         axes.set_xlabel("distance beyond the fitted sizes (ln n)")

@@ -70,7 +70,7 @@ def _refuted(study: Study) -> tuple[Note, ...]:
     better = [score.law for score in study.validation.scores if not score.is_refuted]
     text = "{} predicts held-out sizes worse than its own noise would (p = {:.3f}); within the noise: {}"
     return tuple(
-        note("law_refuted", text.format(score.law, score.p_value, ", ".join(better) or "none")) for score in wrong
+        note("law_refuted", text.format(score.law, score.own.p_value, ", ".join(better) or "none")) for score in wrong
     )
 
 

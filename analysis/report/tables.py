@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.arms import in_order
 from analysis.claims.rules import Difference
-from analysis.held_out import Validation, rmsle_at
+from analysis.held_out import Misses, Validation, rmsle_at
 from analysis.intervals import interval
 from analysis.laws.fit import FitResult
 from analysis.sheet import Sheet
@@ -159,24 +159,22 @@ def cost_sheet(
 
 def validation_sheet(found: Validation) -> Sheet:
     """Held-out scores, the best law first."""
-    columns = ("law", "parameters", "predictions", "mean square error in cell variances", "if true", "p", "RMSLE")
+    each = ("predictions", "mean square error in cell variances", "if true", "p", "RMSLE")
+    columns = ("law", "parameters", *(f"{name}, {which}" for which in ("all laws'", "its own") for name in each))
     rows = tuple(
-        (
-            one.law,
-            str(one.n_params),
-            str(one.n_predictions),
-            f"{one.mean_square_z:.2f} (se {one.se:.2f})",
-            f"{one.expected:.2f}",
-            f"{one.p_value:.3f}",
-            f"{one.rmsle:.3f}",
-        )
-        for one in found.scores
+        (one.law, str(one.n_params), *_misses_cells(one.shared), *_misses_cells(one.own)) for one in found.scores
     )
     caption = (
-        "Rolling-origin error of each law on the same predictions; what it would be if the law were true, and the "
-        "share of such tables at least as badly predicted."
+        "Rolling-origin error of each law over all arms with 4 sizes: on the predictions that all laws can make, which "
+        "rank them, and on all of its own, which judge it; what it would be if the law were true, and the share of "
+        "such tables predicted as badly. Verdicts on the baseline's law are over the baseline alone."
     )
     return Sheet("held_out", caption, columns, rows)
+
+
+def _misses_cells(one: Misses) -> tuple[str, ...]:
+    mean = f"{one.mean_square_z:.2f} (se {one.se:.2f})"
+    return (str(one.n_predictions), mean, f"{one.expected:.2f}", f"{one.p_value:.3f}", f"{one.rmsle:.3f}")
 
 
 def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:
