@@ -5,14 +5,16 @@ Pure: it reads no file but what its `store` argument is asked for, and starts no
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sweep import stages
 from sweep.arms import usual_name
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
+from sweep.differences import is_seed
 from sweep.leaves import Leaf
 from sweep.terminal.progress import counted
 
@@ -137,22 +139,59 @@ def needed(plan: Plan, built: Iterable[str]) -> list[str]:
     return [key for key in plan.stages if key in todo]
 
 
+def alike(stage: Stage) -> Hashable:
+    """What stages of about equal length have in common, n_problems and seeds aside: kind, data set, model, its dials.
+
+    A stage that is of no number of problems is as long as something else makes it: D_syn and a base that is pretrained
+    here as their whole data set, an evaluation as the problems of its split and the samples of each.
+    """
+    upstream = [stage, *stage.ancestors()]
+    data = next((one.identity["dataset"] for one in upstream if "dataset" in one.identity), {})
+    model = next((one.identity.get("model") for one in upstream if one.kind == "base"), None)
+    size: list[Any] = []
+    if stage.kind in ("base", "dsyn"):
+        size = [_without_seeds(data)]
+    elif stage.kind == "evaluate":
+        asked = stage.identity.get("evaluation", {})
+        size = [asked.get("n_samples"), data.get(f"n_{asked.get('split')}")]
+    told = [stage.kind, data.get("title", data.get("name")), None if model is None else _without_seeds(model), size]
+    return json.dumps(told, sort_keys=True)
+
+
+def _without_seeds(dials: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in dials.items() if not is_seed(name)}
+
+
 def estimate(plan: Plan, todo: Iterable[str], known: Sequence[Manifest]) -> dict[str, float | None]:
-    """Seconds each stage to build will take, from manifests of the same kind; None where there is none.
+    """Seconds each stage to build will take, from those of stages like it; None where none like it was built.
 
     Stages that carry n_problems are scaled by it; an artifact with the same method is preferred.
     """
-    rates: dict[tuple[Any, ...], list[float]] = {}
-    for manifest in known:
-        for signature in _signatures(manifest.kind, manifest.identity):
-            rates.setdefault(signature, []).append(manifest.cost.seconds / manifest.identity.get("n_problems", 1))
+    rates: dict[Hashable, list[float]] = {}
+    for manifest, stage in zip(known, _as_stages(known, plan), strict=True):
+        for signature in _signatures(stage):
+            rates.setdefault(signature, []).append(manifest.cost.seconds / stage.identity.get("n_problems", 1))
     out: dict[str, float | None] = {}
     for key in todo:
         stage = plan.stages[key]
-        found = [rates[s] for s in _signatures(stage.kind, stage.identity) if s in rates]
+        found = [rates[s] for s in _signatures(stage) if s in rates]
         scale = stage.identity.get("n_problems", 1)
         out[key] = sum(found[0]) / len(found[0]) * scale if found else None
     return out
+
+
+def _as_stages(known: Sequence[Manifest], plan: Plan) -> list[Stage]:
+    """The stages that these were built as; a parent that is neither among them nor in the plan is left out."""
+    by_key, made = {manifest.key: manifest for manifest in known}, dict(plan.stages)
+
+    def made_of(manifest: Manifest) -> Stage:
+        if manifest.key not in made:
+            there = {role: key for role, key in manifest.parents.items() if key in made or key in by_key}
+            parents = {role: made[key] if key in made else made_of(by_key[key]) for role, key in there.items()}
+            made[manifest.key] = Stage(manifest.kind, manifest.version, manifest.identity, parents)
+        return made[manifest.key]
+
+    return [made_of(manifest) for manifest in known]
 
 
 def summary(plan: Plan, built: Mapping[str, Manifest]) -> dict[str, Any]:
@@ -191,6 +230,7 @@ def _flow_name(stage: Stage) -> str:
     return usual_name(stage.identity["source"]["name"], stage.identity["method"]["name"])
 
 
-def _signatures(kind: str, identity: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    method = (identity.get("method") or {}).get("name")
-    return [(kind, method), (kind,)] if method else [(kind,)]
+def _signatures(stage: Stage) -> list[Hashable]:
+    """The nearest first: of one method, and of any."""
+    like, method = alike(stage), (stage.identity.get("method") or {}).get("name")
+    return [(like, method), (like,)] if method else [(like,)]

@@ -125,16 +125,41 @@ def test_plan_names_the_field_that_made_a_stage_new(sweep: Sweep, said: Callable
     assert "new: 2 x sft: optim.lr: 0.0005 -> 0.25" in out
 
 
-def test_plan_estimates_time_from_stages_of_the_kind(sweep: Sweep, said: Callable[..., Said]) -> None:
+def test_plan_says_what_is_new_in_lines_that_can_be_read(sweep: Sweep, said: Callable[..., Said]) -> None:
+    words = [word for word in sweep.words if not word.startswith(("dataset.curriculum", "n_problems"))]
+    more = "{n_documents: 8000, lr: 1e-2, tail_fraction: 0.5, batch_size: 32}"
+    new = (f"dataset.curriculum=[{more},{more}]", "dataset.n_test=30", "dataset.n_values=5", "dataset.n_skills=9")
+    _, out, _ = said("plan", "-m", *words, *new, "replicate=1,2,3", "n_problems=8,16")
+    lines = [line for line in out.splitlines() if line.startswith("  new: ")]
+    assert lines[0] == (  # 6 arms at 2 sizes and the base in 3 replicates; the replicates' seed is not among the first
+        "  new: 39 x evaluate: dataset.curriculum: "
+        '...tail_fraction": 0.4}] -> ...tail_fraction": 0.5}, {"batch_size...; '
+        "dataset.n_skills: 8 -> 9; dataset.n_test: 40 -> 30; and 2 more"
+    )
+    assert "  new: 6 x sft: seed: another" in lines
+    assert max(map(len, lines)) < 250 and len(set(lines)) == len(lines)
+    assert sum(int(line.split()[1]) for line in lines) == 3 * 35  # each of the grid in 3 replicates, none cut off
+
+
+def test_plan_estimates_time_from_stages_like_those_to_build(sweep: Sweep, said: Callable[..., Said]) -> None:
     _, out, _ = said("plan", "-m", *sweep.words, "seed=9")
     assert "s on 1 workers" in out
     assert "stages of which none like them was ever built" not in out
 
 
+def test_plan_says_that_there_is_no_estimate_where_another_model_was_built(
+    sweep: Sweep, said: Callable[..., Said]
+) -> None:
+    words = [word for word in sweep.words if not word.startswith("model.n_layers")]
+    _, out, _ = said("plan", "-m", *words, "model.n_layers=1", "arm=sft")
+    assert "not estimated: 6 stages of which none like them was ever built here" in out
+    assert out.count("no estimate yet") == 3 and "s of work" not in out
+
+
 def test_plan_of_an_empty_store_says_that_it_has_no_estimate(said: Callable[..., Said], tmp_path: Path) -> None:
     _, out, _ = said("plan", "-m", *tiny("arm=sft"), f"exec.store={tmp_path / 'none'}")
     assert "none of its kind is built" in out and "no estimate yet" in out
-    assert "plus 5 stages of which none like them was ever built here" in out
+    assert "not estimated: 5 stages of which none like them was ever built here" in out
     assert not (tmp_path / "none").exists()
 
 

@@ -161,7 +161,7 @@ def test_at_scale_fresh_no_table_of_record_is_read_and_the_study_is_run_at_the_s
             },
             "in the study; stages of the kind unheard_of not counted",
         ),
-        ({"to_build": 4, "n_without_estimate": 1, "seconds": 600}, "5 min on 2 workers, and 1 stages of kinds"),
+        ({"to_build": 4, "n_without_estimate": 1, "seconds": 600}, "5 min on 2 workers, and 1 stages of which none"),
         ({"to_build": 0, "n_without_estimate": 0, "seconds": 0}, "0 to build; estimated 0 min"),
     ],
 )

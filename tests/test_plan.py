@@ -351,6 +351,23 @@ def test_an_estimate_is_the_mean_of_the_same_method_and_of_the_kind_where_the_me
     }  # fmt: skip
 
 
+def test_an_estimate_is_made_of_no_stage_of_another_model_data_set_or_length(grid: Plan) -> None:
+    def estimated(*words: str, gone: str = "") -> set[str]:
+        """Kinds of stages to build that have an estimate where the grid was built with these words changed."""
+        built = planned(*GRID, *words)
+        known = [manifest(built, key) for key, stage in reversed(built.stages.items()) if stage.kind != gone]
+        todo = [key for key in planned(*GRID, "replicate=7").stages if key not in built.stages]
+        found = estimate(planned(*GRID, "replicate=7"), todo, known)
+        return {planned(*GRID, "replicate=7").stages[key].kind for key, seconds in found.items() if seconds is not None}
+
+    every = {stage.kind for stage in grid.stages.values()}
+    assert estimated() == every
+    assert estimated("model.n_layers=1") == estimated(gone="base") == {"dsyn"}
+    assert estimated("dataset.curriculum=[{n_documents: 16, lr: 1e-2, tail_fraction: 0.4}]") == every - {"base", "dsyn"}
+    assert estimated("dataset.n_test=8") == every - {"dsyn", "evaluate"}
+    assert estimated("evaluation.n_samples=2") == every - {"evaluate"}
+
+
 def test_there_is_no_estimate_where_no_stage_of_the_kind_was_built(grid: Plan) -> None:
     key = next(iter(keys(grid, "base")))
     assert estimate(grid, [key], []) == {key: None}

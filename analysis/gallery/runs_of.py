@@ -57,20 +57,20 @@ def planned(words: Sequence[str]) -> dict[str, Any]:
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:
-    """`120 runs = 411 stages, 411 to build; estimated 31 min on 2 workers`: by the stages that were built here, and
-    where there is none by those of the study."""
+    """`120 runs = 411 stages, 411 to build; estimated 31 min on 2 workers`: by stages like them that were built
+    here, and where there is none by those of the study."""
     said = f"{plan['runs']:,} runs = {plan['stages']:,} stages, {plan['to_build']:,} to build; "
     n_unknown, minutes = plan["n_without_estimate"], plan["seconds"] / plan["n_workers"] / 60
     if n_unknown == plan["to_build"] and n_unknown:
         return said + _by_the_record(plan)
-    more = f", and {n_unknown} stages of kinds that were never built here" if n_unknown else ""
+    more = f", and {n_unknown} stages of which none like them was ever built here" if n_unknown else ""
     return said + f"estimated {minutes:.0f} min on {plan['n_workers']} workers{more}"
 
 
 def _by_the_record(plan: Mapping[str, Any]) -> str:
     """The time at the mean seconds that a stage of each kind took in the study."""
     if not SECONDS.is_file() or plan["to_build"] != plan["stages"]:
-        return "no estimate of the time: no stage of these kinds was built here yet"
+        return "no estimate of the time: no stage like these was built here yet"
     with SECONDS.open(encoding="utf-8") as stream:
         seconds = {row["kind"]: float(row["seconds"]) for row in csv.DictReader(stream)}
     total = sum(n * seconds.get(kind, 0) for kind, n in plan["by_kind"].items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
 from sweep import memory
@@ -16,6 +16,8 @@ from sweep.launchers.inventory import n_cores
 from sweep.launchers.seating import seating
 from sweep.launchers.todo import corrupted_lines, foreseen
 from sweep.plan import Plan, estimate, flow, state, summary
+
+N_REASONS, N_FIELDS = 12, 3  # of what is new, and of a reason
 
 
 def show_plan(line: Line) -> int:
@@ -44,8 +46,7 @@ def show_plan(line: Line) -> int:
         told = "" if not of_kind else _told(of_kind) + _gpu_hours(of_kind, kind, known)
         print(f"  {kind:<11} {n_all:>6} stages {by_kind[kind]:>6} to build  {told}")
     if todo:
-        unknown = f", plus {n_unknown} stages of which none like them was ever built here" if n_unknown else ""
-        print(f"estimated: {total:.0f} s of work, {total / n_workers:.0f} s on {n_workers} workers{unknown}")
+        print(_estimated(list(seconds.values()), n_workers))
     for run in the_plan.runs:
         check_engine(run.leaf.exec.engine, run.leaf.exec.device)
     for needed_memory in memory.check(run.leaf for run in the_plan.runs):
@@ -58,17 +59,38 @@ def show_plan(line: Line) -> int:
     return code
 
 
+def _estimated(seconds: Sequence[float | None], n_workers: int) -> str:
+    known = [s for s in seconds if s is not None]
+    unknown = f"{len(seconds) - len(known)} stages of which none like them was ever built here"
+    if not known:
+        return f"not estimated: {unknown}"
+    work = f"estimated: {sum(known):.0f} s of work, {sum(known) / n_workers:.0f} s on {n_workers} workers"
+    return work if len(known) == len(seconds) else f"{work}, plus {unknown}"
+
+
 def _print_news(the_plan: Plan, todo: Sequence[str], known: Sequence[Manifest]) -> None:
     reasons: Counter[tuple[str, str]] = Counter()
+    n_more: dict[tuple[str, str], set[int]] = {}  # fields that a reason does not name
     keys, told = set(todo), news([the_plan.stages[key] for key in todo], known)
     for key in todo:
         stage = the_plan.stages[key]
         lines = [line for line in told[key] if not line.startswith(PARENT)]
         if not keys.isdisjoint(p.key for p in stage.parents.values()) and not lines:
             continue  # new because a parent is
-        reasons[stage.kind, "; ".join(lines) or "none of its kind is built"] += 1
-    for (kind, why), n in reasons.most_common(12):
-        print(f"  new: {n} x {kind}: {why}")
+        why = stage.kind, "; ".join(lines[:N_FIELDS]) or "none of its kind is built"
+        reasons[why] += 1
+        n_more.setdefault(why, set()).add(max(0, len(lines) - N_FIELDS))
+    for (kind, why), n in reasons.most_common(N_REASONS):
+        print(f"  new: {n} x {kind}: {why}{_and_more(n_more[kind, why])}")
+    if len(reasons) > N_REASONS:
+        n_rest = reasons.total() - sum(n for _, n in reasons.most_common(N_REASONS))
+        print(f"  new: {n_rest} more, for {len(reasons) - N_REASONS} other reasons")
+
+
+def _and_more(n_fields: Collection[int]) -> str:
+    least, most = min(n_fields), max(n_fields)
+    between = f"{least} to {most}" if least < most else f"{most}"
+    return f"; and {between} more" if most else ""
 
 
 def _told(seconds: Sequence[float | None]) -> str:

@@ -1,6 +1,6 @@
 """How long the rest of a grid takes: an interval from the measured seconds of what ended, or no number. Pure.
 
-Stages are alike where they are of the same kind and size, of the same model. Two or more that ended give the mean and
+Stages are alike where `sweep.plan.alike` says so and they are of one size. Two or more that ended give the mean and
 spread of their like, and so a 95 % prediction interval of the work that is left; where fewer ended, that is unknown
 and the interval has no upper end. On n builders the rest takes at least the work over n, and at least the longest chain
 of stages that wait for each other; and at most their sum, in whatever order an idle builder takes what is ready
@@ -9,7 +9,6 @@ of stages that wait for each other; and at most their sum, in whatever order an 
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from sweep.artifacts import Stage
-from sweep.plan import Plan
+from sweep.plan import Plan, alike
 
 T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)  # Student's t, two-sided 95 %, by 1 to 10 degrees
 
@@ -64,7 +63,7 @@ def remaining(
         elapsed: seconds since each of those was begun.
         seconds: what each stage that ended took.
     """
-    kinds = {key: alike(stage) for key, stage in plan.stages.items() if key in seconds or key in left}
+    kinds = {key: _kind_of(stage) for key, stage in plan.stages.items() if key in seconds or key in left}
     ended: dict[Hashable, list[float]] = {}
     for key, took in seconds.items():
         if key in kinds:
@@ -84,13 +83,8 @@ def remaining(
     return Remaining((low, high), wall, len(left), n_unknown, n_late, n_builders)
 
 
-def alike(stage: Stage) -> Hashable:
-    """What stages of about equal length have in common: kind, size, and the model with its dials, seeds aside."""
-    base = stage if stage.kind == "base" else next((s for s in stage.ancestors() if s.kind == "base"), None)
-    model = base.identity["model"] if base is not None else {}
-    owner = stage.parents.get("policy", stage)
-    dials = json.dumps({name: value for name, value in model.items() if name != "seed"}, sort_keys=True)
-    return stage.kind, owner.identity.get("n_problems") if stage.kind != "evaluate" else None, dials
+def _kind_of(stage: Stage) -> Hashable:
+    return alike(stage), stage.identity.get("n_problems")
 
 
 def _work(
