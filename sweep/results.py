@@ -23,6 +23,7 @@ from sweep.table import (
     Results,
     check_counts,
     joined,
+    part_told,
     refuse_duplicates,
     refuse_mixed,
     refuse_other_problems,
@@ -58,7 +59,7 @@ def collect(
             by different code, they were not tested on the same problems, or a run's counts are not those of its
             outcomes; the runs are named.
     """
-    manifests = _manifests([stage.key for _, stage in runs], store)
+    manifests = _manifests([stage for _, stage in runs], store)
     rows = [_run_row(exp, stage, manifests[stage.key], store) for exp, stage in counted(runs, "reading runs")]
     table = pd.DataFrame(rows).astype({MALFORMED: "Int64"})
     if replicates is not None:
@@ -73,11 +74,13 @@ def collect(
     return Results(table, outcomes, _record(table, manifests, store))
 
 
-def _manifests(keys: Sequence[str], store: Store) -> dict[str, Manifest]:
-    found = {key: store.manifest(key) for key in counted(keys, "reading the store")}
-    if missing := [key for key in keys if found[key] is None]:
+def _manifests(evaluations: Sequence[Stage], store: Store) -> dict[str, Manifest]:
+    is_base = {stage.key: stage.parents["policy"].kind == "base" for stage in evaluations}
+    found = {key: store.manifest(key) for key in counted(is_base, "reading the store")}
+    if missing := [key for key in is_base if found[key] is None]:
+        part = part_told([is_base[key] for key in missing], list(is_base.values()))
         raise ValueError(
-            f"{len(missing)} of {len(keys)} runs are not built: {some_of(missing)}; give the sweep "
+            f"not built: {part}, {some_of(missing)}; give the sweep "
             "command again to build them, collect a smaller grid, or leave them out with --finished"
         )
     return {key: manifest for key, manifest in found.items() if manifest is not None}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from sweep.arms import BASE_ARM
 from sweep.columns import check_columns, check_record
 from sweep.config import flat as flat  # how the config column of a table is read
 from sweep.data.domain import BAD_FORMAT
@@ -31,6 +32,7 @@ from sweep.git import git_said as git_said
 from sweep.manifest import is_key
 from sweep.places import check_writable as check_writable
 from sweep.places import named as named
+from sweep.terminal.words import count
 
 TABLE = ("runs.parquet", "outcomes.parquet", "provenance.json")
 MEASURED = ("likelihoods", "values", "estimates")  # kinds of stages whose rows stand in a file of their own
@@ -70,8 +72,8 @@ def refuse_duplicates(table: pd.DataFrame) -> None:
 
 def refuse_mixed(table: pd.DataFrame) -> None:
     if table.code.nunique() > 1:
-        counts = table.groupby("code").run.agg(["count", "first"])
-        told = "; ".join(f"{code}: {row['count']} runs, e.g. {row['first']}" for code, row in counts.iterrows())
+        groups = table.groupby("code")
+        told = "; ".join(f"{code}: {runs_told(is_base(rows))}, e.g. {rows.run.iloc[0]}" for code, rows in groups)
         raise ValueError(
             f"the runs were made by different code (sweep/ fingerprints {told}); build them again with one version, or "
             "collect with --allow-mixed-code if the difference cannot change a number"
@@ -214,6 +216,33 @@ def n_malformed(runs: pd.DataFrame) -> pd.Series | None:
     if "diagnosis" not in runs or runs.diagnosis.eq("{}").all():
         return None
     return pd.Series([json.loads(text).get(BAD_FORMAT, 0) for text in runs.diagnosis], index=runs.index)
+
+
+def is_base(runs: pd.DataFrame) -> list[bool]:
+    """Of each row whether it is a base model's own evaluation, which no sweep counts among its runs."""
+    return list(runs.arm == BASE_ARM)
+
+
+def runs_told(of: Sequence[bool]) -> str:
+    """`12 runs and the base model`: evaluations as a sweep counts them.
+
+    Args:
+        of: whether each is a base model's.
+    """
+    n_bases = sum(of)
+    bases = "the base model" if n_bases == 1 else f"{n_bases} base models" if n_bases else ""
+    runs = count(len(of) - n_bases, "run") if len(of) > n_bases or not bases else ""
+    return " and ".join(part for part in (runs, bases) if part)
+
+
+def part_told(part: Sequence[bool], of: Sequence[bool]) -> str:
+    """`2 of 12 runs and the base model's evaluation`: the part, and all of them as in `runs_told`."""
+    n_bases, all_bases = sum(part), sum(of)
+    runs = f"{len(part) - n_bases} of {count(len(of) - all_bases, 'run')}" if len(part) > n_bases else ""
+    bases = f"{n_bases} of {all_bases} base models' evaluations" if n_bases else ""
+    if n_bases == all_bases == 1:
+        bases = "the base model's evaluation"
+    return " and ".join(one for one in (runs, bases) if one)
 
 
 def some_of(keys: Any, n_shown: int = 5) -> str:

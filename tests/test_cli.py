@@ -293,7 +293,7 @@ def test_collect_writes_a_table_that_says_how_it_came_to_be(
 ) -> None:
     code, out, err = said("collect", "-m", *sweep.words, "--out", str(tmp_path / "table"))
     assert (code, err) == (0, "")
-    assert out == f"13 runs x 40 problems in {tmp_path / 'table'}\n"
+    assert out == f"12 runs and the base model x 40 problems in {tmp_path / 'table'}\n"
     table = read_table(tmp_path / "table")
     assert len(table.runs) == 13
     assert table.provenance["config"]["n_problems"] == 8
@@ -314,7 +314,7 @@ def test_collect_refuses_a_grid_that_is_not_finished(sweep_copy: Sweep, said: Ca
     sweep_copy.store.set_aside(key)
     code, _, err = said("collect", "-m", *sweep_copy.words, "--out", "table")
     assert code == 2
-    assert f"1 of 13 runs are not built: {key}; give the sweep command again" in one_paragraph(err)
+    assert f"not built: 1 of 12 runs, {key}; give the sweep command again" in one_paragraph(err)
     assert not Path("table").exists()
 
 
@@ -325,8 +325,8 @@ def test_collect_of_what_is_finished_names_what_it_leaves_out(
     sweep_copy.store.set_aside(run.evaluate.key)
     assert run.leaf.exp.n_problems == 8
     code, out, err = said("collect", "-m", *sweep_copy.words, "--finished", "--out", str(tmp_path / "table"))
-    assert (code, out) == (0, f"12 runs x 40 problems in {tmp_path / 'table'}\n")
-    assert "note: left out, for they are not built: 1 of 13 runs, n_problems=8 arm=sft" in err
+    assert (code, out) == (0, f"11 runs and the base model x 40 problems in {tmp_path / 'table'}\n")
+    assert "note: left out, for they are not built: 1 of 12 runs, n_problems=8 arm=sft" in err
     table = read_table(tmp_path / "table")
     assert run.evaluate.key not in set(table.runs.run)
     assert table.provenance["not_built"] == {run.evaluate.key: "n_problems=8 arm=sft"}
@@ -335,7 +335,9 @@ def test_collect_of_what_is_finished_names_what_it_leaves_out(
     for stage in sweep_copy.plan.base_evaluations:
         sweep_copy.store.set_aside(stage.key)
     code, _, err = said("collect", "-m", *sweep_copy.words, "--finished", "--out", "none")
-    assert code == 2 and "13 of 13 runs are not built" in err and not Path("none").exists()
+    assert (
+        code == 2 and "not built: 12 of 12 runs and the base model's evaluation, " in err and not Path("none").exists()
+    )
     code, _, err = said("collect", "--from", "wandb", "me/mine", "--finished")
     assert code == 2 and "--finished: of the store on this machine alone" in one_paragraph(err)
 
@@ -550,7 +552,7 @@ exec: {store: mine, sweep_name: mine}
         ("plan {}", 0, "1 runs = 5 unique stages"),
         ("{} plan -m", 0, "1 runs = 5 unique stages"),
         ("-m {} status --json", 0, '"runs": 1'),
-        ("collect {}", 2, "2 of 2 runs are not built"),
+        ("collect {}", 2, "not built: 1 of 1 run and the base model's evaluation, "),
         ("compare {}", 2, "settings are chosen on validation problems"),
         ("logs sft-0123456789abcdef {}", 2, "mine/.logs/sft-0123456789abcdef.log: no such log"),
         ("cancel {}", 2, "mine has no SLURM submission"),

@@ -15,7 +15,7 @@ from sweep.artifacts import Manifest, Stage
 from sweep.config import Exp
 from sweep.results import collect, comparison, point_of, split_of
 from sweep.stages import probes
-from sweep.table import Results, read_table, write_table
+from sweep.table import Results, part_told, read_table, runs_told, write_table
 
 
 def runs_of(sweep: Sweep) -> list[tuple[Exp | None, Stage]]:
@@ -166,10 +166,20 @@ def test_a_stage_looks_at_the_split_that_it_is_judged_by_and_else_at_train_probl
     assert split_of(probes(run.leaf.exp)[0]) == "validation"
 
 
+def test_evaluations_are_counted_as_a_sweep_counts_its_runs() -> None:
+    run, base = [False], [True]
+    assert runs_told(12 * run + base) == "12 runs and the base model"
+    assert runs_told(run + 16 * base) == "1 run and 16 base models"
+    assert (runs_told(2 * run), runs_told(base)) == ("2 runs", "the base model")
+    assert part_told(10 * run + base, 12 * run + base) == "10 of 12 runs and the base model's evaluation"
+    assert part_told(run + base, 2 * run + 2 * base) == "1 of 2 runs and 1 of 2 base models' evaluations"
+    assert part_told(base, 12 * run + base) == "the base model's evaluation"
+
+
 def test_a_missing_run_is_refused_by_name(sweep_copy: Sweep) -> None:
     key = sweep_copy.plan.runs[3].evaluate.key
     sweep_copy.store.set_aside(key)
-    with pytest.raises(ValueError, match=rf"1 of 13 runs are not built: {key}; give the sweep command again"):
+    with pytest.raises(ValueError, match=rf"not built: 1 of 12 runs, {key}; give the sweep command again"):
         collect(runs_of(sweep_copy), sweep_copy.store)
 
 
@@ -233,7 +243,7 @@ def test_records_of_before_there_were_hashes_are_collected_and_named(
     path.write_text(replace(Manifest.of_json(path.read_text()), record={}).to_json())
     assert main(["collect", "-m", *sweep_copy.words, "--out", str(tmp_path / "table")]) == 0
     assert read_table(tmp_path / "table").provenance["unhashed_records"] == [key]
-    assert "note: 1 of 13 runs were made before manifests had hashes" in capsys.readouterr().err
+    assert "note: 1 of 12 runs were made before manifests had hashes" in capsys.readouterr().err
 
 
 def test_collecting_looks_into_no_weight(sweep_copy: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +298,7 @@ def test_the_parts_of_a_sweep_make_the_whole_again_and_what_both_hold_is_kept_on
     for name, one in (("small", small), ("large", large)):
         write_table(one, tmp_path / name, {})
     assert main(["merge", str(tmp_path / "small"), str(tmp_path / "large"), "--out", str(tmp_path / "whole")]) == 0
-    assert capsys.readouterr().out == f"13 runs x 40 problems in {tmp_path / 'whole'}\n"
+    assert capsys.readouterr().out == f"12 runs and the base model x 40 problems in {tmp_path / 'whole'}\n"
     whole = read_table(tmp_path / "whole")
     pairs = [(whole.runs, table.runs, ["run"]), (whole.outcomes, table.outcomes, ["run", "problem_id"])]
     for found, expected, by in pairs:

@@ -310,6 +310,22 @@ def test_an_address_that_is_none_is_refused_in_a_sentence(cloud: Cloud) -> None:
     assert "ValueError: W&B refuses its own settings: base_url='nowhere' (Input should be" in done.stderr
 
 
+def test_without_a_key_a_sweep_says_once_where_curves_are_and_what_sends_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    def said(**config: str) -> str:
+        with server.for_a_sweep(TrackingConfig(**{"name": "wandb", **config}), tmp_path) as settled:
+            server.in_this_process(settled)  # as each stage does
+        return capsys.readouterr().err
+
+    assert re.fullmatch("note: no W&B key: .*`python -m sweep sync` sends them.*tracking=jsonl.*\n", said())
+    assert said(mode="offline") == said(name="jsonl") == ""
+
+
 def test_online_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

@@ -22,8 +22,10 @@ from sweep.plan import Plan
 from sweep.probed import measured
 from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
-from sweep.table import Results, check_out, read_table, some_of, write_table
+from sweep.table import Results, check_out, is_base, part_told, read_table, runs_told, some_of, write_table
 from sweep.tracking.wandb_runs import fetch
+
+BASE = "base"  # the place of a base model's own evaluation in a grid
 
 
 def collect_table(line: Line) -> int:
@@ -61,7 +63,7 @@ def collect_table(line: Line) -> int:
     _tell(table, list(not_built.values()))
     record = _provenance(line.words, overrides, the_plan, exec) | ({"not_built": not_built} if not_built else {})
     write_table(replace(table, measured=rows), folder, record)
-    print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {folder}")
+    print(_table_told(table, folder))
     return 0
 
 
@@ -75,17 +77,24 @@ def _origin(options: argparse.Namespace) -> tuple[str, str]:
     return kind, project
 
 
+def _table_told(table: Results, folder: Path) -> str:
+    return f"{runs_told(is_base(table.runs))} x {int(table.runs.n_test.iloc[0])} problems in {folder}"
+
+
 def _tell(table: Results, not_built: Sequence[str]) -> None:
     """What of the table a reader should know before it is believed."""
+    there = is_base(table.runs)
     if unhashed := table.provenance.get("unhashed_records"):
+        part = part_told(is_base(table.runs[table.runs.run.isin(unhashed)]), there)
         print(
-            f"note: {len(unhashed)} of {len(table.runs)} runs were made before manifests had hashes, so an edited "
+            f"note: {part} were made before manifests had hashes, so an edited "
             "count is found by their outcomes alone; the table's provenance.json names them",
             file=sys.stderr,
         )
     if not_built:
-        left = f"{len(not_built)} of {len(table.runs) + len(not_built)} runs"
-        print(f"note: left out, for they are not built: {left}, {some_of(not_built)}", file=sys.stderr)
+        left = [place == BASE for place in not_built]
+        part = part_told(left, [*there, *left])
+        print(f"note: left out, for they are not built: {part}, {some_of(not_built)}", file=sys.stderr)
 
 
 def _finished(
@@ -96,7 +105,7 @@ def _finished(
     places = {
         run.evaluate.key: " ".join(word for word in run.leaf.overrides if word not in of_all) for run in the_plan.runs
     }
-    not_built = {stage.key: places.get(stage.key, "base") for _, stage in runs if store.manifest(stage.key) is None}
+    not_built = {stage.key: places.get(stage.key, BASE) for _, stage in runs if store.manifest(stage.key) is None}
     if len(not_built) == len(runs):
         return runs, {}
     return [run for run in runs if run[1].key not in not_built], not_built
@@ -118,7 +127,7 @@ def merge_tables(line: Line) -> int:
     check_out(out)
     table = merged([read_table(folder) for folder in line.names], is_mixed_code_allowed=options.allow_mixed_code)
     write_table(table, out, {})
-    print(f"{len(table.runs)} runs x {int(table.runs.n_test.iloc[0])} problems in {out}")
+    print(_table_told(table, out))
     return 0
 
 

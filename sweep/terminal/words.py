@@ -1,4 +1,4 @@
-"""The nearest right word to one that is not known."""
+"""Words of messages: the nearest right one to one that is not known, and a number with its noun."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(asked, folded.values(), n=1, cutoff=LIKE)
     found = [*swapped, *(one for one, plain in folded.items() if plain in close)]
     return f" (did you mean {found[0]}?)" if found else ""
+
+
+def count(n: int, noun: str) -> str:
+    """`1 run`, `12 runs`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _is_swapped(a: str, b: str) -> bool:

@@ -47,6 +47,10 @@ ROWS = (
 )
 CLOUD = "https://api.wandb.ai"  # the name under which a netrc has the key of W&B's cloud, whatever its address is now
 NO_KEY = "no key is configured"
+WITHOUT_KEY = (
+    "no W&B key: curves are kept below each artifact, and `python -m sweep sync` sends them where there is one "
+    "(`wandb login`); tracking=jsonl keeps none for W&B"
+)
 LATER = "runs are kept on this machine, and `python -m sweep sync` sends them"
 
 
@@ -71,8 +75,7 @@ def settled(config: TrackingConfig, environment: Mapping[str, str] = os.environ)
             f"online was asked for (tracking.mode or WANDB_MODE), but {why}; check WANDB_BASE_URL and the key "
             "(`wandb login`), or leave it out: " + LATER
         )
-    if why != NO_KEY:
-        said.append(f"{why}: {LATER}; tracking.mode=online would fail instead")
+    said.append(WITHOUT_KEY if why == NO_KEY else f"{why}: {LATER}; tracking.mode=online would fail instead")
     return as_offline(config), said
 
 
@@ -139,7 +142,8 @@ def in_this_process(config: TrackingConfig) -> TrackingConfig:
 def _settled_here(project: str | None, entity: str | None) -> TrackingConfig:
     config, said = settled(TrackingConfig(name="wandb", project=project, entity=entity))
     for line in said:
-        print(f"warning: {line}", file=sys.stderr, flush=True)
+        if line != WITHOUT_KEY:  # no sweep, whose driver says it once: one of many stages
+            print(f"warning: {line}", file=sys.stderr, flush=True)
     return config
 
 
@@ -173,7 +177,7 @@ def for_a_sweep(config: TrackingConfig, folder: Path) -> Iterator[TrackingConfig
     check_installed(config)
     config, said = settled(config)
     for line in said:
-        print(f"warning: {line}", file=sys.stderr, flush=True)
+        print(f"{'note' if line == WITHOUT_KEY else 'warning'}: {line}", file=sys.stderr, flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"tracker-{uuid.uuid4().hex[:8]}.txt"  # another machine's sweep of the store may have our number
     before = os.environ.get(GAVE_UP)
