@@ -84,7 +84,8 @@ def _arms(comparison: Comparison, options: Options) -> list[str]:
 
 
 def fits(path: str | Path, options: Options | None = None) -> tuple[FitResult, ...] | SharedFit:
-    """Every arm (or those asked for) under the law; under auto the power law and, with 5 sizes, its floor.
+    """Every arm (or those asked for) under the law; under auto the power law and, with 5 sizes, its floor. Each says
+    for which arms `multiplier` reads it.
 
     Raises:
         ValueError: no arm has the sizes for the law.
@@ -102,7 +103,18 @@ def fits(path: str | Path, options: Options | None = None) -> tuple[FitResult, .
     if not out:
         sizes = ", ".join(f"{arm} {comparison.n_sizes(arm)}" for arm in table.arms)
         raise ValueError(f"{table.path}: a power law needs 3 sizes or more, found {sizes}; run more sizes")
-    return tuple(out)
+    return tuple(_read_by_multiplier(comparison, one, options.baseline) for one in out)
+
+
+def _read_by_multiplier(comparison: Comparison, one: FitResult, baseline: str) -> FitResult:
+    """The fit, with the arms that `multiplier` reads it for; none where the baseline has no curve."""
+    arms = comparison.draws.table.arms
+    if baseline not in arms or comparison.n_sizes(baseline) < 3:
+        return one
+    others = [arm for arm in arms if arm != baseline] if one.arm == baseline else [one.arm]
+    used = [arm for arm in others if comparison.law_of(arm, baseline) == one.law]
+    refuted = tuple(arm for arm in used if comparison.is_refuted(one.law, arm, baseline))
+    return dataclasses.replace(one, read_for=tuple(arm for arm in used if arm not in refuted), refuted_for=refuted)
 
 
 def _shared(comparison: Comparison, options: Options) -> SharedFit:

@@ -34,6 +34,25 @@ from analysis.worth.words import (
     times,
 )
 
+PARAMETERS = {  # in the order in which fits have them
+    "b": "how steeply it falls with n: the exponent; of log_linear the error per ln n",
+    "error_at_ref": "the curve at n_ref",
+    "excess_at_ref": "the curve's height over its floor at n_ref",
+    "n_half": "the n at which half of the way from ceiling to floor is gone",
+    "floor": "error with endless data",
+    "ceiling": "error without data",
+    "n_ref": "geometric middle of the sizes",
+    "ln_a": "logarithm of the curve (over its floor) at n = 1",
+}
+
+
+STATUSES = {
+    "converged": "converged",
+    "at_bound": "at a limit of floor or slope",
+    "multimodal": "a second optimum within 5 %",
+    "not_falling": "not falling",
+}
+
 
 def as_json(value: Any) -> str:
     """One JSON object; a limit that does not exist (infinite or undefined) is null."""
@@ -98,7 +117,9 @@ def results_text(results: Sequence[Result]) -> str:
             spread = ", ".join(f"{law} {times(value)}" for law, value in m.form_values.items())
             lines.append(f"  laws: {spread}")
         if one.delta:
-            lines.append(f"  fast (two-way delta): {interval_text(one.delta.low, one.delta.high, times)}")
+            lines.append(
+                f"  by the law alone, without resampling: {interval_text(one.delta.low, one.delta.high, times)}"
+            )
         if joint_text(m):
             lines.append(f"  {joint_text(m)}")
         if one.by_unit:
@@ -107,7 +128,9 @@ def results_text(results: Sequence[Result]) -> str:
             lines += _malformed_text(one.malformed, m.baseline)
         if one.shape:
             lines.append("  " + shape_text(one.shape))
-        lines.append(f"  {m.level:.0%} interval: {m.method}; fit {m.status}; no solution in {m.frac_censored:.1%}")
+        fits = ", ".join(STATUSES[one] for one in m.status.split("+"))
+        limits = f"{m.level:.0%} interval: {m.method}; no value in {m.frac_censored:.1%} of the resamples"
+        lines.append(f"  {limits}; fits of both: {fits}")
     identity = results[0].identity if results else None
     lines += [] if identity is None else [_identity_text(identity)]
     known = () if identity is None else identity.notes
@@ -135,8 +158,19 @@ def fits_text(found: Sequence[FitResult] | SharedFit | SurfaceFit) -> str:
             f"{one.arm}, {one.law}: {one.status}, {one.frac_at_best:.0%} of {one.n_starts} starts at the best"
             + (f", bounds hit {', '.join(one.bounds_hit)}" if one.bounds_hit else "")
         )
-        lines += _params_text(one.params, one.intervals)
+        lines += [*_read_text(one), *_params_text(one.params, one.intervals)]
+    lines += [f"{name}: {what}" for name, what in PARAMETERS.items() if any(name in one.params for one in found)]
     return "\n".join([*lines, *notes_text(sorted_notes(note for one in found for note in one.notes))])
+
+
+def _read_text(one: FitResult) -> list[str]:
+    """For which arms `multiplier` reads the law: any of the baseline's, its own of another arm's."""
+    ends = {
+        "read by this law and by a curve without one": one.read_for,
+        "read without a law, as residuals refute this one": one.refuted_for,
+    }
+    names = {end: "" if arms == (one.arm,) else f" of {'; '.join(arms)}" for end, arms in ends.items() if arms}
+    return [f"  multiplier{which}: {end}" for end, which in names.items()]
 
 
 def _params_text(

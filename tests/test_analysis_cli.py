@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,46 @@ def test_fit_prints_named_parameters(path: str, capsys: pytest.CaptureFixture) -
     shared = json.loads(said(capsys, "fit", path, "--json", "--law", "power_floor_shared"))
     assert shared["arms"] == ["RFT", "SFT"] and {"b", "floor"} <= set(shared["params"])
     text = said(capsys, "fit", path, "--law", "power")
-    assert "error_at_ref" in text
+    assert "error_at_ref = " in text and "n_ref: geometric middle of the sizes" in text and "\nfloor: " not in text
+
+
+def test_fit_says_which_law_multiplier_reads(path: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (m,) = commands.multipliers(path, Options(n_draws=200, of=("RFT",)))
+    found = json.loads(said(capsys, "fit", path, "--json"))["fits"]
+    assert m.multiplier.form == "law and local"
+    assert {(one["arm"], one["law"]): one["read_for"] for one in found if one["read_for"]} == {
+        ("RFT", m.multiplier.law): ["RFT"],
+        ("SFT", m.multiplier.law): ["RFT"],
+    }
+    assert all(one["refuted_for"] == [] for one in found)
+    text = said(capsys, "fit", path)
+    at = text.index(f"SFT, {m.multiplier.law}: ")
+    assert text[at:].splitlines()[1] == "  multiplier of RFT: read by this law and by a curve without one"
+    assert text.count("read by this law") == 2
+    assert "read by" not in said(capsys, "fit", path, "--baseline", "nobody")
+
+
+def test_fit_says_where_multiplier_reads_no_law(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    def bent(worth: float) -> Callable[[float], float]:
+        return lambda n: 0.2 + 0.3 / (1 + (worth * n / 1000) ** 3)
+
+    frame = long_frame(outcomes({"SFT": bent(1), "RFT": bent(2)}, n_problems=2000))
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = str(tmp_path / "t.parquet")
+    (m,) = commands.multipliers(table, Options(n_draws=200))
+    assert m.multiplier.form == "local"
+    found = json.loads(said(capsys, "fit", table, "--json"))["fits"]
+    told = {(one["arm"], one["law"]): one["refuted_for"] for one in found if one["refuted_for"]}
+    assert told == {("RFT", m.multiplier.law): ["RFT"], ("SFT", m.multiplier.law): ["RFT"]}
+    assert all(one["read_for"] == [] for one in found)
+    assert said(capsys, "fit", table).count("read without a law, as residuals refute this one") == 2
+
+
+def test_the_lines_of_a_multiplier_say_what_they_are(path: str, capsys: pytest.CaptureFixture) -> None:
+    text = said(capsys, "multiplier", path, "--of", "RFT")
+    assert "\n  by the law alone, without resampling: [" in text
+    (last,) = [line for line in text.splitlines() if line.startswith("  95% interval: ")]
+    assert last.endswith("% of the resamples; fits of both: at a limit of floor or slope")
 
 
 def test_fit_of_the_two_variable_law(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

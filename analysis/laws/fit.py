@@ -43,6 +43,8 @@ class FitResult:
         intervals: name -> (low, high) at `level`, from the same draws as everything else.
         objective: weighted mean square of the residuals in units of the cell's own variance.
         p_value: how often tables drawn from the law fit it as badly; 1 where that cannot be told.
+        read_for, refuted_for: arms whose multiplier over the baseline is read by this law, and those for which it would
+            be if residuals did not refute it, so that it is read without a law; empty where that was not asked.
         frac_at_best: share of the starts whose basin holds the best optimum.
         gradient_norm: scaled derivative at the optimum.
         ln_n, observed, fitted, stderr, leverage: (n_sizes,) the data and what the law makes of them.
@@ -67,6 +69,8 @@ class FitResult:
     curves: Curves
     notes: tuple[Note, ...]
     p_value: float = 1.0
+    read_for: tuple[str, ...] = ()
+    refuted_for: tuple[str, ...] = ()
     objective_name: str = OBJECTIVE
 
 

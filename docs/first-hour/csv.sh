@@ -67,6 +67,7 @@ $python -c 'import json; found = json.load(open("answer.json")); print(found["ar
 # 8. The laws behind it: parameters of each method's curve, with intervals.
 $python -m analysis fit table.csv "${columns[@]}"
 #> RFT, power: converged, ...
+#>   multiplier: read by this law and by a curve without one
 #>   b = ...
 
 # 9. What to run next, so that the answer is known within a factor of 1.1 either way.
