@@ -143,7 +143,7 @@ def test_plan_says_what_is_new_in_lines_that_can_be_read(sweep: Sweep, said: Cal
 
 def test_plan_estimates_time_from_stages_like_those_to_build(sweep: Sweep, said: Callable[..., Said]) -> None:
     _, out, _ = said("plan", "-m", *sweep.words, "seed=9")
-    assert "s on 1 workers" in out
+    assert "s on 1 worker" in out
     assert "stages of which none like them was ever built" not in out
 
 
@@ -204,9 +204,9 @@ def test_what_a_corrupted_artifact_bars_is_not_counted_as_to_build_unless_its_re
         assert [json.loads(told[1])["corrupted"] for told in (barred, rebuilt)] == [[train], [train]]
     out = said("status", "-m", *sweep_copy.words)[1]
     assert "33 stages built, 0 to build" in out
-    assert "builds them again; 1 stages that need one cannot be built, 1 of 12 runs are incomplete" in out
+    assert "builds them again; 1 stage that needs one cannot be built, 1 of 12 runs are incomplete" in out
     assert (
-        "1 artifacts are corrupted: the sweep command with exec.rebuild_corrupted=true sets them aside"
+        "1 artifact is corrupted: the sweep command with exec.rebuild_corrupted=true sets them aside"
         in (said("status", "-m", *sweep_copy.words, "exec.rebuild_corrupted=true")[1])
     )
 
@@ -276,7 +276,7 @@ def test_a_single_run_needs_no_multirun(sweep: Sweep, said: Callable[..., Said],
     words = [word for word in sweep.words if not word.startswith(("arm=", "n_problems="))]
     code, out, err = said(*words, "arm=rft", "n_problems=8", f"hydra.run.dir={tmp_path / 'one'}")
     assert (code, err) == (0, "")
-    assert "all 1 runs are built already" in out
+    assert "the run is built already" in out
     assert (tmp_path / "one" / ".hydra" / "config.yaml").exists()
 
 
@@ -420,7 +420,7 @@ def test_a_point_that_fails_under_hydras_basic_launcher_is_in_the_exit_code(
     code, out, err = said("-m", *words, "arm=rft", f"n_problems={sizes}", "hydra/launcher=basic")
     assert code == 2
     assert "n_problems=97 but dataset=skills has 96 train problems" in err and "n_problems=97" in err.splitlines()[-1]
-    assert "all 1 runs are built already" in out  # the other point was tried all the same
+    assert "the run is built already" in out  # the other point was tried all the same
 
 
 @pytest.mark.parametrize("sizes", ["97,8", "8,97"])
@@ -549,8 +549,8 @@ exec: {store: mine, sweep_name: mine}
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        ("plan {}", 0, "1 runs = 5 unique stages"),
-        ("{} plan -m", 0, "1 runs = 5 unique stages"),
+        ("plan {}", 0, "1 run = 5 unique stages"),
+        ("{} plan -m", 0, "1 run = 5 unique stages"),
         ("-m {} status --json", 0, '"runs": 1'),
         ("collect {}", 2, "not built: 1 of 1 run and the base model's evaluation, "),
         ("compare {}", 2, "settings are chosen on validation problems"),

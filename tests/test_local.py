@@ -107,7 +107,7 @@ def test_a_failed_stage_costs_its_descendants_alone_and_is_tried_again_alone(
     assert f"FAILED {bad} (sft n_problems=8 seed=0): FloatingPointError: update" in said
     assert f"log: {sweep_copy.store.log_path(bad)}" in said
     assert "FloatingPointError" in sweep_copy.store.log_path(bad).read_text()
-    assert f"1 stages failed, {len(lost)} that need them were not tried; 3 of 6 runs are incomplete" in said
+    assert f"1 stage failed, {len(lost)} that need them were not tried; 3 of 6 runs are incomplete" in said
     before = logs(sweep_copy.store)
     assert launched(grid, sweep_copy.store) == 1
     assert executed(sweep_copy.store, before) == {bad}
@@ -133,7 +133,7 @@ def test_a_worker_that_is_killed_fails_its_stage_and_the_sweep_goes_on(
     said = capsys.readouterr().err
     assert code == 1
     assert f"FAILED {shot[0]}" in said and "its worker process ended with exit code -9" in said
-    assert "1 stages failed, 1 that need them were not tried; 1 of 2 runs are incomplete" in said
+    assert "1 stage failed, 1 that need them were not tried; 1 of 2 runs are incomplete" in said
     assert under_construction(sweep_copy.store.root, "sft") == []
 
 
@@ -247,7 +247,7 @@ def test_a_signal_given_several_times_ends_the_sweep_once_and_says_what_was_unde
     _, err = driver.communicate(timeout=120)
     assert driver.returncode == 128 + number
     assert err == (
-        f"interrupted with 1 stages under way (base) and {34 - len(store.built())} not started; what was built is "
+        f"interrupted with 1 stage under way (base) and {34 - len(store.built())} not started; what was built is "
         "kept, give the same command again to go on\n"
     )
     wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family), 30)
@@ -307,7 +307,7 @@ def test_workers_that_cannot_start_end_the_sweep_with_their_last_words(
     sweep_copy.store.set_aside(sweep_copy.plan.runs[-1].evaluate.key)
     assert launched(sweep_copy.plan, sweep_copy.store) == 1
     said = capsys.readouterr()
-    assert "no worker process can start on this machine, so 1 stages were not tried and 1 of 12 runs are" in said.err
+    assert "no worker process can start on this machine, so 1 stage was not tried and 1 of 12 runs are" in said.err
     assert said.err.endswith("    ImportError: libcudart.so: cannot map segment\n")
     assert "FAILED" not in said.out + said.err and logs(sweep_copy.store) == {}
     assert len(list((tmp_path / "broken").glob("start-*"))) == 2  # tried once more, and no oftener
@@ -395,7 +395,7 @@ def test_a_stage_over_its_time_limit_is_stopped_and_fails_with_the_limits_name(
     said = capsys.readouterr().err
     assert f"FAILED {key}" in said
     assert "stopped after 0.05 minutes, the limit of exec.limits_minutes.sft, " in said
-    assert "1 stages failed, 1 that need them were not tried" in said
+    assert "1 stage failed, 1 that need them were not tried" in said
     assert under_construction(sweep_copy.store.root, "*") == []
     beat = heartbeat.read(heartbeat.path_of(sweep_copy.store.root, key))
     assert beat is not None and beat.outcome == "failed" and "exec.limits_minutes.sft" in beat.error

@@ -187,7 +187,7 @@ def test_runs_made_by_different_code_are_refused_by_name(sweep_copy: Sweep) -> N
     key = sweep_copy.plan.runs[3].evaluate.key
     provenance = sweep_copy.store.manifest(key).provenance
     rewritten(sweep_copy, key, provenance={**provenance, "code": "0123456789ab"})
-    with pytest.raises(ValueError, match=rf"made by different code .*0123456789ab.*1 runs, e.g. {key}"):
+    with pytest.raises(ValueError, match=rf"made by different code .*0123456789ab.*1 run, e.g. {key}"):
         collect(runs_of(sweep_copy), sweep_copy.store)
     assert len(collect(runs_of(sweep_copy), sweep_copy.store, is_mixed_code_allowed=True).runs) == 13
 

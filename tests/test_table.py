@@ -314,7 +314,9 @@ def test_parts_with_the_same_cell_or_of_other_code_splits_or_problems_are_refuse
     rows = table.outcomes.replace({"run": {"evaluate-a": "again"}})
     with pytest.raises(ValueError, match=said):
         merged([table, replace(again, outcomes=rows)])
-    with pytest.raises(ValueError, match=r"c0de: 2 runs, e.g. evaluate-a; f00d: 1 runs, e.g. evaluate-b\)"):
+    with pytest.raises(
+        ValueError, match=r"c0de: 1 run and the base model, e.g. evaluate-a; f00d: 1 run, e.g. evaluate-b\)"
+    ):
         merged([changed(table, "evaluate-b", code="f00d")])
     assert len(merged([changed(table, "evaluate-b", code="f00d")], is_mixed_code_allowed=True).runs) == 3
     with pytest.raises(ValueError, match=r"the runs mix evaluation splits \['test', 'validation'\]"):

@@ -31,7 +31,7 @@ from sweep.fields import choice, whole
 from sweep.points import VALID
 from sweep.prepare import __main__ as prepare_main
 from sweep.terminal.parser import Parser, of_type
-from sweep.terminal.words import nearest
+from sweep.terminal.words import count, nearest
 
 ROOT = Path(__file__).parents[1]
 
@@ -151,6 +151,11 @@ def distance(a: str, b: str) -> int:
         for j, other in enumerate(b, 1):
             row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (one != other)))
     return row[-1]
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert [count(n, "run") for n in (0, 1, 12)] == ["0 runs", "1 run", "12 runs"]
+    assert [count(n, "stage is", "stages are") for n in (1, 2)] == ["1 stage is", "2 stages are"]
 
 
 def test_capitals_and_joints_make_no_difference() -> None:

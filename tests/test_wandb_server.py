@@ -427,7 +427,7 @@ def test_what_does_not_reach_the_server_is_given_up_in_time_found_by_sync_and_se
     assert f"W&B did not take all of {KEY_OF_RUN}" in said
     cloud.fails.clear()
     done = synced(cloud, tmp_path)
-    assert "1 runs sent, 0 sent before" in done.stdout and done.returncode == 0, done.stdout + done.stderr
+    assert "1 run sent, 0 sent before" in done.stdout and done.returncode == 0, done.stdout + done.stderr
     assert [row["update"] for row in cloud.runs[KEY_OF_RUN].rows()] == list(range(1, 13))
     again = synced(cloud, tmp_path)
     assert "0 runs sent, 1 sent before" in again.stdout and again.returncode == 0
@@ -498,7 +498,7 @@ def test_sync_sends_what_is_whole_names_what_is_not_and_says_so_in_its_exit_code
     done = synced(cloud, tmp_path)
     assert done.returncode == 1
     assert f"not whole: {path}: it holds no run" in done.stdout
-    assert "1 runs sent, 0 sent before, 0 not sent, 1 files not whole (0 of them replaced by others)" in done.stdout
+    assert "1 run sent, 0 sent before, 0 not sent, 1 file not whole (0 of them replaced by others)" in done.stdout
     assert list(cloud.runs) == [KEY_OF_RUN]
 
 
@@ -555,7 +555,7 @@ def test_sync_without_a_server_a_store_or_alone_is_refused(
 ) -> None:
     tracked(cloud, tmp_path, "offline", 1, 2)
     with_cloud.fails["graphql"] = "401"
-    with pytest.raises(ValueError, match="1 runs are to be sent, but W&B refuses the key"):
+    with pytest.raises(ValueError, match="1 run is to be sent, but W&B refuses the key"):
         sync(Store(tmp_path), None, print)
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

@@ -17,6 +17,7 @@ from sweep.disk import write_atomically
 from sweep.launchers.todo import refuse_corrupted
 from sweep.places import check_writable
 from sweep.results import point_of
+from sweep.terminal.words import count
 
 
 def export_runs(line: Line) -> int:
@@ -34,7 +35,7 @@ def export_runs(line: Line) -> int:
     for name, stage in built.values():
         _write(store, stage, name, out / name)
     left = f"; {len(runs) - len(built)} are not built yet" if len(built) < len(runs) else ""
-    print(f"{len(built)} evaluations in {out}{left}")
+    print(f"{count(len(built), 'evaluation')} in {out}{left}")
     return 0
 
 

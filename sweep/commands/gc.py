@@ -26,7 +26,7 @@ from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import Submission, places, submissions
 from sweep.manifest import MANIFEST, UNLISTED, Manifest, NoArtifact, manifest_of
 from sweep.plan import Plan
-from sweep.terminal.words import nearest
+from sweep.terminal.words import count, nearest
 
 OURS = (".building", ".checkpoints", ".corrupted", ".grids", ".logs", ".slurm", ".trash")
 UNRECORDED = "unrecorded"  # the name under which --without lets go what no recorded grid tells of
@@ -217,7 +217,7 @@ def _tell(
     for root in recorded:
         is_out = bool(root.names & set(without))
         state = "runs at this moment, kept" if root.is_running else "not kept" if is_out else "kept"
-        print(f"  {root.told}: {len(root.parents)} stages, {state}")
+        print(f"  {root.told}: {count(len(root.parents), 'stage')}, {state}")
     for name, why in found.left.items():
         print(f"left       {name}: {why}")
     for key in found.removable:

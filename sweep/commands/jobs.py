@@ -5,13 +5,14 @@ from __future__ import annotations
 from sweep.commands.words import Line, store_and_name
 from sweep.launchers.slurm.submit import go_on
 from sweep.launchers.slurm.watch import cancel, pick
+from sweep.terminal.words import count
 
 
 def cancel_command(line: Line) -> int:
     """`python -m sweep cancel [SUBMISSION] [Hydra overrides]`: this user's latest submission without a name."""
     store, name = store_and_name(line)
     submission = pick(store, name)
-    print(f"cancelled {cancel(submission)} jobs of {submission.folder.name}; what is built is kept")
+    print(f"cancelled {count(cancel(submission), 'job')} of {submission.folder.name}; what is built is kept")
     return 0
 
 

@@ -16,6 +16,7 @@ from sweep.launchers.inventory import n_cores
 from sweep.launchers.seating import seating
 from sweep.launchers.todo import corrupted_lines, foreseen
 from sweep.plan import Plan, estimate, flow, state, summary
+from sweep.terminal.words import count
 
 N_REASONS, N_FIELDS = 12, 3  # of what is new, and of a reason
 
@@ -38,13 +39,14 @@ def show_plan(line: Line) -> int:
         there = {"cards": [asdict(device) for device in cards.devices]} if cards is not None else {}
         print(json.dumps({**counts, **work, **there, "corrupted": sorted(found.corrupted), "flow": flow(the_plan)}))
         return code
-    print(f"{counts['runs']} runs = {counts['stages']} unique stages ({counts['stages_unshared']} without sharing)")
+    n_runs, n_stages = count(counts["runs"], "run"), count(counts["stages"], "unique stage")
+    print(f"{n_runs} = {n_stages} ({counts['stages_unshared']} without sharing)")
     print(f"{counts['cached']} cached in {store.root}, {len(todo)} to build")
     by_kind = Counter(the_plan.stages[key].kind for key in todo)
     for kind, n_all in counts["by_kind"].items():
         of_kind = [s for key, s in seconds.items() if the_plan.stages[key].kind == kind]
         told = "" if not of_kind else _told(of_kind) + _gpu_hours(of_kind, kind, known)
-        print(f"  {kind:<11} {n_all:>6} stages {by_kind[kind]:>6} to build  {told}")
+        print(f"  {kind:<11} {n_all:>6} {'stage ' if n_all == 1 else 'stages'} {by_kind[kind]:>6} to build  {told}")
     if todo:
         print(_estimated(list(seconds.values()), n_workers))
     for run in the_plan.runs:
@@ -61,10 +63,13 @@ def show_plan(line: Line) -> int:
 
 def _estimated(seconds: Sequence[float | None], n_workers: int) -> str:
     known = [s for s in seconds if s is not None]
-    unknown = f"{len(seconds) - len(known)} stages of which none like them was ever built here"
+    unknown = (
+        count(len(seconds) - len(known), "stage like which none", "stages of which none like them")
+        + " was ever built here"
+    )
     if not known:
         return f"not estimated: {unknown}"
-    work = f"estimated: {sum(known):.0f} s of work, {sum(known) / n_workers:.0f} s on {n_workers} workers"
+    work = f"estimated: {sum(known):.0f} s of work, {sum(known) / n_workers:.0f} s on {count(n_workers, 'worker')}"
     return work if len(known) == len(seconds) else f"{work}, plus {unknown}"
 
 

@@ -15,6 +15,7 @@ from sweep.launchers.progress import progress_lines
 from sweep.launchers.slurm.watch import latest_output, told
 from sweep.launchers.todo import corrupted_lines
 from sweep.sharing import bytes_of
+from sweep.terminal.words import count
 from sweep.view.standing import Standing, standing_of
 
 
@@ -50,10 +51,8 @@ def _record(one: Standing) -> dict[str, Any]:
 
 
 def _lines(one: Standing, store: Store) -> Iterator[str]:
-    yield (
-        f"{one.n_complete} of {len(one.plan.runs)} runs complete; {len(one.found.built)} stages built, "
-        f"{one.n_to_build} to build"
-    )
+    n_runs, n_built = count(len(one.plan.runs), "run"), count(len(one.found.built), "stage")
+    yield (f"{one.n_complete} of {n_runs} complete; {n_built} built, {one.n_to_build} to build")
     yield from told(store, one.jobs)
     for key, who in one.running.items():
         what = f"{key} ({label(one.plan.stages[key])}) by {who}{one.progress[key]}"

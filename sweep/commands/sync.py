@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sweep.artifacts import Store
 from sweep.commands.words import Line, exec_of, plan_of
+from sweep.terminal.words import count
 from sweep.tracking.sync import sync, unfinished
 
 
@@ -17,10 +18,12 @@ def sync_runs(line: Line) -> int:
         store, wanted = Store(exec.store), set(the_plan.stages)
     done = sync(store, wanted, lambda text: print(text, flush=True))
     later = [key for key in unfinished(store) if wanted is None or key in wanted]
+    torn = count(len(done.not_whole) + len(done.replaced), "file")
     print(
-        f"{len(done.sent)} runs sent, {len(done.before)} sent before, {len(done.refused)} not sent, "
-        f"{len(done.not_whole) + len(done.replaced)} files not whole ({len(done.replaced)} of them replaced by others)"
+        f"{count(len(done.sent), 'run')} sent, {len(done.before)} sent before, {len(done.refused)} not sent, "
+        f"{torn} not whole ({len(done.replaced)} of them replaced by others)"
     )
     if later:
-        print(f"{len(later)} stages are not finished: their curves are in metrics.jsonl, and sent once they are built")
+        them = count(len(later), "stage is", "stages are")
+        print(f"{them} not finished: what is logged so far is in metrics.jsonl, and sent after the stage is built")
     return 0 if done.is_all else 1

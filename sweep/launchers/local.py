@@ -26,6 +26,7 @@ from sweep.launchers.seating import Seating, seating, weights_of, what_to_lower
 from sweep.launchers.todo import corrupted_lines, set_corrupted_aside, todo
 from sweep.launchers.worker import NO_MEMORY, Work, Worker, hired
 from sweep.plan import Plan, estimate, state
+from sweep.terminal.words import count
 from sweep.tracking.server import for_a_sweep, news
 
 SPOILED = (
@@ -61,10 +62,11 @@ def _run(plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> int:
         print(line)
     if not pool.waiting and not pool.found.corrupted:
         pool.view.close()
-        print(f"all {len(plan.runs)} runs are built already ({len(pool.manifests)} artifacts in {store.root})")
+        told = "the run is" if len(plan.runs) == 1 else f"all {len(plan.runs)} runs are"
+        print(f"{told} built already ({count(len(pool.manifests), 'artifact')} in {store.root})")
         return 0
     if pool.waiting:
-        check_installed(BUILDING, f"building {len(pool.waiting)} stages")
+        check_installed(BUILDING, f"building {count(len(pool.waiting), 'stage')}")
     with for_a_sweep(tracking, store.root / ".logs") as pool.tracking, noted() as asked:
         try:
             pool.work(asked)
@@ -135,23 +137,25 @@ class Pool:
         """Print what failed and where its log is, and what is corrupted; the exit code."""
         self.view.close()
         n_built = self.n_todo - len(self.failed) - len(self.lost) - len(self.waiting)
-        print(f"built {n_built} stages in {self.view.elapsed()}; {len(self.manifests)} artifacts in {self.store.root}")
+        there = f"{count(len(self.manifests), 'artifact')} in {self.store.root}"
+        print(f"built {count(n_built, 'stage')} in {self.view.elapsed()}; {there}")
         for key, message in self.failed.items():
             print(f"FAILED {key} ({label(self.plan.stages[key])}): {message}", file=sys.stderr)
             if self.store.log_path(key).exists():
                 print(f"       log: {self.store.log_path(key)}", file=sys.stderr)
-        incomplete = sum(run.evaluate.key not in self.manifests for run in self.plan.runs)
+        n_incomplete = sum(run.evaluate.key not in self.manifests for run in self.plan.runs)
+        incomplete = f"{n_incomplete} of {count(len(self.plan.runs), 'run is', 'runs are')} incomplete"
         if self.failed:
             print(
-                f"{len(self.failed)} stages failed, {len(self.lost)} that need them were not tried; {incomplete} of "
-                f"{len(self.plan.runs)} runs are incomplete. "
-                + (SPOILED if self.spoiled else "The same command again tries exactly these."),
+                f"{count(len(self.failed), 'stage')} failed, {len(self.lost)} that need them were not tried; "
+                f"{incomplete}. " + (SPOILED if self.spoiled else "The same command again tries exactly these."),
                 file=sys.stderr,
             )
         if self.waiting:
             print(
-                f"no worker process can start on this machine, so {len(self.waiting)} stages were not tried and "
-                f"{incomplete} of {len(self.plan.runs)} runs are incomplete. Put right what the last one says, then "
+                "no worker process can start on this machine, so "
+                f"{count(len(self.waiting), 'stage was', 'stages were')} not tried and {incomplete}. "
+                "Put right what the last one says, then "
                 f"give the same command again:\n{self.why_no_start}",
                 file=sys.stderr,
             )
@@ -164,8 +168,8 @@ class Pool:
         self.view.close()
         under_way = f" ({', '.join(map(label, lost))})" if lost else ""
         print(
-            f"interrupted with {len(lost)} stages under way{under_way} and {len(self.waiting)} not started; what was "
-            "built is kept, give the same command again to go on",
+            f"interrupted with {count(len(lost), 'stage')} under way{under_way} and {len(self.waiting)} not started; "
+            "what was built is kept, give the same command again to go on",
             file=sys.stderr,
         )
 

@@ -12,6 +12,7 @@ from sweep.artifacts import Manifest, Stage
 from sweep.heartbeat import Heartbeat
 from sweep.plan import Plan, estimate
 from sweep.terminal.progress import is_live
+from sweep.terminal.words import count
 
 
 class Working(Protocol):
@@ -58,7 +59,8 @@ class View:
         self.eta, self.estimated = "", 0.0
         plan, n_todo = pool.plan, pool.n_todo
         print(
-            f"{len(plan.runs)} runs = {len(plan.stages)} unique stages ({plan.n_unshared} without sharing), "
+            f"{count(len(plan.runs), 'run')} = {count(len(plan.stages), 'unique stage')} "
+            f"({plan.n_unshared} without sharing), "
             f"{len(plan.stages) - n_todo - pool.n_barred} built or not needed, {n_todo} to build"
             + (f", {pool.n_barred} corrupted or in need of what is" if pool.n_barred else "")
         )

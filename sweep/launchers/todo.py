@@ -8,6 +8,7 @@ from collections.abc import Collection
 from sweep.artifacts import Store
 from sweep.launchers.local_view import label
 from sweep.plan import Plan, State, needed, state
+from sweep.terminal.words import count
 
 
 def todo(plan: Plan, found: State, is_rebuild: bool) -> tuple[list[str], set[str]]:
@@ -41,13 +42,14 @@ def corrupted_lines(plan: Plan, found: State, lost: Collection[str], is_rebuild:
     lines = [f"corrupted: {key} ({label(plan.stages[key])}): {why}" for key, why in found.corrupted.items()]
     n_behind = len(set(lost) - set(found.corrupted))
     n_incomplete = sum(run.evaluate.key not in found.built for run in plan.runs)
-    cost = f"{n_behind} stages that need one cannot be built, {n_incomplete} of {len(plan.runs)} runs are incomplete"
+    behind = count(n_behind, "stage that needs one", "stages that need one")
+    cost = f"{behind} cannot be built, {n_incomplete} of {count(len(plan.runs), 'run is', 'runs are')} incomplete"
     again = "sets them aside and builds them again"
     if is_rebuild:
         what = f"the sweep command with exec.rebuild_corrupted=true {again}"
     else:
         what = f"give the sweep command with exec.rebuild_corrupted=true, which {again}; {cost}"
-    return [*lines, f"{len(lines)} artifacts are corrupted: {what}"]
+    return [*lines, f"{count(len(lines), 'artifact is', 'artifacts are')} corrupted: {what}"]
 
 
 def refuse_corrupted(plan: Plan, store: Store, consequence: str) -> None:

@@ -22,9 +22,9 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
-def count(n: int, noun: str) -> str:
-    """`1 run`, `12 runs`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def count(n: int, one: str, several: str | None = None) -> str:
+    """`1 run`, `12 runs`; of ("stage is", "stages are") `1 stage is`, `2 stages are`."""
+    return f"{n} {one if n == 1 else several or f'{one}s'}"
 
 
 def _is_swapped(a: str, b: str) -> bool:

@@ -20,6 +20,7 @@ from sweep.artifacts import Store
 from sweep.config import TrackingConfig
 from sweep.manifest import is_key
 from sweep.sharing import opened
+from sweep.terminal.words import count
 from sweep.tracking.backend import Outcome, broken, check_installed
 from sweep.tracking.offline import SENT, Recorded, recorded
 from sweep.tracking.own_settings import not_obeyed
@@ -151,8 +152,8 @@ def _check_server(n: int) -> None:
     why = asked(wait_s()) if has_wandb_key() else NO_KEY
     if why is not None:
         raise ValueError(
-            f"{n} runs are to be sent, but {why}; check WANDB_BASE_URL and the key (`wandb login`), then give the same "
-            "command again"
+            f"{count(n, 'run is', 'runs are')} to be sent, but {why}; check WANDB_BASE_URL and the key "
+            "(`wandb login`), then give the same command again"
         )
 
 

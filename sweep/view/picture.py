@@ -15,6 +15,7 @@ from sweep.launchers.local_view import label
 from sweep.launchers.slurm.watch import waiting_lines
 from sweep.launchers.todo import corrupted_lines
 from sweep.plan import Plan
+from sweep.terminal.words import count
 from sweep.view.cells import DONE, FAILED, RUNNING, STATES, WAITING, Map, Where, map_of, run_state, stage_states
 from sweep.view.log_end import LogEnd, log_end, plain
 from sweep.view.remaining import Remaining, remaining
@@ -199,7 +200,8 @@ def _notes(one: Standing) -> tuple[str, ...]:
     """What a person should know beside the states: what could not be asked, why jobs wait, what is corrupted."""
     lines = [*one.jobs.unasked, *waiting_lines(one.jobs)]
     lines += [
-        f"{n} stages were tried with another package than at submission: {how}" for how, n in one.jobs.packages.items()
+        f"{count(n, 'stage was', 'stages were')} tried with another package than at submission: {how}"
+        for how, n in one.jobs.packages.items()
     ]
     lines += [f"built twice: {key} ({copies})" for key, copies in one.jobs.twice.items()]
     lines += corrupted_lines(one.plan, one.found, one.lost, one.is_rebuild)

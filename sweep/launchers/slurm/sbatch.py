@@ -22,6 +22,7 @@ from sweep.launchers.slurm.lines import commands
 from sweep.launchers.slurm.ownership import ours_alone, permissions
 from sweep.launchers.slurm.submission import Submission
 from sweep.plan import Plan, state
+from sweep.terminal.words import count
 
 SETUP_FAILS = (  # at the top level alone: what fails inside a script that a line reads is that script's business
     'sweep_setup() { test "$1" = 0 || { echo "sweep: setup failed with exit code $1: $sweep_line" >&2; exit "$1"; }; }',
@@ -62,7 +63,8 @@ def send(
     )
     if n_kept_back and limit is not None:
         print(
-            f"{n_kept_back} more stages wait: {limit.limit} lets {limit.n_jobs} more jobs into the queue; a small job "
+            f"{count(n_kept_back, 'more stage waits', 'more stages wait')}: {limit.limit} lets "
+            f"{count(limit.n_jobs, 'more job')} into the queue; a small job "
             "submits the next wave when this one has ended"
         )
 
@@ -89,7 +91,8 @@ def _counted(graph: Sequence[Array]) -> str:
     for array in graph:
         by_kind[array.kind] += sum(len(keys) for keys in array.elements.values())
     counts, n_jobs = ", ".join(f"{n} {kind}" for kind, n in by_kind.items()), sum(len(a.elements) for a in graph)
-    return f"{sum(by_kind.values())} stages ({counts}) as {n_jobs} jobs in {len(graph)} arrays"
+    n_stages = count(sum(by_kind.values()), "stage")
+    return f"{n_stages} ({counts}) as {count(n_jobs, 'job')} in {count(len(graph), 'array')}"
 
 
 def _limit(submission: Submission, graph: Sequence[Array]) -> Room | None:

@@ -27,6 +27,7 @@ from sweep.launchers.slurm.submission import Submission, create, lock, places, s
 from sweep.launchers.slurm.watch import follow
 from sweep.launchers.todo import corrupted_lines, set_corrupted_aside, todo
 from sweep.plan import Plan, state
+from sweep.terminal.words import count
 from sweep.tracking.server import for_nodes
 
 
@@ -52,7 +53,8 @@ def submit(plan: Plan, exec: Exec, tracking: TrackingConfig, folder: Path, optio
         in_queue = _in_queue(store)
         new = [key for key in missing if key not in in_queue]
         print(
-            f"{len(plan.runs)} runs = {len(plan.stages)} unique stages ({plan.n_unshared} without sharing), "
+            f"{count(len(plan.runs), 'run')} = {count(len(plan.stages), 'unique stage')} "
+            f"({plan.n_unshared} without sharing), "
             f"{len(found.built)} built, {len(missing) - len(new)} in the queue already, {len(new)} to submit"
         )
         if new:

@@ -17,7 +17,7 @@ from sweep.launchers.slurm.reasons import in_words
 from sweep.launchers.slurm.submission import Submission, submissions
 from sweep.launchers.todo import todo
 from sweep.plan import Plan, state
-from sweep.terminal.words import nearest
+from sweep.terminal.words import count, nearest
 
 TAIL_BYTES = 10_000
 NOISE = ("srun: ", "slurmstepd: ")  # SLURM's own last words about a job that said more before them
@@ -125,7 +125,9 @@ def told(store: Store, seen: Seen) -> list[str]:
             where = f"see {files}" if files else "it printed nothing"
             lines.append(f"  {s.state}: {key} (job {s.job}): {s.reason or 'no reason is known'}; {where}")
     for change, n in seen.packages.items():
-        lines.append(f"  {n} stages were tried with another package than at submission: {change}")
+        lines.append(
+            f"  {count(n, 'stage was', 'stages were')} tried with another package than at submission: {change}"
+        )
     lines += [f"  built twice: {key} ({copies})" for key, copies in seen.twice.items()]
     return lines
 
@@ -174,7 +176,7 @@ def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
         seen = look(store, plan.stages, missing)
         n_live = sum(s.state.isupper() for s in seen.jobs.values())
         counts = Counter(s.state for s in seen.jobs.values())
-        line = f"{len(found.built)} of {len(plan.stages)} stages built"
+        line = f"{len(found.built)} of {count(len(plan.stages), 'stage')} built"
         line += "".join(f", {n} {word}" for word, n in counts.items())
         line += "" if seen.is_queue_known else f" ({seen.unasked[0]})"
         if line != shown:
@@ -188,7 +190,9 @@ def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
     if missing:
         is_spoiled = any(s.reason.startswith(f"{CorruptArtifact.__name__}: ") for s in seen.jobs.values())
         how = "with exec.rebuild_corrupted=true, as said above, builds" if is_spoiled else "again tries exactly"
-        print(f"{len(missing)} stages are not built; the same command {how} these", file=sys.stderr)
+        print(
+            f"{count(len(missing), 'stage is', 'stages are')} not built; the same command {how} these", file=sys.stderr
+        )
     return 1 if missing else 0
 
 
