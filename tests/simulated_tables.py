@@ -50,7 +50,7 @@ def simulated_table(
 
     def test(arm: str, n: float, seed: int, error: float) -> None:
         target = float(np.clip(error, 1e-4, 1 - 1e-4))
-        chance = 1.0 / (1.0 + np.exp(-(difficulty + _centre(target, difficulty_sd))))
+        chance = 1.0 / (1.0 + np.exp(-(difficulty + centre(target, difficulty_sd))))
         wrong = rng.random(n_problems) < chance
         blocks.append(wrong.astype(np.float32))
         rows.append((arm, float(n), float(n), seed, wrong.mean(), n_problems))
@@ -75,7 +75,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
-def _centre(mean: float, sd: float) -> float:
+def centre(mean: float, sd: float) -> float:
     """Logit c with E[logistic(c + sd Z)] = mean, Z standard normal, by Newton on a Gauss-Hermite sum."""
     c = np.log(mean / (1 - mean)) * np.sqrt(1 + sd**2 / 2.9)
     for _ in range(30):

@@ -28,7 +28,7 @@ from sweep.terminal.progress import counted
 
 sys.path.append(str(Path(__file__).parents[1]))  # the tests' tables with a known truth
 
-from simulated_tables import power, saturating, simulated_table
+from simulated_tables import centre, power, saturating, simulated_table
 
 from analysis.intervals import interval
 from analysis.noise.draws import draws
@@ -42,6 +42,7 @@ from analysis.worth.shape import pooled_draws
 
 SIZES = 2.0 ** np.arange(9, 16)
 LUCK = 0.3  # of a replicate, in logits
+DIFFICULTY = 2.0  # of problems, in logits
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,12 @@ SETTINGS |= {
 
 
 def replicated_table(setting: Setting, base: Callable, arm: Callable, rng: np.random.Generator) -> Table:
-    """Counts in replicates (or seeds): luck of the whole, sd LUCK in logits, and noise of the arms' own runs."""
+    """Counts in replicates (or seeds): luck of the whole, sd LUCK in logits, and noise of the arms' own runs.
+
+    Each replicate has test problems of its own, which binomial noise stands for; seeds have one test set.
+    """
     rows, sizes = [], setting.sizes
+    one_set = rng.normal(0.0, DIFFICULTY, setting.n_problems) if setting.has_seeds else None
     for replicate in range(setting.n_replicates):
         luck = rng.normal(0, LUCK)
         for name, curve in (("SFT", base), *((name, arm) for name in _arms(setting))):
@@ -199,11 +204,19 @@ def replicated_table(setting: Setting, base: Callable, arm: Callable, rng: np.ra
                 error = float(expit(logit(curve(n)) + luck + own))
                 if setting.bad_run and (replicate, name, n) == (0, "arm", sizes[len(sizes) // 2]):
                     error = setting.bad_run
-                wrong = rng.binomial(setting.n_problems, error) / setting.n_problems
-                rows.append((replicate, name, n, n, 0, wrong, setting.n_problems))
+                rows.append(
+                    (replicate, name, n, n, 0, _tested(error, setting.n_problems, one_set, rng), setting.n_problems)
+                )
     unit, other = ("seed", "replicate") if setting.has_seeds else ("replicate", "seed")
     runs = pd.DataFrame(rows, columns=[unit, "arm", "size", "x", other, "error", "n_test"])
     return table_from_runs(runs, "counts", path="simulated")
+
+
+def _tested(error: float, n_problems: int, difficulty: np.ndarray | None, rng: np.random.Generator) -> float:
+    """The share of problems that a run gets wrong whose error over all such problems is this."""
+    if difficulty is None:
+        return float(rng.binomial(n_problems, error) / n_problems)
+    return float((rng.random(n_problems) < expit(difficulty + centre(error, DIFFICULTY))).mean())
 
 
 def _arms(setting: Setting) -> list[str]:
@@ -325,7 +338,7 @@ def _table(setting: Setting, base: Callable, arm: Callable, seed: int) -> Table:
         n_seeds=setting.n_seeds,
         n_problems=setting.n_problems,
         seed_sd={"SFT": setting.seed_sd, **dict.fromkeys(arms, setting.arm_seed_sd or setting.seed_sd)},
-        difficulty_sd=2.0,
+        difficulty_sd=DIFFICULTY,
         rng=np.random.default_rng(seed),
         shared_sd=setting.shared_sd,
         common_sd=setting.common_sd,
