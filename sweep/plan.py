@@ -146,7 +146,7 @@ def alike(stage: Stage) -> Hashable:
     here as their whole data set, an evaluation as the problems of its split and the samples of each.
     """
     upstream = [stage, *stage.ancestors()]
-    data = next((one.identity["dataset"] for one in upstream if "dataset" in one.identity), {})
+    data: Mapping[str, Any] = next((one.identity["dataset"] for one in upstream if "dataset" in one.identity), {})
     model = next((one.identity.get("model") for one in upstream if one.kind == "base"), None)
     size: list[Any] = []
     if stage.kind in ("base", "dsyn"):

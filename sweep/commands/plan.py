@@ -82,9 +82,9 @@ def _print_news(the_plan: Plan, todo: Sequence[str], known: Sequence[Manifest]) 
         lines = [line for line in told[key] if not line.startswith(PARENT)]
         if not keys.isdisjoint(p.key for p in stage.parents.values()) and not lines:
             continue  # new because a parent is
-        why = stage.kind, "; ".join(lines[:N_FIELDS]) or "none of its kind is built"
-        reasons[why] += 1
-        n_more.setdefault(why, set()).add(max(0, len(lines) - N_FIELDS))
+        reason = stage.kind, "; ".join(lines[:N_FIELDS]) or "none of its kind is built"
+        reasons[reason] += 1
+        n_more.setdefault(reason, set()).add(max(0, len(lines) - N_FIELDS))
     for (kind, why), n in reasons.most_common(N_REASONS):
         print(f"  new: {n} x {kind}: {why}{_and_more(n_more[kind, why])}")
     if len(reasons) > N_REASONS:
