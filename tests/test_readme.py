@@ -138,16 +138,20 @@ def test_the_multipliers_it_states_are_those_of_record() -> None:
         assert f"{value:.2f}x [{low:.2f}, {high:.2f}]" in README
 
 
-def test_the_study_page_states_the_table_of_record() -> None:
-    page = (ROOT / "docs/study.md").read_text(encoding="utf-8")
-    with (ROOT / "analysis/results/study/multipliers_greedy.csv").open(encoding="utf-8") as stream:
+@pytest.mark.parametrize(("table", "n_rows"), [("study", 10), ("free_order", 9)])
+def test_the_study_page_states_the_tables_of_record(table: str, n_rows: int) -> None:
+    study, free_order = (ROOT / "docs/study.md").read_text(encoding="utf-8").split("\n## Free order")
+    page = study if table == "study" else free_order
+    with (ROOT / f"analysis/results/{table}/multipliers_greedy.csv").open(encoding="utf-8") as stream:
         rows = {row["arm"]: row for row in csv.DictReader(stream)}
     said = dict(re.findall(r"^\| ([^|]+?) \| (\S+x \[[^]]+\]) at [.][0-9]+ \|", page, flags=re.MULTILINE))
     arms = {"RFT (self-generated positives)": "RFT", "control: RFT on sound steps alone": "RFT, sound steps",
             "DPO on distant pairs": "DPO, distant pairs", "control: RFT without the verifier": "RFT without verifier",
             "control: pairs at a random step": "random-step DPO",
-            "control: SFT, equally many updates": "SFT, more updates"}  # fmt: skip
-    assert len(said) == 10
+            "control: SFT, equally many updates": "SFT, more updates",
+            "advantage-filtered RFT (by response)": "advantage-filtered RFT",
+            "good steps only (by step)": "good steps only"}  # fmt: skip
+    assert len(said) == n_rows
     for name, text in said.items():
         row = rows[arms.get(name, name.removeprefix("control: "))]
         value, low, high = (float(row[column]) for column in ("multiplier", "ci_low", "ci_high"))

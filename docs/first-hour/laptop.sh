@@ -17,7 +17,7 @@ make help
 #    two arms at four sizes, takes minutes and shows every step of it: sweep, table, report. A line tells how far it is.
 make reproduce experiment=smoke replicates=7 grid="arm=sft,rft n_problems=16,32,48,64"
 #> ... runs = ... unique stages...
-#> ...runs x 128 problems in outputs/smoke/table
+#> ...base model x 128 problems in outputs/smoke/table
 #> outputs/smoke/report/index.html
 
 # 3. Again: what is built is not built twice. It is over in seconds, with the same report.
