@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from browser import needs_chromium, shown
 from tiny_sweep import GRID, planned
 
@@ -22,6 +23,8 @@ from analysis.gallery.write import write_gallery
 from analysis.worth.words import multiplier_text
 from sweep.arms import ARMS
 from sweep.plan import flow, summary
+
+ROOT = Path(__file__).parents[1]
 
 CONF = Path(__file__).parents[1] / "conf/experiment"
 RECORD = Path(__file__).parents[1] / "analysis/results"
@@ -99,8 +102,14 @@ def test_a_figure_without_runs_shows_its_commands_and_no_picture(
     written = write_gallery(tmp_path / "out", only=["star_graph"], scale=FRESH)
     text = (tmp_path / "out/index.html").read_text()
     assert written == [tmp_path / "out/index.html"] and "<figure" not in text
-    assert "python -m sweep -m experiment=star_graph" in text and "120 runs = 411 stages" in text
-    assert "collect -m experiment=star_graph replicate=1,2,3 --by sft.passes --finished" in text
+    assert "python -m sweep -m experiment=fresh_star_graph" in text and "120 runs = 411 stages" in text
+    assert "collect -m experiment=fresh_star_graph replicate=1,2,3 --by sft.passes --finished" in text
+
+
+def test_no_part_of_a_grid_has_replicates_of_its_own_which_those_of_scale_fresh_would_leave_out() -> None:
+    for name in {one.runs.experiment(FRESH) for one in FIGURES if one.runs and one.runs.is_sweep}:
+        grid = yaml.safe_load((ROOT / f"conf/experiment/{name}.yaml").read_text())["hydra"]["sweeper"]
+        assert not [more for more in grid.get("also", []) if "replicate" in more], name
 
 
 def test_one_s_own_table_comes_before_the_record_s_and_a_given_one_before_both(
