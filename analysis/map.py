@@ -28,9 +28,8 @@ from analysis.worth.readings import at_size
 from analysis.worth.words import count, error_text, multiplier_text
 from sweep.terminal.progress import counted
 
-POINTS = (
-    "n_problems", "seed", "replicate", "method.name", "source.name",
-)  # fmt: skip  # where in the grid a run stands, not what it is made of
+# where in the grid a run stands, not what it is made of
+POINTS = ("n_problems", "seed", "replicate", "method.name", "source.name")
 RATES = ("method.optim.lr", "sft.lr")  # tuned for each variant by one rule: what differs because of the ingredient
 Settings = Mapping[str, Mapping[str, object]]  # arm -> dotted name -> value
 WORLD = ("dataset", "model", "teacher")  # groups of settings that decide what there is to learn, not how it is trained

@@ -25,6 +25,13 @@ STUDY = Runs("study", others=("reproduce",), fresh="reproduce", quick="quick")
 FREE_ORDER = Runs("free_order", quick="quick_free_order")  # the second data set: steps may come in any order
 CAPPED = "RFT, max_solutions_per_problem={}".format
 
+# drawn of both data sets
+OF_RFT = curves_of("RFT", claims=("RFT is worth 2x SFT's data", "RFT is worth more than 1x"))
+OF_NEGATIVES = curves_of("DPO", "DPO, distant pairs", "per-step DPO", claims=(
+    "per-step DPO is worth 8x SFT's data", "per-step DPO is worth more than 1x",
+    "Per-step DPO beats standard DPO", "Standard DPO fails: SFT beats it",
+))  # fmt: skip
+
 FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "1", "flow", "The flow of data: who hands what to whom.", view=FLOW,
@@ -33,11 +40,11 @@ FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "2a, 2b", "sft_and_rft", "Error of SFT and of RFT against the number of problems, and RFT's shift; the paper "
         "has 2x.", STUDY,
-        curves_of("RFT", claims=("RFT is worth 2x SFT's data", "RFT is worth more than 1x")),
+        OF_RFT,
     ),
     PaperFigure(
         "2a, 2b", "sft_and_rft_free_order", "The same on a second data set, where steps may come in any order.",
-        FREE_ORDER, curves_of("RFT", claims=("RFT is worth 2x SFT's data", "RFT is worth more than 1x")),
+        FREE_ORDER, OF_RFT,
     ),
     PaperFigure(
         "2c", "more_positives", "Error against the number of self-generated positives a problem; the paper's "
@@ -54,18 +61,12 @@ FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "5a, 5b", "negatives", "Error of SFT, DPO, DPO on distant pairs and per-step DPO against the number of "
         "problems, and their shifts; the paper has 8x for per-step DPO.", STUDY,
-        curves_of("DPO", "DPO, distant pairs", "per-step DPO", claims=(
-            "per-step DPO is worth 8x SFT's data", "per-step DPO is worth more than 1x",
-            "Per-step DPO beats standard DPO", "Standard DPO fails: SFT beats it",
-        )),
+        OF_NEGATIVES,
     ),
     PaperFigure(
         "5a, 5b", "negatives_free_order", "The same on a second data set, where steps may come in any order.",
         FREE_ORDER,
-        curves_of("DPO", "DPO, distant pairs", "per-step DPO", claims=(
-            "per-step DPO is worth 8x SFT's data", "per-step DPO is worth more than 1x",
-            "Per-step DPO beats standard DPO", "Standard DPO fails: SFT beats it",
-        )),
+        OF_NEGATIVES,
     ),
     PaperFigure(
         "5c", "negatives_constructed", "Ways to construct negatives: arbitrary pairs, distant pairs, pairs at a random "

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sweep.arms import BASE_ARM
 from sweep.artifacts import Stage, Store
 from sweep.commands.options import usage
 from sweep.commands.words import CONF, Line, exec_of, plan_of
@@ -24,8 +25,6 @@ from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
 from sweep.table import Results, check_out, is_base, part_told, read_table, runs_told, some_of, write_table
 from sweep.tracking.wandb_runs import fetch
-
-BASE = "base"  # the place of a base model's own evaluation in a grid
 
 
 def collect_table(line: Line) -> int:
@@ -92,7 +91,7 @@ def _tell(table: Results, not_built: Sequence[str]) -> None:
             file=sys.stderr,
         )
     if not_built:
-        left = [place == BASE for place in not_built]
+        left = [place == BASE_ARM for place in not_built]
         part = part_told(left, [*there, *left])
         print(f"note: left out, for they are not built: {part}, {some_of(not_built)}", file=sys.stderr)
 
@@ -105,7 +104,7 @@ def _finished(
     places = {
         run.evaluate.key: " ".join(word for word in run.leaf.overrides if word not in of_all) for run in the_plan.runs
     }
-    not_built = {stage.key: places.get(stage.key, BASE) for _, stage in runs if store.manifest(stage.key) is None}
+    not_built = {stage.key: places.get(stage.key, BASE_ARM) for _, stage in runs if store.manifest(stage.key) is None}
     if len(not_built) == len(runs):
         return runs, {}
     return [run for run in runs if run[1].key not in not_built], not_built
