@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from analysis_tables import outcomes
+from scipy import stats
 from simulated_tables import power, simulated_table
 
 from analysis.noise.draws import draws
 from analysis.noise.growth import Growth, growth_of, none_seen
-from analysis.noise.pairing import Pairing, pairings, parts
+from analysis.noise.pairing import Pairing, pairings, parts, steadiest
 from analysis.noise.seeds import bernoulli_unit, within_seed_variance
 from analysis.tables.table import Table, table_from_runs
 
@@ -51,7 +52,7 @@ def test_a_contrast_that_sizes_share_is_distinguished_from_a_level_that_they_sha
 
 
 def by_parts(covariance: np.ndarray) -> np.ndarray:
-    onto = parts(len(covariance))
+    onto = parts(np.full(len(covariance), 1 / len(covariance)))
     return onto @ covariance @ onto.T
 
 
@@ -79,6 +80,27 @@ def test_no_sum_of_effects_has_a_negative_variance() -> None:
     known = Pairing(("a", "b"), covariance, none_seen(3), share_level=1.0, share_contrast=0.9, df=9, df_level=4)
     told = known.between(np.tile([0, 1], 4), np.repeat([1.0, 2.0, 4.0, 8.0], 2))
     assert np.linalg.eigvalsh(told).min() > -1e-12
+
+
+@pytest.mark.parametrize(
+    ("covariance", "wanted"),
+    [
+        ([[1.0, 0.0], [0.0, 4.0]], [0.8, 0.2]),  # by inverse variances
+        ([[1.0, 1.0], [1.0, 5.0]], [1.0, 0.0]),  # b is a and noise of its own
+        ([[1.0, 2.0], [2.0, 9.0]], [1.0, 0.0]),  # less than nothing of b would be best
+        ([[1.0, 0.0], [0.0, -0.5]], [0.0, 1.0]),  # as an estimate may be
+    ],
+)
+def test_the_level_is_the_mean_that_varies_least(covariance: list, wanted: list) -> None:
+    assert steadiest(np.array(covariance)) == pytest.approx(wanted, abs=2e-3)
+
+
+def test_where_noise_hides_half_a_variance_is_twice_as_unsure() -> None:
+    """s^2 + noise is known on 5 degrees of freedom: a draw of it by c moves s^2, half of it, by 2 c."""
+    known = Pairing(("a", "b"), by_parts(np.eye(2)), none_seen(3), 0, 0, df=5, df_level=1e9, made=0.5)
+    drawn = known.draw(200_000, np.array([1.0]), np.random.default_rng(0))[:, 0]
+    wanted = stats.chi2(5).expect(lambda x: max(1 + 2 * (5 / x - 1), 0.0), lb=1e-9)
+    assert np.var(drawn[:, 0] - drawn[:, 1]) == pytest.approx(2 * wanted, rel=0.05)
 
 
 def test_few_degrees_of_freedom_make_wide_draws() -> None:
@@ -122,7 +144,9 @@ def growing(n_seeds: int, seed: int = 0, luck: float = 0.3) -> Table:
 
 def test_a_contrast_that_grows_with_size_is_distinguished_from_a_level_that_does_not() -> None:
     found = paired(growing(200))
-    assert found.growth.rates == pytest.approx([0.0, 1.0, 1.0], abs=0.15)
+    assert found.growth.rates[[0, 2]] == pytest.approx([0.0, 1.0], abs=0.15)
+    steady = found.variances(SIZES)[:, 0]  # a seed's luck, to which the other arm's noise adds nothing
+    assert steady == pytest.approx(0.3**2, rel=0.2) and np.ptp(steady) < 0.1 * 0.3**2
     sizes, gap = SIZES[[0, 3]], np.array([1.0, -1.0])
     wide = [gap @ found.between(np.array([0, 1]), np.array([n, n])) @ gap for n in sizes]
     assert np.sqrt(wide) == pytest.approx([0.05, 0.4], rel=0.25)
@@ -180,7 +204,7 @@ def test_where_little_is_seen_the_rates_are_weighed_by_their_prior() -> None:
 
 def test_a_draw_beyond_all_rates_but_the_last_takes_the_last() -> None:
     last = np.eye(41)[40:]  # a standard deviation that grows as the square of the size
-    seen = Growth(last, np.ones_like(last), 0.0, 0.0, np.log(8))
+    seen = Growth(last, np.ones_like(last), 0.0, 0.0, np.log(8), np.ones(1))
     assert seen.drawn(np.array([8.0]), np.array([[0.5], [1.0]]))[:, 0, 0] == pytest.approx([64.0, 64.0])
     short = dataclasses.replace(seen, weights=last * (1 - 1e-12))  # weights whose sum rounding has left short of 1
     assert short.drawn(np.array([8.0]), np.array([[1.0]]))[0, 0, 0] == pytest.approx(64.0)

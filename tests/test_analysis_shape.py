@@ -275,7 +275,7 @@ def test_a_single_run_borrows_its_seeds_noise() -> None:
 
 def test_a_single_runs_borrowed_noise_grows_with_its_size() -> None:
     as_size = (RATES == 1)[None].astype(float)  # noise that grows as the size does, 1 at 64 problems
-    growth = Growth(as_size, np.ones_like(as_size), np.log(64), np.log(64), np.log(128))
+    growth = Growth(as_size, np.ones_like(as_size), np.log(64), np.log(64), np.log(128), np.ones(1))
     found = with_seeds(outcomes_of([*TWO, ("SFT", 128.0, 0, (0, 1, 0, 0))]), phi=2.0, growth=growth)
     assert influence_variance(found, np.array([0.0, 1.0]))[0] == pytest.approx(3 / 64 + 4 * 2 * (3 / 16) ** 2)
 
@@ -305,7 +305,8 @@ def test_runs_of_one_seed_that_move_together_are_summed_before_they_are_squared(
 
 def test_seeds_that_arms_have_in_common_count_by_their_covariance() -> None:
     rows = [(arm, 64.0, seed, each) for arm in ("SFT", "RFT", "DPO") for _, _, seed, each in TWO]
-    covariance = parts(2) @ np.array([[4.0, 1.0], [1.0, 9.0]]) @ parts(2).T
+    onto = parts(np.array([0.5, 0.5]))
+    covariance = onto @ np.array([[4.0, 1.0], [1.0, 9.0]]) @ onto.T
     pairing = Pairing(("RFT", "SFT"), covariance, none_seen(3), 0.0, 0.0, df=3.0, df_level=3.0)
     found = with_seeds(outcomes_of(rows), phi=1.0, pairings=(pairing,))  # cells: DPO, RFT, SFT
     # problems cancel; (1, -1) through the covariance is 4 + 9 - 2, in units of p (1 - p) = 1/4 and of 2 seeds

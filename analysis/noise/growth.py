@@ -28,6 +28,7 @@ class Growth:
         weights: (n_effects, n_rates), sum 1.
         levels: (n_effects, n_rates) s^2 under each rate, relative: weighted mean 1.
         middle, low, high: of ln n where they were seen.
+        variance: (n_effects,) s^2, the weighted mean.
     """
 
     weights: np.ndarray
@@ -35,6 +36,7 @@ class Growth:
     middle: float
     low: float
     high: float
+    variance: np.ndarray
 
     @property
     def rates(self) -> np.ndarray:
@@ -64,7 +66,7 @@ class Growth:
 def none_seen(n_effects: int = 1) -> Growth:
     """Noise that is the same at every size."""
     weights = np.repeat((RATES == 0)[None].astype(float), n_effects, axis=0)
-    return Growth(weights, np.ones_like(weights), 0.0, 0.0, 0.0)
+    return Growth(weights, np.ones_like(weights), 0.0, 0.0, 0.0, np.zeros(n_effects))
 
 
 def growth_of(sizes: np.ndarray, squares: np.ndarray, noise: np.ndarray, df: np.ndarray) -> Growth:
@@ -79,16 +81,18 @@ def growth_of(sizes: np.ndarray, squares: np.ndarray, noise: np.ndarray, df: np.
     ln_n = np.log(sizes)
     middle = float(np.average(ln_n, weights=df))
     found = [_weights(ln_n - middle, squares[:, k], noise[:, k], df) for k in range(squares.shape[1])]
-    weights, levels = (np.stack(one) for one in zip(*found, strict=True))
-    return Growth(weights, levels, middle, float(ln_n.min()), float(ln_n.max()))
+    weights, levels, variance = (np.stack(one) for one in zip(*found, strict=True))
+    return Growth(weights, levels, middle, float(ln_n.min()), float(ln_n.max()), variance)
 
 
-def _weights(z: np.ndarray, squares: np.ndarray, noise: np.ndarray, df: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n_rates,) weights and relative levels; all on rate 0 where nothing is seen beyond the noise."""
+def _weights(
+    z: np.ndarray, squares: np.ndarray, noise: np.ndarray, df: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """(n_rates,) weights and relative levels, and s^2; all on rate 0 where nothing is seen beyond the noise."""
     flat = none_seen()
     typical = float(np.average(squares, weights=df))
     if typical <= 0 or np.ptp(z) == 0:
-        return flat.weights[0], flat.levels[0]
+        return flat.weights[0], flat.levels[0], 0.0
     grown = np.exp(2 * RATES[:, None, None] * z)
     mean = np.maximum(typical * LEVELS[:, None] * grown + np.maximum(noise, 0.0), 1e-9 * typical)
     deviance = ((np.log(mean) + squares / mean) * df).sum(axis=2)
@@ -97,5 +101,6 @@ def _weights(z: np.ndarray, squares: np.ndarray, noise: np.ndarray, df: np.ndarr
     weights = np.exp(-(least - least.min()) / 2 - np.square(RATES / PRIOR) / 2)
     weights, levels = weights / weights.sum(), LEVELS[best]
     if weights @ levels <= 0:
-        return flat.weights[0], flat.levels[0]
-    return weights, levels / (weights @ levels)
+        return flat.weights[0], flat.levels[0], 0.0
+    mean_level = float(weights @ levels)
+    return weights, levels / mean_level, typical * mean_level

@@ -4,14 +4,17 @@ Arms of one seed see the same problems in the same order and often start from th
 seed is lucky for all of them and cancels in their differences; one arm's seeds may scatter more than another's; and
 what arms differ by may grow with size. With u[a, n, s] the effect of seed s on arm a at size n, in units of p (1 - p),
 
-    u[a, n, s] = n^g0 v0[n, s] + n^ga va[n, s]        v0 of the level, the mean over arms; va of arm a less the level
+    u[a, n, s] = n^g0 v0[n, s] + n^ga va[n, s]        v0 of the level, va of arm a less the level
 
 cov(v), (1 + n_arms, 1 + n_arms), and the rates g (growth.py) are estimated on the arms, sizes and seeds that form a
 complete block, less what the finite test set alone makes, which the draws of problems already hold: a contrast of arms
-is judged by its own scatter over seeds, at each size by as much as it is there. How much of v is common to all k sizes
-and not averaged out by more of them is told by M, the covariance of a seed's mean over the sizes, as tr M / tr cov(v) =
-share + (1 - share)/k: once for the level and once for all contrasts together, since what makes a seed lucky for all
-arms says nothing of their differences.
+is judged by its own scatter over seeds, at each size by as much as it is there. The level is the mean over arms whose
+variance is least: no contrast moves with it, so that an arm whose own noise grows does not lend a part of it to others
+whose noise does not. Sizes at which the test set hides more of a variance count less in it.
+
+How much of v is common to all k sizes and not averaged out by more of them is told by M, the covariance of a seed's
+mean over the sizes, as tr M / tr cov(v) = share + (1 - share)/k: once for the level and once for all contrasts
+together, since what makes a seed lucky for all arms says nothing of their differences.
 """
 
 from __future__ import annotations
@@ -28,13 +31,36 @@ from analysis.tables.table import Table
 FEWEST_SEEDS = 3  # with two, one degree of freedom would stand behind the shares
 FEWEST_DF = 4
 ENOUGH_DF = 12  # from here on another arm is worth more than another size: t is 2.2 in place of 2.0
+LEAST_SEEN = 0.1  # of a mean square that counts as made by seeds, however little is seen of them
 MOST_NOISE = 1 / 3  # of the scatter between seeds that may be the test set's
 
 
-def parts(n_arms: int) -> np.ndarray:
-    """(1 + n_arms, n_arms) that turns effects of arms into that of the level and each arm's less the level."""
-    level = np.full((n_arms, n_arms), 1 / n_arms)
-    return np.concatenate([level[:1], np.eye(n_arms) - level])
+def parts(weights: np.ndarray) -> np.ndarray:
+    """(1 + n_arms, n_arms) that turns effects of arms into that of the level and each arm's less the level.
+
+    Args:
+        weights: (n_arms,) of the arms in the level, sum 1.
+    """
+    return np.concatenate([weights[None], np.eye(len(weights)) - weights])
+
+
+def steadiest(covariance: np.ndarray) -> np.ndarray:
+    """(n_arms,) weights, none below 0, of the mean over arms whose variance is least.
+
+    Args:
+        covariance: (n_arms, n_arms) of the arms' effects; as estimated, so that some variance may be below 0.
+    """
+    positive = _positive(covariance)
+    covariance = positive + 1e-3 * np.trace(positive) / len(covariance) * np.eye(len(covariance))
+    arms = np.arange(len(covariance))
+    while True:
+        weights = np.linalg.solve(covariance[np.ix_(arms, arms)], np.ones(len(arms)))
+        if (weights >= 0).all():
+            break
+        arms = arms[weights >= 0]
+    out = np.zeros(len(covariance))
+    out[arms] = weights / weights.sum()
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +72,8 @@ class Pairing:
         growth: of the parts with size.
         share_level, share_contrast: of the level's and of the contrasts' variance what is common to the sizes.
         df, df_level: degrees of freedom of the covariance, and of the level's mean over sizes.
+        made: of the contrasts' mean squares the part that seeds make, the rest being the test set's noise; root mean
+            square over sizes.
     """
 
     arms: tuple[str, ...]
@@ -55,6 +83,7 @@ class Pairing:
     share_contrast: float
     df: float
     df_level: float
+    made: float = 1.0
 
     def variances(self, sizes: np.ndarray) -> np.ndarray:
         """(n_sizes, n_arms) of one run's effect."""
@@ -79,18 +108,22 @@ class Pairing:
         return onto @ common @ onto.T + np.equal.outer(size, size) * (onto @ own @ onto.T)
 
     def draw(self, n_draws: int, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(n_draws, n_sizes, n_arms) effects, their covariance as uncertain as its degrees of freedom say."""
+        """(n_draws, n_sizes, n_arms) effects, their covariance as uncertain as its degrees of freedom say.
+
+        Those are a mean square's with the test set's noise in it: a draw of it moves what is beyond the noise by more.
+        """
         values, vectors = np.linalg.eigh(self.covariance)
         root = (vectors * np.sqrt(np.maximum(values, 0.0))).T
         own, common = (rng.standard_normal((n_draws, n, len(root))) @ root for n in (len(sizes), 1))
         scale, scale_level = (np.sqrt(df / rng.chisquare(df, size=(n_draws, 1))) for df in (self.df, self.df_level))
+        scale_contrast = np.sqrt(np.maximum(1 + (np.square(scale) - 1) / self.made, 0.0))
         unsure = rng.random((n_draws, 2))  # of the rates: one for the level, one for all contrasts
         grown = self.growth.drawn(sizes, np.repeat(unsure, [1, len(self.arms)], axis=1))
         share = self.share_contrast
         contrast = np.sqrt(1 - share) * own[:, :, 1:] + np.sqrt(share) * common[:, :, 1:]
         level = np.sqrt(1 - self.share_level) * scale * own[:, :, 0]
         level = level + np.sqrt(self.share_level) * scale_level * common[:, :, 0]
-        return grown[:, :, :1] * level[:, :, None] + grown[:, :, 1:] * scale[:, :, None] * contrast
+        return grown[:, :, :1] * level[:, :, None] + grown[:, :, 1:] * scale_contrast[:, :, None] * contrast
 
 
 def _of_arms(parts: np.ndarray) -> np.ndarray:
@@ -141,21 +174,43 @@ class _Effects:
     residuals: np.ndarray | None
     noise: np.ndarray
 
+    @property
+    def doubt(self) -> np.ndarray:
+        """(n_sizes, 1, n_arms) added to sums of squares, for what is not known of the noise in them: half a standard
+        error of it over all sizes; of counts, which do not tell how much of their noise runs share, a whole one.
+        """
+        df, is_counts = self.gaps.shape[1] - 1, self.residuals is None
+        one = self.noise * df if is_counts else np.square(self.residuals).sum(axis=(1, 3))
+        share = np.sqrt(2 / (df * len(self.sizes))) / (1 if is_counts else 2)
+        return np.asarray(share * np.repeat(one.mean(axis=1)[:, None, None], len(self.arms), axis=2))
+
+    def products(self, onto: np.ndarray) -> np.ndarray:
+        """(n_sizes, n_parts, n_parts) sums of products over seeds; onto (n_sizes, n_parts, n_arms)."""
+        back = onto.transpose(0, 2, 1)
+        effects = self.gaps @ back
+        return np.asarray(effects.transpose(0, 2, 1) @ effects + onto * self.doubt @ back)
+
     def noise_products(self, onto: np.ndarray) -> np.ndarray:
-        """(n_sizes, n_parts, n_parts) that noise adds to sums of products; onto (n_sizes, n_parts, n_arms)."""
+        """(n_sizes, n_parts, n_parts) of them what noise adds."""
         if self.residuals is None:
             return (onto * self.noise[:, None, :]) @ onto.transpose(0, 2, 1) * (self.gaps.shape[1] - 1)
         within = np.stack([np.einsum("saj,sbj->ab", one, one, dtype=float, optimize=True) for one in self.residuals])
         return np.asarray(onto @ within @ onto.transpose(0, 2, 1))
 
-    def noise_products_of_means(self, onto: np.ndarray) -> np.ndarray:
-        """(n_parts, n_parts) the same of a seed's mean over the sizes."""
+    def products_of_sums(self, onto: np.ndarray) -> np.ndarray:
+        """(n_parts, n_parts) sums of products over seeds of a seed's sum over the sizes."""
+        back = onto.transpose(0, 2, 1)
+        effects = (self.gaps @ back).sum(axis=0)
+        return np.asarray(effects.T @ effects + (onto * self.doubt @ back).sum(axis=0))
+
+    def noise_products_of_sums(self, onto: np.ndarray) -> np.ndarray:
+        """(n_parts, n_parts) of them what noise adds."""
         if self.residuals is None:
-            return np.asarray(self.noise_products(onto).sum(axis=0) / len(self.sizes) ** 2)
-        mean = np.zeros((self.gaps.shape[1], onto.shape[1], self.residuals.shape[3]), np.float32)
+            return np.asarray(self.noise_products(onto).sum(axis=0))
+        total = np.zeros((self.gaps.shape[1], onto.shape[1], self.residuals.shape[3]), np.float32)
         for one, mine in zip(onto.astype(np.float32), self.residuals, strict=True):
-            mean += one @ mine / len(self.sizes)
-        return (mean @ mean.transpose(0, 2, 1)).sum(axis=0).astype(float)
+            total += one @ mine
+        return (total @ total.transpose(0, 2, 1)).sum(axis=0).astype(float)
 
 
 def _effects(table: Table, unit: np.ndarray, run_noise: np.ndarray, runs: Runs) -> _Effects:
@@ -180,35 +235,55 @@ def _effects(table: Table, unit: np.ndarray, run_noise: np.ndarray, runs: Runs) 
 def _pairing(seen: _Effects) -> Pairing | None:
     n_sizes, df, n_arms = len(seen.sizes), seen.gaps.shape[1] - 1, len(seen.arms)
     one_each = np.repeat(np.eye(n_arms)[None], n_sizes, axis=0)
-    noise = float(np.trace(seen.noise_products(one_each).sum(axis=0)))
-    if noise > MOST_NOISE * float(np.square(seen.gaps).sum()):
+    noise = seen.noise_products(one_each).sum(axis=0)
+    if np.trace(noise) >= MOST_NOISE * float(np.square(seen.gaps).sum()):
         return None
-    into = np.repeat(parts(n_arms)[None], n_sizes, axis=0)
-    squares, known = np.square(_onto(seen.gaps, into)).sum(axis=1), seen.noise_products(into)
-    growth = growth_of(seen.sizes, squares / df, np.diagonal(known, axis1=1, axis2=2) / df, np.full(n_sizes, float(df)))
-    level_at = into / growth.scale(seen.sizes)[:, :, None]  # effects as they would be at the middle of the sizes
-    effects = _onto(seen.gaps, level_at)
-    total = np.einsum("nsa,nsb->ab", effects, effects) - seen.noise_products(level_at).sum(axis=0)
-    of_means = effects.mean(axis=0)
-    of_means = (of_means.T @ of_means - seen.noise_products_of_means(level_at)) / df
-    unsure = noise / (n_sizes * df) / n_arms * np.sqrt(2 / (df * n_sizes)) / 2  # one s.e. of it in a difference
-    covariance = _positive(total / (n_sizes * df)) + unsure * parts(n_arms) @ parts(n_arms).T
-    level, contrast = slice(0, 1), slice(1, None)
-    share_level, share_contrast = (
-        _share(of_means[one, one], covariance[one, one], n_sizes, df) for one in (level, contrast)
+    into = np.repeat(parts(steadiest(seen.products(one_each).sum(axis=0) - noise))[None], n_sizes, axis=0)
+    squares, known = (
+        np.diagonal(one, axis1=1, axis2=2) / df for one in (seen.products(into), seen.noise_products(into))
     )
-    worth = n_sizes * df / (1 + (n_sizes - 1) * share_contrast**2)
-    return Pairing(seen.arms, covariance, growth, share_level, share_contrast, worth, df)
+    growth = growth_of(seen.sizes, squares, known, np.full(n_sizes, float(df)))
+    scale = growth.scale(seen.sizes)
+    of_size = np.square(_made_by_seeds(growth.variance * np.square(scale), known))
+    of_size /= of_size.sum(axis=0)
+    covariance, of_means = _at_middle(seen, into / scale[:, :, None], of_size)
+    n_told = 1 / np.square(of_size).sum(axis=0)
+    share_level, share_contrast = (
+        _share(of_means[one, one], covariance[one, one], n, df)
+        for one, n in zip((slice(0, 1), slice(1, None)), n_told, strict=True)
+    )
+    worth = n_told[1] * df / (1 + (n_told[1] - 1) * share_contrast**2)
+    made = _made_by_seeds(np.diag(covariance) * np.square(scale), known)[:, 1]
+    made = float(np.sqrt(of_size[:, 1] @ np.square(made)))
+    return Pairing(seen.arms, covariance, growth, share_level, share_contrast, worth, df, made)
 
 
-def _onto(gaps: np.ndarray, onto: np.ndarray) -> np.ndarray:
-    """(n_sizes, n_seeds, n_parts) of effects (n_sizes, n_seeds, n_arms)."""
-    return np.asarray(gaps @ onto.transpose(0, 2, 1))
+def _at_middle(seen: _Effects, into: np.ndarray, of_size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n_parts, n_parts) covariance of the parts at the middle of the sizes, and that of a seed's mean over sizes.
+
+    Args:
+        into: (n_sizes, n_parts, n_arms) that turns effects of arms into parts as they would be at the middle.
+        of_size: (n_sizes, 2) weights, sum 1, for the level and for the contrasts.
+    """
+    df = seen.gaps.shape[1] - 1
+    of_part = np.repeat(of_size, [1, len(seen.arms)], axis=1)[:, :, None]
+    each, mean = into * np.sqrt(of_part), into * of_part
+    covariance = (seen.products(each) - seen.noise_products(each)).sum(axis=0) / df
+    return _positive(covariance), (seen.products_of_sums(mean) - seen.noise_products_of_sums(mean)) / df
 
 
-def _share(of_means: np.ndarray, inside: np.ndarray, n_sizes: int, df: int) -> float:
-    """Share of the variance `inside` that is common to all sizes; the less of it, the more chance explains."""
-    if n_sizes == 1:
+def _made_by_seeds(seeds: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """(n_sizes, 2) of the mean square of the level and of all contrasts the part that the test set's noise leaves, at
+    least LEAST_SEEN; both (n_sizes, 1 + n_arms).
+    """
+    of = [(one[:, 0], one[:, 1:].sum(axis=1)) for one in (seeds, np.maximum(noise, 0.0))]
+    part = np.stack([made / np.maximum(made + rest, 1e-300) for made, rest in zip(*of, strict=True)], axis=1)
+    return np.maximum(part, LEAST_SEEN)
+
+
+def _share(of_means: np.ndarray, inside: np.ndarray, n_sizes: float, df: int) -> float:
+    """Share of the variance `inside` that is common to all of n_sizes; the less of it, the more chance explains."""
+    if n_sizes < 1 + 1e-9 or np.trace(inside) <= 0:
         return 0.0
     ratio = n_sizes * float(np.trace(of_means) / np.trace(inside))
     df_means = df * float(np.trace(inside) ** 2 / np.square(inside).sum())  # of as many directions as it really has
