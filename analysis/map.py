@@ -173,7 +173,9 @@ def _refuse_unknown(kinds: Sequence[str], runs: Sequence[pd.DataFrame]) -> None:
 
 
 def _changed(study: Settings, variant: Settings) -> dict[str, object]:
-    """Settings of an arm of both in which they differ, by dotted name; learning rates where nothing else does."""
+    """Settings of an arm of both in which they differ, by dotted name: those that both tables name; where there is
+    none those that a newer program wrote into one alone; then learning rates.
+    """
     missing = object()
     found = {
         name: value
@@ -181,7 +183,9 @@ def _changed(study: Settings, variant: Settings) -> dict[str, object]:
         for name, value in variant[arm].items()
         if study[arm].get(name, missing) != value
     }
-    return {name: value for name, value in found.items() if name not in RATES} or found
+    known = {name for settings in study.values() for name in settings}
+    named = {name: value for name, value in found.items() if name not in RATES}
+    return {name: value for name, value in named.items() if name in known} or named or found
 
 
 def _setting(dial: str, value: object) -> str:

@@ -83,6 +83,29 @@ def test_a_rate_that_was_tuned_anew_is_the_ingredient_only_where_nothing_else_di
     assert found == {"study": "", "no_shortcut": "skip=0", "fast": "lr=0.01"}
 
 
+def test_what_an_older_program_did_not_write_down_is_no_ingredient_beside_one_that_it_did(tmp_path: Path) -> None:
+    study = folder(tmp_path / "study", 2.0, skip=0.8)
+    newer = [
+        folder(tmp_path / "no_shortcut", 2.0, skip=0.0, n_new=3),
+        folder(tmp_path / "new_one", 2.0, skip=0.8, n_new=3),
+    ]
+    found = {one.variant: one.changed for one in survey([study, *newer], OPTIONS, sizes=[256])}
+    assert found == {"study": "", "no_shortcut": "skip=0", "new_one": "n_new=3"}
+
+
+def test_variants_of_one_bound_stand_by_their_intervals_and_then_by_the_error_left() -> None:
+    rows = [
+        ("a", "=", 9.0, 2.0, 0.1),
+        ("b", ">=", 8.0, 3.0, 0.1),
+        ("c", ">=", 8.0, 8.0, 0.1),
+        ("d", ">=", 8.0, 8.0, 0.2),
+    ]
+    points = pd.DataFrame(rows, columns=["variant", "bound", "multiplier", "ci_low", "error"])
+    points = points.assign(arm="RFT", baseline="SFT", n_problems=512.0, baseline_error=0.3, ci_high=np.inf)
+    (axes,) = map_figure(points).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "d", "c", "a"]
+
+
 def test_each_variant_has_its_own_multiplier_and_its_arms_errors(tables: list[Path]) -> None:
     found = {one.variant: one for one in survey(tables, OPTIONS, sizes=[512]) if one.multiplier.arm != "RFT"}
     for name, worth in (("study", 2.0), ("no_shortcut", 1.0), ("value_answers", 4.0)):
@@ -183,6 +206,7 @@ def test_points_with_a_share_are_drawn_and_those_without_left_out_of_that_figure
 def test_a_map_of_undefined_multipliers_alone_has_its_rows_and_no_points() -> None:
     points = pd.DataFrame(
         {"variant": ["study"], "arm": "RFT", "baseline": "SFT", "n_problems": 512.0, "multiplier": np.nan, "bound": "?"}
+        | {"ci_low": np.nan, "error": 0.2, "baseline_error": 0.3}
     )
     (axes,) = map_figure(points).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["study"]

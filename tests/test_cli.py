@@ -613,7 +613,7 @@ def test_a_line_that_is_not_understood_names_the_word_and_what_is_like_it(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("help", "variant: another_base"),
+        ("help", "variant: blind_filter"),
         ("help", "evaluation: test, unseen, validation"),
         ("--help", "hydra/launcher: "),
         ("-h", "Config groups"),
