@@ -132,11 +132,16 @@ class Width:
         return sorted({*self.comparison.sizes(arm), *(set(design.sizes) - set(self.now.sizes))})
 
     def _error(self, arm: str, baseline: str) -> float:
-        shared = self.comparison.overlap(arm, baseline)
-        if shared:
+        """In the middle of the errors that both reach."""
+        if shared := self.comparison.overlap(arm, baseline):
             return float(np.sqrt(shared[0] * shared[1]))
         (low_1, high_1), (low_0, high_0) = (self.comparison.observed_range(one) for one in (arm, baseline))
-        return float(np.sqrt(max(low_0, low_1) * min(high_0, high_1)))
+        worse, better = (arm, baseline) if low_1 + high_1 > low_0 + high_0 else (baseline, arm)
+        raise NoWidth(
+            f"{arm} over {baseline}: errors {low_1:.3f} to {high_1:.3f} and {low_0:.3f} to {high_0:.3f} share no range "
+            f"wider than the noise, so `multiplier` gives a bound and no interval that more runs would narrow; run "
+            f"{worse} at larger sizes or {better} at smaller ones"
+        )
 
     def se(self, design: Design) -> float:
         """Half of the predicted interval of ln m, in normal units."""
