@@ -18,14 +18,15 @@ import pandas as pd
 
 from analysis.arms import in_order
 from analysis.figures import style
-from analysis.figures.map import map_figure, readable, worth_by_share
+from analysis.figures.map import gap_figure, map_figure, readable, worth_by_share
+from analysis.intervals import interval
 from analysis.options import Options, comparison_of
 from analysis.sheet import Sheet
 from analysis.tables.delimited import check_csv
 from analysis.worth.comparison import Comparison
 from analysis.worth.multiplier import Multiplier
 from analysis.worth.readings import at_size
-from analysis.worth.words import count, error_text, multiplier_text
+from analysis.worth.words import count, error_text, interval_text, multiplier_text
 from sweep.terminal.progress import counted
 
 # where in the grid a run stands, not what it is made of
@@ -42,6 +43,7 @@ class MapPoint:
     Args:
         variant: name of the variant's folder; changed: its settings that the study does not share, as `dial=value`.
         error, baseline_error: mean over seeds at that size, the baseline's nan where it was not run there.
+        gap: error less the baseline's, and its limits; nan where the baseline was not run there.
         n_seeds: of the arm's runs at that size.
         is_training: whether the variant leaves dataset, model and teacher as they are.
         share: of the flaws that the domain found in the baseline's greedy solutions at that size, those of the kinds
@@ -55,6 +57,7 @@ class MapPoint:
     share_of: str
     error: float
     baseline_error: float
+    gap: tuple[float, float, float]
     n_seeds: int
     multiplier: Multiplier
 
@@ -111,10 +114,9 @@ def _point(
     share_of: Sequence[str],
 ) -> MapPoint:
     errors = {
-        one: comparison.draws.observed[cell]
+        one: comparison.arm_errors(one)[:, comparison.sizes(one).index(size)]
         for one in (arm, baseline)
-        for cell, at in zip(comparison.draws.table.cells_of(one), comparison.sizes(one), strict=True)
-        if at == size
+        if size in comparison.sizes(one)
     }
     runs = comparison.draws.table.runs
     return MapPoint(
@@ -123,11 +125,17 @@ def _point(
         is_training=bool(changed) and not any(dial.split(".", 1)[0] in WORLD for dial in changed),
         share=share,
         share_of=", ".join(share_of),
-        error=float(errors[arm]),
-        baseline_error=float(errors.get(baseline, np.nan)),
+        error=float(errors[arm][0]),
+        baseline_error=float(errors[baseline][0]) if baseline in errors else np.nan,
+        gap=_gap(errors[arm] - errors[baseline], comparison.level) if baseline in errors else (np.nan, np.nan, np.nan),
         n_seeds=int(((runs["arm"] == arm) & (runs["x"] == size)).sum()),
         multiplier=at_size(comparison, arm, baseline, size),
     )
+
+
+def _gap(gaps: np.ndarray, level: float) -> tuple[float, float, float]:
+    """The observed gap, the first of gaps (1 + n_draws,), and its limits."""
+    return float(gaps[0]), *interval(gaps[1:], level)
 
 
 def _runs(path: str | Path) -> pd.DataFrame:
@@ -195,11 +203,14 @@ def _setting(dial: str, value: object) -> str:
     return f"{dial}={'none' if value is None else f'{value:g}' if isinstance(value, float) else value}"
 
 
+COLUMNS = (
+    "variant", "changed", "arm", "n_problems", "error", "baseline's error", "less the baseline's", "worth", "seeds",
+)  # fmt: skip
+
+
 def map_sheet(readings: Sequence[MapPoint], name: str = "map") -> Sheet:
     """A row a reading; the CSV carries the numbers, `read_map` reads it back."""
-    level = readings[0].multiplier.level
-    kinds = readings[0].share_of
-    columns = ("variant", "changed", "arm", "n_problems", "error", "baseline's error", "worth", "seeds")
+    baseline, level, kinds = readings[0].multiplier.baseline, readings[0].multiplier.level, readings[0].share_of
     rows = tuple(
         (
             one.variant.replace("_", " "),
@@ -208,6 +219,7 @@ def map_sheet(readings: Sequence[MapPoint], name: str = "map") -> Sheet:
             count(one.size),
             error_text(one.error),
             "" if np.isnan(one.baseline_error) else error_text(one.baseline_error),
+            "" if np.isnan(one.gap[0]) else f"{error_text(one.gap[0])} {interval_text(*one.gap[1:], error_text)}",
             multiplier_text(one.multiplier),
             str(one.n_seeds),
             *([] if not kinds else ["" if np.isnan(one.share) else f"{one.share:.2f}"]),
@@ -215,24 +227,28 @@ def map_sheet(readings: Sequence[MapPoint], name: str = "map") -> Sheet:
         for one in readings
     )
     caption = (
-        f"What one problem of an arm is worth in {readings[0].multiplier.baseline} problems, one ingredient changed at "
-        f"a time; {level:.0%} intervals, with one seed conditional on that training run."
+        f"What one problem of an arm is worth in {baseline} problems, and its error less that of {baseline}, one "
+        f"ingredient changed at a time; {level:.0%} intervals, with one seed conditional on that training run."
     )
     raw = tuple(
         (
-            one.variant, one.changed, m.arm, m.baseline, m.at_size, one.error, one.baseline_error, m.multiplier,
-            m.bound, m.ci_low, m.ci_high, m.level, m.kind, one.n_seeds, one.is_training, one.share, one.share_of,
+            one.variant, one.changed, m.arm, m.baseline, m.at_size, one.error, one.baseline_error, *one.gap,
+            m.multiplier, m.bound, m.ci_low, m.ci_high, m.level, m.kind,
+            one.n_seeds, one.is_training, one.share, one.share_of,
         )
         for one in readings
         for m in [one.multiplier]
     )  # fmt: skip
-    return Sheet(name, caption, (*columns, *([f"share of {kinds}"] if kinds else [])), rows, RAW, raw)
+    return Sheet(name, caption, (*COLUMNS, *([f"share of {kinds}"] if kinds else [])), rows, RAW, raw)
 
 
 RAW = (
-    "variant", "changed", "arm", "baseline", "n_problems", "error", "baseline_error", "multiplier", "bound", "ci_low",
-    "ci_high", "level", "kind", "n_seeds", "is_training", "share", "share_of",
+    "variant", "changed", "arm", "baseline", "n_problems", "error", "baseline_error", "gap", "gap_low", "gap_high",
+    "multiplier", "bound", "ci_low", "ci_high", "level", "kind", "n_seeds", "is_training", "share", "share_of",
 )  # fmt: skip
+
+
+NUMBERS = ("error", "baseline_error", "gap", "gap_low", "gap_high", "multiplier", "ci_low", "ci_high", "share")
 
 
 def read_map(path: str | Path) -> pd.DataFrame:
@@ -244,7 +260,7 @@ def read_map(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file; `python -m analysis map STUDY VARIANT... --out DIR` writes a map.csv")
-    empty = {name: ["", "nan"] for name in ("error", "baseline_error", "multiplier", "ci_low", "ci_high", "share")}
+    empty = {name: ["", "nan"] for name in NUMBERS}
     check_csv(path)
     found = pd.read_csv(path, keep_default_na=False, na_values=empty)
     if absent := [name for name in RAW if name not in found.columns]:
@@ -278,6 +294,8 @@ def write_map(
     written = sheet.write(folder)
     points = read_map(folder / "map.csv")
     written += style.save(map_figure(points), folder / "map")
+    if points["gap"].notna().any():
+        written += style.save(gap_figure(points), folder / "gaps")
     if share_of:
         written += style.save(worth_by_share(points), folder / "worth_by_share")
     return written
@@ -288,12 +306,14 @@ def _refuse_another_csv(folder: Path) -> None:
     if not there.exists():
         return
     try:
-        read_map(there)
-    except (OSError, ValueError) as error:
+        names = set(pd.read_csv(there, nrows=0).columns)
+    except (OSError, ValueError):
+        names = set()
+    if not names >= {"variant", "changed", "arm", "multiplier", "bound"}:  # of a map of any version
         raise ValueError(
             f"--out {folder}: map.csv there was not written by `map`: it is not replaced; give another folder with "
             "--out"
-        ) from error
+        )
 
 
 def _refuse_no_share(points: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ import pytest
 from analysis_tables import write_sweep
 
 from analysis.__main__ import main
-from analysis.figures.map import map_figure, readable, worth_by_share
+from analysis.figures.map import gap_figure, map_figure, readable, worth_by_share
 from analysis.map import read_map, survey
 from analysis.options import Options
 from analysis.report import of_record
@@ -115,6 +115,20 @@ def test_each_variant_has_its_own_multiplier_and_its_arms_errors(tables: list[Pa
         assert found[name].baseline_error == pytest.approx(sft(512), abs=0.03)
         assert found[name].error == pytest.approx(sft(512 * worth), abs=0.03)
         assert found[name].n_seeds == 2
+        gap, low, high = found[name].gap
+        assert gap == pytest.approx(found[name].error - found[name].baseline_error)
+        assert low < sft(512 * worth) - sft(512) < high and high - low < 0.08
+
+
+def test_the_gaps_are_drawn_in_the_order_of_the_worths_with_their_intervals() -> None:
+    rows = [("a", 2.0, -0.05, -0.08, -0.02), ("b", 4.0, -0.02, -0.03, 0.01)]
+    points = pd.DataFrame(rows, columns=["variant", "multiplier", "gap", "gap_low", "gap_high"])
+    points = points.assign(arm="RFT", baseline="SFT", n_problems=512.0, bound="=", ci_low=1.0, ci_high=9.0)
+    points = points.assign(error=0.2, baseline_error=0.3)
+    (axes,) = gap_figure(points).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    lines = {tuple(line.get_xdata()): set(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) == 2}
+    assert lines[-0.08, -0.02] == {0.0} and lines[-0.03, 0.01] == {1.0}
 
 
 def test_the_map_is_written_and_read_back_and_drawn(
@@ -125,7 +139,8 @@ def test_the_map_is_written_and_read_back_and_drawn(
     assert capsys.readouterr().out.strip() == str(tmp_path / "map.csv")
     points = read_map(tmp_path / "map.csv")
     assert len(points) == 3 * 2 * 2  # variants, arms, sizes
-    assert {"map.csv", "map.tex", "map.png", "map.svg", "map.pdf"} == {path.name for path in tmp_path.iterdir()}
+    names = {f"{name}.{kind}" for name in ("map", "gaps") for kind in ("png", "svg", "pdf")}
+    assert {"map.csv", "map.tex", *names} == {path.name for path in tmp_path.iterdir()}
     figure = map_figure(points)
     rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert rows == ["no shortcut", "study", "value answers"]  # from the least worth up

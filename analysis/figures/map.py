@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,27 +27,63 @@ def readable(points: pd.DataFrame, *, with_share: bool = False) -> pd.DataFrame:
 
 def map_figure(points: pd.DataFrame) -> Figure:
     """A row a variant, a panel a size: multipliers with intervals on a log axis, lines at 1, 2 and 8."""
-    arms = in_order(points["arm"].unique())
-    sizes = sorted(points["n_problems"].unique())
+    shown = readable(points)
+    low, high = min([0.5, *shown["multiplier"]]) / 1.3, max([16.0, *shown["multiplier"]]) * 1.7
+
+    def worth(axes: Axes) -> None:
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(max(low, 1 / 8), min(high, 128))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+        _levels(axes.axvline)
+
+    return _rows_of_variants(points, shown, worth, f"worth in {points['baseline'].iloc[0]} data", _mark)
+
+
+def gap_figure(points: pd.DataFrame) -> Figure:
+    """A row a variant in the order of `map_figure`, a panel a size: each arm's error less the baseline's, with its
+    interval, a line at 0.
+
+    Args:
+        points: at least one of them with a gap.
+    """
+    shown = points[points["gap"].notna()]
+    low, high = min(shown["gap"].min(), 0.0), max(shown["gap"].max(), 0.0)
+    room = max(high - low, 0.01)
+
+    def error(axes: Axes) -> None:  # as far as intervals go, but no further than the points are apart
+        left, right = max(shown["gap_low"].min(), low - room), min(shown["gap_high"].max(), high + room)
+        axes.set_xlim(min(left, 0.0) - room / 20, max(right, 0.0) + room / 20)
+        axes.axvline(0.0, color="#444444", linewidth=0.8, zorder=1)
+
+    return _rows_of_variants(points, shown, error, f"error less {points['baseline'].iloc[0]}'s", _mark_gap)
+
+
+def _rows_of_variants(
+    points: pd.DataFrame,
+    shown: pd.DataFrame,
+    on_axis: Callable[[Axes], None],
+    label: str,
+    mark: Callable[[Axes, float, Any, tuple[str, str, bool]], None],
+) -> Figure:
+    """A panel a size with a row a variant, the study's shaded, and in it each arm a little above the one before it."""
+    arms, sizes = in_order(points["arm"].unique()), sorted(points["n_problems"].unique())
     order = _rows(points, arms[-1], sizes[-1])
-    shown, study = readable(points), order.index(points["variant"].iloc[0])
-    limits = min([0.5, *shown["multiplier"]]) / 1.3, max([16.0, *shown["multiplier"]]) * 1.7
+    study, looks = order.index(points["variant"].iloc[0]), look(arms)
     with style.paper():
         figure, grid = style.new_figure(style.TEXT_WIDTH, 1.0 + 0.30 * len(order), 1, len(sizes), sharey=True)
         for axes, size in zip(grid[0], sizes, strict=True):
-            axes.set_xscale("log", base=2)
-            axes.set_xlim(max(limits[0], 1 / 8), min(limits[1], 128))
+            on_axis(axes)
             axes.axhspan(study - 0.5, study + 0.5, color="#F2EEE6", zorder=0)
-            _levels(axes.axvline)
-            _panel(axes, shown[shown["n_problems"] == size], arms, order)
+            for k, arm in enumerate(arms):
+                style.points(axes, [], [], looks[arm], arm)
+                for row in shown[(shown["n_problems"] == size) & (shown["arm"] == arm)].itertuples():
+                    mark(axes, order.index(row.variant) + 0.22 * (k - (len(arms) - 1) / 2), row, looks[arm])
             axes.set_title(f"at n_problems = {count(size)}", loc="left", color="#444444")
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
             axes.grid(axis="x", visible=False)
+            axes.set_xlabel(label)
         axes = grid[0, 0]
         axes.set_yticks(range(len(order)), [name.replace("_", " ") for name in order])
         axes.set_ylim(-0.6, len(order) - 0.4)
-        grid[0, -1].set_xlabel(f"worth in {points['baseline'].iloc[0]} data")
-        axes.set_xlabel(f"worth in {points['baseline'].iloc[0]} data")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=len(arms), handletextpad=0.2)
     return figure
 
@@ -69,15 +105,6 @@ def _levels(line: Any) -> None:
         line(level, color="#444444" if level == 1 else "#AAAAAA", linewidth=0.8, zorder=1)
 
 
-def _panel(axes: Axes, shown: pd.DataFrame, arms: Sequence[str], order: Sequence[str]) -> None:
-    """The points of one size, each arm a little above the one before it in the row of its variant."""
-    looks = look(arms)
-    for k, arm in enumerate(arms):
-        style.points(axes, [], [], looks[arm], arm)
-        for row in shown[shown["arm"] == arm].itertuples():
-            _mark(axes, order.index(row.variant) + 0.22 * (k - (len(arms) - 1) / 2), row, looks[arm])
-
-
 def _mark(axes: Axes, y: float, row: Any, arm_look: tuple[str, str, bool]) -> None:
     """A point with its interval, or from a bound an arrow into the open side and a dotted line to the limit of its
     interval; limits beyond the axis are cut by it."""
@@ -92,6 +119,14 @@ def _mark(axes: Axes, y: float, row: Any, arm_look: tuple[str, str, bool]) -> No
     style.open_arrow(axes, (at, y), (end, y), colour)
     axes.plot(at, y, marker="|", color=colour, markersize=6, zorder=3)
     axes.plot([inner, outer], [y, y], color=colour, linewidth=0.9, linestyle=(0, (1.5, 1.5)))
+
+
+def _mark_gap(axes: Axes, y: float, row: Any, arm_look: tuple[str, str, bool]) -> None:
+    """A point with its interval; limits beyond the axis are cut by it."""
+    colour, marker, is_control = arm_look
+    left, right = axes.get_xlim()
+    axes.plot([max(row.gap_low, left), min(row.gap_high, right)], [y, y], color=colour, linewidth=0.9)
+    axes.plot(row.gap, y, marker=marker, color=colour, markerfacecolor="white" if is_control else colour, zorder=3)
 
 
 def _bound(row: Any, low: float, high: float) -> tuple[float, float, tuple[float, float]]:

@@ -13,7 +13,7 @@ from analysis.claims import rules, verdicts
 from analysis.claims.declared import rules_dated
 from analysis.figures import diagnostics
 from analysis.figures.curves import controls_against_n_problems, error_against_n_problems, multiplier_at_each_size
-from analysis.figures.map import map_figure, readable, worth_by_share
+from analysis.figures.map import gap_figure, map_figure, readable, worth_by_share
 from analysis.map import read_map
 from analysis.noise.draws import draws
 from analysis.report import page, tables
@@ -251,6 +251,9 @@ def map_section(path: str | Path, save: Callable[[Figure, str, str], str]) -> pa
         "to the limit of their interval; lines at 1, 2 and 8."
     )
     figures = [save(map_figure(points), "map", caption)]
+    if points["gap"].notna().any():
+        told = f"The same rows by error: each arm's less {baseline}'s, left of the line where it is the better."
+        figures.append(save(gap_figure(points), "map_gaps", told))
     if not readable(points, with_share=True).empty:
         caption = (
             f"The same multipliers against what {baseline} gets wrong at that size: the share of "
