@@ -19,7 +19,7 @@ import pandas as pd
 from analysis.arms import in_order
 from analysis.figures import style
 from analysis.figures.map import gap_figure, map_figure, readable, worth_by_share
-from analysis.intervals import interval
+from analysis.intervals import interval, student
 from analysis.options import Options, comparison_of
 from analysis.sheet import Sheet
 from analysis.tables.delimited import check_csv
@@ -33,6 +33,7 @@ from sweep.terminal.progress import counted
 POINTS = ("n_problems", "seed", "replicate", "method.name", "source.name")
 RATES = ("method.optim.lr", "sft.lr")  # tuned for each variant by one rule: what differs because of the ingredient
 Settings = Mapping[str, Mapping[str, object]]  # arm -> dotted name -> value
+NOTHING = (float("nan"),) * 3  # a value and its limits
 WORLD = ("dataset", "model", "teacher")  # groups of settings that decide what there is to learn, not how it is trained
 
 
@@ -44,6 +45,8 @@ class MapPoint:
         variant: name of the variant's folder; changed: its settings that the study does not share, as `dial=value`.
         error, baseline_error: mean over seeds at that size, the baseline's nan where it was not run there.
         gap: error less the baseline's, and its limits; nan where the baseline was not run there.
+        moved: that gap less the study's in the same replicates (or seeds), and Student's limits over them; nan in the
+            study itself, and where the two have fewer than two in common.
         n_seeds: of the arm's runs at that size.
         is_training: whether the variant leaves dataset, model and teacher as they are.
         share: of the flaws that the domain found in the baseline's greedy solutions at that size, those of the kinds
@@ -58,6 +61,7 @@ class MapPoint:
     error: float
     baseline_error: float
     gap: tuple[float, float, float]
+    moved: tuple[float, float, float]
     n_seeds: int
     multiplier: Multiplier
 
@@ -88,6 +92,7 @@ def survey(
     settings = [_settings(one) for one in runs]
     _refuse_unknown(share_of, runs)
     out: list[MapPoint] = []
+    of_study: dict[tuple[str, float], pd.Series] = {}
     for folder, name, mine, of_path in counted(tuple(zip(folders, names, settings, runs, strict=True)), "variants"):
         comparison = comparison_of(folder, options)
         arms = options.of or in_order(arm for arm in comparison.draws.table.arms if arm != options.baseline)
@@ -96,8 +101,11 @@ def survey(
         for arm in arms:
             for size in comparison.sizes(arm):
                 if not sizes or size in sizes:
+                    by_unit = _by_unit(comparison, arm, options.baseline, size)
+                    beside = of_study.setdefault((arm, size), by_unit)
+                    moved = NOTHING if beside is by_unit else _moved(by_unit - beside, options.level)
                     share = shares.get(size, float("nan"))
-                    out.append(_point(comparison, name, changed, arm, options.baseline, size, share, share_of))
+                    out.append(_point(comparison, name, changed, arm, options.baseline, size, share, share_of, moved))
     if not out:
         raise ValueError(f"no arm has runs at {', '.join(map(count, sizes))}; name sizes that were run")
     return tuple(out)
@@ -112,6 +120,7 @@ def _point(
     size: float,
     share: float,
     share_of: Sequence[str],
+    moved: tuple[float, float, float],
 ) -> MapPoint:
     errors = {
         one: comparison.arm_errors(one)[:, comparison.sizes(one).index(size)]
@@ -127,7 +136,8 @@ def _point(
         share_of=", ".join(share_of),
         error=float(errors[arm][0]),
         baseline_error=float(errors[baseline][0]) if baseline in errors else np.nan,
-        gap=_gap(errors[arm] - errors[baseline], comparison.level) if baseline in errors else (np.nan, np.nan, np.nan),
+        gap=_gap(errors[arm] - errors[baseline], comparison.level) if baseline in errors else NOTHING,
+        moved=moved,
         n_seeds=int(((runs["arm"] == arm) & (runs["x"] == size)).sum()),
         multiplier=at_size(comparison, arm, baseline, size),
     )
@@ -136,6 +146,20 @@ def _point(
 def _gap(gaps: np.ndarray, level: float) -> tuple[float, float, float]:
     """The observed gap, the first of gaps (1 + n_draws,), and its limits."""
     return float(gaps[0]), *interval(gaps[1:], level)
+
+
+def _by_unit(comparison: Comparison, arm: str, baseline: str, size: float) -> pd.Series:
+    """The gap of each replicate, or where the table has none of each seed, by its name."""
+    table = comparison.draws.table
+    runs = table.runs[table.runs["x"] == size]
+    errors = runs.groupby(["arm", "replicate" if table.n_replicates else "seed"])["error"].mean()
+    mine, its = (errors.loc[one] if one in errors.index else errors.iloc[:0].droplevel(0) for one in (arm, baseline))
+    return (mine - its).dropna()
+
+
+def _moved(differences: pd.Series, level: float) -> tuple[float, float, float]:
+    values = differences.dropna().to_numpy(float)
+    return student(values, level) if len(values) > 1 else NOTHING
 
 
 def _runs(path: str | Path) -> pd.DataFrame:
@@ -204,7 +228,8 @@ def _setting(dial: str, value: object) -> str:
 
 
 COLUMNS = (
-    "variant", "changed", "arm", "n_problems", "error", "baseline's error", "less the baseline's", "worth", "seeds",
+    "variant", "changed", "arm", "n_problems", "error", "baseline's error", "less the baseline's", "than in the study",
+    "worth", "seeds",
 )  # fmt: skip
 
 
@@ -219,7 +244,8 @@ def map_sheet(readings: Sequence[MapPoint], name: str = "map") -> Sheet:
             count(one.size),
             error_text(one.error),
             "" if np.isnan(one.baseline_error) else error_text(one.baseline_error),
-            "" if np.isnan(one.gap[0]) else f"{error_text(one.gap[0])} {interval_text(*one.gap[1:], error_text)}",
+            _difference_text(one.gap),
+            _difference_text(one.moved),
             multiplier_text(one.multiplier),
             str(one.n_seeds),
             *([] if not kinds else ["" if np.isnan(one.share) else f"{one.share:.2f}"]),
@@ -227,12 +253,13 @@ def map_sheet(readings: Sequence[MapPoint], name: str = "map") -> Sheet:
         for one in readings
     )
     caption = (
-        f"What one problem of an arm is worth in {baseline} problems, and its error less that of {baseline}, one "
-        f"ingredient changed at a time; {level:.0%} intervals, with one seed conditional on that training run."
+        f"What one problem of an arm is worth in {baseline} problems, and its error less that of {baseline}, also "
+        f"beside the same in the study, one ingredient changed at a time; {level:.0%} intervals, with one seed "
+        "conditional on that training run."
     )
     raw = tuple(
         (
-            one.variant, one.changed, m.arm, m.baseline, m.at_size, one.error, one.baseline_error, *one.gap,
+            one.variant, one.changed, m.arm, m.baseline, m.at_size, one.error, one.baseline_error, *one.gap, *one.moved,
             m.multiplier, m.bound, m.ci_low, m.ci_high, m.level, m.kind,
             one.n_seeds, one.is_training, one.share, one.share_of,
         )
@@ -242,13 +269,22 @@ def map_sheet(readings: Sequence[MapPoint], name: str = "map") -> Sheet:
     return Sheet(name, caption, (*COLUMNS, *([f"share of {kinds}"] if kinds else [])), rows, RAW, raw)
 
 
+def _difference_text(found: tuple[float, float, float]) -> str:
+    """`-0.050 [-0.080, -0.020]`; empty where there is none."""
+    return "" if np.isnan(found[0]) else f"{error_text(found[0])} {interval_text(*found[1:], error_text)}"
+
+
 RAW = (
     "variant", "changed", "arm", "baseline", "n_problems", "error", "baseline_error", "gap", "gap_low", "gap_high",
-    "multiplier", "bound", "ci_low", "ci_high", "level", "kind", "n_seeds", "is_training", "share", "share_of",
+    "moved", "moved_low", "moved_high", "multiplier", "bound", "ci_low", "ci_high", "level", "kind", "n_seeds",
+    "is_training", "share", "share_of",
 )  # fmt: skip
 
 
-NUMBERS = ("error", "baseline_error", "gap", "gap_low", "gap_high", "multiplier", "ci_low", "ci_high", "share")
+NUMBERS = (
+    "error", "baseline_error", "gap", "gap_low", "gap_high", "moved", "moved_low", "moved_high", "multiplier", "ci_low",
+    "ci_high", "share",
+)  # fmt: skip
 
 
 def read_map(path: str | Path) -> pd.DataFrame:

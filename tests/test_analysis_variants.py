@@ -120,6 +120,34 @@ def test_each_variant_has_its_own_multiplier_and_its_arms_errors(tables: list[Pa
         assert low < sft(512 * worth) - sft(512) < high and high - low < 0.08
 
 
+def with_errors(path: Path, by_seed: dict[str, list[float]]) -> Path:
+    """The table with these errors of each arm's seeds at 512 problems, of 4,000 problems."""
+    runs = pd.read_parquet(path / "runs.parquet")
+    outcomes = pd.read_parquet(path / "outcomes.parquet")
+    for run in runs[runs["n_problems"] == 512].itertuples():
+        n_wrong = round(by_seed[run.arm][run.seed] * 4000)
+        mine = outcomes["run"] == run.run
+        outcomes.loc[mine, "is_correct"] = np.arange(4000) >= n_wrong
+        runs.loc[runs["run"] == run.run, "n_correct"] = 4000 - n_wrong
+    runs.to_parquet(path / "runs.parquet")
+    outcomes.to_parquet(path / "outcomes.parquet")
+    return path
+
+
+def test_what_an_ingredient_moves_is_the_gap_less_the_studys_of_the_same_seeds(tmp_path: Path) -> None:
+    """Gaps of RFT -.04 and -.06 in the study, -.01 and -.05 in the variant: moved by .03 and .01, .02 +- .01 t(1)."""
+    study = with_errors(
+        folder(tmp_path / "study", 2.0), {"SFT": [0.4, 0.5], "RFT": [0.36, 0.44], "per-step DPO": [0.3, 0.3]}
+    )
+    other = with_errors(
+        folder(tmp_path / "other", 2.0, beta=0.2), {"SFT": [0.3, 0.3], "RFT": [0.29, 0.25], "per-step DPO": [0.3, 0.3]}
+    )
+    found = {one.variant: one for one in survey([study, other], OPTIONS, sizes=[512]) if one.multiplier.arm == "RFT"}
+    assert np.isnan(found["study"].moved).all()
+    assert found["other"].gap[0] == pytest.approx(-0.03)
+    assert found["other"].moved == pytest.approx((0.02, 0.02 - 0.01 * 12.706, 0.02 + 0.01 * 12.706), abs=1e-4)
+
+
 def test_the_gaps_are_drawn_in_the_order_of_the_worths_with_their_intervals() -> None:
     rows = [("a", 2.0, -0.05, -0.08, -0.02), ("b", 4.0, -0.02, -0.03, 0.01)]
     points = pd.DataFrame(rows, columns=["variant", "multiplier", "gap", "gap_low", "gap_high"])
