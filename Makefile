@@ -30,7 +30,7 @@ reproduce: $(VENV)/.run  ## the study on new replicates: sweep, table, fits, fig
 	$(PY) -m sweep collect -m $(GRID)
 	$(PY) -m analysis report outputs/$(experiment)/table --law saturating --out outputs/$(experiment)/report $(OF_RECORD)
 
-map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (5 hours; outputs/map/map/map.png)
+map: $(VENV)/.run  ## the map: the study with one ingredient changed at a time (3 hours; outputs/map/map/map.png)
 	for name in study $(VARIANTS); do \
 	  change=$$([ $$name = study ] || echo variant=$$name); \
 	  $(PY) -m sweep -m experiment=map $$change && \

@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 
+from analysis.figures.map import map_figure
 from analysis.gallery.registry import FIGURES
+from analysis.map import read_map
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,3 +102,26 @@ def test_a_figure_without_a_table_of_record_says_so_on_the_gallery_page(tmp_path
     (tmp_path / f"{one.name}.txt").write_text("Said.\n")
     text = gallery.section(one, tmp_path)
     assert f"](figures/{one.name}.png)\n\nSaid.\n\nTable: `analysis/results/study/runs.parquet` (" in text
+
+
+def test_the_page_of_the_map_says_what_its_table_says() -> None:
+    """Per-step DPO's gap to SFT at both sizes and what the ingredient moves, in points, from the most worth down."""
+
+    def points(row: pd.Series, name: str) -> str:
+        value, low, high = (100 * row[key] for key in (name, f"{name}_low", f"{name}_high"))
+        return "" if pd.isna(value) else f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+    found = read_map(ROOT / "analysis" / "results" / "map" / "map.csv")
+    (axes, *_) = map_figure(found).axes
+    wanted = []
+    for name in reversed([label.get_text() for label in axes.get_yticklabels()]):
+        of = found[(found["variant"] == name.replace(" ", "_")) & (found["arm"] == "per-step DPO")].set_index(
+            "n_problems"
+        )
+        wanted.append([name, *(points(of.loc[n], key) for n in (512.0, 2048.0) for key in ("gap", "moved"))])
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8").split("## When is negative data worth 8x?")[1]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
+    ]
+    first = next(i for i, row in enumerate(rows) if row[0] == "variant")
+    assert [[row[0], *row[2:6]] for row in rows[first + 1 : first + 1 + len(wanted)]] == wanted
