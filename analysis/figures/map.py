@@ -92,11 +92,9 @@ def _rows(points: pd.DataFrame, arm: str, size: float) -> list[str]:
     """The variants from the least worth of this arm at this size up; of bounds that are alike, by their interval's
     lower limit, and then by how much of the baseline's error the arm takes away.
     """
-    key = points[(points["arm"] == arm) & (points["n_problems"] == size)]
-    worth = {
-        row.variant: (row.multiplier, row.ci_low, -row.error / row.baseline_error)
-        for row in key.fillna({"multiplier": 1.0, "ci_low": 0.0}).itertuples()
-    }
+    key = points[(points["arm"] == arm) & (points["n_problems"] == size)].fillna({"multiplier": 1.0, "ci_low": 0.0})
+    left = key["error"] / key["baseline_error"]
+    worth = dict(zip(key["variant"], zip(key["multiplier"], key["ci_low"], -left, strict=True), strict=True))
     return sorted(points["variant"].unique(), key=lambda name: worth.get(name, (0.0, 0.0, 0.0)))
 
 

@@ -179,9 +179,9 @@ class _Effects:
         """(n_sizes, 1, n_arms) added to sums of squares, for what is not known of the noise in them: half a standard
         error of it over all sizes; of counts, which do not tell how much of their noise runs share, a whole one.
         """
-        df, is_counts = self.gaps.shape[1] - 1, self.residuals is None
-        one = self.noise * df if is_counts else np.square(self.residuals).sum(axis=(1, 3))
-        share = np.sqrt(2 / (df * len(self.sizes))) / (1 if is_counts else 2)
+        df = self.gaps.shape[1] - 1
+        one = self.noise * df if self.residuals is None else np.square(self.residuals).sum(axis=(1, 3))
+        share = np.sqrt(2 / (df * len(self.sizes))) / (1 if self.residuals is None else 2)
         return np.asarray(share * np.repeat(one.mean(axis=1)[:, None, None], len(self.arms), axis=2))
 
     def products(self, onto: np.ndarray) -> np.ndarray:
@@ -253,8 +253,8 @@ def _pairing(seen: _Effects) -> Pairing | None:
         for one, n in zip((slice(0, 1), slice(1, None)), n_told, strict=True)
     )
     worth = n_told[1] * df / (1 + (n_told[1] - 1) * share_contrast**2)
-    made = _made_by_seeds(np.diag(covariance) * np.square(scale), known)[:, 1]
-    made = float(np.sqrt(of_size[:, 1] @ np.square(made)))
+    seen_of = _made_by_seeds(np.diag(covariance) * np.square(scale), known)[:, 1]
+    made = float(np.sqrt(of_size[:, 1] @ np.square(seen_of)))
     return Pairing(seen.arms, covariance, growth, share_level, share_contrast, worth, df, made)
 
 
