@@ -37,6 +37,7 @@ class Arm:
         is_main: one of the paper's own arms; others are drawn as controls, dashed and with open markers.
         panel: where the figure of all arms draws it; None: not there.
         claims: what it is run to decide.
+        is_claim_own: they are questions of ours, of a control or a later method, and not the paper's.
     """
 
     word: str
@@ -51,6 +52,7 @@ class Arm:
     is_main: bool = False
     panel: Panel | None = None
     claims: tuple[Contrast, ...] = ()
+    is_claim_own: bool = False
 
 
 # of an arm that reads the advantage of every step: rollouts for right traces too, to their ends
@@ -88,12 +90,14 @@ ARMS: tuple[Arm, ...] = (
         word="sft_more", name="SFT, more updates", source="teacher", method="sft_more",
         about="Control: SFT with as many further updates as the preference arms.",
         colour="#7F7F7F", marker="o", panel="imitation",
+        is_claim_own=True,
         claims=(Contrast("Negatives beat SFT with equally many updates", "per-step DPO", "SFT, more updates"),),
     ),
     Arm(
         word="chosen_sft", name="chosen steps only", source="self", method="chosen_sft",
         about="Control: likelihood of per-step DPO's chosen steps only.",
         colour="#CC79A7", marker="v", panel="preference pairs",
+        is_claim_own=True,
         claims=(Contrast("The chosen side alone does not explain it", "per-step DPO", "chosen steps only"),),
     ),
     Arm(
@@ -106,6 +110,7 @@ ARMS: tuple[Arm, ...] = (
         word="rft_unverified", name="RFT without verifier", source="self_unverified", method="sft",
         about="Control: RFT without the verifier.", settings={"method.optim.lr": "${rates.rft_unverified}"},
         colour="#56B4E9", marker="s", panel="imitation",
+        is_claim_own=True,
         claims=(Contrast("The verifier matters (RFT)", "RFT", "RFT without verifier"),),
     ),
     Arm(
@@ -113,6 +118,7 @@ ARMS: tuple[Arm, ...] = (
         is_entropy_matched=True,
         about="Control: SFT sampled at the temperature at which its solutions have the entropy of per-step DPO's.",
         colour="#B3B3B3", marker="s",
+        is_claim_own=True,
         claims=(Contrast("Sharpening alone does not explain it", "per-step DPO", "SFT, entropy-matched"),),
     ),
     Arm(
@@ -133,6 +139,7 @@ ARMS: tuple[Arm, ...] = (
         word="pit_dpo", name="DPO to the pit", source="self", method="pit_dpo",
         about="DPO on a whole right solution against a wrong one cut off behind its pit: the paper's practical pairs.",
         colour="#AA3377", marker="d",
+        is_claim_own=True,
         claims=(Contrast("Pairs at the pit beat whole solutions cut off there", "per-step DPO", "DPO to the pit"),),
     ),
     Arm(
@@ -150,6 +157,7 @@ ARMS: tuple[Arm, ...] = (
         "solutions.",
         settings=OF_ALL_TRACES,
         colour="#66A61E", marker="p",
+        is_claim_own=True,
         claims=(Contrast("Good steps beat good solutions", "good steps only", "advantage-filtered RFT"),),
     ),
     Arm(
@@ -157,18 +165,21 @@ ARMS: tuple[Arm, ...] = (
         about="Negative-aware fine-tuning: likelihood of right solutions, and of wrong ones under an implied negative "
         "policy.",
         colour="#6A3D9A", marker="<",
+        is_claim_own=True,
         claims=(Contrast("Negatives pay by likelihood (NFT)", "NFT", "RFT"),),
     ),
     Arm(
         word="w_reinforce", name="W-REINFORCE", source="self", method="w_reinforce",
         about="Wrong solutions down with weight 1, right ones up with a tenth of it.",
         colour="#B15928", marker=">",
+        is_claim_own=True,
         claims=(Contrast("Negatives pay by policy gradient (W-REINFORCE)", "W-REINFORCE", "RFT"),),
     ),
     Arm(
         word="grpo", name="GRPO", source="self", method="grpo",
         about="Offline GRPO: solutions up or down by their advantage inside their problem's group, clipped.",
         colour="#1F9E89", marker="h",
+        is_claim_own=True,
         claims=(Contrast("Per-step pairs beat the group's advantages (GRPO)", "per-step DPO", "GRPO"),),
     ),
     Arm(

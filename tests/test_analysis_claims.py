@@ -298,6 +298,7 @@ def test_the_evidence_of_a_difference_names_the_sizes_that_speak_against_it() ->
     assert found[BEATEN["chosen steps only"]].evidence == (
         "per-step DPO and chosen steps only were not run at the same sizes"
     )
+    assert found[BEATEN["chosen steps only"]].question == "a question of our own"
 
 
 def test_a_table_without_an_arm_of_the_paper_has_no_verdicts() -> None:

@@ -1,4 +1,4 @@
-"""The paper's claims, each with its ruling and the numbers that decided it."""
+"""The claims, the paper's and our own, each with its ruling and the numbers that decided it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ from analysis.worth import readings
 from analysis.worth.comparison import Comparison
 from analysis.worth.multiplier import Multiplier
 from analysis.worth.words import count, error_text, interval_text, multiplier_text
+from sweep.arms import ARMS
+
+PAPERS, OWN = "the paper's claim", "a question of our own"  # whose a claim is
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Verdict:
     claim: str
     ruling: Ruling
     evidence: str
-    question: str = "the paper's claim"
+    question: str = PAPERS
     corrected: Ruling = "undecided"
 
 
@@ -46,7 +49,7 @@ class Claim:
     claim: str
     evidence: str
     ruling_at: Callable[[Comparison], Ruling]
-    question: str = "the paper's claim"
+    question: str = PAPERS
 
 
 def difference(comparison: Comparison, arm: str, other: str) -> Difference | None:
@@ -137,6 +140,7 @@ def _reach(comparison: Comparison, claim: Claim, ruling: Ruling, n: int) -> int:
 
 def _claims(comparison: Comparison, baseline: str) -> list[Claim]:
     arms, out = comparison.draws.table.arms, []
+    own = {claim.text for arm in ARMS if arm.is_claim_own for claim in arm.claims}
     if baseline in arms:
         out.append(_beats_base(comparison, baseline))
     for arm, times in WORTH:
@@ -146,7 +150,12 @@ def _claims(comparison: Comparison, baseline: str) -> list[Claim]:
             evidence = f"{arm} or {baseline} is not in the table"
             out.append(Claim(f"{arm} is worth {times:g}x {baseline}'s data", evidence, lambda at: "not tested"))
     out += [
-        Claim(claim, _gap_evidence(difference(comparison, arm, other), arm, other), partial(_better, arm, other))
+        Claim(
+            claim,
+            _gap_evidence(difference(comparison, arm, other), arm, other),
+            partial(_better, arm, other),
+            OWN if claim in own else PAPERS,
+        )
         for claim, arm, other in PAIRS
     ]
     evidence = _gap_evidence(difference(comparison, *MORE_POSITIVES), *MORE_POSITIVES)
@@ -232,6 +241,6 @@ def _held_out_text(score: Score) -> str:
 def _beats_base(comparison: Comparison, baseline: str) -> Claim:
     claim, gap = f"{baseline} beats the base model", difference_from_base(comparison, baseline)
     if gap is None:
-        return Claim(claim, "the base model is not in the table", lambda at: "not tested")
+        return Claim(claim, "the base model is not in the table", lambda at: "not tested", OWN)
     evidence = _gap_evidence(gap, baseline, "base")
-    return Claim(claim, evidence, lambda at: better(difference_from_base(at, baseline)))
+    return Claim(claim, evidence, lambda at: better(difference_from_base(at, baseline)), OWN)
