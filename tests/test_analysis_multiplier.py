@@ -178,6 +178,12 @@ def test_an_error_that_neither_arm_reached_is_no_number() -> None:
     assert "both_unreached" in codes(m)
 
 
+@pytest.mark.parametrize("size", [SIZES[0] / 2, SIZES[-1] * 2])
+def test_an_arm_is_not_read_beyond_the_sizes_that_it_was_run_at(size: float) -> None:
+    with pytest.raises(ValueError, match=rf"{size:g} lies outside: give one of these sizes or one between them"):
+        at_size(compared(outcomes({"SFT": SFT, "RFT": TWICE})), "RFT", "SFT", size)
+
+
 def test_an_arm_with_one_size_is_read_at_its_point() -> None:
     laws = {"SFT": SFT, "RFT": TWICE}
     table = outcomes(laws, {"SFT": SIZES, "RFT": SIZES[3:4]})

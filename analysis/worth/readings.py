@@ -53,7 +53,10 @@ def _sizes(comparison: Comparison, arm: str, baseline: str, law: str, errors: np
 def at_size(comparison: Comparison, arm: str, baseline: str, size: float) -> Multiplier:
     """The multiplier at a size of the arm: the error is the arm's own, draw by draw.
 
-    Where the size was run the error is the measured one, so that no law stands between; elsewhere the curve's.
+    Where the size was run the error is the measured one, so that no law stands between; between sizes the curve's.
+
+    Raises:
+        ValueError: the size is not above 0 or lies outside the arm's, or the arm has too few of them for a curve.
     """
     if not 0 < size < np.inf:
         raise ValueError(f"size {size:g}: a number above 0 was expected, one of {arm}'s sizes or one between them")
@@ -62,11 +65,14 @@ def at_size(comparison: Comparison, arm: str, baseline: str, size: float) -> Mul
     place = np.flatnonzero(np.abs(comparison.ln_n(arm) - ln_n) < 1e-6)
     if len(place):
         errors = comparison.arm_errors(arm)[:, place]
-    elif comparison.n_sizes(arm) >= 3:
-        errors = comparison.curves(arm, law).error_at(np.array([ln_n]))
-    else:
+    elif comparison.n_sizes(arm) < 3:
         told = ", ".join(f"{n:g}" for n in comparison.sizes(arm))
         raise ValueError(f"{arm} was run at {told} and has no curve; {size:g} is none of these sizes")
+    elif not comparison.sizes(arm)[0] < size < comparison.sizes(arm)[-1]:
+        told = ", ".join(f"{n:g}" for n in comparison.sizes(arm))
+        raise ValueError(f"{arm} was run at {told}; {size:g} lies outside: give one of these sizes or one between them")
+    else:
+        errors = comparison.curves(arm, law).error_at(np.array([ln_n]))
     forms = {
         one: exp(comparison.form_at(baseline, one).ln_size_at(errors[:1])[0, 0] - ln_n)
         for one in comparison.laws(baseline)
