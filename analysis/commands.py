@@ -33,7 +33,7 @@ from analysis.worth.joint import jointly
 from analysis.worth.multiplier import Multiplier
 from analysis.worth.shape import MultiplierCurve, Shape, multiplier_curve, shape_of
 from sweep.terminal.progress import counted
-from sweep.terminal.words import nearest
+from sweep.terminal.words import listed, nearest
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _arms(comparison: Comparison, options: Options) -> list[str]:
         raise ValueError(
             f"{table.path}: baseline {options.baseline!r} is not in the table"
             f"{nearest(options.baseline, table.arms)}; its arms are "
-            f"{', '.join(table.arms)}; name one with --baseline"
+            f"{listed(table.arms)}; name one with --baseline"
         )
     table.cells_of(options.baseline)
     arms = list(options.of) or [arm for arm in table.arms if arm != options.baseline]

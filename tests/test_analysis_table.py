@@ -114,7 +114,7 @@ def test_percent_and_accuracy_are_asked_for(frame: pd.DataFrame, tmp_path: Path)
     counts = per_run(frame)
     percent = counts.assign(accuracy=100 * counts["n_correct"] / counts["n_test"]).drop(columns=["n_correct", "n_test"])
     path = saved(percent, tmp_path / "t.csv")
-    with pytest.raises(ValueError, match=r"fraction in \[0, 1\] was expected; if these are losses say --y-is loss"):
+    with pytest.raises(ValueError, match=r"an accuracy of 0 to 1 was expected; if these are percent"):
         table_at(path, Columns(y="accuracy"))
     table = table_at(path, Columns(y="accuracy", unit="percent"))
     assert table.cells["error"][0] == pytest.approx(1 - counts["n_correct"][:2].sum() / 240)

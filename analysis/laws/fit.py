@@ -211,7 +211,7 @@ def _notes(
             note(
                 "few_sizes",
                 f"{arm}: {n_sizes} sizes for the {form(law).n_params} parameters of {law}; "
-                "the fit cannot be judged by its residuals",
+                "its residuals tell little of the fit, and only a gross misfit is seen",
             )
         )
     if p_value < BAD_FIT:

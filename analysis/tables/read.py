@@ -216,6 +216,14 @@ def as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> np
             f"{path}: does {y!r} grow with right or with wrong answers? say --y-is accuracy or --y-is error; "
             "of a loss, --y-is loss"
         )
+    seen = values[np.isfinite(values)]
+    if y_is == "accuracy" and y != "is_correct" and len(seen) and (seen.min() < 0 or seen.max() > 1):
+        is_percent = columns.unit == "percent"
+        low, high = (100 if is_percent else 1) * seen.min(), (100 if is_percent else 1) * seen.max()
+        raise ValueError(
+            f"{path}: {y} runs from {low:g} to {high:g}, an accuracy of 0 to {100 if is_percent else 1} was expected; "
+            f"{'correct these rows' if is_percent else 'if these are percent say --unit percent'}"
+        )
     return 1.0 - values if y_is == "accuracy" else values
 
 

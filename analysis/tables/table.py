@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.notes import Note
-from sweep.terminal.words import nearest
+from sweep.terminal.words import listed, nearest
 
 Kind = Literal["outcomes", "counts", "errors"]
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control and format characters, halves of pairs, line separators
@@ -160,10 +160,10 @@ class Table:
         if arm not in self.arms and arm in set(self.runs["arm"]):
             raise ValueError(
                 f"{self.path}: {self.x_name} is 0 in every run of {arm}, so it has no curve on that axis; "
-                f"the arms that have one are {', '.join(self.arms) or 'none'}"
+                f"the arms that have one are {listed(self.arms) or 'none'}"
             )
         if arm not in self.arms:
-            there = f"{nearest(arm, self.arms)}; its arms are {', '.join(self.arms)}"
+            there = f"{nearest(arm, self.arms)}; its arms are {listed(self.arms)}"
             raise ValueError(f"{self.path}: arm {arm!r} is not in the table{there}")
         cells = self._cells_by_arm[arm]
         if len(cells) > 1 and self.cells["x"].iloc[cells].nunique() == 1:

@@ -22,6 +22,12 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
+def listed(names: Iterable[str]) -> str:
+    """`RFT, SFT`; where a name has a comma of its own each in quotes: `'RFT', 'SFT, more updates'`."""
+    every = list(names)
+    return ", ".join(map(repr, every) if any("," in name for name in every) else every)
+
+
 def count(n: int, one: str, several: str | None = None) -> str:
     """`1 run`, `12 runs`; of ("stage is", "stages are") `1 stage is`, `2 stages are`."""
     return f"{n} {one if n == 1 else several or f'{one}s'}"
