@@ -210,7 +210,7 @@ def test_a_table_of_a_reports_name_is_not_replaced_by_the_report_of_it(falling_t
 
 
 def test_a_baseline_that_is_not_there_is_refused(falling_table: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"arm 'PPO' .*did you mean DPO\?\); its arms are DPO, RFT"):
+    with pytest.raises(ValueError, match=r"arm 'PPO' .*did you mean DPO\?\); its arms are 'DPO', 'RFT', "):
         write_report(falling_table, tmp_path, Options(baseline="PPO", n_draws=200))
 
 

@@ -51,7 +51,7 @@ class NextRuns:
             "local", where residuals refute the law; "law" where the rest has no limits (width.py says why).
         unit: what a design has `n_units` of: "seed", or "replicate" where each draws everything anew.
         target: what was asked, in words; `target_se` the standard error of ln m that gives it.
-        is_reached: today's design is enough.
+        is_reached: today's design is enough, and there are no options.
     """
 
     arm: str
@@ -109,7 +109,7 @@ def runs_for(
         target_se=target_se,
         is_reached=width_of.se_now <= target_se,
         cost_name=search.cost_name,
-        options=tuple(search.narrower(target_se)[:8]),
+        options=() if width_of.se_now <= target_se else tuple(search.narrower(target_se)[:8]),
     )
 
 

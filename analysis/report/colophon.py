@@ -48,8 +48,8 @@ def _drawn(study: Study) -> tuple[tuple[str, str], ...]:
             f"{study.options.level:g}; the same draws for every arm, law and contrast",
         ),
         (
-            "seeds",
-            f"{int(cells['n_seeds'].min())} to {int(cells['n_seeds'].max())} runs a cell; excess seed variance "
+            "runs a cell",
+            f"{int(cells['n_seeds'].min())} to {int(cells['n_seeds'].max())} replicates or seeds; excess seed variance "
             f"{drawn.seeds.phi:.3g} [p(1-p)]^2 on {drawn.seeds.df:g} degrees of freedom, "
             f"{drawn.seeds.phi_shared:.3g} of it common to the runs of a seed",
         ),

@@ -54,7 +54,7 @@ def curves(study: Study) -> page.Section:
     shifts = [one for one in study.results[study.first_name] if one.arm in study.main]
     drawn = error_against_n_problems(comparison, study.baseline, shifts, [study.baseline, *study.main])
     caption = (
-        f"Test error against {comparison.draws.table.x_name}, both logarithmic: means over seeds with "
+        f"Test error against {comparison.draws.table.x_name}, both logarithmic: means over replicates or seeds with "
         f"{comparison.level:.0%} intervals (small dots: single runs), fitted laws with bands, and the horizontal "
         f"shift to {study.baseline}, at each arm's own error: {_read_at(shifts)}. A broken arrow stops at the largest "
         "size that was run: its number is a bound. A "
@@ -247,7 +247,7 @@ def map_section(path: str | Path, save: Callable[[Figure, str, str], str]) -> pa
     caption = (
         f"What one problem of an arm is worth in {baseline} problems, one ingredient of {study} (shaded) changed at a "
         f"time; rows by the last arm's worth at the largest size. Bars are {points['level'].iloc[0]:.0%} intervals "
-        f"({seeds} seeds a cell; with one, conditional on that training run), arrows bounds, dotted down "
+        f"({seeds} replicates or seeds a cell; with one, conditional on that training run), arrows bounds, dotted down "
         "to the limit of their interval; lines at 1, 2 and 8."
     )
     figures = [save(map_figure(points), "map", caption)]

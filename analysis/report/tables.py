@@ -179,7 +179,7 @@ def _misses_cells(one: Misses) -> tuple[str, ...]:
 
 def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:
     """Errors of every arm at every size, greedy and sampled, with intervals; the base model first."""
-    columns = ("arm", "n_problems", "seeds", *(f"{name} error" for name in comparisons))
+    columns = ("arm", "n_problems", "runs", *(f"{name} error" for name in comparisons))
     first = next(iter(comparisons.values()))
     cells = first.draws.table.cells
     arms = in_order(set(cells["arm"]))
@@ -203,7 +203,7 @@ def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:
     )
     return Sheet(
         "errors",
-        f"Test errors, mean over seeds, with {first.level:.0%} intervals.",
+        f"Test errors, mean over replicates or seeds, with {first.level:.0%} intervals.",
         columns,
         tuple(rows),
         raw_columns,
