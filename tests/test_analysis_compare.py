@@ -237,6 +237,12 @@ def test_models_of_one_file_are_chosen_by_a_column(tmp_path: Path) -> None:
         compare(both, both, only_a=("arm=SFT",), only_b=("arm=SFT",))
     with pytest.raises(ValueError, match=r"one model was expected, found arm DPO, SFT; choose with --a arm=... or --b"):
         compare(both, both, only_a=("seed=0",))
+    sizes = [256, 1024, 128, 2048, 512, 64, 4096, 8192, 16384]
+    many = saved(pd.concat([frame(A, n_problems=n, seed=0) for n in sizes]), tmp_path / "m.csv")
+    with pytest.raises(
+        ValueError, match=r"found n_problems 64, 128, 256, 512, 1024, 2048, 4096, 8192 and 1 more; choose"
+    ):
+        compare(many, both, only_b=("arm=DPO",))
 
 
 def test_seeds_of_many_files_are_runs_of_one_model(tmp_path: Path) -> None:

@@ -175,6 +175,14 @@ def test_a_file_that_is_no_list_of_validation_runs_is_refused(
     assert said in capsys.readouterr().err
 
 
+def test_a_file_that_is_not_there_and_a_folder_are_refused_by_what_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, said in ((tmp_path / "no.csv", "is not there"), (tmp_path, "is a folder")):
+        assert main(["choose", str(path)]) == 2
+        assert f"{path} {said}: expected a .csv file as `choose --out` writes it" in capsys.readouterr().err
+
+
 def test_a_file_of_somebody_else_and_a_place_that_cannot_be_written_are_refused_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

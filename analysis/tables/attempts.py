@@ -15,7 +15,9 @@ from analysis.tables.gather import FILE, attempts_averaged, gathered
 from analysis.tables.plain import without_blank
 from analysis.tables.read import as_error, outcome_column
 from analysis.tables.table import Columns
-from sweep.terminal.words import nearest
+from sweep.terminal.words import listed, nearest
+
+N_SHOWN = 8  # values of a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +62,19 @@ def attempts_at(path: str | Path, columns: Columns, what: str | None = None) -> 
     return _attempts(data.to_pandas().assign(**{"is right": right}), columns, what, (*found.notes, *notes))
 
 
+def _by_number(value: object) -> tuple[float, str]:
+    """The order of names that may be numbers: 256, 1024, a, b."""
+    return (float(str(value)) if str(value).isdecimal() else float("inf"), str(value))
+
+
 def _attempts(frame: pd.DataFrame, columns: Columns, what: str, notes: tuple[Note, ...]) -> Attempts:
     for name in (columns.arm, columns.x, columns.replicate):
-        values = sorted(map(str, frame[name].unique())) if name in frame else []
+        values = sorted(frame[name].unique(), key=_by_number) if name in frame else []
         if len(values) > 1:
+            more = f" and {len(values) - N_SHOWN} more" if len(values) > N_SHOWN else ""
             raise ValueError(
-                f"{what}: one model was expected, found {name} {', '.join(values[:8])}; choose with --a {name}=... or "
-                f"--b {name}=..."
+                f"{what}: one model was expected, found {name} {listed(map(str, values[:N_SHOWN]))}{more}; choose with "
+                f"--a {name}=... or --b {name}=..."
             )
     if frame[columns.problem].isna().any():
         n_missing = int(frame[columns.problem].isna().sum())

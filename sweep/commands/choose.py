@@ -76,6 +76,9 @@ def entries(rates: Sequence[Rate], replicates: Collection[int]) -> list[dict[str
 
 def read_tried(path: Path) -> list[Tried]:
     """The validation runs of a file that --out wrote; ValueError where it is none."""
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "is not there"
+        raise ValueError(f"{path} {found}: expected a .csv file as `choose --out` writes it; name each file")
     try:
         table = pd.read_csv(path, dtype=TYPES)
     except (ValueError, OverflowError) as error:
