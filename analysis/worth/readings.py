@@ -62,15 +62,14 @@ def at_size(comparison: Comparison, arm: str, baseline: str, size: float) -> Mul
         raise ValueError(f"size {size:g}: a number above 0 was expected, one of {arm}'s sizes or one between them")
     comparison.refuse_few(baseline)
     law, ln_n = comparison.law_of(arm, baseline), np.log(size)
-    place = np.flatnonzero(np.abs(comparison.ln_n(arm) - ln_n) < 1e-6)
+    place, sizes_run = np.flatnonzero(np.abs(comparison.ln_n(arm) - ln_n) < 1e-6), comparison.sizes(arm)
+    told = f"{arm} was run at {', '.join(f'{n:g}' for n in sizes_run)}"
     if len(place):
         errors = comparison.arm_errors(arm)[:, place]
-    elif comparison.n_sizes(arm) < 3:
-        told = ", ".join(f"{n:g}" for n in comparison.sizes(arm))
-        raise ValueError(f"{arm} was run at {told} and has no curve; {size:g} is none of these sizes")
-    elif not comparison.sizes(arm)[0] < size < comparison.sizes(arm)[-1]:
-        told = ", ".join(f"{n:g}" for n in comparison.sizes(arm))
-        raise ValueError(f"{arm} was run at {told}; {size:g} lies outside: give one of these sizes or one between them")
+    elif len(sizes_run) < 3:
+        raise ValueError(f"{told} and has no curve; {size:g} is none of these sizes")
+    elif not sizes_run[0] < size < sizes_run[-1]:
+        raise ValueError(f"{told}; {size:g} lies outside: give one of these sizes or one between them")
     else:
         errors = comparison.curves(arm, law).error_at(np.array([ln_n]))
     forms = {
