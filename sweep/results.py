@@ -76,11 +76,12 @@ def collect(
 
 def _manifests(evaluations: Sequence[Stage], store: Store) -> dict[str, Manifest]:
     is_base = {stage.key: stage.parents["policy"].kind == "base" for stage in evaluations}
+    named = {stage.key: f"{stage.key} ({_place(stage)})" for stage in evaluations}
     found = {key: store.manifest(key) for key in counted(is_base, "reading the store")}
     if missing := [key for key in is_base if found[key] is None]:
         part = part_told([is_base[key] for key in missing], list(is_base.values()))
         raise ValueError(
-            f"not built: {part}, {some_of(missing)}; give the sweep "
+            f"not built: {part}, {some_of(named[key] for key in missing)}; give the sweep "
             "command again to build them, collect a smaller grid, or leave them out with --finished"
         )
     return {key: manifest for key, manifest in found.items() if manifest is not None}
@@ -183,6 +184,13 @@ def point_of(evaluation: Stage) -> dict[str, Any]:
     at = {name: policy.identity[name] for name in ("n_problems", "seed")}
     pair = {"source": "teacher", "method": "sft", **names}
     return {"arm": usual_name(**pair), **pair, **at}
+
+
+def _place(evaluation: Stage) -> str:
+    """A run as a person calls it; the base model has no place in the grid."""
+    point = point_of(evaluation)
+    arm: str = point["arm"]
+    return arm if arm == BASE_ARM else f"{arm} n_problems={point['n_problems']} seed={point['seed']}"
 
 
 def split_of(stage: Stage) -> str | None:

@@ -386,6 +386,8 @@ def test_a_bound_a_thousandth_from_its_limit_needs_none() -> None:
     assert multiplier_text(reading(">=", 1000.0, 999.0, np.inf)) == "≥ 1,000×"
     assert multiplier_text(reading(">=", 1000.0, 998.0, np.inf)) == "≥ 1,000× [from 998×]"
     assert multiplier_text(reading("<=", 1.0, 0.0, 1.001)) == "≤ 1×"
+    assert multiplier_text(reading("<=", 2e-4, 0.0, 2e-4)) == "< 0.001×"
+    assert multiplier_text(reading(">=", 2e6, 2e6, np.inf)) == "> 10⁶×"
     assert multiplier_text(reading("<=", 1.0, 0.0, 1.002)) == "≤ 1× [up to 1.00×]"
     assert multiplier_text(reading("<=", 0.5, 0.0, 0.6)) == "≤ 0.5× [up to 0.6×]"
     assert multiplier_text(reading("=", 2.0, 1.0, 4.0), with_interval=False) == "2.00×"

@@ -87,7 +87,7 @@ def test_a_cell_that_some_replicates_lack_is_said() -> None:
     table = runs(n_replicates=4)
     kept = table.runs[(table.runs["size"] < 4096) | (table.runs["replicate"] < 2)]
     drawn = draws(table_from_runs(kept, "errors", path="made"), 200)
-    assert "not every replicate has a run of DPO at 4096, SFT at 4096" in {one.text for one in drawn.notes}
+    assert "of 4 replicates DPO at 4096 has 2, SFT at 4096 has 2" in {one.text for one in drawn.notes}
 
 
 def test_problems_of_one_name_in_two_replicates_are_two_problems(tmp_path: Path) -> None:

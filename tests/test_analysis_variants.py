@@ -10,6 +10,7 @@ import pytest
 from analysis_tables import write_sweep
 
 from analysis.__main__ import main
+from analysis.figures.limits import HORIZONTAL
 from analysis.figures.map import gap_figure, map_figure, readable, worth_by_share
 from analysis.map import read_map, survey
 from analysis.options import Options
@@ -157,6 +158,16 @@ def test_the_gaps_are_drawn_in_the_order_of_the_worths_with_their_intervals() ->
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
     lines = {tuple(line.get_xdata()): set(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) == 2}
     assert lines[-0.08, -0.02] == {0.0} and lines[-0.03, 0.01] == {1.0}
+
+
+def test_a_limit_beyond_the_maps_frame_is_marked_at_its_edge() -> None:
+    points = pd.DataFrame({"variant": ["a"], "arm": "RFT", "baseline": "SFT", "n_problems": 512.0, "bound": "="})
+    points = points.assign(multiplier=4.0, ci_low=2.0, ci_high=np.inf, error=0.2, baseline_error=0.3)
+    (axes,) = map_figure(points).axes
+    edge = axes.get_xlim()[1]
+    marks = {float(line.get_xdata()[0]): line.get_marker() for line in axes.lines if len(line.get_xdata()) == 1}
+    assert marks == {4.0: "s", edge: HORIZONTAL[1]}
+    assert (2.0, edge) in {tuple(line.get_xdata()) for line in axes.lines}
 
 
 def test_the_map_is_written_and_read_back_and_drawn(

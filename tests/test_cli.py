@@ -314,7 +314,7 @@ def test_collect_refuses_a_grid_that_is_not_finished(sweep_copy: Sweep, said: Ca
     sweep_copy.store.set_aside(key)
     code, _, err = said("collect", "-m", *sweep_copy.words, "--out", "table")
     assert code == 2
-    assert f"not built: 1 of 12 runs, {key}; give the sweep command again" in one_paragraph(err)
+    assert f"not built: 1 of 12 runs, {key} (SFT n_problems=8 seed=0); give the sweep command again" in one_paragraph(err)
     assert not Path("table").exists()
 
 
@@ -368,8 +368,22 @@ def test_logs_print_what_a_stage_printed(sweep_copy: Sweep, said: Callable[..., 
     assert code == 2 and "cde0.log: no such log; the stage was not tried in this store" in one_paragraph(err)
     code, _, err = said("logs", "../../x", f"exec.store={sweep_copy.store.root}")
     assert code == 2 and "'../../x' is not a key: expected a stage's kind" in one_paragraph(err)
-    code, _, err = said("logs")
-    assert code == 2 and "usage: python -m sweep logs KEY" in one_paragraph(err)
+    code, _, err = said("logs", "a-0123456789abcdef", "b-0123456789abcdef")
+    assert code == 2 and "usage: python -m sweep logs [KEY]" in one_paragraph(err)
+
+
+def test_logs_of_a_grid_name_each_stage_that_printed(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
+    for path in sweep_copy.store.log_path("sft-0123456789abcdef").parent.glob("*.log"):
+        path.unlink()
+    code, _, err = said("logs", "-m", *sweep_copy.words)
+    assert code == 2 and "no stage of this grid has a log in" in one_paragraph(err)
+    key = sweep_copy.plan.runs[3].evaluate.parents["policy"].key
+    path = sweep_copy.store.log_path(key)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("hello\n")
+    n_problems = sweep_copy.plan.runs[3].leaf.exp.n_problems
+    told = f"{key}  train self step_dpo n_problems={n_problems} seed=0\n"
+    assert said("logs", "-m", *sweep_copy.words) == (0, told, "")
 
 
 # launchers that are not ours
@@ -581,7 +595,7 @@ def test_every_verb_finds_a_configuration_of_the_users_own(
         ("plan --experimental-rerun x", "the same command again resumes it"),
         ("collect --out", "argument --out: expected one argument"),
         ("collect --out=", "argument --out: expected a file or folder, found ''; is a variable of the shell unset?"),
-        ("logs", "usage: python -m sweep logs KEY"),
+        ("logs a b", "usage: python -m sweep logs [KEY]"),
         ("merge a", "usage: python -m sweep merge TABLE TABLE..."),
         ("cancel a b", "usage: python -m sweep cancel [SUBMISSION]"),
         ("help colect", "help colect: no such verb (did you mean collect?); there are run, plan"),
@@ -617,7 +631,7 @@ def test_a_line_that_is_not_understood_names_the_word_and_what_is_like_it(
         ("help", "evaluation: test, unseen, validation"),
         ("--help", "hydra/launcher: "),
         ("-h", "Config groups"),
-        ("logs --help", "usage: python -m sweep logs KEY"),
+        ("logs --help", "usage: python -m sweep logs [KEY]"),
         ("plan -h", "usage: python -m sweep plan [--json]"),
         ("help collect", "one table of the grid's finished runs"),
         ("retry --help", "retry [SUBMISSION]"),

@@ -177,9 +177,10 @@ def test_evaluations_are_counted_as_a_sweep_counts_its_runs() -> None:
 
 
 def test_a_missing_run_is_refused_by_name(sweep_copy: Sweep) -> None:
-    key = sweep_copy.plan.runs[3].evaluate.key
+    run = sweep_copy.plan.runs[3]
+    key, place = run.evaluate.key, rf"\(per-step DPO n_problems={run.leaf.exp.n_problems} seed={run.leaf.exp.seed}\)"
     sweep_copy.store.set_aside(key)
-    with pytest.raises(ValueError, match=rf"not built: 1 of 12 runs, {key}; give the sweep command again"):
+    with pytest.raises(ValueError, match=rf"not built: 1 of 12 runs, {key} {place}; give the sweep command again"):
         collect(runs_of(sweep_copy), sweep_copy.store)
 
 

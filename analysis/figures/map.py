@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.arms import in_order, look
 from analysis.figures import style
+from analysis.figures.limits import interval_bar
 from analysis.worth.words import count
 
 LEVELS = (1.0, 2.0, 8.0)
@@ -105,26 +106,30 @@ def _levels(line: Any) -> None:
 
 def _mark(axes: Axes, y: float, row: Any, arm_look: tuple[str, str, bool]) -> None:
     """A point with its interval, or from a bound an arrow into the open side and a dotted line to the limit of its
-    interval; limits beyond the axis are cut by it."""
-    colour, marker, is_control = arm_look
-    left, right = axes.get_xlim()
+    interval."""
+    colour = arm_look[0]
     if row.bound == "=":
-        axes.plot([max(row.ci_low, left), min(row.ci_high, right)], [y, y], color=colour, linewidth=0.9)
-        at = min(max(row.multiplier, left), right)
-        axes.plot(at, y, marker=marker, color=colour, markerfacecolor="white" if is_control else colour, zorder=3)
+        _mark_point(axes, y, row.multiplier, (row.ci_low, row.ci_high), arm_look)
         return
-    at, end, (inner, outer) = _bound(row, left, right)
+    at, end, (inner, outer) = _bound(row, *axes.get_xlim())
     style.open_arrow(axes, (at, y), (end, y), colour)
     axes.plot(at, y, marker="|", color=colour, markersize=6, zorder=3)
     axes.plot([inner, outer], [y, y], color=colour, linewidth=0.9, linestyle=(0, (1.5, 1.5)))
 
 
 def _mark_gap(axes: Axes, y: float, row: Any, arm_look: tuple[str, str, bool]) -> None:
-    """A point with its interval; limits beyond the axis are cut by it."""
+    _mark_point(axes, y, row.gap, (row.gap_low, row.gap_high), arm_look)
+
+
+def _mark_point(
+    axes: Axes, y: float, value: float, limits: tuple[float, float], arm_look: tuple[str, str, bool]
+) -> None:
+    """A point with its interval; limits beyond the frame are cut off and marked there, the point stands at its edge."""
     colour, marker, is_control = arm_look
+    interval_bar(axes, y, limits, colour, width=0.9)
     left, right = axes.get_xlim()
-    axes.plot([max(row.gap_low, left), min(row.gap_high, right)], [y, y], color=colour, linewidth=0.9)
-    axes.plot(row.gap, y, marker=marker, color=colour, markerfacecolor="white" if is_control else colour, zorder=3)
+    at = min(max(value, left), right)
+    axes.plot(at, y, marker=marker, color=colour, markerfacecolor="white" if is_control else colour, zorder=3)
 
 
 def _bound(row: Any, low: float, high: float) -> tuple[float, float, tuple[float, float]]:

@@ -32,8 +32,8 @@ def _caption(plan: Plan) -> str:
     return (
         "The flow of data, drawn from what the stages say they are built from. A line leaves the circle of the stage "
         "that makes it (filled: weights; open: data); a dot where a stage's column crosses it: the stage is built from "
-        f"it. Right: how many such stages. {plan['runs']:,} runs share {plan['stages']:,} stages; without sharing they "
-        f"would be {plan['stages_unshared']:,}."
+        f"it. Right: how many such stages. {plan['runs']:,} runs (`{plan['grid']}`) share {plan['stages']:,} stages; "
+        f"without sharing they would be {plan['stages_unshared']:,}."
     )
 
 

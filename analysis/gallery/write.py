@@ -129,7 +129,7 @@ def title_of(one: PaperFigure) -> str:
 def _section(one: PaperFigure, table: Path | None, how: _How, written: list[Path]) -> page.Section:
     parts = [page.paragraph(one.shows)]
     if one.view is not None and one.plans:
-        parts += _drawn(one, one.view, planned(one.plans), how, written)
+        parts += _drawn(one, one.view, planned(one.plans) | {"grid": " ".join(one.plans)}, how, written)
         parts.append(page.folded("The plan", page.preformatted(f"python -m sweep plan -m {' '.join(one.plans)}")))
     elif one.view is None or one.runs is None:
         parts.append(page.paragraph(f"Not drawn yet. It needs: {one.needs}", "soft"))

@@ -127,9 +127,9 @@ def replicate_notes(table: Table, found: Replicates) -> tuple[Note, ...]:
     text = f"intervals are over {n} replicates, each with a domain, base and test problems of its own"
     notes = [note("replicates", text if n >= FEW else f"{text}: with so few, Student's t is wide")]
     counts = zip(table.cells.itertuples(), found.n_of_cell, strict=True)
-    missing = [f"{c.arm} at {c.size:g}" for c, k in counts if k < n]
+    missing = [f"{c.arm} at {c.size:g} has {k}" for c, k in counts if k < n]
     if missing:
-        notes.append(note("missing_replicates", f"not every replicate has a run of {', '.join(missing)}"))
+        notes.append(note("missing_replicates", f"of {n} replicates {', '.join(missing)}"))
     return (*notes, *odd_runs(table, found, "replicate"))
 
 

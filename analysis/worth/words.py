@@ -40,7 +40,8 @@ def multiplier_text(m: Multiplier, *, with_interval: bool = True) -> str:
     if m.bound == "?" or np.isnan(m.multiplier):
         return "undefined"
     exact = f"{m.multiplier:.3g}×" if 1 <= m.multiplier < 100 else times(m.multiplier)
-    value = SIGNS[m.bound] + (times(m.multiplier) if m.bound == "=" else exact)
+    is_beyond = not 1e-3 <= m.multiplier <= 1e6  # then `times` has a sign of its own
+    value = times(m.multiplier) if m.bound == "=" or is_beyond else SIGNS[m.bound] + exact
     if not with_interval:
         return value
     if m.bound == ">=":

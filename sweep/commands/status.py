@@ -66,8 +66,10 @@ def _lines(one: Standing, store: Store) -> Iterator[str]:
 
 
 def show_log(line: Line) -> int:
+    if not line.names:
+        return _list_logs(line)
     if len(line.names) != 1:
-        raise ValueError(f"{usage('logs')}; KEY as `plan` and `status` print it")
+        raise ValueError(f"{usage('logs')}, found: {' '.join(line.names)}")
     store, key = Store(exec_of(line).store), line.names[0]
     path, output, so_far = store.log_path(key), latest_output(store, key), progress_lines(store, key)
     if not path.exists() and not output and not so_far:
@@ -78,4 +80,15 @@ def show_log(line: Line) -> int:
         print(f"== {outside}, outside the stage\n{bytes_of(outside).decode(errors='replace')}", end="")
     for text in so_far:
         print(text)
+    return 0
+
+
+def _list_logs(line: Line) -> int:
+    plan, exec = plan_of(line.overrides, line.files)
+    store = Store(exec.store)
+    there = [key for key in plan.stages if store.log_path(key).exists()]
+    for key in there:
+        print(f"{key}  {label(plan.stages[key])}")
+    if not there:
+        raise ValueError(f"no stage of this grid has a log in {store.root}: {count(len(plan.stages), 'stage')}, none tried")
     return 0

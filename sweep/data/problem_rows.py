@@ -48,7 +48,7 @@ def read_row(row: Row, columns: Columns, answers: Answers) -> Read | str:
         ValueError: a column that is not there, or holds what it cannot.
     """
     _, values = row
-    question, solution = _text(row, columns.question), _text(row, columns.solution, is_needed=False)
+    question, solution = _text(row, columns, "question"), _text(row, columns, "solution", is_needed=False)
     if END_OF_TURN in question or not question.strip():
         return "no question"
     if len(solution) > MAX_CHARACTERS:
@@ -63,7 +63,7 @@ def read_row(row: Row, columns: Columns, answers: Answers) -> Read | str:
     elif columns.choices is not None:
         said = chosen(column(values, columns.answer), choices)
     else:
-        said = _text(row, columns.answer)
+        said = _text(row, columns, "answer")
     answer = answers.normalised(said) if said is not None else None
     longest = MAX_CHARACTERS if answers.verifier in ("text", "function") else MAX_ANSWER
     if answer is None or len(answer) > longest:
@@ -81,15 +81,17 @@ def chosen(answer: Any, choices: Sequence[str]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _text(row: Row, name: str, *, is_needed: bool = True) -> str:
+def _text(row: Row, columns: Columns, setting: str, *, is_needed: bool = True) -> str:
     where, values = row
+    name: str = getattr(columns, setting)
     value = column(values, name)
     if value is None and not is_needed:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(
             f"{where}: expected a text in the column {name}, found {str(value)[:80]!r} among the columns "
-            f"{', '.join(map(str, values))[:200]}; name the column in the config, or repair or remove the row"
+            f"{', '.join(map(str, values))[:200]}; name the column that has it with dataset.{setting}=COLUMN, or repair "
+            "or remove the row"
         )
     return str(value)
 
@@ -100,6 +102,6 @@ def _choices(row: Row, name: str) -> list[str]:
     if not isinstance(value, list) or not 2 <= len(value) <= MOST_CHOICES or not all(isinstance(v, str) for v in value):
         raise ValueError(
             f"{where}: expected a list of 2 to {MOST_CHOICES} texts in the column {name}, found {str(value)[:80]!r}; "
-            "repair or remove the row"
+            "name the column that has it with dataset.choices=COLUMN, or repair or remove the row"
         )
     return value
