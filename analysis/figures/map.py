@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from analysis.arms import in_order, look
@@ -161,11 +162,14 @@ def worth_by_share(points: pd.DataFrame) -> Figure:
                 _mark_up(axes, row, looks[arm][0], "os^Dv"[sizes.index(row.n_problems) % 5])
             axes.set_title(arm, loc="left", color=style.ink(looks[arm][0]))
             axes.set_xlim(0, 1)
-            axes.set_xlabel(f"flaws: {points['share_of'].iloc[0]}")
+            axes.set_xlabel(f"share of {points['share_of'].iloc[0]}")
         axes = grid[0, 0]
         for size, marker in zip(sizes, "os^Dv", strict=False):
             style.points(axes, [], [], ("#444444", marker, False), f"n_problems = {count(size)}")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=len(sizes), handletextpad=0.2)
+        if points["is_training"].any():
+            style.points(axes, [], [], ("#444444", "o", True), "open: only the training differs from the study's")
+        n_columns = len(axes.get_legend_handles_labels()[1])
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=n_columns, handletextpad=0.2)
     return figure
 
 
@@ -174,9 +178,9 @@ def _mark_up(axes: Axes, row: Any, colour: str, marker: str) -> None:
     low, high = axes.get_ylim()
     at, end, limits = _bound(row, low, high)
     if row.bound == "=":
-        limits = max(row.ci_low, low), min(row.ci_high, high)
+        limits = row.ci_low, row.ci_high
     else:
         style.open_arrow(axes, (row.share, at), (row.share, end), colour)
-    axes.plot([row.share, row.share], limits, color=colour, linewidth=0.6, alpha=0.45, zorder=2)
+    interval_bar(axes, row.share, limits, to_rgba(colour, 0.45), is_vertical=True, width=0.6)
     fill = "white" if row.is_training else colour
     axes.plot(row.share, at, marker=marker, color=colour, markerfacecolor=fill, zorder=3)
