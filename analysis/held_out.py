@@ -251,7 +251,7 @@ def _predictions(drawn: Draws, arm: str, law: str, first: int) -> list[HeldOut]:
 def _misses(mine: Sequence[HeldOut], drawn_means: np.ndarray) -> Misses:
     """A law's predictions, against the mean z^2 (n_tables,) of as many of each table drawn from the law."""
     squares = np.array([one.z**2 for one in mine])
-    logs = np.array([np.log(max(one.predicted, 1e-12)) - np.log(max(one.observed, 1e-12)) for one in mine])
+    logs = np.array([_log_miss(one) for one in mine])
     se = float(squares.std(ddof=1) / np.sqrt(len(squares))) if len(squares) > 1 else float("inf")
     mean = float(squares.mean())
     return Misses(
@@ -264,11 +264,12 @@ def _misses(mine: Sequence[HeldOut], drawn_means: np.ndarray) -> Misses:
     )
 
 
+def _log_miss(one: HeldOut) -> float:
+    """ln predicted - ln observed; infinite where a law predicts no error at all, or less, or none was observed."""
+    return float(np.log(one.predicted / one.observed)) if min(one.predicted, one.observed) > 1e-12 else float("inf")
+
+
 def rmsle_at(validation: Validation, law: str, distance: float) -> float | None:
     """RMSLE of the law's predictions at a distance of at least `distance` in ln n; None beyond all of them."""
-    logs = [
-        np.log(max(one.predicted, 1e-12) / max(one.observed, 1e-12))
-        for one in validation.predictions
-        if one.law == law and one.distance >= distance - 1e-9
-    ]
+    logs = [_log_miss(one) for one in validation.predictions if one.law == law and one.distance >= distance - 1e-9]
     return float(np.sqrt(np.mean(np.square(logs)))) if logs else None

@@ -43,6 +43,12 @@ def table_of(path: str | Path, options: Options) -> Table:
     if not (math.isfinite(options.ceiling) and options.ceiling > 0):
         said = f"a finite {table.y_name} above 0 was expected; runs reach {top:g}"
         raise ValueError(f"--ceiling {options.ceiling:g}: {said}")
+    worst = table.cells[table.cells["x"] > 0].groupby("arm")["error"].max().min()
+    if options.ceiling < worst:  # an arm that data harm may lie above it, but not every arm
+        raise ValueError(
+            f"--ceiling {options.ceiling:g}: expected the {table.y_name} without any data, and every arm has "
+            f"{worst:.4g} or more with some; give one no lower, or leave it out"
+        )
     return dataclasses.replace(table, ceiling=options.ceiling)
 
 

@@ -93,6 +93,9 @@ def _identity_object(one: Identity) -> dict[str, Any]:
 
 def _identity_text(one: Identity) -> str:
     held = f"holds 1 at all of its {len(one.by_size)} sizes" if not one.broken else "does NOT hold 1 at every size"
+    is_open = one.middle.bound != "=" or one.middle.ci_low <= 0 or not np.isfinite(one.middle.ci_high)
+    if is_open and not one.broken:
+        held = "its intervals hold 1, but the one in the middle is open, so this checks nothing"
     widest = max(one.by_size, key=lambda m: m.ci_high / max(m.ci_low, 1e-300))
     at = f"at n = {count(widest.at_size or 0)} {multiplier_text(widest)}"
     return f"{one.middle.arm}: {held}; {multiplier_text(one.middle)} in the middle, at its widest {at}"
@@ -204,7 +207,7 @@ def plans_text(plans: Sequence[NextRuns | NoNextRuns]) -> str:
             mark = "reaches" if option.se <= one.target_se * 1.0001 else "falls short"
             lines.append(f"  {option.what}: factor {option.factor:.2f}, {option.n_new_runs} new runs{cost}  ({mark})")
             lines += [f"    {override}" for override in option.overrides]
-        if not one.options:
+        if not one.options and not one.is_reached:
             most = f"{MAX_UNITS} {one.unit}s, 8 times the test problems or the added sizes"
             lines.append(f"  no option within {most} narrows it")
     if any(isinstance(one, NextRuns) and one.unit == "replicate" for one in plans):

@@ -314,7 +314,9 @@ def test_collect_refuses_a_grid_that_is_not_finished(sweep_copy: Sweep, said: Ca
     sweep_copy.store.set_aside(key)
     code, _, err = said("collect", "-m", *sweep_copy.words, "--out", "table")
     assert code == 2
-    assert f"not built: 1 of 12 runs, {key} (SFT n_problems=8 seed=0); give the sweep command again" in one_paragraph(err)
+    assert f"not built: 1 of 12 runs, {key} (SFT n_problems=8 seed=0); give the sweep command again" in one_paragraph(
+        err
+    )
     assert not Path("table").exists()
 
 

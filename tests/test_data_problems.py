@@ -213,7 +213,10 @@ def test_a_validation_file_and_contamination_between_all_three(tmp_path: Path) -
         ({"title": "a b"}, r"dataset.title must be letters, digits and _.\+-; found 'a b'"),
         ({"n_examples": -1}, r"dataset.n_examples must be a whole number from 0 to 1000"),
         ({"comparison_mb": 1}, r"dataset.comparison_mb must be a whole number from 256 to"),
-        ({"answer": "nome"}, r"test.jsonl, line 1: expected a text in the column nome, found 'None' among the .*; name the column that has it with dataset.answer=COLUMN, or"),
+        (
+            {"answer": "nome"},
+            r"test.jsonl, line 1: expected a text in the column nome, found 'None' among the .*; name the column that has it with dataset.answer=COLUMN, or",
+        ),
         ({"title": None}, r"dataset.title must be letters"),
         ({"nope": 1}, r"unknown key nope in dataset"),
     ],
@@ -226,7 +229,10 @@ def test_a_bad_dial_is_refused_by_name(dials: dict[str, Any], told: str, tmp_pat
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ({"options": ["a"]}, r"line 2: expected a list of 2 to 26 texts in the column options.text, found 'None'; name the column .* dataset.choices=COLUMN"),
+        (
+            {"options": ["a"]},
+            r"line 2: expected a list of 2 to 26 texts in the column options.text, found 'None'; name the column .* dataset.choices=COLUMN",
+        ),
         ({"options": {"text": ["a"]}}, r"line 2: expected a list of 2 to 26 texts .* found"),
         ({"options": {"text": ["a", 1]}}, r"line 2: expected a list of 2 to 26 texts"),
         ({"key": "C"}, r"\(1 no answer that is a choice\)"),

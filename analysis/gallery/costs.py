@@ -60,10 +60,11 @@ def _caption(found: Read) -> str:
         + ", ".join(f"{m.arm} {multiplier_text(m)} (at error {error_text(m.at_error)})" for m in several)
         for cost, several in by_axis.items()
     )
+    made = of_what(evidence)
     return (
         "What one problem, one floating-point operation and one second of an arm are worth in "
         f"{evidence.options.baseline}'s, at the middle of the errors that both reach; right of 1 the arm reaches an "
         f"error with less. A bar is the {evidence.comparison.level:.0%} interval of its mark alone, with an open "
         "arrowhead where it goes on beyond the frame. Operations and seconds are those of all stages behind a policy "
-        f"but the base. {said[0].upper()}{said[1:]}. {of_what(evidence)}."
+        f"but the base. {said[0].upper()}{said[1:]}. {made[0].upper()}{made[1:]}."
     )

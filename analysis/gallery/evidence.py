@@ -98,7 +98,7 @@ def of_what(evidence: Evidence) -> str:
     table = evidence.comparison.draws.table
     unit = f"{table.n_replicates} replicates" if table.n_replicates else f"up to {_most_seeds(table.cells)} seeds"
     tested = f", {count(table.cells['n_test'].min())} test problems each" if "n_test" in table.cells else ""
-    return f"{len(table.runs):,} runs in {unit}{tested}; intervals: {evidence.comparison.draws.method}"
+    return f"from a table of {len(table.runs):,} runs in {unit}{tested}; intervals: {evidence.comparison.draws.method}"
 
 
 def _most_seeds(cells: pd.DataFrame) -> int:

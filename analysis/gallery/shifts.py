@@ -57,4 +57,5 @@ def _caption(evidence: Evidence, arms: Sequence[str], claims: Sequence[str], nam
     for arm, name in names.items():
         worth = worth.replace(arm, name)
     ruled = " ".join(f"{ruling_sentence(evidence.rulings[claim])}." for claim in claims)
-    return " ".join(part for part in (shown, f"{worth[0].upper()}{worth[1:]}.", ruled, f"{of_what(evidence)}.") if part)
+    sentences = [f"{text[0].upper()}{text[1:]}." for text in (worth, of_what(evidence))]
+    return " ".join(part for part in (shown, sentences[0], ruled, sentences[1]) if part)

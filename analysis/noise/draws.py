@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from analysis.noise.levels import with_levels
 from analysis.noise.replicates import Replicates, replicate_notes, replicates_of
 from analysis.noise.scatter import Scatter, least_scatter, scatter_about
 from analysis.noise.seeds import (
@@ -258,6 +259,11 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
             f"{table.path}: no arm has 3 sizes, so errors without counts leave nothing to judge the noise by; give "
             "outcomes, counts or --stderr"
         )
+    if all(np.ptp(p[cells]) == 0 for cells in curves.values()):
+        raise ValueError(
+            f"{table.path}: every arm errs equally much at all of its sizes, so there is no scatter to judge the noise "
+            "by and no size that an error stands for; give counts (n_correct, n_test) or outcomes, or run other sizes"
+        )
     by_arm = {arm: least_scatter(table, cells, weights[cells]) for arm, cells in curves.items()}
     n_free = sum(found.n_free for found in by_arm.values())
     known = np.zeros(len(p))
@@ -272,12 +278,16 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
     for arm in table.arms:
         cells = table.cells_of(arm)
         errors[:, cells] += _scatter(by_arm.get(arm), known[cells], spread, n_free, n_draws, rng)
+    errors, of_seeds = with_levels(table, np.maximum(errors, 1e-9), rng)
+    beside = ", but for what runs of a seed share" if of_seeds else ""
     text = (
         f"errors without counts or outcomes: the scatter of {n_free} spare cells about the curves stands for all noise"
     )
-    notes: tuple[Note, ...] = (note("cell_means_only", text),)
-    if (table.cells["n_seeds"] == 1).all():
-        notes += (note("one_seed", "one training run a cell: the interval is conditional on these runs"),)
+    notes: tuple[Note, ...] = (note("cell_means_only", text + beside), *of_seeds)
+    trained = table.cells[table.cells["x"] > 0]
+    if alone := [arm for arm in table.arms if (trained.loc[trained["arm"] == arm, "n_seeds"] == 1).all()]:
+        where = "" if len(alone) == len(table.arms) else f" in {', '.join(alone)}"
+        notes += (note("one_seed", f"one training run a cell{where}: the interval is conditional on these runs"),)
     return Draws(
         table=table,
         errors=np.maximum(errors, 1e-9),

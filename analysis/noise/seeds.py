@@ -113,10 +113,12 @@ def seed_noise(table: Table) -> SeedNoise:
     phi = max(phi, shared)
     paired = pairings(table, unit, within * unit**2) if phi > 0 else ()
     for one in paired:
+        low, high = one.correlations.min(), one.correlations.max()
+        effect = "cancel" if low >= 0 else "add up" if high <= 0 else "cancel where positive and add up where negative,"
+        together = "together" if low >= 0 else "against each other" if high <= 0 else "together or against each other"
         text = (
-            f"runs of one seed move together over {', '.join(one.arms)}, which have the same sizes and seeds: "
-            f"correlations {one.correlations.min():.2f} to {one.correlations.max():.2f} of their seed effects, which "
-            "cancel in contrasts"
+            f"runs of one seed move {together} over {', '.join(one.arms)}, which have the same sizes and seeds: "
+            f"correlations {low:.2f} to {high:.2f} of their seed effects, which {effect} in contrasts"
         )
         notes += (note("paired_seeds", text),)
     return SeedNoise(phi, shared, df, df_shared, notes, paired, growth)
@@ -130,27 +132,60 @@ def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[f
     would widen every interval; but few clusters hide from it, and then any positive estimate counts (LOG.md has the
     numbers). It is at most phi; not so with counts, whose phi is only what exceeds the noise that seeds tell of.
     """
+    seen = shared_over_sizes(table, unit, total)
+    if seen is None:
+        return 0.0, np.inf, ()
+    notes = _few_clusters(table, seen.used)
+    cap = total if table.kind == "counts" else phi
+    if seen.z <= (Z_SHARED if seen.df >= FEW_CLUSTERS else 0.0) or cap <= 0:
+        return 0.0, np.inf, notes
+    shared = min(seen.estimate, cap)
+    share = shared / max(phi, shared)
+    text = f"runs of one seed move together over sizes ({share:.0%} of the seed variance): one cluster"
+    return shared, seen.df, (note("seed_clusters", text), *notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What runs of one seed share over sizes, from products of its deviations at two sizes.
+
+    Args:
+        estimate: of the shared variance, in units squared; z: in its standard deviations if runs are independent.
+        share: of the variance between seeds, at most 1; df: clusters less arms.
+        used: (n_runs,) the runs it is read from: trained ones of cells with two seeds or more.
+    """
+
+    estimate: float
+    z: float
+    share: float
+    df: float
+    used: np.ndarray
+
+
+def shared_over_sizes(table: Table, unit: np.ndarray, total: float | None = None) -> Shared | None:
+    """What is seen of it; None where no seed of a cell with two was run at two sizes, or seeds differ by nothing.
+
+    Args:
+        unit: (n_cells,) in which deviations are measured.
+        total: the variance between seeds in units squared; None: the mean over cells.
+    """
     cell = table.cell_of_run
     n_seeds = table.cells["n_seeds"].to_numpy()[cell]
     used = (n_seeds > 1) & (table.runs["x"].to_numpy() > 0)
+    if not used.any():
+        return None
     gap = (table.runs["error"].to_numpy(float) - table.cells["error"].to_numpy(float)[cell]) / unit[cell]
     keys, n_clusters = seed_clusters(table, used)
     df = float(max(n_clusters - len(np.unique(table.runs["arm"].to_numpy(str)[used])), 1))
     sums, squares, sizes = (np.bincount(keys, weights=each) for each in (gap[used], gap[used] ** 2, np.ones(len(keys))))
     n_pairs = float((sizes * (sizes - 1) / 2).sum())
+    if total is None:
+        total = float(np.square(gap[used]).sum() / (1 - 1 / n_seeds[used]).sum())
     if n_pairs == 0 or total <= 0:
-        return 0.0, np.inf, ()
-    notes = _few_clusters(table, used)
+        return None
     shrink = float(1 - 1 / n_seeds[used].mean())
     estimate = float((sums**2 - squares).sum() / 2 / n_pairs / shrink)
-    z = estimate / (total / np.sqrt(n_pairs * shrink))
-    cap = total if table.kind == "counts" else phi
-    if z <= (Z_SHARED if df >= FEW_CLUSTERS else 0.0) or cap <= 0:
-        return 0.0, np.inf, notes
-    shared = min(estimate, cap)
-    share = shared / max(phi, shared)
-    text = f"runs of one seed move together over sizes ({share:.0%} of the seed variance): one cluster"
-    return shared, df, (note("seed_clusters", text), *notes)
+    return Shared(estimate, estimate / (total / np.sqrt(n_pairs * shrink)), min(1.0, estimate / total), df, used)
 
 
 def _few_clusters(table: Table, rows: np.ndarray) -> tuple[Note, ...]:

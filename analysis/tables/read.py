@@ -58,7 +58,9 @@ def _read_files(path: str, columns: Columns, is_unpaired: bool, x: str | None) -
     data, notes = without_blank(data, y, columns, path)
     for name in (columns.arm, columns.x, columns.seed, columns.replicate, columns.problem):
         if name in have and (n_missing := data[name].null_count):
-            raise ValueError(f"{path}: {name} is missing in {n_missing} of {len(data)} rows; fill or drop them")
+            first = pc.index(pc.is_null(data[name]), True).as_py() + 1
+            rows_told = f"{n_missing} of {len(data)} rows, the first is row {first}"
+            raise ValueError(f"{path}: {name} is missing in {rows_told} below the names of columns; fill or drop them")
     table = _of_kind(data, y, columns, is_unpaired, path, x)
     return dataclasses.replace(table, notes=(*rows.notes, *notes, *table.notes))
 
@@ -130,7 +132,7 @@ def _wrong(data: pa.Table, y: str, columns: Columns, path: str) -> np.ndarray:
     wrong = as_error(data[y], y, columns, path).astype(np.float32)
     if not (wrong.min() >= 0 and wrong.max() <= 1):
         odd = int(np.argmax(~((wrong >= 0) & (wrong <= 1))))
-        raise ValueError(f"{path}: {y} must be 0/1, true/false or a share in [0, 1], row {odd} is {data[y][odd]}")
+        raise ValueError(f"{path}: {y} must be 0/1, true/false or a share in [0, 1], row {odd + 1} is {data[y][odd]}")
     return wrong
 
 
@@ -189,7 +191,8 @@ def _numbers(values: pd.Series, name: str, path: str) -> pd.Series:
     if odd.any():
         raise ValueError(
             f"{path}: {name} is not a finite number in {int(odd.sum())} of {len(values)} rows, the first is "
-            f"{values[odd].iloc[0]!r}; numbers were expected"
+            f"{values[odd].iloc[0]!r} in row {int(np.argmax(odd)) + 1}; numbers were expected, without "
+            "signs for thousands"
         )
     return numbers
 
@@ -237,7 +240,7 @@ def _check_same_error(counted: pd.Series, said: pd.Series, path: str) -> None:
     if far.any():
         row = int(np.argmax(far))
         raise ValueError(
-            f"{path}: n_correct and error differ in {int(far.sum())} of {len(far)} rows; row {row} has an error of "
+            f"{path}: n_correct and error differ in {int(far.sum())} of {len(far)} rows; row {row + 1} has an error of "
             f"{counted.iloc[row]:.4g} by its counts and says {said.iloc[row]:.4g}; name the one to read with --y "
             "n_correct or --y error"
         )
@@ -263,6 +266,14 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
     )
     if columns.replicate in frame:
         runs = runs.assign(replicate=frame[columns.replicate])
+    run = ["arm", "size", *(["replicate"] if "replicate" in runs else [])]
+    if columns.seed not in frame and (again := runs.duplicated(run)).any():
+        one = runs[again].iloc[0]
+        raise ValueError(
+            f"{path}: {int(again.sum())} rows are of an arm and size that another row has, the first arm={one['arm']} "
+            f"size={one['size']:g}, and no column {columns.seed!r} tells them apart; add one, or name yours with "
+            "--seed-column"
+        )
     if is_counts:
         n_test = _numbers(frame[columns.n_test], columns.n_test, path)
         frame[y] = _numbers(frame[y], y, path)
@@ -270,11 +281,11 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
         if bad.any():
             raise ValueError(
                 f"{path}: {y} must lie in 0..{columns.n_test} and {columns.n_test} above 0; "
-                f"row {int(np.argmax(bad))} has {y}={frame[y][bad].iloc[0]} of {n_test[bad].iloc[0]:g}"
+                f"row {int(np.argmax(bad)) + 1} has {y}={frame[y][bad].iloc[0]} of {n_test[bad].iloc[0]:g}"
             )
         if (parts := (frame[y] % 1 != 0) | (n_test % 1 != 0)).any():
             raise ValueError(
-                f"{path}: {y} and {columns.n_test} count problems, and row {int(np.argmax(parts))} has "
+                f"{path}: {y} and {columns.n_test} count problems, and row {int(np.argmax(parts)) + 1} has "
                 f"{frame[y][parts].iloc[0]:g} of {n_test[parts].iloc[0]:g}; of problems that are right in part give "
                 "the share that is wrong, in a column `error`"
             )

@@ -258,7 +258,8 @@ def _check_numbers(runs: pd.DataFrame, path: str, *, is_loss: bool) -> None:
             )
     if (runs["x"] < 0).any():
         raise ValueError(
-            f"{path}: the size is negative in {int((runs['x'] < 0).sum())} rows; sizes count problems, "
+            f"{path}: the size is negative in {int((runs['x'] < 0).sum())} rows, the first "
+            f"{runs['x'][runs['x'] < 0].iloc[0]:g} of {runs['arm'][runs['x'] < 0].iloc[0]}; sizes count problems, "
             "tokens or seconds and start at 0"
         )
     error = runs["error"].to_numpy(float)

@@ -160,7 +160,8 @@ def reading(
     outside = kind == "extrapolated"
     notes = _notes(comparison, arm, baseline, law, kind, (low, high), forms, bound, size is None)
     notes += _form_notes(arm, baseline, law, sizes.is_refuted, is_open)
-    if not np.isfinite(limits_of(read[1:], comparison.level)).all():
+    stated = {">=": (low,), "<=": (high,), "?": ()}.get(bound, (low, high))  # of a bound the limit that it has
+    if not (np.isfinite(stated).all() or np.isfinite(limits_of(read[1:], comparison.level)).all()):
         notes += (note("censored", f"{arm}: {frac:.1%} of the draws have no solution: a limit is infinite"),)
     statuses = [str(comparison.fit(one, law).status) for one in (baseline, arm) if comparison.n_sizes(one) >= 3]
     return Multiplier(
@@ -237,7 +238,8 @@ def _notes(
         notes.append(
             note(
                 "extrapolated",
-                f"{arm}: the law reaches this error only outside the sizes that were run: shown as a bound",
+                f"{arm}: the law reaches this error only outside the sizes that were run: "
+                + ("neither a value nor a bound" if bound == "?" else "shown as a bound"),
             )
         )
     if bound == "?":

@@ -99,7 +99,8 @@ def headline(comparison: Comparison, arm: str, baseline: str) -> Multiplier:
     what = "a bound" if chosen.bound in (">=", "<=") else "one point"
     text = (
         f"{arm} (errors {mine[0]:.3f} to {mine[1]:.3f}) and {baseline} ({theirs[0]:.3f} to {theirs[1]:.3f}) share "
-        f"no range of error wider than the noise: read at {chosen.at_size:g}, {what}"
+        f"no range of error wider than the noise: read at {chosen.at_size:g}, {what} (errors as a curve that never "
+        "rises has them)"
     )
     notes = (note("no_overlap", text),)
     if comparison.n_sizes(arm) < 3:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from analysis.laws.projection import B_MAX
 from analysis.worth.by_unit import ByUnit
 from analysis.worth.multiplier import Multiplier
 from analysis.worth.shape import FACTOR, Shape
@@ -13,8 +14,8 @@ from analysis.worth.shape import FACTOR, Shape
 KINDS = {
     "interior": "interior: both arms were observed around this error",
     "extrapolated": "bound: beyond the sizes that were run",
-    "censored_hi": "lower bound: the baseline never reaches this error",
-    "censored_lo": "upper bound: the arm never reaches this error",
+    "censored_hi": "lower bound: the baseline's curve, which never rises, does not reach this error",
+    "censored_lo": "upper bound: the arm's curve, which never rises, does not reach this error",
     "undefined": "undefined: no shift exists",
 }
 SIGNS = {"=": "", ">=": "≥ ", "<=": "≤ ", "?": ""}
@@ -100,9 +101,14 @@ def count(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.3g}"
 
 
+def _exponent(value: float) -> str:
+    """A limit of a difference of slopes; one where the search for slopes ends is none."""
+    return f"{value:+.3f}" if abs(value) < B_MAX else "open"
+
+
 def shape_text(one: Shape) -> str:
     """Whether one number stands for the whole curve, in a sentence."""
-    gap = f"exponents differ by {one.delta_b:+.3f} {interval_text(*one.delta_b_ci, '{:+.3f}'.format)}"
+    gap = f"exponents differ by {one.delta_b:+.3f} {interval_text(*one.delta_b_ci, _exponent)}"
     if one.is_constant:
         return (
             f"m(e) is constant within a factor {one.factor_high:.2f} (90 %): pooled {times(one.pooled)} "

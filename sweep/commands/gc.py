@@ -26,6 +26,7 @@ from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.submission import Submission, places, submissions
 from sweep.manifest import MANIFEST, UNLISTED, Manifest, NoArtifact, manifest_of
 from sweep.plan import Plan
+from sweep.terminal.progress import counted
 from sweep.terminal.words import count, nearest
 
 OURS = (".building", ".checkpoints", ".corrupted", ".grids", ".logs", ".slurm", ".trash")
@@ -100,7 +101,8 @@ def _composed_roots(
     rest = [word for word in overrides if not word.startswith("experiment=")]
     wanted = {name: [f"experiment={name}", *rest] for name in names if f"experiment={name}" not in given}
     roots, problems = [], {}
-    for name, words in {**wanted, **{text: text.split() for text in keep}}.items():
+    reached = {**wanted, **{text: text.split() for text in keep}}
+    for name, words in counted(reached.items(), "composing experiments"):
         try:
             roots.append(_root_of(composed(words)[0], name, name))
         except (ValueError, HydraException, OmegaConfBaseException) as error:

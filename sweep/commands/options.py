@@ -109,7 +109,7 @@ ABOUT = {  # verb: what it does
     "merge": "one table of a sweep's parts",
     "export": "finished evaluations as lm-evaluation-harness logs them",
     "sync": "to W&B, what was kept on this machine while it was offline; again is harmless",
-    "logs": "what a stage printed, or which stages of a grid have printed something (exec.store=FOLDER for another store)",
+    "logs": "what a stage printed, or which stages of a grid have a log (exec.store=FOLDER for another store)",
     "cancel": "end a SLURM submission's jobs; what is built is kept",
     "retry": "submit again what failed of a SLURM submission, with the settings it had",
     "gc": "artifacts that no grid reaches: listed, and removed with --delete alone",

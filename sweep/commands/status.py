@@ -75,7 +75,8 @@ def show_log(line: Line) -> int:
     if not path.exists() and not output and not so_far:
         raise ValueError(f"{path}: no such log; the stage was not tried in this store")
     if path.exists():
-        print(bytes_of(path).decode(errors="replace"), end="")
+        text = bytes_of(path).decode(errors="replace")
+        print(text, end="" if text else f"{path}: this stage printed nothing\n")
     for outside in output:
         print(f"== {outside}, outside the stage\n{bytes_of(outside).decode(errors='replace')}", end="")
     for text in so_far:
@@ -90,5 +91,7 @@ def _list_logs(line: Line) -> int:
     for key in there:
         print(f"{key}  {label(plan.stages[key])}")
     if not there:
-        raise ValueError(f"no stage of this grid has a log in {store.root}: {count(len(plan.stages), 'stage')}, none tried")
+        raise ValueError(
+            f"no stage of this grid has a log in {store.root}: {count(len(plan.stages), 'stage')}, none tried"
+        )
     return 0
