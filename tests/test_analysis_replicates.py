@@ -138,7 +138,7 @@ def test_runs_of_a_replicate_that_were_tested_on_other_problems_are_refused(tmp_
 
 def test_an_outcome_that_is_none_is_refused_in_a_replicate_too(tmp_path: Path) -> None:
     path = outcomes_of(tmp_path, lambda frame: frame.assign(is_correct=[2, *frame.is_correct[1:]]))
-    with pytest.raises(ValueError, match=r"is_correct must be 0/1, true/false or a share in \[0, 1\], row 0 is 2"):
+    with pytest.raises(ValueError, match=r"is_correct must be 0/1, true/false or a share in \[0, 1\], row 1 is 2"):
         read(path)
 
 

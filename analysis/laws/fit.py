@@ -201,7 +201,8 @@ def _notes(
 ) -> tuple[Note, ...]:
     out = []
     if status is FitStatus.NOT_FALLING:
-        out.append(note("not_falling", f"{arm}: the fitted error does not fall with size under {law}"))
+        text = f"{arm}: the fitted error does not fall with size under {law}; of accuracies say --y-is accuracy"
+        out.append(note("not_falling", text))
     if status is FitStatus.MULTIMODAL:
         out.append(note("multimodal", f"{arm}: a second optimum of {law} fits within 5 %"))
     if "floor=0" in bounds:

@@ -13,6 +13,7 @@ as well would count the test noise twice.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -259,11 +260,7 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
             f"{table.path}: no arm has 3 sizes, so errors without counts leave nothing to judge the noise by; give "
             "outcomes, counts or --stderr"
         )
-    if all(np.ptp(p[cells]) == 0 for cells in curves.values()):
-        raise ValueError(
-            f"{table.path}: every arm errs equally much at all of its sizes, so there is no scatter to judge the noise "
-            "by and no size that an error stands for; give counts (n_correct, n_test) or outcomes, or run other sizes"
-        )
+    _refuse_flat(table, p, curves)
     by_arm = {arm: least_scatter(table, cells, weights[cells]) for arm, cells in curves.items()}
     n_free = sum(found.n_free for found in by_arm.values())
     known = np.zeros(len(p))
@@ -279,6 +276,27 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
         cells = table.cells_of(arm)
         errors[:, cells] += _scatter(by_arm.get(arm), known[cells], spread, n_free, n_draws, rng)
     errors, of_seeds = with_levels(table, np.maximum(errors, 1e-9), rng)
+    return Draws(
+        table=table,
+        errors=np.maximum(errors, 1e-9),
+        variance=known**2 + spread**2,
+        fit_variance=known**2 + spread**2,
+        weights=weights,
+        seeds=SeedNoise(0.0, 0.0, float(n_free), np.inf, ()),
+        method=METHODS["stderr" if known.any() else "errors"],
+        notes=table.notes + _residual_notes(table, n_free, of_seeds),
+    )
+
+
+def _refuse_flat(table: Table, p: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
+    if all(np.ptp(p[cells]) == 0 for cells in curves.values()):
+        raise ValueError(
+            f"{table.path}: every arm errs equally much at all of its sizes, so there is no scatter to judge the noise "
+            "by and no size that an error stands for; give counts (n_correct, n_test) or outcomes, or run other sizes"
+        )
+
+
+def _residual_notes(table: Table, n_free: int, of_seeds: tuple[Note, ...]) -> tuple[Note, ...]:
     beside = ", but for what runs of a seed share" if of_seeds else ""
     text = (
         f"errors without counts or outcomes: the scatter of {n_free} spare cells about the curves stands for all noise"
@@ -288,16 +306,7 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
     if alone := [arm for arm in table.arms if (trained.loc[trained["arm"] == arm, "n_seeds"] == 1).all()]:
         where = "" if len(alone) == len(table.arms) else f" in {', '.join(alone)}"
         notes += (note("one_seed", f"one training run a cell{where}: the interval is conditional on these runs"),)
-    return Draws(
-        table=table,
-        errors=np.maximum(errors, 1e-9),
-        variance=known**2 + spread**2,
-        fit_variance=known**2 + spread**2,
-        weights=weights,
-        seeds=SeedNoise(0.0, 0.0, float(n_free), np.inf, ()),
-        method=METHODS["stderr" if known.any() else "errors"],
-        notes=table.notes + notes,
-    )
+    return notes
 
 
 def _scatter(

@@ -113,15 +113,18 @@ def seed_noise(table: Table) -> SeedNoise:
     phi = max(phi, shared)
     paired = pairings(table, unit, within * unit**2) if phi > 0 else ()
     for one in paired:
-        low, high = one.correlations.min(), one.correlations.max()
-        effect = "cancel" if low >= 0 else "add up" if high <= 0 else "cancel where positive and add up where negative,"
-        together = "together" if low >= 0 else "against each other" if high <= 0 else "together or against each other"
-        text = (
-            f"runs of one seed move {together} over {', '.join(one.arms)}, which have the same sizes and seeds: "
-            f"correlations {low:.2f} to {high:.2f} of their seed effects, which {effect} in contrasts"
-        )
-        notes += (note("paired_seeds", text),)
+        notes += (note("paired_seeds", _paired_text(one)),)
     return SeedNoise(phi, shared, df, df_shared, notes, paired, growth)
+
+
+def _paired_text(one: Pairing) -> str:
+    low, high = one.correlations.min(), one.correlations.max()
+    effect = "cancel" if low >= 0 else "add up" if high <= 0 else "cancel where positive and add up where negative,"
+    together = "together" if low >= 0 else "against each other" if high <= 0 else "together or against each other"
+    return (
+        f"runs of one seed move {together} over {', '.join(one.arms)}, which have the same sizes and seeds: "
+        f"correlations {low:.2f} to {high:.2f} of their seed effects, which {effect} in contrasts"
+    )
 
 
 def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:

@@ -96,11 +96,12 @@ def headline(comparison: Comparison, arm: str, baseline: str) -> Multiplier:
         return at_error(comparison, arm, baseline, float(np.sqrt(shared[0] * shared[1])))
     chosen = _best_reading(comparison, arm, baseline)
     mine, theirs = comparison.observed_range(arm), comparison.observed_range(baseline)
+    rises = any((np.diff(comparison.arm_errors(one)[0]) > 0).any() for one in (arm, baseline))
     what = "a bound" if chosen.bound in (">=", "<=") else "one point"
     text = (
         f"{arm} (errors {mine[0]:.3f} to {mine[1]:.3f}) and {baseline} ({theirs[0]:.3f} to {theirs[1]:.3f}) share "
-        f"no range of error wider than the noise: read at {chosen.at_size:g}, {what} (errors as a curve that never "
-        "rises has them)"
+        f"no range of error wider than the noise: read at {chosen.at_size:g}, {what}"
+        f"{' (errors as curves that never rise have them, and some of these do)' if rises else ''}"
     )
     notes = (note("no_overlap", text),)
     if comparison.n_sizes(arm) < 3:

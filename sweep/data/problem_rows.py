@@ -90,8 +90,8 @@ def _text(row: Row, columns: Columns, setting: str, *, is_needed: bool = True) -
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(
             f"{where}: expected a text in the column {name}, found {str(value)[:80]!r} among the columns "
-            f"{', '.join(map(str, values))[:200]}; name the column that has it with dataset.{setting}=COLUMN, or repair "
-            "or remove the row"
+            f"{', '.join(map(str, values))[:200]}; name the column that has it with dataset.{setting}=COLUMN, or "
+            "repair or remove the row"
         )
     return str(value)
 
