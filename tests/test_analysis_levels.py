@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 from scipy.special import expit, logit
 
+from analysis.laws.local import Blend
 from analysis.noise.draws import draws
 from analysis.noise.levels import with_levels
 from analysis.options import Options, comparison_of, table_of
@@ -139,3 +140,24 @@ def test_a_slope_at_the_end_of_its_search_is_open(tmp_path: Path) -> None:
     found = shape_of(comparison_of(path, Options()), "RFT", "SFT")
     assert "exponents differ by" in shape_text(found) and "open" not in shape_text(found)
     assert ", open]" in shape_text(dataclasses.replace(found, delta_b_ci=(-0.5, 19.458)))
+
+
+class _Read:
+    """Curves that reach any error at these sizes, in ln n."""
+
+    def __init__(self, *sizes: float) -> None:
+        self.sizes = np.array(sizes)[:, None]
+
+    def ln_size_at(self, errors: np.ndarray) -> np.ndarray:
+        return self.sizes
+
+
+def test_an_error_that_a_law_never_reaches_is_read_between_the_sizes_that_do() -> None:
+    inf, at = np.inf, np.array([0.4])
+
+    def first(law: float, free: float) -> float:
+        return float(Blend(_Read(law, 1.0, 1.0), _Read(free, 2.0, 2.0)).ln_size_at(at)[0, 0])  # type: ignore[arg-type]
+
+    assert (first(6.0, 8.0), first(6.0, inf), first(inf, 8.0), first(inf, inf)) == (7.0, 6.0, 8.0, inf)
+    drawn = Blend(_Read(inf, 1.0, inf), _Read(8.0, 2.0, 2.0)).ln_size_at(at)  # type: ignore[arg-type]
+    assert drawn[1:, 0].tolist() == [2.0, inf]  # half of the draws stay the law's

@@ -54,7 +54,8 @@ def _smoother(ln_n: np.ndarray, weights: np.ndarray, grid: np.ndarray) -> np.nda
 @dataclass(frozen=True, eq=False)
 class Blend:
     """Half of the draws read from a law, half without one; the estimate (draw 0) is the mean of both in ln n, or the
-    law's where no size that was run has the error.
+    law's where no size that was run has the error, or that without a law where sizes that were run have it and the law
+    has none.
 
     Args:
         law: curves of the law, (1 + n_draws).
@@ -70,5 +71,6 @@ class Blend:
         is_law = (np.arange(len(by_law)) % 2 == 0)[:, None]
         out = np.where(is_law, by_law, freely)
         with np.errstate(invalid="ignore"):
-            out[0] = np.where(np.isfinite(freely[0]), (by_law[0] + freely[0]) / 2, by_law[0])
+            both = np.where(np.isfinite(by_law[0]), (by_law[0] + freely[0]) / 2, freely[0])
+            out[0] = np.where(np.isfinite(freely[0]), both, by_law[0])
         return out

@@ -147,7 +147,7 @@ def reading(
     by_law = difference(sizes.law_0, sizes.law_1)
     read = difference(sizes.read_0, sizes.read_1)
     kind, bound = kind_of(where_0, where_1, read[0] if is_inside else by_law[0])
-    if kind == "interior" and high_0 <= low_0:  # one error at every size: no size of the baseline is the one
+    if kind == "interior" and high_0 <= low_0 * (1 + 1e-9):  # one error at every size: none is the one
         kind, bound = "undefined", "?"
     held_0, held_1 = sides(where_0, n_0), sides(where_1, n_1)
     point = read if is_inside else difference(np.clip(sizes.law_0[:1], *held_0), np.clip(sizes.law_1[:1], *held_1))
