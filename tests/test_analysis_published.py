@@ -81,6 +81,14 @@ def test_the_law_that_is_true_predicts_what_was_held_out() -> None:
     assert errors["m4"] is not None  # 6 sizes are fitted, its 5 parameters and one
 
 
+def test_a_law_that_predicts_no_error_at_all_misses_by_infinitely_much() -> None:
+    rows = [("a", n, 1.0 - 0.1 * k) for k, n in enumerate(4.0 ** np.arange(1, 9))]  # a line in ln n, then a floor
+    rows += [("a", 4.0**n, 0.2) for n in (14, 15)]
+    errors = scored(curves_of("t", pd.DataFrame(rows, columns=["curve", "x", "y"]))).rmsle
+    assert errors["log_linear"] == np.inf
+    assert errors["power"] is not None and np.isfinite(errors["power"])
+
+
 def test_a_law_without_the_sizes_is_left_out_and_the_least_error_is_marked() -> None:
     rows = [("a", n, 0.5 * n**-0.1) for n in (1, 2, 4, 8, 16)]
     found = scored(curves_of("t", pd.DataFrame(rows, columns=["curve", "x", "y"]), top=1.0))

@@ -150,7 +150,8 @@ def _of_curves(law: str, points: Points, seen: pd.DataFrame, held: pd.DataFrame)
         fitted = fit_curves(law, ln_n, y[None], np.ones(len(y)), top=points.top, n_grid=200)
         ahead = held[held["curve"] == curve]
         predicted = fitted.error_at(np.log(ahead["x"].to_numpy(float)))[0]
-        gaps.append(np.log(np.maximum(predicted, 1e-12)) - np.log(ahead["y"].to_numpy(float)))
+        ln_predicted = np.where(predicted > 0, np.log(np.maximum(predicted, 1e-300)), -np.inf)  # no error, or less
+        gaps.append(ln_predicted - np.log(ahead["y"].to_numpy(float)))
     return _rms(np.concatenate(gaps))
 
 
