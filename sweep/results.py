@@ -76,12 +76,12 @@ def collect(
 
 def _manifests(evaluations: Sequence[Stage], store: Store) -> dict[str, Manifest]:
     is_base = {stage.key: stage.parents["policy"].kind == "base" for stage in evaluations}
-    named = {stage.key: f"{stage.key} ({_place(stage)})" for stage in evaluations}
     found = {key: store.manifest(key) for key in counted(is_base, "reading the store")}
-    if missing := [key for key in is_base if found[key] is None]:
+    if missing := {stage.key: stage for stage in evaluations if found[stage.key] is None}:
         part = part_told([is_base[key] for key in missing], list(is_base.values()))
+        told = (f"{key} ({_place(stage)})" for key, stage in missing.items())
         raise ValueError(
-            f"not built: {part}, {some_of(named[key] for key in missing)}; give the sweep "
+            f"not built: {part}, {some_of(told)}; give the sweep "
             "command again to build them, collect a smaller grid, or leave them out with --finished"
         )
     return {key: manifest for key, manifest in found.items() if manifest is not None}

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import stats
-from scipy.special import expit, logit
 
-from analysis.noise.replicates import EDGE, units_of
+from analysis.noise.replicates import moved, units_of
 from analysis.noise.seeds import Z_SHARED, shared_over_sizes
 from analysis.notes import Note, note
 from analysis.tables.table import Table
@@ -40,18 +39,11 @@ def with_levels(table: Table, errors: np.ndarray, rng: np.random.Generator) -> t
             continue
         here = ~np.isnan(deviations[:, many]).all(axis=1)
         level, n = np.nanmean(deviations[np.ix_(here, many)], axis=1), int(here.sum())
-        moved = normal[:, here] @ level / np.sqrt(n * (n - 1)) * np.sqrt((n - 1) / stats.chi2.ppf(chance, n - 1))
-        out[:, cells] = _moved(errors[:, cells], moved[:, None], is_loss=table.is_loss)
+        by = normal[:, here] @ level / np.sqrt(n * (n - 1)) * np.sqrt((n - 1) / stats.chi2.ppf(chance, n - 1))
+        out[:, cells] = moved(errors[:, cells], by[:, None], is_loss=table.is_loss)
         told.append(f"{n} in {arm}")
     text = (
         f"runs of one seed lie above or below the others at all sizes ({seen.share:.0%} of the variance between "
         f"seeds): the interval is Student's t over these levels, with {', '.join(told)}"
     )
     return out, (note("seed_clusters", text),)
-
-
-def _moved(errors: np.ndarray, by: np.ndarray, *, is_loss: bool) -> np.ndarray:
-    """Errors moved on the log-odds scale; losses on that of their logarithm."""
-    if is_loss:
-        return errors * np.exp(by)
-    return expit(logit(np.clip(errors, EDGE, 1 - EDGE)) + by)

@@ -79,13 +79,16 @@ class Replicates:
         return self._moved(np.sqrt(1 + len(self.names) / n_new) * out)
 
     def _moved(self, by: np.ndarray) -> np.ndarray:
-        """The means, moved on the log-odds scale; of a loss on that of its logarithm."""
-        p = np.nanmean(self.errors, axis=0)
-        return p * np.exp(by) if self.is_loss else expit(logit(_inside(p)) + by)
+        return moved(np.nanmean(self.errors, axis=0), by, is_loss=self.is_loss)
 
     def _scaled(self) -> np.ndarray:
         n = self.n_of_cell
         return self.deviations / np.sqrt(n * (n - 1))
+
+
+def moved(errors: np.ndarray, by: np.ndarray, *, is_loss: bool) -> np.ndarray:
+    """Errors moved on the log-odds scale; losses on that of their logarithm."""
+    return errors * np.exp(by) if is_loss else expit(logit(_inside(errors)) + by)
 
 
 def _inside(p: np.ndarray) -> np.ndarray:
