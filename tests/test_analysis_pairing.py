@@ -113,6 +113,8 @@ def test_what_cannot_be_paired_is_not() -> None:
     noise = {"seed_sd": 0.02, "common_sd": 0.03}
     assert paired(simulated(3, **noise)) is not None
     assert paired(simulated(2, **noise)) is None  # one degree of freedom between seeds
+    assert paired(simulated(3, seed_sd=0.0, shared_sd=0.05)) is None  # two, however many sizes
+    assert paired(simulated(5, seed_sd=0.0, shared_sd=0.05)) is not None
     assert paired(simulated(5, seed_sd=0.0)) is None  # all of it is the test set's noise
     assert paired(outcomes({"a": power(1.0, 0.2)}, n_seeds=5, seed_sd=0.05)) is None  # one arm
     ragged = {"a": SIZES[:2], "b": SIZES[2:]}

@@ -183,7 +183,9 @@ class Width:
             of_seeds = [one * seeds.growth.scale(n)[:, 0] for one, n in zip(of_seeds, sizes, strict=True)]
             own = sum(float(np.square(one).sum()) for one in of_seeds) * (seeds.phi - seeds.phi_shared) / design.n_units
             common = sum(float(one.sum()) ** 2 for one in of_seeds) * seeds.phi_shared / design.n_units
-            unsure = own**2 / self._df(seeds.df, design, False) + common**2 / self._df(seeds.df_shared, design, True)
+            made = seeds.phi_shared / max(seeds.phi_shared + seeds.noise_shared, 1e-300)  # of a seed's mean over sizes
+            unsure = own**2 / self._df(seeds.df, design, False)
+            unsure += (common / made) ** 2 / self._df(seeds.df_shared, design, True) if common else 0.0
             variance = problems + own + common
         else:
             places = np.repeat(np.searchsorted(pairing.arms, self.pair), [len(one) for one in sizes])

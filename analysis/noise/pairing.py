@@ -14,7 +14,9 @@ whose noise does not. Sizes at which the test set hides more of a variance count
 
 How much of v is common to all k sizes and not averaged out by more of them is told by M, the covariance of a seed's
 mean over the sizes, as tr M / tr cov(v) = share + (1 - share)/k: once for the level and once for all contrasts
-together, since what makes a seed lucky for all arms says nothing of their differences.
+together, since what makes a seed lucky for all arms says nothing of their differences. Where so much is that fewer
+than FEWEST_DF degrees of freedom stand behind a contrast (three seeds of nested data), arms are better taken as
+independent: what their seeds share over sizes has more of them (seeds.py), and what cancels is not waited for.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from analysis.noise.growth import Growth, growth_of
 from analysis.tables.table import Table
 
 FEWEST_SEEDS = 3  # with two, one degree of freedom would stand behind the shares
-FEWEST_DF = 4
+FEWEST_DF = 4  # behind a contrast
 ENOUGH_DF = 12  # from here on another arm is worth more than another size: t is 2.2 in place of 2.0
 LEAST_SEEN = 0.1  # of a mean square that counts as made by seeds, however little is seen of them
 MOST_NOISE = 1 / 3  # of the scatter between seeds that may be the test set's
@@ -135,8 +137,8 @@ def pairings(table: Table, unit: np.ndarray, run_noise: np.ndarray) -> tuple[Pai
     """The seed effects of each complete block of arms, sizes and seeds, the largest block first; no arm is in two.
 
     Empty where arms were tested on different problems or nothing tells of the test noise, where no 2 arms have 3 seeds
-    in common, or where so much of the scatter between seeds is the test set's own noise that little can be seen of the
-    rest.
+    in common, where so much of the scatter between seeds is the test set's own noise that little can be seen of the
+    rest, or where fewer than FEWEST_DF degrees of freedom stand behind a contrast.
 
     Args:
         unit: (n_cells,) p (1 - p).
@@ -253,6 +255,8 @@ def _pairing(seen: _Effects) -> Pairing | None:
         for one, n in zip((slice(0, 1), slice(1, None)), n_told, strict=True)
     )
     worth = n_told[1] * df / (1 + (n_told[1] - 1) * share_contrast**2)
+    if worth < FEWEST_DF - 1e-9:
+        return None
     seen_of = _made_by_seeds(np.diag(covariance) * np.square(scale), known)[:, 1]
     made = float(np.sqrt(of_size[:, 1] @ np.square(seen_of)))
     return Pairing(seen.arms, covariance, growth, share_level, share_contrast, worth, df, made)

@@ -27,13 +27,16 @@ from analysis.notes import Note, note
 from analysis.tables.table import Block, Table
 
 Z_SHARED = float(stats.norm.ppf(0.90))
-FEW_CLUSTERS = 4  # degrees of freedom between seeds below which every positive estimate of the shared part counts
+FEW_CLUSTERS = 4  # degrees of freedom between seeds below which a smaller estimate of the shared part counts
+Z_FEW = 0.5
 
 
 @dataclass(frozen=True)
 class SeedNoise:
     """phi, its shared part, the degrees of freedom behind each (inf: not estimated), and what to say about them.
 
+    noise_shared: of the mean square of a seed's mean over sizes, which phi_shared is read from, what runs make that
+        differ by themselves, and the test set.
     pairings: arms that are drawn together, by their own variances; the others are independent, with phi and `growth`.
     """
 
@@ -42,19 +45,26 @@ class SeedNoise:
     df: float
     df_shared: float
     notes: tuple[Note, ...]
+    noise_shared: float = 0.0
     pairings: tuple[Pairing, ...] = ()
     growth: Growth = field(default_factory=none_seen)
 
     def draw(self, table: Table, n_draws: int, rng: np.random.Generator) -> np.ndarray:
-        """(n_draws, n_cells) seed noise of the cell means; phi's own uncertainty is a factor a draw."""
-        if self.phi == 0:
+        """(n_draws, n_cells) seed noise of the cell means; what is not known of a variance is a factor a draw.
+
+        What runs of a seed share is a mean square less noise that is known better: a draw of it is a draw of that mean
+        square less the noise, so that seeds that happen to agree are not taken to do so always.
+        """
+        if self.phi == 0 and np.isinf(self.df_shared):
             return np.zeros((n_draws, len(table.cells)))
         trained = (table.cells["x"] > 0).to_numpy()
         arms, arm = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)
         sizes, size = np.unique(table.cells["size"].to_numpy(float), return_inverse=True)
-        own = rng.standard_normal((n_draws, len(sizes), len(arms))) * _scale(self.df, n_draws, rng)
-        common = rng.standard_normal((n_draws, 1, len(arms))) * _scale(self.df_shared, n_draws, rng)
-        effects = np.sqrt(self.phi - self.phi_shared) * own + np.sqrt(self.phi_shared) * common
+        own = rng.standard_normal((n_draws, len(sizes), len(arms))) * np.sqrt(_scale(self.df, n_draws, rng))
+        common = rng.standard_normal((n_draws, 1, len(arms)))
+        of_means = (self.phi_shared + self.noise_shared) * _scale(self.df_shared, n_draws, rng)
+        common *= np.sqrt(np.maximum(of_means - self.noise_shared, 0.0))
+        effects = np.sqrt(self.phi - self.phi_shared) * own + common
         effects *= self.growth.drawn(sizes, rng.random((n_draws, 1)))
         for pairing in self.pairings:
             effects[:, :, np.searchsorted(arms, pairing.arms)] = pairing.draw(n_draws, sizes, rng)
@@ -78,7 +88,7 @@ class SeedNoise:
 
 def _scale(df: float, n_draws: int, rng: np.random.Generator) -> np.ndarray | float:
     """(n_draws, 1, 1) factor that carries the uncertainty of a variance known on df degrees of freedom."""
-    return np.sqrt(df / rng.chisquare(df, size=(n_draws, 1, 1))) if np.isfinite(df) else 1.0
+    return df / rng.chisquare(df, size=(n_draws, 1, 1)) if np.isfinite(df) else 1.0
 
 
 def seed_noise(table: Table) -> SeedNoise:
@@ -103,18 +113,20 @@ def seed_noise(table: Table) -> SeedNoise:
     total = squares / at_middle[many]
     ratio = total - (within / at_middle)[many]
     phi, df = max(0.0, float(np.average(ratio, weights=dof))), float(dof.sum())
-    shared, df_shared, notes = _shared(table, unit * np.sqrt(at_middle), float(np.average(total, weights=dof)), phi)
+    mean_total = float(np.average(total, weights=dof))
+    common = _common(table, unit * np.sqrt(at_middle), within / at_middle, mean_total, phi)
+    notes = common.notes
     alone = sorted(set(cells.loc[(n_seeds == 1) & (cells["x"] > 0), "arm"]))
     if alone:
         text = f"one training run a cell in {', '.join(alone)}: seed variance is borrowed from the other arms"
         notes += (note("one_seed", text),)
     if df < 12:
         notes += (note("few_seeds", f"seed variance rests on {df:g} degrees of freedom"),)
-    phi = max(phi, shared)
+    phi = common.own + common.variance
     paired = pairings(table, unit, within * unit**2) if phi > 0 else ()
     for one in paired:
         notes += (note("paired_seeds", _paired_text(one)),)
-    return SeedNoise(phi, shared, df, df_shared, notes, paired, growth)
+    return SeedNoise(phi, common.variance, df, common.df, notes, common.noise, paired, growth)
 
 
 def _paired_text(one: Pairing) -> str:
@@ -127,25 +139,44 @@ def _paired_text(one: Pairing) -> str:
     )
 
 
-def _shared(table: Table, unit: np.ndarray, total: float, phi: float) -> tuple[float, float, tuple[Note, ...]]:
-    """phi_shared, its degrees of freedom and notes: from products of a seed's deviations at two sizes, in `unit`s.
+@dataclass(frozen=True)
+class _Common:
+    """What runs of a seed share over sizes, in units squared: its variance, the runs' own beside it, the degrees of
+    freedom of the mean square it is read from (inf: it is not used), and what noise adds to that."""
+
+    variance: float
+    own: float
+    df: float
+    noise: float
+    notes: tuple[Note, ...]
+
+
+def _common(table: Table, unit: np.ndarray, within: np.ndarray, total: float, phi: float) -> _Common:
+    """Whether runs of a seed go together is told by products of a seed's deviations at two sizes, in `unit`s.
 
     Deviations are from the cell's mean, so a product has expectation phi_shared (S - 1)/S; with independent runs its
     standard deviation is about total (S - 1)/S. An estimate below Z_SHARED of these is taken as 0, since a laxer test
-    would widen every interval; but few clusters hide from it, and then any positive estimate counts (LOG.md has the
-    numbers). It is at most phi; not so with counts, whose phi is only what exceeds the noise that seeds tell of.
+    would widen every interval; but few clusters hide from it, and then Z_FEW is enough (LOG.md has the numbers). Where
+    runs go together, by how much is read off the mean square of a seed's mean over its sizes, less the noise in it.
+
+    Args:
+        within: (n_cells,) variance of one run that the test set makes.
+        total: between runs of a cell; phi: what of it is beyond the test set's noise.
     """
     seen = shared_over_sizes(table, unit, total)
     if seen is None:
-        return 0.0, np.inf, ()
+        return _Common(0.0, phi, np.inf, 0.0, ())
     notes = _few_clusters(table, seen.used)
-    cap = total if table.kind == "counts" else phi
-    if seen.z <= (Z_SHARED if seen.df >= FEW_CLUSTERS else 0.0) or cap <= 0:
-        return 0.0, np.inf, notes
-    shared = min(seen.estimate, cap)
-    share = shared / max(phi, shared)
+    if seen.z <= (Z_SHARED if seen.df >= FEW_CLUSTERS else Z_FEW):
+        return _Common(0.0, phi, np.inf, 0.0, notes)
+    own = max(phi - seen.estimate, 0.0)
+    noise = float(
+        (np.bincount(seen.cluster, weights=within[table.cell_of_run[seen.used]] + own) / seen.n_runs**2).mean()
+    )
+    variance = max(seen.of_means - noise, 0.0)
+    share = variance / (own + variance) if variance else 0.0
     text = f"runs of one seed move together over sizes ({share:.0%} of the seed variance): one cluster"
-    return shared, seen.df, (note("seed_clusters", text), *notes)
+    return _Common(variance, own, seen.df, noise, (note("seed_clusters", text), *notes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,14 +186,19 @@ class Shared:
     Args:
         estimate: of the shared variance, in units squared; z: in its standard deviations if runs are independent.
         share: of the variance between seeds, at most 1; df: clusters less arms.
+        of_means: mean square of a seed's mean over its sizes, in units squared, with the noise of its runs in it.
         used: (n_runs,) the runs it is read from: trained ones of cells with two seeds or more.
+        cluster: (n_used,) the seed of an arm that each is of; n_runs: (n_clusters,) how many each has.
     """
 
     estimate: float
     z: float
     share: float
     df: float
+    of_means: float
     used: np.ndarray
+    cluster: np.ndarray
+    n_runs: np.ndarray
 
 
 def shared_over_sizes(table: Table, unit: np.ndarray, total: float | None = None) -> Shared | None:
@@ -188,7 +224,9 @@ def shared_over_sizes(table: Table, unit: np.ndarray, total: float | None = None
         return None
     shrink = float(1 - 1 / n_seeds[used].mean())
     estimate = float((sums**2 - squares).sum() / 2 / n_pairs / shrink)
-    return Shared(estimate, estimate / (total / np.sqrt(n_pairs * shrink)), min(1.0, estimate / total), df, used)
+    of_means = float(np.square(sums / sizes).sum() / df)
+    z = estimate / (total / np.sqrt(n_pairs * shrink))
+    return Shared(estimate, z, min(1.0, estimate / total), df, of_means, used, keys, sizes)
 
 
 def _few_clusters(table: Table, rows: np.ndarray) -> tuple[Note, ...]:
