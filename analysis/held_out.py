@@ -251,7 +251,6 @@ def _predictions(drawn: Draws, arm: str, law: str, first: int) -> list[HeldOut]:
 def _misses(mine: Sequence[HeldOut], drawn_means: np.ndarray) -> Misses:
     """A law's predictions, against the mean z^2 (n_tables,) of as many of each table drawn from the law."""
     squares = np.array([one.z**2 for one in mine])
-    logs = np.array([_log_miss(one) for one in mine])
     se = float(squares.std(ddof=1) / np.sqrt(len(squares))) if len(squares) > 1 else float("inf")
     mean = float(squares.mean())
     return Misses(
@@ -260,16 +259,22 @@ def _misses(mine: Sequence[HeldOut], drawn_means: np.ndarray) -> Misses:
         se,
         expected=float(np.median(drawn_means)),
         p_value=float((1 + np.sum(drawn_means >= mean)) / (1 + len(drawn_means))),
-        rmsle=float(np.sqrt(np.square(logs).mean())),
+        rmsle=_rmsle_of(mine),
     )
 
 
-def _log_miss(one: HeldOut) -> float:
-    """ln predicted - ln observed; infinite where a law predicts no error at all, or less, or none was observed."""
-    return float(np.log(one.predicted / one.observed)) if min(one.predicted, one.observed) > 1e-12 else float("inf")
+def rmsle(predicted: np.ndarray, observed: np.ndarray) -> float:
+    """Root mean square of ln predicted - ln observed, both (n,); infinite where one is no error at all, or less."""
+    if min(predicted.min(), observed.min()) <= 1e-12:
+        return float("inf")
+    return float(np.sqrt(np.square(np.log(predicted / observed)).mean()))
+
+
+def _rmsle_of(predictions: Sequence[HeldOut]) -> float:
+    return rmsle(np.array([one.predicted for one in predictions]), np.array([one.observed for one in predictions]))
 
 
 def rmsle_at(validation: Validation, law: str, distance: float) -> float | None:
     """RMSLE of the law's predictions at a distance of at least `distance` in ln n; None beyond all of them."""
-    logs = [_log_miss(one) for one in validation.predictions if one.law == law and one.distance >= distance - 1e-9]
-    return float(np.sqrt(np.mean(np.square(logs)))) if logs else None
+    beyond = [one for one in validation.predictions if one.law == law and one.distance >= distance - 1e-9]
+    return _rmsle_of(beyond) if beyond else None

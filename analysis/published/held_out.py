@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.held_out import rmsle
 from analysis.laws.chinchilla import fit_chinchilla
 from analysis.laws.chinchilla import predicted as chinchilla_at
 from analysis.laws.fit import fit_curves
@@ -144,15 +145,14 @@ def scored(points: Points) -> HeldOutErrors:
 def _of_curves(law: str, points: Points, seen: pd.DataFrame, held: pd.DataFrame) -> float | None:
     if seen.groupby("curve").size().min() <= FORMS[law].n_params:
         return None
-    gaps = []
+    all_predicted, all_observed = [], []
     for curve, rows in seen.groupby("curve"):
         ln_n, y = np.log(rows["x"].to_numpy(float)), rows["y"].to_numpy(float)
         fitted = fit_curves(law, ln_n, y[None], np.ones(len(y)), top=points.top, n_grid=200)
         ahead = held[held["curve"] == curve]
-        predicted = fitted.error_at(np.log(ahead["x"].to_numpy(float)))[0]
-        ln_predicted = np.where(predicted > 0, np.log(np.maximum(predicted, 1e-300)), -np.inf)  # no error, or less
-        gaps.append(ln_predicted - np.log(ahead["y"].to_numpy(float)))
-    return _rms(np.concatenate(gaps))
+        all_predicted.append(fitted.error_at(np.log(ahead["x"].to_numpy(float)))[0])
+        all_observed.append(ahead["y"].to_numpy(float))
+    return rmsle(np.concatenate(all_predicted), np.concatenate(all_observed))
 
 
 def _of_all(law: str, seen: pd.DataFrame, held: pd.DataFrame) -> float | None:
@@ -160,11 +160,7 @@ def _of_all(law: str, seen: pd.DataFrame, held: pd.DataFrame) -> float | None:
         return None
     at = held[["n_params", "x"]].to_numpy(float)
     predicted = JOINT[law](seen[["n_params", "x", "y"]].to_numpy(float), at)
-    return _rms(np.log(predicted) - np.log(held["y"].to_numpy(float)))
-
-
-def _rms(gaps: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(gaps))))
+    return rmsle(predicted, held["y"].to_numpy(float))
 
 
 def held_out_text(found: tuple[HeldOutErrors, ...]) -> list[str]:

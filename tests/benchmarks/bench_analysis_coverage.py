@@ -67,6 +67,7 @@ class Setting:
     is_relative: bool = False
     arm_seed_sd: float | None = None
     is_counts: bool = False
+    is_errors: bool = False  # of runs, without the number of test problems; all noise is then in logits
     sizes: np.ndarray = field(default_factory=lambda: SIZES)
     arm_sizes: np.ndarray | None = None
     n_half: float | None = None
@@ -166,6 +167,16 @@ SETTINGS |= {
     "8 replicates, one bad run": Setting(2000, 1, 0.3, 2, 0.03, n_replicates=8, bad_run=0.9),
     "4 replicates": Setting(2000, 1, 0.3, 2, 0.03, n_replicates=4),
 }
+OF_ERRORS = Setting(0, 5, 0.25, 2, 0.05, start=2.0 * 100**-0.25, shared_sd=0.15, sizes=100 * 2.0 ** np.arange(6))
+OF_ERRORS = replace(OF_ERRORS, is_errors=True)
+SETTINGS |= {
+    "errors alone, levels of five seeds": OF_ERRORS,
+    "errors alone, levels of three seeds": replace(OF_ERRORS, n_seeds=3),
+    "errors alone, levels common to arms": replace(OF_ERRORS, shared_sd=0.0654, lucky_sd=0.135),
+    "errors alone, five seeds": replace(OF_ERRORS, seed_sd=0.1, shared_sd=0.0),
+    "errors alone, three seeds": replace(OF_ERRORS, seed_sd=0.1, shared_sd=0.0, n_seeds=3),
+    "errors alone, two seeds": replace(OF_ERRORS, seed_sd=0.1, shared_sd=0.0, n_seeds=2),
+}
 GROWING = replace(
     SETTINGS["8 replicates, noise that grows"], m=1.5, growth=0.56, sizes=2.0 ** np.arange(6, 13), at="largest"
 )
@@ -210,6 +221,19 @@ def replicated_table(setting: Setting, base: Callable, arm: Callable, rng: np.ra
     unit, other = ("seed", "replicate") if setting.has_seeds else ("replicate", "seed")
     runs = pd.DataFrame(rows, columns=[unit, "arm", "size", "x", other, "error", "n_test"])
     return table_from_runs(runs, "counts", path="simulated")
+
+
+def table_of_errors(setting: Setting, base: Callable, arm: Callable, rng: np.random.Generator) -> Table:
+    """A run's error with noise in logits: of its seed in all arms, of its seed in its arm, its own."""
+    rows, lucky = [], rng.normal(0, setting.lucky_sd, setting.n_seeds)
+    for name, curve in (("SFT", base), *((name, arm) for name in _arms(setting))):
+        level = lucky + rng.normal(0, setting.shared_sd, setting.n_seeds)
+        for n in _sizes_of(setting, name):
+            own = level + rng.normal(0, setting.seed_sd, setting.n_seeds)
+            rows += [(name, n, n, seed, float(expit(logit(curve(n)) + one))) for seed, one in enumerate(own)]
+    return table_from_runs(
+        pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error"]), "errors", path="simulated"
+    )
 
 
 def _tested(error: float, n_problems: int, difficulty: np.ndarray | None, rng: np.random.Generator) -> float:
@@ -297,7 +321,7 @@ def replication(
     auto, plain = (Comparison(drawn, law=law) for law in ("saturating" if setting.n_half else "auto", "power"))
     has_floor = auto.law_of("SFT" if setting.is_identity else "arm", "SFT") != "power"
     out = {"auto": _reported(setting, auto, ln_m)}
-    if not has_others or setting.bend or setting.n_replicates or setting.at != "middle":
+    if not has_others or setting.bend or setting.n_replicates or setting.is_errors or setting.at != "middle":
         return out, has_floor
     m = headline(plain, "arm", "SFT")
     out["plain"] = _interval(m, ln_m)
@@ -331,6 +355,8 @@ def _reported(setting: Setting, comparison: Comparison, ln_m: Callable[[float], 
 def _table(setting: Setting, base: Callable, arm: Callable, seed: int) -> Table:
     if setting.n_replicates:
         return replicated_table(setting, base, arm, np.random.default_rng(seed))
+    if setting.is_errors:
+        return table_of_errors(setting, base, arm, np.random.default_rng(seed))
     arms = [] if setting.is_identity else _arms(setting)
     return simulated_table(
         {"SFT": base, **dict.fromkeys(arms, arm)},
