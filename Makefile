@@ -50,7 +50,7 @@ figures: $(VENV)/.run  ## the paper's figures, and the runs they miss (outputs/f
 	$(PY) -m analysis figures --scale $(scale) && [ -z "$$failed" ] || \
 	  { echo "figures: something above failed; the figures are drawn from the tables that are there" >&2; exit 1; }
 
-smoke: $(VENV)/.run  ## every step of the method on a tiny domain, in under a minute
+smoke: $(VENV)/.run  ## every step of the method on a tiny domain, in a minute or two
 	$(PY) -m sweep -m experiment=smoke
 
 slurm-demo: $(VENV)/.run  ## the smoke sweep on a real SLURM on this machine (root; installs SLURM), then stops it

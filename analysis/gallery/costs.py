@@ -19,6 +19,7 @@ from analysis.gallery.entries import View
 from analysis.gallery.evidence import OF_SWEEPS, Evidence, evidence_with, of_what
 from analysis.worth.readings import Multiplier
 from analysis.worth.words import error_text, multiplier_text
+from sweep.terminal.words import capital
 
 AXES = {"": "in problems", "total_flops": "in FLOP", "total_seconds": "in seconds"}  # cost to what a legend calls it
 Read = tuple[Evidence, Mapping[str, Sequence[Multiplier]]]
@@ -60,11 +61,10 @@ def _caption(found: Read) -> str:
         + ", ".join(f"{m.arm} {multiplier_text(m)} (at error {error_text(m.at_error)})" for m in several)
         for cost, several in by_axis.items()
     )
-    made = of_what(evidence)
     return (
         "What one problem, one floating-point operation and one second of an arm are worth in "
         f"{evidence.options.baseline}'s, at the middle of the errors that both reach; right of 1 the arm reaches an "
         f"error with less. A bar is the {evidence.comparison.level:.0%} interval of its mark alone, with an open "
         "arrowhead where it goes on beyond the frame. Operations and seconds are those of all stages behind a policy "
-        f"but the base. {said[0].upper()}{said[1:]}. {made[0].upper()}{made[1:]}."
+        f"but the base. {capital(said)}. {capital(of_what(evidence))}."
     )

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analysis.figures.contrasts import errors_and_differences
 from analysis.gallery.entries import View
 from analysis.gallery.evidence import Evidence, evidence_with, of_what, ruling_sentence, shift_sentence
+from sweep.terminal.words import capital
 
 
 def curves_of(*arms: str, claims: Sequence[str] = (), names: Mapping[str, str] | None = None) -> View[Evidence]:
@@ -57,5 +58,5 @@ def _caption(evidence: Evidence, arms: Sequence[str], claims: Sequence[str], nam
     for arm, name in names.items():
         worth = worth.replace(arm, name)
     ruled = " ".join(f"{ruling_sentence(evidence.rulings[claim])}." for claim in claims)
-    sentences = [f"{text[0].upper()}{text[1:]}." for text in (worth, of_what(evidence))]
-    return " ".join(part for part in (shown, sentences[0], ruled, sentences[1]) if part)
+    parts = (shown, f"{capital(worth)}.", ruled, f"{capital(of_what(evidence))}.")
+    return " ".join(part for part in parts if part)

@@ -19,7 +19,7 @@ from analysis.gallery.registry import FIGURES
 from analysis.gallery.runs_of import plan_text, planned, table_of
 from analysis.report import page
 from sweep.terminal.progress import counted
-from sweep.terminal.words import nearest
+from sweep.terminal.words import capital, nearest
 
 TITLE = "The paper's figures, from runs of our own"
 LEAD = (
@@ -122,7 +122,7 @@ class _How:
 
 def title_of(one: PaperFigure) -> str:
     """`Figure 2a, 2b: sft and rft`."""
-    place = f"Figure {one.number}" if one.number[0].isdigit() else one.number.capitalize()
+    place = f"Figure {one.number}" if one.number[0].isdigit() else capital(one.number)
     return f"{place}: {one.name.replace('_', ' ')}"
 
 

@@ -19,6 +19,7 @@ from analysis.tables.collected import SWEEP_Y
 from analysis.tables.table import Columns, Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.words import SIGNS, count, error_text, interval_text, times
+from sweep.terminal.words import capital
 
 COLUMNS = ("value", "arm", "of record", "predicted", "predicted, all at once", "here", "lies", "all at once", "read at")
 NUMBERS = (
@@ -64,8 +65,7 @@ def sentence(told: Prediction) -> str:
     nouns = (f"differences from {told.baseline}", "headline multipliers")
     counted = [_counted(of_kind, noun) for of_kind, noun in zip(kinds, nouns, strict=True) if of_kind]
     interval = f"the record's {100 * told.level:g} % prediction interval for {_replicates(told.n_here)}"
-    said = f"{' and '.join(counted)} lie inside {interval}"
-    said = said[0].upper() + said[1:]
+    said = capital(f"{' and '.join(counted)} lie inside {interval}")
     outside = [_named(one) for one in told.values if one.place == "outside"]
     said += f"; outside: {', '.join(outside)}" if outside else ""
     undecided = [_named(one) for one in told.values if one.place == "undecided"]

@@ -28,6 +28,7 @@ from analysis.worth.multiplier import Multiplier
 from analysis.worth.readings import at_sizes, headline
 from analysis.worth.shape import multiplier_curve, shape_of
 from analysis.worth.words import count, error_text, shape_text
+from sweep.terminal.words import capital
 
 
 def claims(study: Study, rulings: Sequence[verdicts.Verdict]) -> page.Section | None:
@@ -235,7 +236,7 @@ def fits(study: Study) -> page.Section:
             "distance of the extrapolation."
         )
         parts.append(study.figure(drawn, "held_out_errors", caption))
-        parts.append(page.paragraph(study.validation.says.capitalize() + "."))
+        parts.append(page.paragraph(capital(study.validation.says) + "."))
     return page.Section("fits", "Fits", parts)
 
 

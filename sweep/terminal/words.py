@@ -1,4 +1,4 @@
-"""Words of messages: the nearest right one to one that is not known, and a number with its noun."""
+"""Words of messages: the nearest right one to one that is not known, and a number with its noun, a capital."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def listed(names: Iterable[str]) -> str:
 def count(n: int, one: str, several: str | None = None) -> str:
     """`1 run`, `12 runs`; of ("stage is", "stages are") `1 stage is`, `2 stages are`."""
     return f"{n} {one if n == 1 else several or f'{one}s'}"
+
+
+def capital(text: str) -> str:
+    """The text as a sentence begins; names in it stay as they are written."""
+    return text[:1].upper() + text[1:]
 
 
 def _is_swapped(a: str, b: str) -> bool:
