@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from analysis_tables import SIZES, exact, outcomes
 from simulated_tables import power, saturating
 
 from analysis.noise.draws import draws
 from analysis.tables.table import table_from_runs
+from analysis.worth.by_unit import each_at_size
 from analysis.worth.comparison import Comparison
 from analysis.worth.multiplier import Multiplier, Sizes, distance, exp, kind_of, reading, sides, where
 from analysis.worth.readings import at_error, at_size, at_sizes, headline
@@ -305,8 +307,27 @@ def test_an_error_of_0_that_both_arms_reach_is_no_middle_to_read_at() -> None:
         return np.where(np.asarray(n) < 8192, SFT(n), 0.0)
 
     comparison = Comparison(draws(exact({"SFT": SFT, "RFT": none, "DPO": none}), 199))
-    assert comparison.overlap("DPO", "RFT") is None
-    assert comparison.overlap("RFT", "SFT") == pytest.approx((float(SFT(8192)), float(SFT(128))))
+    for baseline in ("RFT", "SFT"):  # where RFT falls from .287 to 0, nobody saw at which size it has which error
+        assert comparison.overlap("DPO", baseline) == pytest.approx((float(SFT(4096)), float(SFT(128))))
+
+
+def test_curves_that_end_without_an_error_are_read_where_both_have_some() -> None:
+    """Worked by hand: of 100 problems SFT gets 100, 80, 40, 0 wrong and RFT 90, 60, 10, 0; both have between .4 and .9."""
+    correct = {"SFT": (0, 20, 60, 100), "RFT": (10, 40, 90, 100)}
+    rows = [(arm, 100.0 * 2**k, 100.0 * 2**k, seed, 1 - n / 100, 100)
+            for arm, of in correct.items() for k, n in enumerate(of) for seed in (0, 1)]  # fmt: skip
+    runs = pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error", "n_test"])
+    comparison = Comparison(draws(table_from_runs(runs, "counts"), 199))
+    assert comparison.overlap("RFT", "SFT") == pytest.approx((0.4, 0.9))
+    m = headline(comparison, "RFT", "SFT")
+    assert (m.kind, m.at_error) == ("interior", pytest.approx(0.6))
+    assert m.form_values["isotonic"] == pytest.approx(2 ** (np.log(0.8 / 0.6) / np.log(2)))  # RFT has .6 at 200
+    assert {"zero_errors", "no_overlap"} & {one.code for one in m.notes} == {"zero_errors"}
+    # at the size without an error all is read as half an error of 200 outcomes, and SFT is worth 1 of itself there
+    end = at_size(comparison, "SFT", "SFT", 800)
+    assert (end.at_error, end.multiplier, end.ci_low, end.ci_high) == (0.0025, 1, 1, 1)
+    alike = each_at_size(comparison, "RFT", "SFT", 400)
+    assert alike is not None and alike.values == pytest.approx((2 ** (np.log(4) / np.log(0.4 / 0.005)),) * 2)
 
 
 def test_the_laws_of_arms_are_those_that_the_shortest_has_the_sizes_for(pair: Comparison) -> None:

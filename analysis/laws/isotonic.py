@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ROUNDING = 1e-9  # of an error: nearer than this is the same
+
 
 @dataclass(frozen=True, eq=False)
 class Isotonic:
@@ -31,12 +33,12 @@ class Isotonic:
     def ln_size_at(self, errors: np.ndarray) -> np.ndarray:
         """(n_draws, n_errors); on a flat stretch its middle, +inf below the last error, -inf above the first."""
         e = np.broadcast_to(np.atleast_1d(errors), (len(self.errors), np.shape(errors)[-1] if np.ndim(errors) else 1))
-        ln_e = np.log(np.maximum(e, 1e-12))
         logs = np.log(np.maximum(self.errors, 1e-12))
+        ln_e = np.clip(np.log(np.maximum(e, 1e-12)), logs[:, -1:], logs[:, :1])
         first, last = self._edge(logs, ln_e, strict=False), self._edge(logs, ln_e, strict=True)
         middle = (first + last) / 2.0
-        middle = np.where(e > self.errors[:, :1], -np.inf, middle)
-        return np.where(e < self.errors[:, -1:], np.inf, middle)
+        middle = np.where(e > self.errors[:, :1] * (1 + ROUNDING), -np.inf, middle)
+        return np.where(e < self.errors[:, -1:] * (1 - ROUNDING), np.inf, middle)
 
     def _edge(self, logs: np.ndarray, ln_e: np.ndarray, *, strict: bool) -> np.ndarray:
         """ln n where the curve first reaches (or, strict, last holds) the error."""

@@ -27,6 +27,7 @@ from analysis.noise.seeds import (
     bernoulli_unit,
     cell_means_by_problem,
     count_correlation,
+    least_error,
     n_outcomes,
     seed_noise,
 )
@@ -92,7 +93,8 @@ class Draws:
 
     @property
     def observed(self) -> np.ndarray:
-        return self.table.cells["error"].to_numpy(float)
+        """(n_cells,) mean errors; a cell without one error has `least_error`."""
+        return np.maximum(self.table.cells["error"].to_numpy(float), least_error(self.table))
 
 
 def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
@@ -116,19 +118,23 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
     errors = errors + seeds.draw(table, n_draws, rng)
     noise = np.maximum(noise, 0.25 * unit / np.maximum(1.0, n_outcomes(table)))
     variance = noise + seeds.variance(table)
-    empty = [f"{row.arm} at {row.size:g}" for row in table.cells.itertuples() if row.error == 0]
-    if empty:
-        notes += (note("zero_errors", f"no error at all in {', '.join(empty)}: its noise cannot be judged"),)
     return Draws(
         table=table,
-        errors=np.maximum(errors, 1e-9),
+        errors=np.maximum(errors, least_error(table)),
         variance=variance,
         fit_variance=noise if (n_seeds[table.cells["x"] > 0] == 1).all() else variance,
         weights=cell_weights(table, seeds.phi),
         seeds=seeds,
         method=METHODS["unpaired" if len(table.blocks) > 1 else table.kind],
-        notes=table.notes + notes,
+        notes=table.notes + notes + _zero_notes(table),
     )
+
+
+def _zero_notes(table: Table) -> tuple[Note, ...]:
+    """That cells without one error are taken to have half of one."""
+    empty = [f"{row.arm} at {row.size:g}" for row in table.cells.itertuples() if row.error == 0]
+    text = f"no error at all in {', '.join(empty)}: its noise cannot be judged, and it is read as half an error"
+    return (note("zero_errors", text),) if empty else ()
 
 
 def _replicate_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Draws:
@@ -138,13 +144,13 @@ def _replicate_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dr
     df = float(len(found.names) - 1)
     return Draws(
         table=table,
-        errors=found.draw(n_draws, rng),
+        errors=np.maximum(found.draw(n_draws, rng), least_error(table)),
         variance=variance,
         fit_variance=variance,
         weights=cell_weights(table, phi),
         seeds=SeedNoise(phi, 0.0, df, np.inf, ()),
         method=METHODS["replicates"],
-        notes=table.notes + replicate_notes(table, found),
+        notes=table.notes + replicate_notes(table, found) + _zero_notes(table),
         replicates=found,
     )
 
@@ -275,10 +281,10 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
     for arm in table.arms:
         cells = table.cells_of(arm)
         errors[:, cells] += _scatter(by_arm.get(arm), known[cells], spread, n_free, n_draws, rng)
-    errors, of_seeds = with_levels(table, np.maximum(errors, 1e-9), rng)
+    errors, of_seeds = with_levels(table, np.maximum(errors, least_error(table)), rng)
     return Draws(
         table=table,
-        errors=np.maximum(errors, 1e-9),
+        errors=np.maximum(errors, least_error(table)),
         variance=known**2 + spread**2,
         fit_variance=known**2 + spread**2,
         weights=weights,

@@ -29,6 +29,7 @@ from analysis.tables.table import Block, Table
 Z_SHARED = float(stats.norm.ppf(0.90))
 FEW_CLUSTERS = 4  # degrees of freedom between seeds below which a smaller estimate of the shared part counts
 Z_FEW = 0.5
+LEAST_ERROR = 1e-9  # of a table of errors
 
 
 @dataclass(frozen=True)
@@ -276,10 +277,18 @@ def n_outcomes(table: Table) -> np.ndarray:
     return (table.cells["n_test"] * table.cells["n_seeds"]).to_numpy(float)
 
 
+def least_error(table: Table) -> np.ndarray:
+    """(n_cells,) what an error of 0 is taken for: half an error of all of the cell's outcomes, where their number is
+    known; curves are read in logarithms, and how far below that it lies nobody knows."""
+    if "n_test" not in table.cells:
+        return np.full(len(table.cells), LEAST_ERROR)
+    return np.asarray(0.5 / np.maximum(1.0, n_outcomes(table)))
+
+
 def bernoulli_unit(table: Table) -> np.ndarray:
     """(n_cells,) p (1 - p), held off 0 for a cell without a single error."""
     p = table.cells["error"].to_numpy(float)
-    edge = 0.5 / np.maximum(1.0, n_outcomes(table))
+    edge = least_error(table)
     p = np.clip(p, edge, 1 - edge)
     return p * (1 - p)
 

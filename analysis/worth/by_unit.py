@@ -16,6 +16,7 @@ import numpy as np
 from analysis.intervals import median_limits, student
 from analysis.laws.isotonic import Isotonic, isotonic_curves
 from analysis.noise.replicates import units_of
+from analysis.noise.seeds import least_error
 from analysis.worth.comparison import Comparison
 from analysis.worth.multiplier import Multiplier
 
@@ -100,7 +101,9 @@ def _unit(comparison: Comparison) -> str:
 def _errors(comparison: Comparison, arm: str) -> np.ndarray:
     """(n_units, n_sizes)"""
     table = comparison.draws.table
-    return units_of(table, _unit(comparison)).errors[:, table.cells_of(arm)]
+    errors = units_of(table, _unit(comparison)).errors
+    least = least_error(table) * table.cells["n_seeds"].to_numpy(float)  # of one run's outcomes
+    return np.maximum(errors, least)[:, table.cells_of(arm)]
 
 
 def _curves(comparison: Comparison, arm: str) -> Isotonic:

@@ -28,7 +28,6 @@ SEPARATE_LAWS = ("power", "power_floor", "log_linear", "saturating")
 FLOOR_MATTERS = 0.25
 ONE_SIGMA = 0.6827
 N_REFITS = 499
-LEAST_ERROR = 1e-9  # as the draws have it: no error at all has no logarithm
 
 
 def floor_shift(ln_n: np.ndarray, slope: float) -> float:
@@ -210,14 +209,26 @@ class Comparison:
         errors = self._isotonic_point(arm).errors[0]
         return float(errors[-1]), float(errors[0])
 
+    def shared_range(self, arm: str, baseline: str) -> tuple[float, float]:
+        """Least and largest error that both arms were observed to have, the least above 0: below it a curve ends at a
+        size without one error, and at which size it has how few nobody saw. The least exceeds the largest where they
+        share none.
+        """
+        lows, highs = zip(*(self._range_above_0(one) for one in (arm, baseline)), strict=True)
+        return max(lows), min(highs)
+
+    def _range_above_0(self, arm: str) -> tuple[float, float]:
+        errors = self._isotonic_point(arm).errors[0]
+        above = self.draws.table.cells["error"].to_numpy(float)[self.draws.table.cells_of(arm)] > 0
+        return float(errors[above].min() if above.any() else errors[0]), float(errors[0])
+
     def overlap(self, arm: str, baseline: str) -> tuple[float, float] | None:
         """Errors that both arms were observed to span; None where the span is within the noise of two cells."""
-        (low_1, high_1), (low_0, high_0) = self.observed_range(arm), self.observed_range(baseline)
-        low, high = max(low_0, low_1), min(high_0, high_1)
-        if low <= 0 or high <= low:
+        low, high = self.shared_range(arm, baseline)
+        if high <= low:
             return None
         errors = np.concatenate([self.arm_errors(one) for one in (arm, baseline)], axis=1)
-        spread = np.std(np.log(np.maximum(errors, LEAST_ERROR)), axis=0)
+        spread = np.std(np.log(errors), axis=0)
         return None if np.log(high / low) < 2 * np.median(spread) else (low, high)
 
     def ln_m(self, arm: str, baseline: str, errors: np.ndarray, law: str) -> np.ndarray:

@@ -121,8 +121,7 @@ def _best_reading(comparison: Comparison, arm: str, baseline: str) -> Multiplier
     found = at_sizes(comparison, arm, baseline)
     inner = [one for one in found if one.kind == "interior"]
     if inner:
-        (low_1, high_1), (low_0, high_0) = comparison.observed_range(arm), comparison.observed_range(baseline)
-        middle = np.sqrt(max(low_0, low_1, 1e-9) * min(high_0, high_1))
+        middle = np.sqrt(np.prod(comparison.shared_range(arm, baseline)))
         return min(inner, key=lambda one: abs(np.log(one.at_error / middle)))
     above = [one for one in found if one.bound == ">="]
     below = [one for one in found if one.bound == "<="][::-1]
