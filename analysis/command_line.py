@@ -128,7 +128,7 @@ def _command(kinds: Kinds, name: str, what: str) -> Parser:
     _level_option(one)
     cost = "axis in place of the size, for example total_seconds; of design, what new runs are priced in"
     one.add_argument("--cost", metavar="COLUMN", help=cost)
-    ceiling = "error (or loss) at zero data for --law saturating, where no run of size 0 gives it"
+    ceiling = "error (or loss) at zero data, for the saturating law, where no run of size 0 gives it"
     one.add_argument("--ceiling", type=float, metavar="ERROR", help=ceiling)
     one.add_argument("--unpaired", action="store_true", help="arms were tested on different problems")
     _file_options(one)

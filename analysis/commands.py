@@ -68,13 +68,19 @@ class Result:
     identity: Identity | None = None
 
 
+def _of_what_is_left(options: Options) -> str:
+    """That rows were left out by --where, where they were."""
+    told = " and ".join(f"{name}={value}" for name, value in options.columns.filters.items())
+    return f" (of the rows that --where {told} leaves)" if told else ""
+
+
 def _arms(comparison: Comparison, options: Options) -> list[str]:
     table = comparison.draws.table
     if options.baseline not in set(table.runs["arm"]):
         raise ValueError(
             f"{table.path}: baseline {options.baseline!r} is not in the table"
             f"{nearest(options.baseline, table.arms)}; its arms are "
-            f"{listed(table.arms)}; name one with --baseline"
+            f"{listed(table.arms)}; name one with --baseline{_of_what_is_left(options)}"
         )
     table.cells_of(options.baseline)
     arms = list(options.of) or [arm for arm in table.arms if arm != options.baseline]

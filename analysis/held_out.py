@@ -113,7 +113,7 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
     """
     arms = _arms(drawn.table, of)
     most = max(len(drawn.table.cells_of(arm)) for arm in arms)
-    usable = _usable(drawn.table, laws or offered(most), most)
+    usable = _usable(drawn.table, laws, most)
     first = max(_first(law, most) for law in usable)
     predictions: list[HeldOut] = []
     scores = []
@@ -171,17 +171,19 @@ def _arms(table: Table, of: Sequence[str]) -> list[str]:
     return arms
 
 
-def _usable(table: Table, laws: Sequence[str], most: int) -> list[str]:
-    """The laws that an arm with `most` sizes can carry."""
-    shared = [law for law in laws if form(law).is_shared]
+def _usable(table: Table, asked: Sequence[str] | None, most: int) -> list[str]:
+    """The laws that an arm with `most` sizes can carry: all that are asked for, or those of the usual ones."""
+    shared = [law for law in asked or () if form(law).is_shared]
     if shared:
         raise ValueError(f"law {shared[0]} is shared between arms; sizes are held out of one arm: {', '.join(LAWS)}")
+    laws = asked or offered(most)
     usable = [law for law in laws if FORMS[law].n_params + 2 <= most]
     usable = [law for law in usable if not FORMS[law].needs_ceiling or table.reference_error is not None]
-    if not usable:
+    if asked and (without := [law for law in asked if law not in usable]):
         raise ValueError(
-            f"{table.path}: none of the laws {', '.join(laws)} can be held out: an arm has {most} sizes at most, a law "
-            "needs two more than it has parameters, and saturating also the error at zero data (rows with size 0)"
+            f"{table.path}: {', '.join(without)} cannot be held out: an arm has {most} sizes at most, a law needs two "
+            "more than it has parameters, and saturating also the error at zero data (rows with size 0, or --ceiling); "
+            "ask for other laws, or run more sizes"
         )
     return usable
 

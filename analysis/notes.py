@@ -16,6 +16,9 @@ CODES: dict[str, Severity] = {
     "malformed": "warning",  # an arm writes surely more solutions that cannot be read than the baseline
     "odd_run": "warning",  # one run far from where the rest of its replicate and of its cell put it
     "few_seeds": "info",  # seed variance rests on few degrees of freedom
+    "missing_seeds": "info",  # cells with fewer seeds than others of their arm
+    "no_data": "info",  # runs of size 0, which only a law with a ceiling reads
+    "low_percent": "serious",  # percentages that look like fractions
     "dropped_blank": "warning",  # rows without an outcome were left out, as asked
     "not_paired": "warning",  # problems that one of two models alone was tested on were left out, as asked
     "unpaired": "warning",  # arms were not tested on the same problems

@@ -34,6 +34,12 @@ class Options:
     is_unpaired: bool = False
     ceiling: float | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for an arm that is named twice: limits that hold for all arms at once would count it so."""
+        twice = [arm for k, arm in enumerate(self.of) if arm in self.of[:k]]
+        if twice:
+            raise ValueError(f"--of {twice[0]} is given twice; name each arm once")
+
 
 def table_of(path: str | Path, options: Options) -> Table:
     table = table_at(path, options.columns, is_unpaired=options.is_unpaired, x=options.cost)

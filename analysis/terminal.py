@@ -116,7 +116,7 @@ def results_text(results: Sequence[Result]) -> str:
         lines.append(f"{m.arm} over {m.baseline}: {multiplier_text(m)} at {at}  ({KINDS[m.kind]})")
         if beyond_text(m):
             lines.append(f"  {beyond_text(m)}")
-        if np.isfinite(m.form_spread).all():
+        if m.kind != "undefined" and np.isfinite(m.form_spread).all():
             spread = ", ".join(f"{law} {times(value)}" for law, value in m.form_values.items())
             lines.append(f"  laws: {spread}")
         if one.delta:

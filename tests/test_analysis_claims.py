@@ -428,7 +428,7 @@ def test_limits_of_all_arms_at_once_are_said_with_how_many_they_are_of() -> None
 
 def test_each_replicate_by_itself_has_a_mean_or_a_count_of_those_without_a_value() -> None:
     whole = ByUnit("replicate", 512.0, (1.0, 4.0), 2.0, 0.5, 8.0)
-    assert by_unit_text(whole) == "over 2 replicates: median 1.00×; mean (t) 2.00× [0.5×, 8.00×]"
+    assert by_unit_text(whole) == "over 2 replicates: median 2.00×; mean (t) 2.00× [0.5×, 8.00×]"
     some = ByUnit("seed", 512.0, (np.inf, np.inf, np.inf, 0.0, 2.0, 3.0), None, None, None)
     ends = "3 beyond the baseline's best error, 1 short of its first"
     assert by_unit_text(some) == f"over 6 seeds: median 3.00× [0×, ∞]; {ends}"

@@ -123,7 +123,11 @@ def test_rows_that_no_seed_tells_apart_are_refused_by_the_missing_column(tmp_pat
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("n_problems", "1,000", r"'1,000' in row 3; numbers were expected, without signs for thousands"),
+        (
+            "n_problems",
+            "1,000",
+            r"'1,000' in row 3 below the names of columns; numbers were expected, without signs for thousands",
+        ),
         ("n_problems", -5, r"the size is negative in 1 rows, the first -5 of SFT"),
         ("arm", None, r"arm is missing in 1 of 10 rows, the first is row 3"),
     ],

@@ -312,7 +312,7 @@ def test_an_error_of_0_that_both_arms_reach_is_no_middle_to_read_at() -> None:
 
 
 def test_curves_that_end_without_an_error_are_read_where_both_have_some() -> None:
-    """Worked by hand: of 100 problems SFT gets 100, 80, 40, 0 wrong and RFT 90, 60, 10, 0; both have between .4 and .9."""
+    """Worked by hand: of 100 problems SFT gets 100, 80, 40, 0 wrong and RFT 90, 60, 10, 0; both have .4 to .9."""
     correct = {"SFT": (0, 20, 60, 100), "RFT": (10, 40, 90, 100)}
     rows = [(arm, 100.0 * 2**k, 100.0 * 2**k, seed, 1 - n / 100, 100)
             for arm, of in correct.items() for k, n in enumerate(of) for seed in (0, 1)]  # fmt: skip

@@ -138,7 +138,10 @@ def test_runs_of_a_replicate_that_were_tested_on_other_problems_are_refused(tmp_
 
 def test_an_outcome_that_is_none_is_refused_in_a_replicate_too(tmp_path: Path) -> None:
     path = outcomes_of(tmp_path, lambda frame: frame.assign(is_correct=[2, *frame.is_correct[1:]]))
-    with pytest.raises(ValueError, match=r"is_correct must be 0/1, true/false or a share in \[0, 1\], row 1 is 2"):
+    with pytest.raises(
+        ValueError,
+        match=r"is_correct must be 0/1, true/false or a share in \[0, 1\], row 1 below the names of columns is 2",
+    ):
         read(path)
 
 
@@ -181,6 +184,7 @@ def test_each_replicate_by_itself_and_students_interval_over_them() -> None:
     assert beyond.median == pytest.approx(2) and beyond.median_limits is None  # four values bound no median at 95 %
     alike = each_at_error(Comparison(draws(table, 200)), "DPO", "SFT", 4.0 * 500**-0.5)  # the arms' sizes: 250, 100
     assert alike is not None and alike.values == pytest.approx((2, 2, 5, 5)) and alike.size is None
+    assert alike.median == pytest.approx(np.sqrt(10))  # of an even number the geometric mean of the two in the middle
     early = each_at_error(Comparison(draws(table, 200)), "DPO", "SFT", 4.0 * 200**-0.5)  # 40 is below the arm's first
     assert early is not None and early.values == pytest.approx((2, 2, np.inf, np.inf))
     assert each_at_error(Comparison(draws(table, 200)), "DPO", "SFT", 4.0 * 1400**-0.5) is None  # no curve reaches it

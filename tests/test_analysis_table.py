@@ -48,7 +48,9 @@ def test_counts_and_errors_that_differ_are_named_and_the_one_to_read_is_asked_fo
     rounded = counts.assign(error=(1 - counts["n_correct"] / counts["n_test"]).round(2))
     assert table_at(saved(rounded, tmp_path / "rounded.csv")).kind == "counts"
     halved = saved(rounded.assign(error=rounded["error"] / 2), tmp_path / "halved.csv")
-    with pytest.raises(ValueError, match=r"halved.csv: n_correct and error differ in 16 of 16 rows; row 1 has .* --y"):
+    with pytest.raises(
+        ValueError, match=r"halved.csv: n_correct and error differ in 16 of 16 rows; row 1 below .* has .* --y"
+    ):
         table_at(halved)
     assert table_at(halved, Columns(y="n_correct")).kind == "counts"
     assert table_at(halved, Columns(y="error")).kind == "errors"
@@ -135,12 +137,15 @@ def test_bad_rows_are_named(frame: pd.DataFrame, tmp_path: Path) -> None:
     bad.loc[3, "error"] = np.nan
     cases = [
         (pd.concat([frame, frame.iloc[:3]]), "3 duplicate .arm, size, seed, problem. rows, the first arm=RFT size=128"),
-        (pd.concat([errors, errors.iloc[:1]]), "1 duplicate rows, the first arm=RFT size=128 seed=0"),
+        (pd.concat([errors, errors.iloc[:1]]), "1 row is of a run that another row is of, the first is row 17 .*=RFT"),
         (changed(errors, error=0.0), "all errors are zero"),
         (bad, "error is missing in 1 of 16 rows|error is not a finite number in 1 of 16 rows"),
         (changed(errors, n_problems=-errors["n_problems"]), "the size is negative in 16 rows"),
         (changed(counts, n_correct=500), "n_correct must lie in 0..n_test"),
-        (changed(counts, n_correct=20.5), "row 1 has 20.5 of 120; of problems that are right in part give the share"),
+        (
+            changed(counts, n_correct=20.5),
+            "row 1 below the names of columns has 20.5 of 120; of problems that are right in part give the share",
+        ),
         (changed(counts, n_correct=True), "n_correct holds true and false in 16 rows; numbers were expected"),
         (
             counts.assign(arm=counts["arm"].where(counts["seed"] > 0, counts["arm"] + " ")),
@@ -346,7 +351,10 @@ def test_outcomes_that_are_no_outcomes_are_named(frame: pd.DataFrame, tmp_path: 
     path = tmp_path / "t.parquet"
     odd = frame.assign(is_correct=frame["is_correct"].astype(float))
     odd.loc[7, "is_correct"] = 3.0
-    with pytest.raises(ValueError, match=r"is_correct must be 0/1, true/false or a share in \[0, 1\], row 8 is 3"):
+    with pytest.raises(
+        ValueError,
+        match=r"is_correct must be 0/1, true/false or a share in \[0, 1\], row 8 below the names of columns is 3",
+    ):
         table_at(saved(odd, path))
     odd.loc[7, "is_correct"] = np.nan
     with pytest.raises(ValueError, match=r"is_correct .*(missing in 1 of 1920 rows|row 7 is nan)"):

@@ -201,7 +201,10 @@ def _notes(
 ) -> tuple[Note, ...]:
     out = []
     if status is FitStatus.NOT_FALLING:
-        text = f"{arm}: the fitted error does not fall with size under {law}; of accuracies say --y-is accuracy"
+        text = (
+            f"{arm}: the fitted error does not fall with size under {law}: was y read the right way round (--y-is "
+            "error or accuracy)?"
+        )
         out.append(note("not_falling", text))
     if status is FitStatus.MULTIMODAL:
         out.append(note("multimodal", f"{arm}: a second optimum of {law} fits within 5 %"))

@@ -126,8 +126,18 @@ def draws(table: Table, n_draws: int = 4000, seed: int = 0) -> Draws:
         weights=cell_weights(table, seeds.phi),
         seeds=seeds,
         method=METHODS["unpaired" if len(table.blocks) > 1 else table.kind],
-        notes=table.notes + notes + _zero_notes(table),
+        notes=table.notes + notes + _missing_notes(table) + _zero_notes(table),
     )
+
+
+def _missing_notes(table: Table) -> tuple[Note, ...]:
+    """Cells with fewer seeds than others of their arm: nothing is read seed by seed then."""
+    trained = table.cells[table.cells["x"] > 0]
+    most = trained.groupby("arm")["n_seeds"].transform("max")
+    fewer = [f"{row.arm} at {row.size:g} has {row.n_seeds} of {n}"
+             for row, n in zip(trained.itertuples(), most, strict=True) if row.n_seeds < n]  # fmt: skip
+    text = f"not every seed was run at every size: {', '.join(fewer)}; no value is shown seed by seed"
+    return (note("missing_seeds", text),) if fewer else ()
 
 
 def _zero_notes(table: Table) -> tuple[Note, ...]:
@@ -290,7 +300,7 @@ def _residual_draws(table: Table, n_draws: int, rng: np.random.Generator) -> Dra
         weights=weights,
         seeds=SeedNoise(0.0, 0.0, float(n_free), np.inf, ()),
         method=METHODS["stderr" if known.any() else "errors"],
-        notes=table.notes + _residual_notes(table, n_free, of_seeds),
+        notes=table.notes + _residual_notes(table, n_free, of_seeds) + _missing_notes(table),
     )
 
 

@@ -71,6 +71,27 @@ def _sweep_at(path: Path, columns: Columns) -> tuple[Results, str]:
     """A sweep's folder, its counts and outcomes saying the same, and which outcome is asked for."""
     from sweep.table import check_counts, read_table
 
+    settled = (
+        "arm",
+        "x",
+        "seed",
+        "replicate",
+        "y_is",
+        "unit",
+        "problem",
+        "n_test",
+        "stderr",
+        "step",
+        "sample",
+        "format",
+    )
+    if said := columns.named(*settled):
+        option, value = next(iter(said.items()))
+        axis = "; another axis is --cost COLUMN" if option == "--x" else ""
+        raise ValueError(
+            f"{path}: {option} {value} is of other tables: in a folder that `sweep collect` wrote columns have one "
+            f"meaning each; drop it{axis}"
+        )
     found = read_table(path)
     y = columns.y or "greedy"
     if y not in SWEEP_Y and k_of(y) is None:

@@ -69,6 +69,7 @@ def _together(logs: Sequence[Log]) -> Log:
 
 
 def _plain(files: Sequence[tuple[Path, dict[str, str]]], columns: Columns, x: str | None, text: str) -> Rows:
+    _refuse_step(columns, "a plain table", text)
     is_wide = columns.y is not None and fields_of(columns.y)
     tables = [(path, facts, plain_table(path, columns, x)) for path, facts in files]
     rows = [
@@ -80,6 +81,14 @@ def _plain(files: Sequence[tuple[Path, dict[str, str]]], columns: Columns, x: st
         data = _joined([(path, facts, one.data.to_pandas()) for path, facts, one in rows], text)
     notes = tuple(said for *_, one in rows for said in one.notes)
     return Rows(_some(kept(data, columns.filters, text), text), columns, notes)
+
+
+def _refuse_step(columns: Columns, what: str, text: str) -> None:
+    if columns.step is not None:
+        raise ValueError(
+            f"{text}: --step {columns.step} chooses a row of a training curve, and this is {what}; drop it, or choose "
+            "rows with --where COLUMN=VALUE"
+        )
 
 
 def _some(data: pa.Table, text: str) -> pa.Table:
@@ -122,6 +131,8 @@ def _of_logs(
     _refuse_mixed(frame, log, columns, text)
     if log.step is not None:
         frame = _of_steps(frame, log.step, y, columns, x, text)
+    else:
+        _refuse_step(columns, kind.what, text)
     frame, notes = _without_blank(frame, y, columns, text, log)
     if log.problem is not None:
         frame = attempts_averaged(frame, y, log.problem, [FILE])

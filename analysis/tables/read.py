@@ -12,12 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.notes import Note, note
 from analysis.tables.collected import collected_table
 from analysis.tables.gather import attempts_averaged, gathered
 from analysis.tables.outcomes import blocks, codes, unique_small
 from analysis.tables.plain import costs, without_blank
-from analysis.tables.table import Columns, Table, table_from_runs
-from sweep.terminal.words import nearest
+from analysis.tables.table import Columns, Table, check_names, table_from_runs
+from sweep.terminal.words import count, nearest
 
 N_SHOWN = 20
 
@@ -54,15 +55,27 @@ def _read_files(path: str, columns: Columns, is_unpaired: bool, x: str | None) -
                 f"{path}: no column {name!r}{nearest(name, have)}; the columns are {_listed(have)}; name yours with "
                 f"--arm, --x and --y, or read it out of the names of files: 'runs/{{{name}}}.csv'"
             )
+    _refuse_absent(columns, have, path)
     y = outcome_column(data, columns, path)
     data, notes = without_blank(data, y, columns, path)
     for name in (columns.arm, columns.x, columns.seed, columns.replicate, columns.problem):
         if name in have and (n_missing := data[name].null_count):
             first = pc.index(pc.is_null(data[name]), True).as_py() + 1
-            rows_told = f"{n_missing} of {len(data)} rows, the first is row {first}"
-            raise ValueError(f"{path}: {name} is missing in {rows_told} below the names of columns; fill or drop them")
+            rows_told = f"{n_missing} of {len(data)} rows, the first is {row_told(first - 1)}"
+            raise ValueError(f"{path}: {name} is missing in {rows_told}; fill or drop them")
     table = _of_kind(data, y, columns, is_unpaired, path, x)
+    notes += _percent_notes(table, y, columns)
     return dataclasses.replace(table, notes=(*rows.notes, *notes, *table.notes))
+
+
+def _percent_notes(table: Table, y: str, columns: Columns) -> tuple[Note, ...]:
+    """Percentages that are fractions by the look of them: read as was said, and told."""
+    errors = table.runs["error"].to_numpy(float)
+    values = 1 - errors if columns.y_is == "accuracy" or y == "accuracy" else errors
+    if columns.unit != "percent" or values.max() > 0.01:
+        return ()
+    text = f"no {y} is above 1 percent: if they are fractions of 1, drop --unit percent"
+    return (note("low_percent", text),)
 
 
 def _of_kind(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
@@ -77,6 +90,21 @@ def _of_kind(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: 
         known = dataclasses.replace(columns, y=None, y_is=None, unit="fraction")
         return _from_rows(_summed(data, y, columns, is_unpaired, path), "error", known, is_unpaired, path, x)
     return _from_outcomes(data, y, columns, is_unpaired, path, x)
+
+
+def _refuse_absent(columns: Columns, have: Sequence[str], path: str) -> None:
+    """Columns that were named and are not there."""
+    for option, name in columns.named("seed", "problem", "n_test", "stderr", "sample").items():
+        if name not in have:
+            raise ValueError(
+                f"{path}: no column {name!r}{nearest(name, have)}, which {option} names; the columns are "
+                f"{_listed(have)}; name one of these, or drop {option}"
+            )
+
+
+def row_told(row: int) -> str:
+    """The place of a row (from 0) as somebody counts it who looks at the file."""
+    return f"row {row + 1} below the names of columns"
 
 
 def outcome_column(data: pa.Table, columns: Columns, path: str) -> str:
@@ -98,6 +126,8 @@ def _listed(names: Sequence[str]) -> str:
 def _from_outcomes(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
     if columns.y_is == "loss":
         raise ValueError(f"{path}: losses are read a run, not a problem; drop the column {columns.problem!r}")
+    if columns.named("stderr"):
+        raise ValueError(f"{path}: {y} is an outcome of every problem, which tells its noise itself; drop --stderr")
     arm_codes, arms = codes(data[columns.arm])
     size_codes, sizes = codes(data[columns.x])
     seed_codes, seeds = np.zeros(len(data), dtype=np.int32), [0]
@@ -132,7 +162,8 @@ def _wrong(data: pa.Table, y: str, columns: Columns, path: str) -> np.ndarray:
     wrong = as_error(data[y], y, columns, path).astype(np.float32)
     if not (wrong.min() >= 0 and wrong.max() <= 1):
         odd = int(np.argmax(~((wrong >= 0) & (wrong <= 1))))
-        raise ValueError(f"{path}: {y} must be 0/1, true/false or a share in [0, 1], row {odd + 1} is {data[y][odd]}")
+        what = f"{y} must be 0/1, true/false or a share in [0, 1]"
+        raise ValueError(f"{path}: {what}, {row_told(odd)} is {data[y][odd]}; correct it there")
     return wrong
 
 
@@ -191,8 +222,8 @@ def _numbers(values: pd.Series, name: str, path: str) -> pd.Series:
     if odd.any():
         raise ValueError(
             f"{path}: {name} is not a finite number in {int(odd.sum())} of {len(values)} rows, the first is "
-            f"{values[odd].iloc[0]!r} in row {int(np.argmax(odd)) + 1}; numbers were expected, without "
-            "signs for thousands"
+            f"{values[odd].iloc[0]!r} in {row_told(int(np.argmax(odd)))}; numbers were expected, without signs for "
+            "thousands"
         )
     return numbers
 
@@ -201,8 +232,13 @@ def as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> np
     """Outcomes as errors in [0, 1], by the names or options, never by their range."""
     try:
         values = column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64()).to_numpy()
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: {y} holds text where 0/1, true/false or a number was expected ({error})") from error
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        odd = pd.to_numeric(column.to_pandas().astype(str), errors="coerce").isna()
+        row = int(odd.argmax())
+        raise ValueError(
+            f"{path}: {y} holds text in {int(odd.sum())} of {len(column)} rows, the first is {column[row].as_py()!r} "
+            f"in {row_told(row)}; 0/1, true/false or a number was expected: write it so"
+        ) from None
     if columns.y_is == "loss":
         if columns.unit == "percent":
             raise ValueError(f"{path}: {y} is a loss (--y-is loss), which has no percent; drop --unit")
@@ -240,9 +276,49 @@ def _check_same_error(counted: pd.Series, said: pd.Series, path: str) -> None:
     if far.any():
         row = int(np.argmax(far))
         raise ValueError(
-            f"{path}: n_correct and error differ in {int(far.sum())} of {len(far)} rows; row {row + 1} has an error of "
-            f"{counted.iloc[row]:.4g} by its counts and says {said.iloc[row]:.4g}; name the one to read with --y "
+            f"{path}: n_correct and error differ in {int(far.sum())} of {len(far)} rows; {row_told(row)} has an error "
+            f"of {counted.iloc[row]:.4g} by its counts and says {said.iloc[row]:.4g}; name the one to read with --y "
             "n_correct or --y error"
+        )
+
+
+def _refuse_twice(frame: pd.DataFrame, y: str, columns: Columns, path: str) -> None:
+    """Rows of one run, and what a reader can do: choose by a column in which they differ, or remove one."""
+    run = [name for name in (columns.replicate, columns.arm, columns.x, columns.seed) if name in frame]
+    twice = frame.duplicated(run)
+    if columns.seed not in frame or not twice.any():
+        return
+    row = int(np.argmax(twice))
+    same = frame[(frame[run] == frame.iloc[row][run]).all(axis=1)]
+    names = [str(name) for name in frame.columns]
+    told = [y, "error", "n_correct", columns.n_test, columns.stderr, *costs(names)]
+    differ = [name for name in names if name not in (*run, *told) and same[name].nunique(dropna=False) > 1]
+    way_out = "a run appears once: remove the repetitions, or name the column that tells them apart with --seed-column"
+    if differ:
+        one = differ[0]
+        way_out = (
+            f"they differ in {', '.join(differ)}: choose with --where {one}={same[one].iloc[0]}, or let it tell "
+            f"runs apart with --seed-column {one}"
+        )
+    raise ValueError(
+        f"{path}: {count(int(twice.sum()), 'row is', 'rows are')} of a run that another row is of, the first is "
+        f"{row_told(row)} ({' '.join(f'{name}={frame[name][row]}' for name in run)}); {way_out}"
+    )
+
+
+def _refuse_for_counts(y: str, columns: Columns, path: str) -> None:
+    """What was said of y and is of no count."""
+    if columns.named("stderr"):
+        raise ValueError(
+            f"{path}: {y} counts problems, whose noise the counts tell themselves; drop --stderr, or read a column of "
+            "errors with --y"
+        )
+    if columns.unit == "percent":
+        raise ValueError(f"{path}: {y} counts problems, which are no percentage; drop --unit percent")
+    if y == "n_correct" and columns.y_is == "error":
+        raise ValueError(
+            f"{path}: n_correct counts right solutions and --y-is error says that they are wrong; drop --y-is, or call "
+            "the column n_wrong"
         )
 
 
@@ -251,6 +327,8 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
     is_counts = y == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
     if is_counts and columns.y_is == "loss":
         raise ValueError(f"{path}: {y} counts solutions and is not a loss; name the loss's column with --y")
+    if is_counts:
+        _refuse_for_counts(y, columns, path)
     if is_counts and columns.n_test not in frame:
         raise ValueError(
             f"{path}: {y} needs a column {columns.n_test!r} with the number of test problems; name yours with --n-test"
@@ -279,13 +357,14 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
         frame[y] = _numbers(frame[y], y, path)
         bad = (frame[y] < 0) | (frame[y] > n_test) | (n_test <= 0)
         if bad.any():
+            row = int(np.argmax(bad))
             raise ValueError(
-                f"{path}: {y} must lie in 0..{columns.n_test} and {columns.n_test} above 0; "
-                f"row {int(np.argmax(bad)) + 1} has {y}={frame[y][bad].iloc[0]} of {n_test[bad].iloc[0]:g}"
+                f"{path}: {y} must lie in 0..{columns.n_test} and {columns.n_test} above 0; {row_told(row)} has "
+                f"{y}={frame[y][row]:g} of {n_test[row]:g}; correct it"
             )
         if (parts := (frame[y] % 1 != 0) | (n_test % 1 != 0)).any():
             raise ValueError(
-                f"{path}: {y} and {columns.n_test} count problems, and row {int(np.argmax(parts)) + 1} has "
+                f"{path}: {y} and {columns.n_test} count problems, and {row_told(int(np.argmax(parts)))} has "
                 f"{frame[y][parts].iloc[0]:g} of {n_test[parts].iloc[0]:g}; of problems that are right in part give "
                 "the share that is wrong, in a column `error`"
             )
@@ -308,6 +387,8 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
             f"arm: {found}), so not all on the same; evaluate every run on one test set, or say --unpaired if the arms "
             "had test sets of their own"
         )
+    check_names(runs["arm"], path)
+    _refuse_twice(frame, y, columns, path)
     is_loss = columns.y_is == "loss"
     known: dict[str, Any] = {"x_name": columns.x, "path": path, "is_unpaired": is_unpaired, "is_loss": is_loss}
     y_name = "loss" if is_loss else "error"

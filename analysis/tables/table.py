@@ -60,6 +60,15 @@ class Columns:
     drop_blank: bool = False
     format: str | None = None
 
+    def named(self, *fields: str) -> dict[str, str]:
+        """Option -> value of those of these that somebody chose: what differs from its default."""
+        usual = Columns()
+        return {OPTIONS.get(one, f"--{one.replace('_', '-')}"): str(getattr(self, one))
+                for one in fields if getattr(self, one) != getattr(usual, one)}  # fmt: skip
+
+
+OPTIONS = {"seed": "--seed-column", "filters": "--where"}
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -204,7 +213,7 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
     """
     path = str(rest.get("path", "table"))
     _check_numbers(runs, path, is_loss=bool(rest.get("is_loss")))
-    _check_names(runs, path)
+    check_names(runs["arm"], path)
     if "replicate" in runs and runs["replicate"].nunique() < 2:
         rest["only_replicate"] = runs["replicate"].iloc[0]
         runs = runs.drop(columns="replicate")
@@ -228,10 +237,10 @@ def table_from_runs(runs: pd.DataFrame, kind: Kind, blocks: Sequence[Block] = ()
     return Table(kind=kind, runs=runs.iloc[order].reset_index(drop=True), blocks=tuple(sorted_blocks), **rest)
 
 
-def _check_names(runs: pd.DataFrame, path: str) -> None:
+def check_names(arms: pd.Series, path: str) -> None:
     """Any text is an arm's name that shows on one line and is not blank; blanks and case tell no two arms apart."""
     by_look: dict[str, str] = {}
-    for name in dict.fromkeys(runs["arm"].astype(str)):
+    for name in dict.fromkeys(arms.astype(str)):
         like = by_look.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
         if like != name:
             raise ValueError(

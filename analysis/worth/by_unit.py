@@ -43,8 +43,11 @@ class ByUnit:
 
     @property
     def median(self) -> float:
-        """The middle value, of an even number the smaller of the two, so that no value is made up beside infinity."""
-        return sorted(self.values)[(len(self.values) - 1) // 2]
+        """The middle value; of an even number the geometric mean of the two in the middle, beside 0 or infinity the
+        smaller of them, so that no value is made up."""
+        ordered, half = sorted(self.values), len(self.values) // 2
+        low, high = ordered[(len(ordered) - 1) // 2], ordered[half]
+        return low if low == 0 or np.isinf(high) else float(np.sqrt(low * high))
 
     @property
     def median_limits(self) -> tuple[float, float] | None:
@@ -68,8 +71,10 @@ def difference_of_units(
 
 
 def each_unit(comparison: Comparison, m: Multiplier) -> ByUnit | None:
-    """What the pooled m says of each unit, read where m is; None where a unit lacks a cell or has no value by either
-    curve, or there is one unit alone."""
+    """What the pooled m says of each unit, read where m is; None where m is undefined, a unit lacks a cell or has no
+    value by either curve, or there is one unit alone."""
+    if m.kind == "undefined":
+        return None
     if m.at_size is not None:
         return each_at_size(comparison, m.arm, m.baseline, m.at_size)
     return each_at_error(comparison, m.arm, m.baseline, m.at_error)

@@ -14,8 +14,10 @@ from typing import Literal
 import numpy as np
 
 from analysis.intervals import difference, limits_of
+from analysis.laws.forms import form
 from analysis.notes import Note, note, sorted_notes
 from analysis.worth.comparison import Comparison
+from sweep.terminal.words import count
 
 Kind = Literal["interior", "extrapolated", "censored_hi", "censored_lo", "undefined"]
 Bound = Literal["=", ">=", "<=", "?"]
@@ -242,6 +244,10 @@ def _notes(
                 + ("neither a value nor a bound" if bound == "?" else "shown as a bound"),
             )
         )
+    n_without = int((comparison.draws.table.runs["size"] == 0).sum())
+    if n_without and not form(law).needs_ceiling:
+        text = f"{count(n_without, 'run')} of size 0 (the error without data): read with --law saturating alone"
+        notes.append(note("no_data", text))
     if bound == "?":
         notes.append(note("both_unreached", f"no sizes of {arm} and {baseline} that were run surround this error"))
     finite = _finite(forms)
