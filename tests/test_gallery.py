@@ -103,13 +103,17 @@ def test_a_figure_without_runs_shows_its_commands_and_no_picture(
     text = (tmp_path / "out/index.html").read_text()
     assert written == [tmp_path / "out/index.html"] and "<figure" not in text
     assert "python -m sweep -m experiment=fresh_star_graph" in text and "120 runs = 411 stages" in text
-    assert "collect -m experiment=fresh_star_graph replicate=1,2,3 --by sft.passes --finished" in text
+    assert "collect -m experiment=fresh_star_graph --by sft.passes --finished" in text
 
 
-def test_no_part_of_a_grid_has_replicates_of_its_own_which_those_of_scale_fresh_would_leave_out() -> None:
-    for name in {one.runs.experiment(FRESH) for one in FIGURES if one.runs and one.runs.is_sweep}:
+def test_problems_of_two_kinds_in_a_grid_have_replicates_of_their_own_at_scale_fresh_too() -> None:
+    """A table has one run a cell; and where the command line names replicates, a part with its own is left out."""
+    for runs in [one.runs for one in FIGURES if one.runs and one.runs.is_sweep]:
+        name = runs.experiment(FRESH)
         grid = yaml.safe_load((ROOT / f"conf/experiment/{name}.yaml").read_text())["hydra"]["sweeper"]
-        assert not [more for more in grid.get("also", []) if "replicate" in more], name
+        for more in grid.get("also", []):
+            assert ("replicate" in more) == ("dataset" in more), name
+            assert "replicate" not in more or runs.grid(FRESH) == [f"experiment={name}"], name
 
 
 def test_one_s_own_table_comes_before_the_record_s_and_a_given_one_before_both(

@@ -29,6 +29,8 @@ class Runs:
         may_lack: whether a run may be impossible, so that the table is made of those that are there.
         table: the file in the folder that the figure reads.
         fresh: the smaller experiment, of `others`, that is run in its place at scale=fresh; none where empty.
+        replicates: the word that says which at scale=fresh; empty where the experiment's file does, since its grids
+            must not have the same.
         quick: the small experiment whose table stands for this one's at scale=quick; its file has its name.
         quick_commands: what makes it, where that is no sweep.
     """
@@ -40,6 +42,7 @@ class Runs:
     may_lack: bool = False
     table: str = "runs.parquet"
     fresh: str = ""
+    replicates: str = FRESH_REPLICATES
     quick: str = ""
     quick_commands: tuple[str, ...] = ()
 
@@ -54,7 +57,7 @@ class Runs:
 
     def grid(self, scale: str) -> list[str]:
         """The words by which `sweep -m` is told the grid that is run at this scale."""
-        more = [FRESH_REPLICATES] if scale == FRESH and self.is_sweep else []
+        more = [self.replicates] if scale == FRESH and self.is_sweep and self.replicates else []
         return [f"experiment={self.experiment(scale)}", *more]
 
     def lines(self, scale: str = FULL) -> list[str]:

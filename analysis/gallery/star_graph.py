@@ -29,7 +29,7 @@ from sweep.table import flat
 # an over-trained checkpoint may make no mistake on its problems, and then there is no pair to learn from
 STAR_GRAPH = Runs(
     "star_graph", others=("fresh_star_graph",), by="sft.passes", may_lack=True, fresh="fresh_star_graph",
-    quick="quick_star_graph",
+    replicates="", quick="quick_star_graph",
 )  # fmt: skip
 ARMS = ("SFT", "SFT, more updates", "per-step DPO")
 MARGIN = 0.01
