@@ -182,10 +182,10 @@ class Width:
         if pairing is None:
             of_seeds = [one * seeds.growth.scale(n)[:, 0] for one, n in zip(of_seeds, sizes, strict=True)]
             own = sum(float(np.square(one).sum()) for one in of_seeds) * (seeds.phi - seeds.phi_shared) / design.n_units
-            common = sum(float(one.sum()) ** 2 for one in of_seeds) * seeds.phi_shared / design.n_units
-            made = seeds.phi_shared / max(seeds.phi_shared + seeds.noise_shared, 1e-300)  # of a seed's mean over sizes
-            unsure = own**2 / self._df(seeds.df, design, False)
-            unsure += (common / made) ** 2 / self._df(seeds.df_shared, design, True) if common else 0.0
+            together = sum(float(one.sum()) ** 2 for one in of_seeds) / design.n_units
+            common = together * seeds.phi_shared
+            read_from = together * (seeds.phi_shared + seeds.noise_shared) if common else 0.0  # with its noise
+            unsure = own**2 / self._df(seeds.df, design, False) + read_from**2 / self._df(seeds.df_shared, design, True)
             variance = problems + own + common
         else:
             places = np.repeat(np.searchsorted(pairing.arms, self.pair), [len(one) for one in sizes])

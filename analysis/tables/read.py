@@ -60,8 +60,8 @@ def _read_files(path: str, columns: Columns, is_unpaired: bool, x: str | None) -
     data, notes = without_blank(data, y, columns, path)
     for name in (columns.arm, columns.x, columns.seed, columns.replicate, columns.problem):
         if name in have and (n_missing := data[name].null_count):
-            first = pc.index(pc.is_null(data[name]), True).as_py() + 1
-            rows_told = f"{n_missing} of {len(data)} rows, the first is {row_told(first - 1)}"
+            first = pc.index(pc.is_null(data[name]), True).as_py()
+            rows_told = f"{n_missing} of {len(data)} rows, the first is {row_told(first)}"
             raise ValueError(f"{path}: {name} is missing in {rows_told}; fill or drop them")
     table = _of_kind(data, y, columns, is_unpaired, path, x)
     notes += _percent_notes(table, y, columns)

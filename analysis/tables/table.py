@@ -67,7 +67,7 @@ class Columns:
                 for one in fields if getattr(self, one) != getattr(usual, one)}  # fmt: skip
 
 
-OPTIONS = {"seed": "--seed-column", "filters": "--where"}
+OPTIONS = {"seed": "--seed-column"}  # the others have the name of their field
 
 
 @dataclass(frozen=True, eq=False)
