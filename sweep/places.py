@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from sweep import sharing
@@ -33,7 +34,10 @@ def check_writable(folder: Path, name: str) -> None:
 
 @contextmanager
 def trial(folder: Path, name: str) -> Iterator[Path]:
-    """A new folder in `folder` with a file in it, to try what else is to be done there; all is gone again behind it.
+    """A folder with a file in it, to try what else is to be done in `folder`; all is gone again behind it.
+
+    What is missing of `folder` is made inside the trial's own folder, in the closest one that exists: of two sweeps
+    that begin at once, none finds what the other takes away again.
 
     Args:
         name: the option or setting that named the folder.
@@ -42,23 +46,19 @@ def trial(folder: Path, name: str) -> Iterator[Path]:
     """
     if "\0" in str(folder):
         raise ValueError(_refusal(repr(str(folder)), name, "a NUL character, which no path has"))
-    missing: list[Path] = []
-    probe = folder / f".probe-{uuid.uuid4().hex}"
+    above = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    probe = above / f".probe-{uuid.uuid4().hex}"
+    inside = probe / folder.relative_to(above)
     try:
-        missing = [place for place in (folder, *folder.parents) if not place.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.mkdir()
-        (probe / "file").write_bytes(b"x")
-        yield probe
+        inside.mkdir(parents=True)
+        (inside / "file").write_bytes(b"x")
+        yield inside
     except OSError as error:
         why = [_refusal(str(folder), name, error.strerror or str(error))]
         why += [sharing.denied(error)] if isinstance(error, PermissionError) else []
         raise ValueError("; ".join(why)) from error
     finally:
         shutil.rmtree(probe, ignore_errors=True)
-        for place in missing:
-            with suppress(OSError):
-                place.rmdir()
 
 
 def _refusal(folder: str, name: str, why: str) -> str:
