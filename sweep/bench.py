@@ -27,6 +27,11 @@ if TYPE_CHECKING:  # planning a sweep reads this module and must not wait for to
     from sweep.models import Completion, Policy, Sampler, TrainCost
 
 
+class NothingToLearn(ValueError):
+    """What was drawn leaves a method no training row, as a policy without a mistake leaves no pair: the same settings
+    leave none again."""
+
+
 @dataclass(frozen=True)
 class Built:
     """Facts (counts and descriptions) for the manifest, and what the work cost."""

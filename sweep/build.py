@@ -17,7 +17,7 @@ import pandas as pd
 
 from sweep import measuring, pretrained, pretraining, training_set
 from sweep.artifacts import Cost, Stage
-from sweep.bench import Bench, Built, domain_of, sampling_cost, seed_of
+from sweep.bench import Bench, Built, NothingToLearn, domain_of, sampling_cost, seed_of
 from sweep.config import MethodConfig, OptimConfig, RolloutConfig, SourceConfig
 from sweep.data import Domain, Problem, ProceduralDomain, Solution, Trace
 from sweep.data.domain import BAD_FORMAT
@@ -231,7 +231,7 @@ def _rows(stage: Stage, bench: Bench) -> list[Any]:
     )
     rows = method.rows(material)
     if not rows:
-        raise ValueError(
+        raise NothingToLearn(
             f"{stage.key}: source={source.name} method={config.name} at n_problems={stage.identity['n_problems']} "
             f"made no training {'pair' if method.is_preference else 'row'} out of {len(solutions)} solutions, "
             f"{len(written.traces)} traces and {len(written.credits)} mistakes with q_values; draw more solutions "

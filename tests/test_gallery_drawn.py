@@ -149,7 +149,9 @@ def test_the_paired_difference_of_a_star_graph_stands_beside_the_levels_and_its_
     runs = star_runs()
     axes = star_graph.VIEW.draw(runs).axes[3]
     low, high = axes.get_ylim()
-    # −0.1, −0.1 and 0.5: mean 0.1, se 0.2, and t at 0.975 with 2 degrees of freedom 6.2053: far beyond the frame
+    # −0.1, −0.1 and 0.5: mean 0.1, se 0.2, and t at 0.9875 with 2 degrees of freedom 6.2053: far beyond the frame, and
+    # beyond what a difference of errors can be
+    assert star_graph.gains(runs, 5)[["low", "high"]].to_numpy().tolist() == [[-1, 1], [-1, 1]]
     assert high == pytest.approx(1.35 * 0.5) and low == -high
     assert bars(axes, is_vertical=True) == {128: (low, high), 4096: (low, high)}
     assert heads(axes, CARETUP) == [(128, high), (4096, high)] and len(heads(axes, CARETDOWN)) == 2

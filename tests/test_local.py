@@ -20,11 +20,13 @@ import pytest
 from test_results import runs_of
 from tiny_sweep import GRID, Sweep, planned, tiny
 
+from analysis.gallery.entries import SWEEP_LACKS_RUNS
 from sweep import heartbeat
 from sweep.artifacts import Stage, Store
 from sweep.config import Exec, Limits, TrackingConfig
 from sweep.interruption import noted
 from sweep.launchers.local import Pool, run
+from sweep.launchers.todo import NOTHING_TO_LEARN
 from sweep.launchers.worker import Worker, told
 from sweep.plan import Plan
 from sweep.results import collect
@@ -111,6 +113,23 @@ def test_a_failed_stage_costs_its_descendants_alone_and_is_tried_again_alone(
     before = logs(sweep_copy.store)
     assert launched(grid, sweep_copy.store) == 1
     assert executed(sweep_copy.store, before) == {bad}
+
+
+def test_a_run_that_has_nothing_to_learn_from_is_told_apart_from_a_fault(
+    sweep_copy: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = planned("arm=sft,step_dpo", "n_problems=1", "sampling.n_samples=1")  # one solution is no pair
+    assert launched(grid, sweep_copy.store) == NOTHING_TO_LEARN == SWEEP_LACKS_RUNS
+    said = capsys.readouterr().err
+    assert "NothingToLearn: " in said and "made no training pair out of" in said
+    assert "1 stage failed, 2 that need them were not tried; 1 of 2 runs are incomplete. It has nothing to" in said
+    assert "collect --finished" in said and "again tries exactly" not in said
+    faulty = planned("arm=sft,step_dpo", "n_problems=1", "sampling.n_samples=1", "sft.passes=2,4")
+    bad = next(key for key in faulty.stages if key.startswith("sft-") and key not in grid.stages)
+    (sweep_copy.store.root / ".checkpoints").mkdir(exist_ok=True)
+    sweep_copy.store.checkpoint_dir(bad).write_text("not a folder")
+    assert launched(faulty, sweep_copy.store) == 1  # beside a fault the fault counts
+    assert "again tries exactly these" in capsys.readouterr().err
 
 
 @pytest.mark.slow

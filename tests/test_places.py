@@ -20,7 +20,7 @@ def test_what_is_missing_of_a_folder_is_tried_under_its_own_names_and_goes_again
     with trial(tmp_path / "a" / ".." / "b" / "c", "--out") as inside:
         assert (inside / "file").is_file() and inside.name == "c" and inside.is_relative_to(tmp_path)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="--out=.* must be a folder this user can write to, found: File name too long"):
+    with pytest.raises(ValueError, match=r"--out=.*, found: File name too long"):
         check_writable(tmp_path / "a" / ("x" * 300), "--out")
     assert not list(tmp_path.iterdir())
 

@@ -25,6 +25,7 @@ from sweep.launchers.slurm.job import check_gpus
 from sweep.launchers.slurm.snapshot import Snapshot
 from sweep.launchers.slurm.submission import Submission, create
 from sweep.launchers.slurm.watch import Seen, follow, latest_output, look, told
+from sweep.launchers.todo import NOTHING_TO_LEARN
 from sweep.view.picture import Sitter
 
 PLAN = planned("arm=sft", "n_problems=8")
@@ -177,6 +178,17 @@ def test_following_fails_where_stages_are_not_built(submission: Submission, slur
     slurm([], [("71_0", "FAILED", "1:0", "n1")])
     assert follow(submission.store, PLAN) == 1
     assert "stages are not built; the same command again tries exactly these" in capsys.readouterr().err
+
+
+def test_following_tells_runs_that_have_nothing_to_learn_from(submission: Submission, slurm: Any, capsys: Any) -> None:
+    slurm([], [])
+    note = {"time": 1.0, "restart": 0, "host": "n1"}
+    why = "NothingToLearn: no pair"
+    submission.note_attempt("71_0", key=KEYS["base"], outcome="failed", error=why, **note)
+    assert follow(submission.store, PLAN) == 1  # dsyn is missing for another reason
+    submission.note_attempt("70_0", key=KEYS["dsyn"], outcome="failed", error=why, **note)
+    assert follow(submission.store, PLAN) == NOTHING_TO_LEARN
+    assert "nothing to learn from, and the same command finds the same again" in capsys.readouterr().err
 
 
 def test_logs_of_a_stage_that_trains_show_how_far_it_is(submission: Submission, capsys: Any) -> None:

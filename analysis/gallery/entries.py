@@ -13,6 +13,8 @@ T = TypeVar("T")
 FULL, FRESH, QUICK = "full", "fresh", "quick"
 """Of the runs behind the figures: fresh takes no table of record, so that all of them are one's own; quick shows that a
 figure is drawn from what was really run, and no more."""
+SWEEP_LACKS_RUNS = 3
+"""Exit code of a sweep whose runs are all there but those that have nothing to learn from."""
 FRESH_REPLICATES = "replicate=1,2,3"
 """At scale=fresh every sweep has as many replicates as `reproduce`: all of them in 4 hours of 2 cores."""
 
@@ -59,6 +61,11 @@ class Runs:
         """The words by which `sweep -m` is told the grid that is run at this scale."""
         more = [self.replicates] if scale == FRESH and self.is_sweep and self.replicates else []
         return [f"experiment={self.experiment(scale)}", *more]
+
+    def script(self, scale: str) -> list[str]:
+        """The commands that make the table, as a shell script that is stopped by errors runs them."""
+        first, *rest = self.lines(scale)
+        return [f"{first} || test $? = {SWEEP_LACKS_RUNS}" if self.may_lack else first, *rest]
 
     def lines(self, scale: str = FULL) -> list[str]:
         """The commands that make the table, as they are typed."""

@@ -90,9 +90,13 @@ def paired(runs: pd.DataFrame, degree: int) -> pd.DataFrame:
 
 
 def gains(runs: pd.DataFrame, degree: int) -> pd.DataFrame:
-    """Per-step DPO's error minus SFT continued's at each checkpoint: updates, mean, low, high, n_replicates."""
+    """Per-step DPO's error minus SFT continued's at each checkpoint: updates, mean, low, high, n_replicates.
+
+    Limits of two replicates reach beyond what a difference of errors can be, and end there.
+    """
     gap = paired(runs, degree)
-    return means(gap, ["updates"], "difference", 1 - (1 - LEVEL) / gap["updates"].nunique())
+    found = means(gap, ["updates"], "difference", 1 - (1 - LEVEL) / gap["updates"].nunique())
+    return found.assign(low=found["low"].clip(lower=-1.0), high=found["high"].clip(upper=1.0))
 
 
 def ruling(gap: pd.DataFrame) -> str:

@@ -37,7 +37,7 @@ PROVES_NOTHING = (
 def commands(only: Sequence[str] = (), scale: str = FULL) -> list[str]:
     """What makes the tables that are not there, in the order of the figures (those named, or all), each once."""
     needed = [one.runs for one in _chosen(only) if one.runs and table_of(one.runs, {}, scale) is None]
-    return list(dict.fromkeys(line for runs in needed for line in runs.lines(scale)))
+    return list(dict.fromkeys(line for runs in needed for line in runs.script(scale)))
 
 
 def write_gallery(

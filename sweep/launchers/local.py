@@ -23,7 +23,7 @@ from sweep.launchers.forks import CAN_FORK, Adopted, Template
 from sweep.launchers.inventory import n_cores
 from sweep.launchers.local_view import View, label
 from sweep.launchers.seating import Seating, seating, weights_of, what_to_lower
-from sweep.launchers.todo import corrupted_lines, set_corrupted_aside, todo
+from sweep.launchers.todo import NOTHING_TO_LEARN, corrupted_lines, impossible_told, set_corrupted_aside, todo
 from sweep.launchers.worker import NO_MEMORY, Work, Worker, hired
 from sweep.plan import Plan, estimate, state
 from sweep.terminal.words import count
@@ -42,8 +42,9 @@ def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
     """Build what the plan's runs still need; prints progress and what failed.
 
     Returns:
-        0 when every run is complete, 1 when a stage failed, an artifact is corrupted and no rebuild was asked for, or
-        no worker could start, 128 + the signal's number when interrupted.
+        0 when every run is complete; 1 when a stage failed, an artifact is corrupted and no rebuild was asked for, or
+        no worker could start; 3 when all is built but runs that have nothing to learn from; 128 + the signal's number
+        when interrupted.
     Raises:
         ValueError: the store cannot be written.
     """
@@ -94,6 +95,7 @@ class Pool:
         self.n_failed_starts = 0  # since a worker was last known to be able to work
         self.why_no_start = ""
         self.spoiled: set[str] = set()  # failed, for a parent is not what was published
+        self.impossible: set[str] = set()  # failed, for nothing was left to learn from
         self.n_todo, self.n_barred = len(self.waiting), len(self.barred.union(self.found.corrupted))
         self.seating: Seating | None = seating(list(self.waiting.values()), exec, store.root, self.manifests.values())
         self.view = View(self)
@@ -145,10 +147,12 @@ class Pool:
                 print(f"       log: {self.store.log_path(key)}", file=sys.stderr)
         n_incomplete = sum(run.evaluate.key not in self.manifests for run in self.plan.runs)
         incomplete = f"{n_incomplete} of {count(len(self.plan.runs), 'run is', 'runs are')} incomplete"
+        is_all_impossible = self.failed.keys() == self.impossible
         if self.failed:
+            again = SPOILED if self.spoiled else "The same command again tries exactly these."
             print(
                 f"{count(len(self.failed), 'stage')} failed, {len(self.lost)} that need them were not tried; "
-                f"{incomplete}. " + (SPOILED if self.spoiled else "The same command again tries exactly these."),
+                f"{incomplete}. " + (impossible_told(len(self.failed)) if is_all_impossible else again),
                 file=sys.stderr,
             )
         if self.waiting:
@@ -161,7 +165,9 @@ class Pool:
             )
         for text in corrupted_lines(self.plan, self.found, self.barred):
             print(text, file=sys.stderr)
-        return 1 if self.failed or self.waiting or self.found.corrupted else 0
+        if self.waiting or self.found.corrupted or not is_all_impossible:
+            return 1
+        return NOTHING_TO_LEARN if self.failed else 0
 
     def report_interruption(self, lost: Sequence[Stage]) -> None:
         """Print what the signal cost and what is kept."""
@@ -285,7 +291,8 @@ class Pool:
             elif word == NO_MEMORY and self.seating is not None:
                 self._out_of_memory(self.seating, worker, stage, content)
             else:
-                self.spoiled.update({stage.key} if word == "spoiled" else ())
+                for kind, keys in (("spoiled", self.spoiled), ("impossible", self.impossible)):
+                    keys.update({stage.key} if word == kind else ())
                 self._fail(stage, content)
 
     def _out_of_memory(self, seating: Seating, worker: Worker, stage: Stage, content: str) -> None:

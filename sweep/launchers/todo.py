@@ -10,6 +10,9 @@ from sweep.launchers.local_view import label
 from sweep.plan import Plan, State, needed, state
 from sweep.terminal.words import count
 
+NOTHING_TO_LEARN = 3
+"""Exit code of a sweep whose runs are all complete but those that have nothing to learn from."""
+
 
 def todo(plan: Plan, found: State, is_rebuild: bool) -> tuple[list[str], set[str]]:
     """Keys to build, parents before children, and keys that a corrupted artifact keeps from being built.
@@ -71,3 +74,11 @@ def set_corrupted_aside(plan: Plan, store: Store) -> None:
                 store.open(key)
         except ValueError as error:
             print(f"{error}\n  set aside: {store.set_aside(key)}", file=sys.stderr)
+
+
+def impossible_told(n: int) -> str:
+    """What to do about stages that failed because what was drawn left nothing to learn from."""
+    return (
+        f"{'It has' if n == 1 else 'They have'} nothing to learn from, and the same command finds the same again: "
+        "change what is drawn, as said above, or go on without (`collect --finished` leaves such runs out and says so)"
+    )

@@ -4,8 +4,8 @@ It is a program of its own, or by fork of one that has loaded all (forks.py). Wh
 last words included, goes to a file that the driver holds, so that a worker that cannot start can tell why.
 
     driver to worker    a Work, then one stage after another; the end of the pipe is the end of the work
-    worker to driver    ready, then for each stage: building (once it holds the lease), built, failed, out of memory, or
-                        spoiled: failed for a parent that is corrupted
+    worker to driver    ready, then for each stage: building (once it holds the lease), built, failed, out of memory,
+                        spoiled: failed for a parent that is corrupted, or impossible: nothing was left to learn from
 
 A worker that is bound to cards sees no others: CUDA_VISIBLE_DEVICES is set before its process starts.
 """
@@ -30,6 +30,7 @@ from typing import IO, Any, Protocol
 
 from sweep import sharing
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
+from sweep.bench import NothingToLearn
 from sweep.config import Exec, TrackingConfig
 from sweep.heartbeat import QUIET_S, Heartbeat, Moment
 
@@ -42,7 +43,8 @@ PACKAGES = Path(__file__).parents[2]  # where `sweep` lies, wherever the driver 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 NO_MEMORY = "out of memory"  # of a card
 
-# ready, building, built and the manifest, or failed, spoiled or out of memory and why; of a fork also forked or refused
+# ready, building, built and the manifest, or failed, spoiled, impossible or out of memory and why; of a fork also
+# forked or refused
 Message = tuple[str, Any]
 
 
@@ -275,6 +277,8 @@ def _word(error: Exception) -> str:
 
     if isinstance(error, CorruptArtifact):
         return "spoiled"
+    if isinstance(error, NothingToLearn):
+        return "impossible"
     return NO_MEMORY if is_out_of_memory(error) else "failed"
 
 

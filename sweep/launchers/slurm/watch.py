@@ -12,10 +12,11 @@ from typing import Any
 
 from sweep import sharing
 from sweep.artifacts import CorruptArtifact, Store
+from sweep.bench import NothingToLearn
 from sweep.launchers.slurm import queue
 from sweep.launchers.slurm.reasons import in_words
 from sweep.launchers.slurm.submission import Submission, submissions
-from sweep.launchers.todo import todo
+from sweep.launchers.todo import NOTHING_TO_LEARN, impossible_told, todo
 from sweep.plan import Plan, state
 from sweep.terminal.words import count, nearest
 
@@ -42,6 +43,10 @@ class Seen:
     packages: dict[str, int] = field(default_factory=dict)  # installed otherwise than at submission: how many stages
     unasked: tuple[str, ...] = ()
     is_queue_known: bool = True
+
+    def failed_with(self, error: type[Exception]) -> set[str]:
+        """Keys of the stages that failed with it."""
+        return {key for key, job in self.jobs.items() if job.reason.startswith(f"{error.__name__}: ")}
 
 
 def look(store: Store, keys: Iterable[str], missing: Iterable[str]) -> Seen:
@@ -164,7 +169,8 @@ def latest_output(store: Store, key: str) -> list[Path]:
 
 
 def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
-    """Show the sweep until none of its jobs is in the queue; 0 when all is built.
+    """Show the sweep until none of its jobs is in the queue; 0 when all is built, 3 when all but runs that have nothing
+    to learn from, else 1.
 
     The question is asked less often the longer it takes: every 5 s at first, at most every minute. While the queue does
     not answer, it is asked again.
@@ -187,13 +193,16 @@ def follow(store: Store, plan: Plan, every_s: float = 5.0) -> int:
         time.sleep(min(60.0, every_s + 0.05 * (time.monotonic() - began)))
     for text in told(store, seen):
         print(text, file=sys.stderr)
-    if missing:
-        is_spoiled = any(s.reason.startswith(f"{CorruptArtifact.__name__}: ") for s in seen.jobs.values())
-        how = "with exec.rebuild_corrupted=true, as said above, builds" if is_spoiled else "again tries exactly"
-        print(
-            f"{count(len(missing), 'stage is', 'stages are')} not built; the same command {how} these", file=sys.stderr
-        )
-    return 1 if missing else 0
+    if not missing:
+        return 0
+    not_built = f"{count(len(missing), 'stage is', 'stages are')} not built"
+    impossible = seen.failed_with(NothingToLearn)
+    if set(missing) == impossible.union(*map(plan.descendants, impossible)).intersection(missing):
+        print(f"{not_built}. {impossible_told(len(impossible))}", file=sys.stderr)
+        return NOTHING_TO_LEARN
+    how = "with exec.rebuild_corrupted=true, as said above, builds" if seen.failed_with(CorruptArtifact) else ""
+    print(f"{not_built}; the same command {how or 'again tries exactly'} these", file=sys.stderr)
+    return 1
 
 
 def pick(store: Store, name: str | None) -> Submission:
