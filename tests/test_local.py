@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -459,6 +460,26 @@ def test_a_silent_stage_is_told_of_after_5_minutes_and_whenever_the_silence_has_
         if told := worker.silence(heartbeat.Moment(60.0 * minute, 0.0, "")):
             said.append(told)
     assert said == [f"no progress for {n} min, ann on h1, process 7" for n in (5, 10, 20, 40)]
+
+
+def test_the_sign_of_life_of_an_earlier_attempt_is_no_silence_of_the_one_under_way(sweep: Sweep) -> None:
+    worker = waiting_worker(next(iter(sweep.plan.stages.values())))
+    worker.process = SimpleNamespace(pid=8)  # type: ignore[assignment]
+    left = heartbeat.Heartbeat("k", "h1", "ann", 7, "", 0.0, "", progressed=0.0, time=0.0)  # of one that was killed
+    hour = heartbeat.Moment(3600.0, 0.0, "")
+
+    def told_of(beat: heartbeat.Heartbeat) -> str:
+        worker.told_at_s = heartbeat.QUIET_S
+        worker.hear(beat)
+        return worker.silence(hour)
+
+    assert told_of(left) == ""  # it may take the lease at once
+    worker.seconds = heartbeat.EVERY_S
+    assert told_of(left).startswith("no sign of life for 60 min, ann on h1")  # it has not: another may hold it
+    assert told_of(replace(left, outcome="failed")) == ""
+    worker.began()
+    assert told_of(left) == ""
+    assert told_of(replace(left, pid=8)).startswith("no sign of life for 60 min")
 
 
 # disks

@@ -350,7 +350,7 @@ class Pool:
                 self._look_at(worker, worker.stage)
 
     def _look_at(self, worker: Worker, stage: Stage) -> None:
-        worker.beat = heartbeat.read(self._heartbeat(stage))
+        worker.hear(heartbeat.read(self._heartbeat(stage)))
         limit = self.exec.limits_minutes.of(stage.kind)
         if limit is not None and worker.is_building and worker.seconds > limit * 60:
             where = worker.beat.progress if worker.beat is not None else ""

@@ -32,7 +32,7 @@ from sweep import sharing
 from sweep.artifacts import CorruptArtifact, Manifest, Stage, Store
 from sweep.bench import NothingToLearn
 from sweep.config import Exec, TrackingConfig
-from sweep.heartbeat import QUIET_S, Heartbeat, Moment
+from sweep.heartbeat import EVERY_S, QUIET_S, Heartbeat, Moment
 
 SIGNAL_PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -122,6 +122,14 @@ class Worker:
         assert self.stage is not None
         stage, self.stage = self.stage, None
         return stage
+
+    def hear(self, beat: Heartbeat | None) -> None:
+        """Note the stage's sign of life; what an earlier attempt left behind, which failed or was killed, is none."""
+        self.beat = None
+        if beat is not None and not beat.outcome:
+            # before it holds the lease it is another builder's, once there was the time to take it
+            is_alive = beat.pid == self.process.pid if self.is_building else self.seconds >= EVERY_S
+            self.beat = beat if is_alive else None
 
     def silence(self, at: Moment) -> str:
         """What a person is to be told of a stage that does not move, each time the silence has doubled."""
