@@ -15,12 +15,14 @@ from browser import needs_chromium, shown
 from tiny_sweep import GRID, planned
 
 from analysis.__main__ import main
+from analysis.claims.verdicts import difference
 from analysis.gallery import runs_of, write
 from analysis.gallery.entries import FRESH, FULL, QUICK, Runs
 from analysis.gallery.registry import FIGURES
 from analysis.gallery.runs_of import plan_text, table_of
+from analysis.gallery.shifts import curves_of
 from analysis.gallery.write import write_gallery
-from analysis.worth.words import multiplier_text
+from analysis.worth.words import error_text, multiplier_text
 from sweep.arms import ARMS
 from sweep.plan import flow, summary
 
@@ -249,3 +251,18 @@ def test_the_claims_that_captions_state_are_those_of_the_rules() -> None:
         claim for one in FIGURES if one.view for claim in getattr(one.view.caption, "keywords", {}).get("claims", ())
     }
     assert {claim for claim in stated if "beat" in claim} <= claims
+
+
+def test_a_claim_of_one_figure_alone_is_ruled_as_one_arm_better_than_another_is(falling_table: Path) -> None:
+    view = curves_of("RFT", names={"RFT": "cloned"}, better="RFT beats SFT")
+    evidence = view.read(falling_table, FEW)
+    gap = difference(evidence.comparison, "RFT", "SFT")
+    assert gap is not None and gap.ci_high < 0
+    assert f"“cloned beats SFT”: held (cloned minus SFT: {error_text(gap.value)} [" in view.caption(evidence)
+
+
+def test_every_figure_of_record_has_a_verdict_but_the_flow_of_data() -> None:
+    _, *sections = (ROOT / "docs/gallery.md").read_text(encoding="utf-8").split("\n## ")
+    is_ruled = re.compile(r"“[^”]+”[^“]*\b(held|undecided)\b").search
+    without = [text.splitlines()[0] for text in sections if not is_ruled(text)]
+    assert len(sections) == len(FIGURES) and without == ["Figure 1: flow"]

@@ -297,7 +297,8 @@ def test_data_and_compute_are_read_off_one_table(tmp_path: Path) -> None:
     # flops ten times as dear for an arm divide its worth by ten; seconds that are problems change nothing
     assert found["RFT", "in FLOP"] == pytest.approx(found["RFT", "in problems"] / 10, rel=0.02)
     assert found["RFT", "in seconds"] == pytest.approx(found["RFT", "in problems"], rel=1e-6)
-    assert "RFT" in view.caption(view.read(table, 200))
+    caption = view.caption(view.read(table, 200))
+    assert "“Each arm is worth more than 1×”: in problems held; in FLOP RFT not held, DPO undecided; in sec" in caption
     with pytest.raises(ValueError, match=r"expected the arms SFT, NFT, found no NFT; give a table with them"):
         costs.costs_of("NFT").read(table, 200)
 

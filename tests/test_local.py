@@ -116,7 +116,7 @@ def test_a_failed_stage_costs_its_descendants_alone_and_is_tried_again_alone(
     assert executed(sweep_copy.store, before) == {bad}
 
 
-def test_a_run_that_has_nothing_to_learn_from_is_told_apart_from_a_fault(
+def test_a_run_that_has_nothing_to_learn_from_is_no_fault(
     sweep_copy: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = planned("arm=sft,step_dpo", "n_problems=1", "sampling.n_samples=1")  # one solution is no pair

@@ -110,6 +110,12 @@ def verdicts_of(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
     return [*by_law, *_ruled(comparison, _claims(comparison, baseline))]
 
 
+def one_better(comparison: Comparison, claim: str, arm: str, other: str) -> Verdict:
+    """A claim of one table alone, that `arm` is better than `other`, by the rule for it; nothing to correct for."""
+    gap = difference(comparison, arm, other)
+    return Verdict(claim, better(gap), _gap_evidence(gap, arm, other), corrected=better(gap))
+
+
 def _ruled(comparison: Comparison, claims: Sequence[Claim]) -> list[Verdict]:
     """Each claim ruled by itself, and with Holm's correction over those that were tested."""
     rulings = [one.ruling_at(comparison) for one in claims]

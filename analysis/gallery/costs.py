@@ -2,6 +2,9 @@
 
 One table is read three times, each time with another axis: the same engine, law and intervals, and limits for these
 arms at once. Everything before the policy is counted (sampling, rollouts, training), the base model not.
+
+The rule, that of a report for "worth more than 1x": held if the interval lies above 1, not held if it lies below 1,
+else undecided.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.claims.rules import worth_more
 from analysis.figures.worths import worths_side_by_side
 from analysis.gallery.entries import View
 from analysis.gallery.evidence import OF_SWEEPS, Evidence, evidence_with, of_what
@@ -61,10 +65,20 @@ def _caption(found: Read) -> str:
         + ", ".join(f"{m.arm} {multiplier_text(m)} (at error {error_text(m.at_error)})" for m in several)
         for cost, several in by_axis.items()
     )
+    ruled = "; ".join(f"{AXES[cost]} {_ruled(several)}" for cost, several in by_axis.items())
     return (
         "What one problem, one floating-point operation and one second of an arm are worth in "
         f"{evidence.options.baseline}'s, at the middle of the errors that both reach; right of 1 the arm reaches an "
         f"error with less. A bar is the {evidence.comparison.level:.0%} interval of its mark alone, with an open "
         "arrowhead where it goes on beyond the frame. Operations and seconds are those of all stages behind a policy "
-        f"but the base. {capital(said)}. {capital(of_what(evidence))}."
+        f"but the base. {capital(said)}. “Each arm is worth more than 1×”: {ruled}. "
+        f"{capital(of_what(evidence))}."
     )
+
+
+def _ruled(several: Sequence[Multiplier]) -> str:
+    """`held` where that is every arm's ruling, else each arm's."""
+    rulings = {m.arm: worth_more(m) for m in several}
+    if len(set(rulings.values())) == 1:
+        return next(iter(rulings.values()))
+    return ", ".join(f"{arm} {ruling}" for arm, ruling in rulings.items())

@@ -93,7 +93,11 @@ FIGURES: tuple[PaperFigure, ...] = (
     PaperFigure(
         "9", "one_solution_each", "One self-generated solution a problem against one of the teacher's.",
         positives.POSITIVES,
-        curves_of(CAPPED(1), names={CAPPED(1): "RFT, one solution each"}),
+        curves_of(
+            CAPPED(1),
+            names={CAPPED(1): "RFT, one solution each"},
+            better="One self-generated solution a problem beats one of the teacher's",
+        ),
     ),
     PaperFigure(
         "10", "advantages_of_both", "Advantages from negatives alone and from both: error of the estimate, and test "

@@ -8,25 +8,30 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.claims.verdicts import one_better
 from analysis.figures.contrasts import errors_and_differences
 from analysis.gallery.entries import View
 from analysis.gallery.evidence import Evidence, evidence_with, of_what, ruling_sentence, shift_sentence
 from sweep.terminal.words import capital
 
 
-def curves_of(*arms: str, claims: Sequence[str] = (), names: Mapping[str, str] | None = None) -> View[Evidence]:
+def curves_of(
+    *arms: str, claims: Sequence[str] = (), names: Mapping[str, str] | None = None, better: str = ""
+) -> View[Evidence]:
     """The figure of these arms and of SFT.
 
     Args:
         claims: whose rulings the caption states, by their text in the report.
         names: of arms that the picture and the caption call otherwise.
+        better: a claim of this figure alone, that the first arm is better than the baseline; none where empty. It is
+            ruled as one arm better than another is in a report, over the sizes of both.
     """
     names = dict(names or {})
     return View(
         read=partial(evidence_with, arms=arms),
         draw=partial(_drawn, arms=arms, names=names),
         data=partial(_cells, arms=arms),
-        caption=partial(_caption, arms=arms, claims=tuple(claims), names=names),
+        caption=partial(_caption, arms=arms, claims=tuple(claims), names=names, better=better),
     )
 
 
@@ -41,7 +46,9 @@ def _cells(evidence: Evidence, arms: Sequence[str]) -> pd.DataFrame:
     return evidence.cells([evidence.options.baseline, *arms])
 
 
-def _caption(evidence: Evidence, arms: Sequence[str], claims: Sequence[str], names: Mapping[str, str]) -> str:
+def _caption(
+    evidence: Evidence, arms: Sequence[str], claims: Sequence[str], names: Mapping[str, str], better: str
+) -> str:
     level = f"{evidence.comparison.level:.0%}"
     table, baseline = evidence.comparison.draws.table, evidence.options.baseline
     shifts = evidence.shifts(arms)
@@ -54,9 +61,10 @@ def _caption(evidence: Evidence, arms: Sequence[str], claims: Sequence[str], nam
         f"error minus {baseline}'s at the same size, with the {level} interval of that difference; arms share their "
         "runs' luck, so that bands which overlap at the left do not say that they are alike."
     )
-    worth = "; ".join(shift_sentence(one) for one in shifts)
+    verdicts = [evidence.rulings[claim] for claim in claims]
+    verdicts += [one_better(evidence.comparison, better, arms[0], baseline)] if better else []
+    found = f"{capital('; '.join(map(shift_sentence, shifts)))}."
+    found = " ".join([found, *(f"{ruling_sentence(one)}." for one in verdicts)])
     for arm, name in names.items():
-        worth = worth.replace(arm, name)
-    ruled = " ".join(f"{ruling_sentence(evidence.rulings[claim])}." for claim in claims)
-    parts = (shown, f"{capital(worth)}.", ruled, f"{capital(of_what(evidence))}.")
-    return " ".join(part for part in parts if part)
+        found = found.replace(arm, name)
+    return f"{shown} {found} {capital(of_what(evidence))}."
