@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -306,8 +306,10 @@ def _refuse_twice(frame: pd.DataFrame, y: str, columns: Columns, path: str) -> N
     )
 
 
-def _refuse_for_counts(y: str, columns: Columns, path: str) -> None:
-    """What was said of y and is of no count."""
+def _refuse_for_counts(y: str, columns: Columns, have: Collection[str], path: str) -> None:
+    """What was said of y and is of no count, and the number of problems that counts need."""
+    if columns.y_is == "loss":
+        raise ValueError(f"{path}: {y} counts solutions and is not a loss; name the loss's column with --y")
     if columns.named("stderr"):
         raise ValueError(
             f"{path}: {y} counts problems, whose noise the counts tell themselves; drop --stderr, or read a column of "
@@ -320,28 +322,43 @@ def _refuse_for_counts(y: str, columns: Columns, path: str) -> None:
             f"{path}: n_correct counts right solutions and --y-is error says that they are wrong; drop --y-is, or call "
             "the column n_wrong"
         )
+    if columns.n_test not in have:
+        raise ValueError(
+            f"{path}: {y} needs a column {columns.n_test!r} with the number of test problems; name yours with --n-test"
+        )
 
 
 def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
     frame = data.to_pandas()
     is_counts = y == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
-    if is_counts and columns.y_is == "loss":
-        raise ValueError(f"{path}: {y} counts solutions and is not a loss; name the loss's column with --y")
     if is_counts:
-        _refuse_for_counts(y, columns, path)
-    if is_counts and columns.n_test not in frame:
-        raise ValueError(
-            f"{path}: {y} needs a column {columns.n_test!r} with the number of test problems; name yours with --n-test"
-        )
+        _refuse_for_counts(y, columns, frame.columns, path)
+    runs = _named_runs(frame, columns, path)
+    if is_counts:
+        runs = runs.assign(**_counted(frame, y, columns, path))
+    else:
+        runs = runs.assign(error=as_error(data[y], y, columns, path))
+        if columns.stderr:
+            stderr = frame[columns.stderr].astype(float) / (100.0 if columns.unit == "percent" else 1.0)
+            if not (stderr > 0).all():
+                raise ValueError(f"{path}: {columns.stderr} must be positive in every row; drop it to use residuals")
+            runs = runs.assign(stderr=stderr)
+    runs = runs.assign(**{name: _numbers(frame[name], name, path) for name in costs(frame, x)})
+    if is_counts and not is_unpaired:
+        _refuse_other_numbers_of_problems(runs, path)
+    check_names(runs["arm"], path)  # two spellings of one arm may be why a run is there twice
+    _refuse_twice(frame, y, columns, path)
+    is_loss = columns.y_is == "loss"
+    known: dict[str, Any] = {"x_name": columns.x, "path": path, "is_unpaired": is_unpaired, "is_loss": is_loss}
+    y_name = "loss" if is_loss else "error"
+    return table_from_runs(runs, "counts" if is_counts else "errors", y_name=y_name, **known)
+
+
+def _named_runs(frame: pd.DataFrame, columns: Columns, path: str) -> pd.DataFrame:
+    """A row a run: its arm, size, seed, and replicate where the table has them; without a seed, one an arm and size."""
     size = _numbers(frame[columns.x], columns.x, path)
-    runs = pd.DataFrame(
-        {
-            "arm": frame[columns.arm].astype(str),
-            "size": size,
-            "x": size,
-            "seed": frame.get(columns.seed, 0),
-        }
-    )
+    seed = frame.get(columns.seed, 0)
+    runs = pd.DataFrame({"arm": frame[columns.arm].astype(str), "size": size, "x": size, "seed": seed})
     if columns.replicate in frame:
         runs = runs.assign(replicate=frame[columns.replicate])
     run = ["arm", "size", *(["replicate"] if "replicate" in runs else [])]
@@ -352,44 +369,35 @@ def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path
             f"size={one['size']:g}, and no column {columns.seed!r} tells them apart; add one, or name yours with "
             "--seed-column"
         )
-    if is_counts:
-        n_test = _numbers(frame[columns.n_test], columns.n_test, path)
-        frame[y] = _numbers(frame[y], y, path)
-        bad = (frame[y] < 0) | (frame[y] > n_test) | (n_test <= 0)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise ValueError(
-                f"{path}: {y} must lie in 0..{columns.n_test} and {columns.n_test} above 0; {row_told(row)} has "
-                f"{y}={frame[y][row]:g} of {n_test[row]:g}; correct it"
-            )
-        if (parts := (frame[y] % 1 != 0) | (n_test % 1 != 0)).any():
-            raise ValueError(
-                f"{path}: {y} and {columns.n_test} count problems, and {row_told(int(np.argmax(parts)))} has "
-                f"{frame[y][parts].iloc[0]:g} of {n_test[parts].iloc[0]:g}; of problems that are right in part give "
-                "the share that is wrong, in a column `error`"
-            )
-        share = frame[y] / n_test
-        if columns.y is None and "error" in frame:
-            _check_same_error(1.0 - share, _numbers(frame["error"], "error", path), path)
-        runs = runs.assign(n_test=n_test, error=share if columns.y_is == "error" else 1.0 - share)
-    else:
-        runs = runs.assign(error=as_error(data[y], y, columns, path))
-        if columns.stderr:
-            stderr = frame[columns.stderr].astype(float) / (100.0 if columns.unit == "percent" else 1.0)
-            if not (stderr > 0).all():
-                raise ValueError(f"{path}: {columns.stderr} must be positive in every row; drop it to use residuals")
-            runs = runs.assign(stderr=stderr)
-    runs = runs.assign(**{name: _numbers(frame[name], name, path) for name in costs(frame, x)})
-    if is_counts and not is_unpaired and runs["n_test"].nunique() > 1:
+    return runs
+
+
+def _counted(frame: pd.DataFrame, y: str, columns: Columns, path: str) -> dict[str, pd.Series]:
+    """`n_test` and `error` of runs that count the problems which were solved, or missed."""
+    n_test, n_y = _numbers(frame[columns.n_test], columns.n_test, path), _numbers(frame[y], y, path)
+    if (bad := (n_y < 0) | (n_y > n_test) | (n_test <= 0)).any():
+        row = int(np.argmax(bad))
+        raise ValueError(
+            f"{path}: {y} must lie in 0..{columns.n_test} and {columns.n_test} above 0; {row_told(row)} has "
+            f"{y}={n_y[row]:g} of {n_test[row]:g}; correct it"
+        )
+    if (parts := (n_y % 1 != 0) | (n_test % 1 != 0)).any():
+        row = int(np.argmax(parts))
+        raise ValueError(
+            f"{path}: {y} and {columns.n_test} count problems, and {row_told(row)} has {n_y[row]:g} of "
+            f"{n_test[row]:g}; of problems that are right in part give the share that is wrong, in a column `error`"
+        )
+    share = n_y / n_test
+    if columns.y is None and "error" in frame:
+        _check_same_error(1.0 - share, _numbers(frame["error"], "error", path), path)
+    return {"n_test": n_test, "error": share if columns.y_is == "error" else 1.0 - share}
+
+
+def _refuse_other_numbers_of_problems(runs: pd.DataFrame, path: str) -> None:
+    if runs["n_test"].nunique() > 1:
         found = ", ".join(f"{arm} {n:g}" for arm, n in runs.groupby("arm")["n_test"].first().items())
         raise ValueError(
             f"{path}: runs were tested on {runs['n_test'].min():g} to {runs['n_test'].max():g} problems (first of each "
             f"arm: {found}), so not all on the same; evaluate every run on one test set, or say --unpaired if the arms "
             "had test sets of their own"
         )
-    check_names(runs["arm"], path)
-    _refuse_twice(frame, y, columns, path)
-    is_loss = columns.y_is == "loss"
-    known: dict[str, Any] = {"x_name": columns.x, "path": path, "is_unpaired": is_unpaired, "is_loss": is_loss}
-    y_name = "loss" if is_loss else "error"
-    return table_from_runs(runs, "counts" if is_counts else "errors", y_name=y_name, **known)
