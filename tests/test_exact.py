@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sweep.exact.__main__ import COLUMNS, main
 from sweep.exact.optima import (
@@ -99,3 +101,21 @@ def test_the_table_has_a_row_a_replicate_size_and_rule_and_is_the_same_again(tmp
     assert tuple(rows[0]) == COLUMNS and len(rows) == 2 * 2 * 3
     exact = [row for row in rows if row["n_pairs"] == "inf" and row["rule"] == "drawn by advantage"]
     assert all(float(row["tv_dpo"]) < 1e-4 for row in exact) and len({row["tv_dpo"] for row in exact}) == 2
+
+
+def test_the_table_says_by_what_it_was_made_and_replaces_its_own_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--out", str(tmp_path / "table"), "--replicates", "1", "--most-pairs", "32"]
+    assert main(words) == 0 and main(words) == 0
+    record = json.loads((tmp_path / "table/provenance.json").read_text())
+    assert record["commands"] == [f"python -m sweep.exact --out {tmp_path}/table --replicates 1 --most-pairs 32"]
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0] and record["first_run"] <= record["created"]
+    capsys.readouterr()
+    for name in ("theorem.csv", "provenance.json"):
+        folder = tmp_path / name.split(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("of somebody else")
+        assert main(["--out", str(folder), "--replicates", "1", "--most-pairs", "32"]) == 2
+        assert f"{name} there was not written by sweep.exact" in capsys.readouterr().err
+        assert (folder / name).read_text() == "of somebody else" and len(list(folder.iterdir())) == 1

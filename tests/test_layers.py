@@ -45,6 +45,7 @@ LAYERS = {
     "sweep.probed": 4,
     "sweep.bench": 3,
     "sweep.exact": 3,
+    "sweep.exact.__main__": 6,
     "sweep.training_set": 3,
     "sweep.stages": 4,
     "sweep.build": 4,

@@ -1,20 +1,27 @@
 """python -m sweep.exact [--out FOLDER] [--replicates N] [--most-pairs N]: the distances of Theorem 6.1 as a table.
 
-FOLDER/theorem.csv has a row a replicate (its own tree, policy and pairs), number of pairs (inf: the objectives
+FOLDER/provenance.json says by what it was made, and FOLDER/theorem.csv has a row a replicate (its own tree, policy and pairs), number of pairs (inf: the objectives
 themselves, nothing sampled) and rule by which pairs are labelled.
 """
 
 from __future__ import annotations
 
 import csv
+import io
+import json
 import math
+import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from sweep.disk import write_atomically
 from sweep.exact.optima import (
     divergence,
     dpo_policy,
@@ -28,12 +35,16 @@ from sweep.exact.optima import (
 )
 from sweep.exact.tree import Tree, joined, random_tree
 from sweep.fields import whole
+from sweep.launchers.code import git
+from sweep.launchers.execute import versions
+from sweep.places import check_writable
 from sweep.terminal import progress
 from sweep.terminal.parser import Parser, answered, of_type
 
 RULES = {"drawn by advantage": preferred, "larger advantage": larger}
 COLUMNS = ("replicate", "rule", "n_pairs", "tv_dpo", "kl_dpo", "tv_regression", "tv_between")
 DEPTH, N_CHOICES = 3, 3
+PROVENANCE = "provenance.json"
 
 
 def rows(n_replicates: int, most_pairs: int) -> Iterator[tuple[object, ...]]:
@@ -96,16 +107,51 @@ def parser() -> Parser:
 def main(words: Sequence[str] | None = None) -> int:
     asked = answered(parser(), words, "exact")
     torch.set_num_threads(1)  # the tables are small
-    asked.out.mkdir(parents=True, exist_ok=True)
     path = asked.out / "theorem.csv"
+    try:
+        check_writable(asked.out, "--out")
+        _check_ours(path)
+    except ValueError as error:
+        print(f"exact: {error}", file=sys.stderr)
+        return 2
+    began, table = datetime.now(UTC), io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
     n = len(numbers_of_pairs(asked.most_pairs)) * len(RULES) * asked.replicates
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in progress.counted(rows(asked.replicates, asked.most_pairs), "rows of the table", n):
-            writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
+    for row in progress.counted(rows(asked.replicates, asked.most_pairs), "rows of the table", n):
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
+    asked.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, table.getvalue())
+    said = {"commands": [_command(asked.out, asked.replicates, asked.most_pairs)], **_made(began)}
+    write_atomically(asked.out / PROVENANCE, json.dumps(said, indent=1, sort_keys=True))
     print(path)
     return 0
+
+
+def _check_ours(path: Path) -> None:
+    """Refuse to replace a file that this command did not write."""
+    there = [one for one in (path, path.with_name(PROVENANCE)) if os.path.lexists(one)]
+    is_ours = path.is_file() and path.read_bytes().startswith(",".join(COLUMNS).encode())
+    if there and not is_ours:
+        raise ValueError(
+            f"--out {path.parent}: {there[0].name} there was not written by sweep.exact: it is not replaced; give "
+            "another folder with --out"
+        )
+
+
+def _command(out: Path, n_replicates: int, most_pairs: int) -> str:
+    return f"python -m sweep.exact --out {shlex.quote(str(out))} --replicates {n_replicates} --most-pairs {most_pairs}"
+
+
+def _made(began: datetime) -> dict[str, Any]:
+    return {
+        "first_run": began.isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": git().get("commit"),
+        "is_dirty": git().get("is_dirty"),
+        "python": sys.version.split()[0],
+        "versions": versions(),
+    }
 
 
 if __name__ == "__main__":
