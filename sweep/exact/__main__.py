@@ -1,7 +1,7 @@
 """python -m sweep.exact [--out FOLDER] [--replicates N] [--most-pairs N]: the distances of Theorem 6.1 as a table.
 
-FOLDER/provenance.json says by what it was made, and FOLDER/theorem.csv has a row a replicate (its own tree, policy and pairs), number of pairs (inf: the objectives
-themselves, nothing sampled) and rule by which pairs are labelled.
+FOLDER/theorem.csv has a row a replicate (its own tree, policy and pairs), number of pairs (inf: the objectives
+themselves, nothing sampled) and rule by which pairs are labelled; FOLDER/provenance.json says by what it was made.
 """
 
 from __future__ import annotations
