@@ -205,8 +205,12 @@ def summary(plan: Plan, built: Mapping[str, Manifest]) -> dict[str, Any]:
     }
 
 
+STEP_PAIRS, STEP_PAIRS_ABOUT = "step pairs", "pairs that part at one step, by the rollouts"
+
+
 def flow(plan: Plan) -> list[dict[str, Any]]:
-    """Who hands what to whom: the plan's stages by kind, those of `train` by arm, in the paper's order.
+    """Who hands what to whom: the plan's stages by kind, those of `train` by arm, in the paper's order. Pairs that need
+    advantages are a kind of their own: standard DPO's do without.
 
     Returns:
         Of each: name, kind, about (what it is, in the words of stages.py), n_stages, and needs: the (role, name) pairs
@@ -215,7 +219,8 @@ def flow(plan: Plan) -> list[dict[str, Any]]:
     nodes: dict[str, dict[str, Any]] = {}
     for stage in plan.stages.values():
         name = _flow_name(stage)
-        new = {"name": name, "kind": stage.kind, "about": stages.ABOUT[stage.kind], "n_stages": 0, "needs": []}
+        about = STEP_PAIRS_ABOUT if name == STEP_PAIRS else stages.ABOUT[stage.kind]
+        new = {"name": name, "kind": stage.kind, "about": about, "n_stages": 0, "needs": []}
         node = nodes.setdefault(name, new)
         node["n_stages"] += 1
         needs = [[role, _flow_name(parent)] for role, parent in stage.parents.items()]
@@ -225,6 +230,8 @@ def flow(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _flow_name(stage: Stage) -> str:
+    if stage.kind == "pairs" and "advantages" in stage.parents:
+        return STEP_PAIRS
     if stage.kind != "train":
         return stage.kind
     return usual_name(stage.identity["source"]["name"], stage.identity["method"]["name"])

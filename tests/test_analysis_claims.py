@@ -292,7 +292,7 @@ def test_the_evidence_of_a_difference_names_the_sizes_that_speak_against_it() ->
     # -0.2, 0.1 and 0.005, each +- 0.0095: below 0 at one, surely above at one, neither at the third
     assert one.evidence == (
         "per-step DPO minus DPO: −0.032 [−0.041, −0.022] over 3 sizes; at 1 of them the interval of the size alone "
-        "lies below 0; surely above 0 at n = 128"
+        "lies below 0, at 1 above it; surely above 0 at n = 128"
     )
     assert one.ruling == "undecided" and one.question == "the paper's claim"
     assert found[BEATEN["chosen steps only"]].evidence == (

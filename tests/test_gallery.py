@@ -238,18 +238,18 @@ def test_the_flow_is_drawn_of_a_plan_and_its_data_are_its_edges(
     monkeypatch.setattr(write, "planned", lambda words: told)
     write_gallery(tmp_path, only=["flow"])
     edges = {tuple(row) for row in pd.read_csv(tmp_path / "flow.csv")[["from", "to"]].to_numpy()}
-    steps = {("advantages", "pairs"), ("pairs", "per-step DPO")}
+    steps = {("advantages", "step pairs"), ("step pairs", "per-step DPO"), ("samples", "pairs"), ("pairs", "DPO")}
     assert {("dsyn", "sft"), ("base", "RFT"), ("DPO", "evaluate")} | steps <= edges
-    assert ("advantages", "DPO") not in edges
+    assert not {("advantages", "DPO"), ("advantages", "pairs")} & edges  # standard DPO does without rollouts
     shared = "12 runs (`experiment=study arm=sft,rft,dpo,step_dpo`) share 35 stages; without sharing they would be 76"
     assert shared in (tmp_path / "flow.txt").read_text()
 
 
 def test_the_claims_that_captions_state_are_those_of_the_rules() -> None:
     claims = {claim.text for arm in ARMS for claim in arm.claims}
-    stated = {
-        claim for one in FIGURES if one.view for claim in getattr(one.view.caption, "keywords", {}).get("claims", ())
-    }
+    curves = [getattr(one.view.caption, "__self__", None) for one in FIGURES if one.view]
+    stated = {claim for one in curves for claim in getattr(one, "claims", ())}
+    assert stated
     assert {claim for claim in stated if "beat" in claim} <= claims
 
 

@@ -60,10 +60,10 @@ def grid() -> Plan:
 def test_the_flow_of_data_is_what_the_stages_are_built_from(grid: Plan) -> None:
     of = {node["name"]: node for node in flow(grid)}
     assert list(of)[:6] == ["dsyn", "base", "sft", "samples", "advantages", "pairs"] and list(of)[-1] == "evaluate"
-    assert of["per-step DPO"]["needs"] == [["sft", "sft"], ["pairs", "pairs"]]
-    assert of["pairs"]["needs"] == [
-        ["sft", "sft"], ["dsyn", "dsyn"], ["samples", "samples"], ["advantages", "advantages"],
-    ]  # fmt: skip
+    assert of["per-step DPO"]["needs"] == [["sft", "sft"], ["pairs", "step pairs"]]
+    assert of["DPO"]["needs"] == [["sft", "sft"], ["pairs", "pairs"]]
+    assert of["pairs"]["needs"] == [["sft", "sft"], ["dsyn", "dsyn"], ["samples", "samples"]]
+    assert of["step pairs"]["needs"] == [*of["pairs"]["needs"], ["advantages", "advantages"]]
     assert of["RFT"]["needs"] == [["base", "base"], ["dsyn", "dsyn"], ["samples", "samples"]]
     assert of["samples"]["about"] == "pi_sft's own solutions of those problems, verified"
     assert of["sft"]["n_stages"] == 2 and of["evaluate"]["n_stages"] == 13

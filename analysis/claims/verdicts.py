@@ -201,11 +201,12 @@ def _worth_claims(comparison: Comparison, arm: str, baseline: str, times: float)
 def _gap_evidence(gap: Difference | None, arm: str, other: str) -> str:
     if gap is None:
         return f"{arm} and {other} were not run at the same sizes"
-    n_better = sum(high < 0 for _, _, high in gap.by_size)
+    n_better, n_worse = (sum(one) for one in zip(*((high < 0, low > 0) for _, low, high in gap.by_size), strict=True))
+    above = f", at {n_worse} above it" if n_worse else ""
     worse = [count(size) for size, (low, _) in zip(gap.sizes, gap.surely, strict=True) if low > 0]
     return (
         f"{arm} minus {other}: {error_text(gap.value)} {interval_text(gap.ci_low, gap.ci_high, error_text)} over "
-        f"{len(gap.sizes)} sizes; at {n_better} of them the interval of the size alone lies below 0"
+        f"{len(gap.sizes)} sizes; at {n_better} of them the interval of the size alone lies below 0{above}"
         + (f"; surely above 0 at n = {', '.join(worse)}" if worse else "")
     )
 

@@ -7,46 +7,70 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from analysis.arms import look
-from analysis.figures.curves import beside_each_other, draw_errors
-from analysis.figures.style import TEXT_WIDTH, end_labels, in_legend, log_size_axis, new_figure, paper
+from analysis.figures.curves import beside_each_other, draw_errors, is_arrow
+from analysis.figures.ruled import Ruled, draw_ruled
+from analysis.figures.style import TEXT_WIDTH, end_labels, figure_of_rows, in_legend, log_size_axis, paper
 from analysis.worth.comparison import Comparison
 from analysis.worth.multiplier import Multiplier
 from analysis.worth.words import multiplier_text
 
 LONG = 16  # letters of a name
+MOST = 3  # arms whose bands and single runs can be distinguished on one page
 IN_A_ROW = 4  # entries of the legend
 
 
 def errors_and_differences(
     comparison: Comparison, baseline: str, shifts: Sequence[Multiplier], arms: Sequence[str], cells: pd.DataFrame,
-    names: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None, ruled: Sequence[Ruled] = (),
 ) -> Figure:  # fmt: skip
     """Left, error against size and each arm's shift (the paper's Figs. 2, 4, 5, 9, 11); right, at the sizes that an arm
     shares with the baseline, its error minus the baseline's with the interval of that difference. A legend above both
-    has each arm's mark and worth.
+    has each arm's mark and worth; below them, a panel a claim has what it is ruled by.
 
     Args:
         arms: without the baseline.
         cells: columns arm, the table's axis, difference, difference_low, difference_high.
         names: of arms that are called otherwise in the picture.
+        ruled: the claims' numbers.
     """
+    claimed = [one.arm for one in ruled if one.worth]
     shown = {arm: (names or {}).get(arm, arm) for arm in (baseline, *arms)}
     with paper():
         rows = -(-(1 + len(arms)) // IN_A_ROW)
-        figure, grid = new_figure(TEXT_WIDTH, 3.1 + 0.17 * rows, 1, 2, width_ratios=(1.6, 1))
-        draw_errors(grid[0, 0], comparison, baseline, shifts, [baseline, *arms], has_names=False)
-        _differences(grid[0, 1], cells.dropna(subset=["difference"]), comparison, baseline, arms, shown)
-        _legend(figure, comparison, shifts, shown)
-        for axes in grid[0]:
+        heights, widths = [3.1 + 0.17 * rows, 1.75], [(1.6, 1.0), [1.0] * len(ruled)]
+        n = 2 if ruled else 1
+        figure, ((above, top), *below) = figure_of_rows(TEXT_WIDTH, heights[:n], widths[:n])
+        draw_errors(
+            top[0], comparison, baseline, shifts, [baseline, *arms], has_names=False,
+            arrows=arrows_of(shifts, claimed), is_plain=is_crowded(arms),
+        )  # fmt: skip
+        _differences(top[1], cells.dropna(subset=["difference"]), comparison, baseline, arms, shown)
+        for axes, one in zip(below[0][1] if below else (), ruled, strict=True):
+            draw_ruled(axes, one, 12 // len(ruled))
+        _legend(above, comparison, shifts, shown)
+        for axes in top:
             axes.tick_params(axis="x", labelsize=7)  # nine sizes stand side by side
     return figure
 
 
-def _legend(figure: Figure, comparison: Comparison, shifts: Sequence[Multiplier], shown: Mapping[str, str]) -> None:
+def is_crowded(arms: Sequence[str]) -> bool:
+    """Whether so many arms are drawn that their bands and single runs are left out."""
+    return len(arms) > MOST
+
+
+def arrows_of(shifts: Sequence[Multiplier], claimed: Sequence[str]) -> list[Multiplier]:
+    """The shifts that are drawn as arrows: those that a claim is about, else all of one or two, else the largest."""
+    drawn = [one for one in shifts if is_arrow(one)]
+    if claimed:
+        return [one for one in drawn if one.arm in claimed]
+    return drawn if len(shifts) <= 2 else sorted(drawn, key=lambda one: one.multiplier)[-1:]
+
+
+def _legend(above: SubFigure, comparison: Comparison, shifts: Sequence[Multiplier], shown: Mapping[str, str]) -> None:
     """An arm's mark, name and worth each, above the panels."""
     looks, worth = look(comparison.draws.table.arms), {one.arm: one for one in shifts}
     handles = []
@@ -57,7 +81,7 @@ def _legend(figure: Figure, comparison: Comparison, shifts: Sequence[Multiplier]
             Line2D([], [], color=colour, marker=marker, linestyle="--" if is_control else "-", label=in_legend(said),
                    markerfacecolor="white" if is_control else colour)
         )  # fmt: skip
-    figure.legend(handles=handles, loc="outside upper left", ncols=IN_A_ROW, handletextpad=0.5, columnspacing=1.4)
+    above.legend(handles=handles, loc="outside upper left", ncols=IN_A_ROW, handletextpad=0.5, columnspacing=1.4)
 
 
 def _differences(
@@ -81,8 +105,7 @@ def _differences(
     if len(cells):
         log_size_axis(axes, cells[x_name].to_numpy(float), x_name, 5)
     axes.set_ylabel(f"error minus {baseline}'s")
-    last = max((x for x, _, _, _ in ends), default=0.0)  # marks at one size are side by side, their names in one column
-    end_labels(axes, [(last if x > 0.75 * last else x, y, name, colour) for x, y, name, colour in ends], least_gap=0.11)
+    end_labels(axes, ends, least_gap=0.11)
 
 
 def _in_two_lines(name: str) -> str:

@@ -35,6 +35,8 @@ from analysis.worth.readings import at_sizes
 from analysis.worth.words import multiplier_text
 
 ARROWS_APART = 0.016  # of ln error
+SHORTEST = 1.2  # a shift below has no room for an arrow's head
+DEEP = 2.0  # how far below the least mark a band is followed, as a factor
 Looks = Mapping[str, tuple[str, str, bool]]  # arm -> colour, marker, whether it is a control
 
 
@@ -57,8 +59,16 @@ def draw_errors(
     arms: Sequence[str],
     *,
     has_names: bool = True,
+    arrows: Sequence[Multiplier] | None = None,
+    is_plain: bool = False,
 ) -> None:
-    """The curves, shifts, axes and names of that figure; without names where a legend gives them."""
+    """The curves, shifts, axes and names of that figure.
+
+    Args:
+        has_names: not where a legend gives them.
+        arrows: the shifts that are drawn; all where None.
+        is_plain: without bands and single runs, which cannot be distinguished where many arms are drawn.
+    """
     table = comparison.draws.table
     looks, shift_laws = look(table.arms), {one.law for one in shifts}
     lows, highs, ends = [], [], []
@@ -67,7 +77,7 @@ def draw_errors(
         if arm == baseline and len(shift_laws) == 1:  # the arrows end on this curve
             (law,) = shift_laws
         beside = beside_each_other(len(arms), 0.02)[k]
-        low, high, end = _curve_with_points(axes, comparison, arm, law, looks[arm], beside)
+        low, high, end = _curve_with_points(axes, comparison, arm, law, looks[arm], beside, is_plain=is_plain)
         lows.append(low)
         highs.append(high)
         ends.append((*end, arm, looks[arm][0]))
@@ -78,9 +88,12 @@ def draw_errors(
     log_size_axis(axes, sizes, _size_name(table.x_name), 10)
     log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), f"test {table.y_name}")
     axes.set_xlim(sizes.min() / 1.12, sizes.max() * 1.12)
-    _draw_shifts(axes, comparison, [one for one in shifts if one.arm in arms], looks)
-    if not has_names:
-        return
+    _draw_shifts(axes, comparison, [one for one in (shifts if arrows is None else arrows) if one.arm in arms], looks)
+    if has_names:
+        _name_ends(axes, ends, shifts)
+
+
+def _name_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], shifts: Sequence[Multiplier]) -> None:
     last, worth = max(x for x, *_ in ends), {one.arm: one for one in shifts}
     named = [(x, y, _named(arm, worth.get(arm), is_last=x == last), colour) for x, y, arm, colour in ends]
     is_short = all(x < last for x, _, arm, _ in ends if arm in worth)
@@ -128,17 +141,19 @@ def _size_name(x_name: str) -> str:
 
 
 def _curve_with_points(
-    axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool], beside: float = 1.0
-) -> tuple[float, float, tuple[float, float]]:
+    axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool], beside: float = 1.0,
+    *, is_plain: bool = False,
+) -> tuple[float, float, tuple[float, float]]:  # fmt: skip
     """Draw one arm; return its least and largest drawn error and where its label goes."""
-    least, largest, x, y = _cells(axes, comparison, arm, arm_look, beside)
+    least, largest, x, y = _cells(axes, comparison, arm, arm_look, beside, has_runs=not is_plain)
     if comparison.n_sizes(arm) >= 3:
-        y = _curve(axes, comparison, arm, law, arm_look)
+        y, lowest = _curve(axes, comparison, arm, law, arm_look, has_band=not is_plain)
+        least = min(least, max(lowest, least / DEEP))
     return least, largest, (x, y)
 
 
 def _cells(
-    axes: Axes, comparison: Comparison, arm: str, arm_look: tuple[str, str, bool], beside: float
+    axes: Axes, comparison: Comparison, arm: str, arm_look: tuple[str, str, bool], beside: float, *, has_runs: bool
 ) -> tuple[float, float, float, float]:
     """Means with intervals, and single runs as dots, at this factor of their size: least and largest drawn error, last
     size and the error there."""
@@ -146,10 +161,11 @@ def _cells(
     table, ln_n, errors = comparison.draws.table, comparison.ln_n(arm), comparison.arm_errors(arm)
     limits = np.array([interval(column[1:], comparison.level) for column in errors.T])
     runs = table.runs[(table.runs["arm"] == arm) & (table.runs["x"] > 0)]
-    axes.plot(
-        runs["x"] * beside, runs["error"], linestyle="none", marker=".", markersize=2.6, color=colour, alpha=0.45,
-        zorder=2,
-    )  # fmt: skip
+    if has_runs:
+        axes.plot(
+            runs["x"] * beside, runs["error"], linestyle="none", marker=".", markersize=2.6, color=colour, alpha=0.45,
+            zorder=2,
+        )  # fmt: skip
     axes.errorbar(
         np.exp(ln_n) * beside,
         errors[0],
@@ -162,32 +178,40 @@ def _cells(
         capsize=0,
         zorder=4,
     )
-    shown = np.concatenate([limits.ravel(), runs["error"].to_numpy(float)])
+    shown = np.concatenate([limits.ravel(), runs["error"].to_numpy(float) if has_runs else []])
     least = float(shown[shown > 0].min(initial=1.0))  # a log axis has no place for a run without errors
     return least, float(shown.max()), float(np.exp(ln_n[-1])), float(errors[0, -1])
 
 
-def _curve(axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool]) -> float:
-    """The fitted law with its band, or where it does not fall a line from mean to mean; the error at its end."""
+def _curve(
+    axes: Axes, comparison: Comparison, arm: str, law: str, arm_look: tuple[str, str, bool], *, has_band: bool
+) -> tuple[float, float]:
+    """The fitted law with its band, or where it does not fall a line from mean to mean; the error at its end, and the
+    least that the band holds."""
     colour, _, is_control = arm_look
     fitted, ln_n, observed = comparison.fit(arm, law), comparison.ln_n(arm), comparison.arm_errors(arm)[0]
     if fitted.status is FitStatus.NOT_FALLING:
         axes.plot(np.exp(ln_n), observed, color=colour, linewidth=0.9, linestyle=(0, (1, 1.2)), zorder=3)
-        return float(observed[-1])
+        return float(observed[-1]), float(observed[-1])
     at = np.linspace(ln_n[0], ln_n[-1], 80)
     drawn = fitted.curves.error_at(at)
     axes.plot(np.exp(at), drawn[0], color=colour, linestyle="--" if is_control else "-", zorder=3)
+    if not has_band:
+        return float(drawn[0, -1]), float(drawn[0, -1])
     band = np.array([interval(column[1:], comparison.level) for column in drawn.T])
     axes.fill_between(np.exp(at), band[:, 0], band[:, 1], color=colour, alpha=0.12, linewidth=0, zorder=1)
-    return float(drawn[0, -1])
+    return float(drawn[0, -1]), float(band[:, 0].min())
+
+
+def is_arrow(m: Multiplier) -> bool:
+    """Whether a shift can be drawn: it is known, and longer than an arrow's head."""
+    return m.bound in ("=", ">=") and np.isfinite(m.multiplier) and m.multiplier >= SHORTEST
 
 
 def _draw_shifts(axes: Axes, comparison: Comparison, shifts: Sequence[Multiplier], looks: Looks) -> None:
     """An arrow a shift; those at nearly one error are set apart, as far down as up."""
     drawn = []
-    for m in sorted(shifts, key=lambda one: one.at_error):
-        if m.bound not in ("=", ">=") or not np.isfinite(m.multiplier) or m.multiplier <= 1.02:
-            continue
+    for m in sorted(filter(is_arrow, shifts), key=lambda one: one.at_error):
         n_1 = m.at_size if m.at_size is not None else _size_of(comparison, m.arm, m)
         if n_1 is not None:
             drawn.append((m, n_1))

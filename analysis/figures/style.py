@@ -15,13 +15,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from matplotlib.transforms import offset_copy
 from numpy.typing import ArrayLike
 
 TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25  # inches, of two columns of a journal and of one
 OFF = 0.35  # of the least gap between labels: further from its curve's end a label has a line to it
+BESIDE = 0.75  # marks of one size are set side by side within this factor
 ARROW = 1.55  # length of an arrow from a bound, as a factor
 RC: Any = {
     "font.family": "serif",
@@ -81,6 +82,24 @@ def new_figure(
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(n_rows, n_columns, squeeze=False, **grid)
+
+
+def figure_of_rows(
+    width: float, heights: Sequence[float], widths: Sequence[Sequence[float]]
+) -> tuple[Figure, list[tuple[SubFigure, np.ndarray]]]:
+    """An empty figure whose rows have columns of their own: each row with its axes.
+
+    Args:
+        heights: of the rows, in inches.
+        widths: of each row's columns, relative.
+    """
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    return figure, [
+        (row, row.subplots(1, len(shares), squeeze=False, width_ratios=shares)[0])
+        for row, shares in zip(rows, widths, strict=True)
+    ]
 
 
 def in_legend(name: str) -> str:
@@ -184,27 +203,31 @@ def size_label(value: float) -> str:
 
 
 def end_labels(axes: Axes, places: list[tuple[float, float, str, str]], *, least_gap: float = 0.052) -> None:
-    """Labels right of the curves' ends, those of one x pushed apart vertically; each (x, y, text, colour)."""
-    last = max((place[0] for place in places), default=0.0)
-    for x in sorted({place[0] for place in places}):
-        _end_labels(axes, [place for place in places if place[0] == x], least_gap, is_inside=x < last)
+    """Labels right of the curves' ends, those of one x pushed apart vertically; each (x, y, text, colour). Marks that
+    stand side by side at one x count as of one, and each label keeps to its own."""
+    rest, last = sorted(places, key=lambda place: place[0]), max((place[0] for place in places), default=0.0)
+    while rest:
+        x = rest[-1][0]
+        at_one = [place for place in rest if place[0] == x or place[0] > BESIDE * x > 0]
+        _end_labels(axes, at_one, least_gap, is_inside=x < last)
+        rest = rest[: -len(at_one)]
 
 
 def _end_labels(axes: Axes, places: list[tuple[float, float, str, str]], least_gap: float, *, is_inside: bool) -> None:
-    """Of curves that end at one x; inside the frame they keep below the highest end, off the curves that go on above. A
-    label that was pushed off its curve's height has a thin line to its end. A white ground keeps the letters free of
-    what they lie on, and leaves them letters in the files."""
+    """Of curves that end at one x; inside the frame they keep below the highest end, off the curves that go on above.
+    Where one was pushed off its curve's height, each has a thin line to its curve's end. A white ground keeps the
+    letters free of what they lie on, and leaves them letters in the files."""
     to_axes = axes.transData + axes.transAxes.inverted()
-    x = to_axes.transform(places[0][:2])[0]
+    x = max(to_axes.transform(place[:2])[0] for place in places)
     ordered = sorted(places, key=lambda place: place[1])
     ends = [to_axes.transform((place[0], place[1]))[1] for place in ordered]
     heights = set_apart(ends, least_gap)
     highest = ends[-1] - least_gap / 2
     down = max(0.0, heights[-1] - highest) if is_inside and len(places) > 1 else 0.0
-    is_led = [abs(height - down - end) > OFF * least_gap for height, end in zip(heights, ends, strict=True)]
-    right = 16 if any(is_led) else 7  # points, of all of them, so that they stand in one column
+    is_led = any(abs(height - down - end) > OFF * least_gap for height, end in zip(heights, ends, strict=True))
+    right = 16 if is_led else 7  # points
     beside = offset_copy(axes.transAxes, axes.get_figure(root=True), x=right, y=0, units="points")
-    for (end_x, end_y, text, colour), height, led in zip(ordered, heights, is_led, strict=True):
+    for (end_x, end_y, text, colour), height in zip(ordered, heights, strict=True):
         line = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 3}
         axes.annotate(
             text,
@@ -218,7 +241,7 @@ def _end_labels(axes: Axes, places: list[tuple[float, float, str, str]], least_g
             linespacing=1.0,
             zorder=6,
             bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
-            arrowprops=line if led else None,
+            arrowprops=line if is_led else None,
         )
 
 

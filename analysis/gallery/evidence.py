@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.claims.rules import Difference
 from analysis.claims.verdicts import Verdict, difference, verdicts_of
 from analysis.intervals import interval
 from analysis.options import Options, comparison_of
@@ -17,7 +18,7 @@ from analysis.tables.collected import SWEEP_Y
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
 from analysis.worth.multiplier import Multiplier
-from analysis.worth.readings import headline
+from analysis.worth.readings import at_sizes, headline
 from analysis.worth.words import count, error_text, multiplier_text
 
 OF_SWEEPS = Options(law="saturating")  # chosen by held-out sizes on validation runs: analysis/claims/rules.py
@@ -42,6 +43,16 @@ class Evidence:
     def rulings(self) -> Mapping[str, Verdict]:
         """Every claim of the table by its text."""
         return {one.claim: one for one in verdicts_of(self.comparison, self.options.baseline)}
+
+    def difference(self, arm: str, other: str) -> Difference | None:
+        """One arm's error minus another's, at the sizes that both have and in their mean."""
+        return difference(self.comparison, arm, other)
+
+    def worth_by_size(self, arm: str) -> tuple[list[Multiplier], list[Multiplier]]:
+        """The multiplier at each of the arm's sizes, and with limits corrected for their number, as claims read it."""
+        strict = self.comparison.at_level(1 - (1 - self.comparison.level) / self.comparison.n_sizes(arm))
+        baseline = self.options.baseline
+        return at_sizes(self.comparison, arm, baseline), at_sizes(strict, arm, baseline)
 
     def shifts(self, arms: Sequence[str]) -> list[Multiplier]:
         """The headline multiplier of each arm, with limits for these arms at once."""
@@ -98,7 +109,9 @@ def of_what(evidence: Evidence) -> str:
     table = evidence.comparison.draws.table
     unit = f"{table.n_replicates} replicates" if table.n_replicates else f"up to {_most_seeds(table.cells)} seeds"
     tested = f", {count(table.cells['n_test'].min())} test problems each" if "n_test" in table.cells else ""
-    return f"from a table of {len(table.runs):,} runs in {unit}{tested}; intervals: {evidence.comparison.draws.method}"
+    scale = ", on the log-odds of errors" if table.n_replicates else ""
+    method = f"{evidence.comparison.draws.method}{scale}"
+    return f"from a table of {len(table.runs):,} runs in {unit}{tested}; intervals: {method}"
 
 
 def _most_seeds(cells: pd.DataFrame) -> int:
