@@ -30,15 +30,16 @@ by the rule at the head of its file in `analysis/gallery/`; what the paper shows
 
 
 def table_line(one: PaperFigure) -> str:
-    """The table of record that the figure is drawn from, and its hash; empty where it is drawn from a plan."""
+    """The table of record that the figure is drawn from, and the hash of its files; empty where it is of a plan."""
     if one.runs is None:
         return ""
     table = table_of(one.runs, {})
     if table is None:
         return ""
-    file = table / one.runs.table
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    return f"Table: `{file.relative_to(ROOT).as_posix()}` ({digest})."
+    files, digest = {table / one.runs.table, *table.rglob("*.parquet")}, hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.relative_to(table).as_posix().encode() + b"\0" + file.read_bytes())
+    return f"Table: `{table.relative_to(ROOT).as_posix()}` ({digest.hexdigest()[:12]})."
 
 
 def section(one: PaperFigure, drawn: Path) -> str:

@@ -14,7 +14,6 @@ ONE_BY_ONE = "one refusal after another, each with its own message"
 LONGER_FOR_A_REASON = {  # file:function -> why its parts are not functions of their own
     "analysis/laws/chinchilla.py:fit_chinchilla": "what is known of a fit, a field a line",
     "analysis/laws/fit.py:fit_result": "what is known of a fit, a field a line",
-    "analysis/tables/read.py:_from_rows": ONE_BY_ONE,
     "analysis/worth/multiplier.py:reading": "what is known of a multiplier, a field a line",
     "sweep/models/policy.py:new_policy": MEANING,
     "sweep/models/sampler.py:_decode": "one decoding loop and its cache",
