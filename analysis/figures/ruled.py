@@ -106,11 +106,14 @@ def _mark(axes: Axes, x: float, one: Value, marker: str, size: float) -> None:
 
 
 def _frame(one: Ruled) -> tuple[float, float]:
-    """Of differences: all their limits. Of worths: 1, what is claimed, all marks, and limits as far as these do not
-    dwarf them."""
+    """Of differences: the margin, their intervals, and the limits for all sizes as far as these do not dwarf them. Of
+    worths: 1, what is claimed, all marks, and limits so far."""
     limits = [limit for pair in (*one.surely, (one.whole.low, one.whole.high)) for limit in pair]
     if not one.worth:
-        low, high = min(-one.margin, *limits), max(one.margin, *limits)
+        ends = [end for value in (*one.at_sizes, one.whole) for end in (value.low, value.high)]
+        low, high = min(-one.margin, *ends), max(one.margin, *ends)
+        far = 0.3 * (high - low)
+        low, high = max(low - far, min(low, *limits)), min(high + far, max(high, *limits))
         room = 0.08 * (high - low)
         return low - room, high + room
     found = [value for value in (*one.at_sizes, one.whole) if value.bound != "?" and value.value > 0]
