@@ -137,6 +137,7 @@ def test_a_bound_is_written_as_a_bound() -> None:
     assert multiplier_text(reading(">=", 16.0, 16.0, np.inf)) == "≥ 16×"
     assert multiplier_text(reading(">=", 16.0, 9.0, np.inf)) == "≥ 16× [from 9.00×]"
     assert multiplier_text(reading("<=", 4.0, 0.0, 5.0)) == "≤ 4× [up to 5.00×]"
+    assert multiplier_text(reading(">=", 16.0, 0.0, np.inf)) == "≥ 16× [0×, ∞]"  # nothing is sure
     assert multiplier_text(reading("=", 1.891, 1.561, 2.241)) == "1.89× [1.56×, 2.24×]"
     assert multiplier_text(reading("?", np.nan, 0.0, np.inf)) == "undefined"
 

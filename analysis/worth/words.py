@@ -37,7 +37,8 @@ def times(value: float) -> str:
 
 
 def multiplier_text(m: Multiplier, *, with_interval: bool = True) -> str:
-    """`1.89× [1.56×, 2.24×]`, `≥ 16× [from 12×]` (`≥ 16×` where the interval supports it whole), or `undefined`."""
+    """`1.89× [1.56×, 2.24×]`, `≥ 16× [from 12×]` (`≥ 16×` where the interval supports it whole), or `undefined`. Where
+    nothing is sure a bound has the whole interval, `≥ 16× [0×, ∞]`."""
     if m.bound == "?" or np.isnan(m.multiplier):
         return "undefined"
     exact = f"{m.multiplier:.3g}×" if 1 <= m.multiplier < 100 else times(m.multiplier)
@@ -45,9 +46,10 @@ def multiplier_text(m: Multiplier, *, with_interval: bool = True) -> str:
     value = times(m.multiplier) if m.bound == "=" or is_beyond else SIGNS[m.bound] + exact
     if not with_interval:
         return value
-    if m.bound == ">=":
+    is_open = m.ci_low <= 0 and m.ci_high == np.inf  # nothing is sure
+    if m.bound == ">=" and not is_open:
         return value if m.ci_low >= 0.999 * m.multiplier else f"{value} [from {times(m.ci_low)}]"
-    if m.bound == "<=":
+    if m.bound == "<=" and not is_open:
         return value if m.ci_high <= 1.001 * m.multiplier else f"{value} [up to {times(m.ci_high)}]"
     return f"{value} {interval_text(m.ci_low, m.ci_high, times)}"
 
