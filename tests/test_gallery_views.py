@@ -152,7 +152,8 @@ def test_rules_of_the_pit_are_compared_with_the_first_lowest_and_told_with_their
     errors = {"first_lowest": 0.4, "first_below": 0.38, "lowest_advantage": 0.41, "random": 0.3}
     charged_runs(errors).to_parquet(tmp_path / "runs.parquet")
     write_gallery(tmp_path / "out", only=["pit_rules"], tables={"pit_rules": tmp_path})
-    data = pd.read_csv(tmp_path / "out/pit_rules.csv").query("n_problems == 128").set_index(["what", "name"])["mean"]
+    table = pd.read_csv(tmp_path / "out/pit_rules.csv").query("n_problems == 128").set_index(["what", "name"])
+    data = table["mean"]
     found = data["difference"].to_dict()
     wanted = {"first q_value ≤ 0.2": -0.02, "lowest advantage": 0.01, "a random step up to the pit": -0.1}
     assert found == pytest.approx(wanted)
@@ -163,6 +164,11 @@ def test_rules_of_the_pit_are_compared_with_the_first_lowest_and_told_with_their
         in text
     )
     assert "is better than the first lowest”: held (at 128 problems" in text  # 0.2's alone, by two points in each
+    assert "for both other choices at once" in text and "a random step up to the pit is a control, which the" in text
+    assert "held where those of one lie below 0, not held where those of all lie above −0.01 (broken)" in text
+    at_once = table[["low_at_once", "high_at_once"]].dropna()  # replicates differ in nothing: limits are the means
+    assert at_once.index.tolist() == [("difference", "first q_value ≤ 0.2"), ("difference", "lowest advantage")]
+    assert at_once.to_numpy().ravel().tolist() == pytest.approx([-0.02, -0.02, 0.01, 0.01])
 
 
 @pytest.mark.parametrize(

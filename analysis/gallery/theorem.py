@@ -81,8 +81,8 @@ def _caption(table: pd.DataFrame) -> str:
         f"“Per-step DPO with advantage-sampled pairs and advantage-weighted regression reach one policy”: {ruling} "
         f"(without sampling the farthest of any two optima is {number(farthest, '.1e')}; with n pairs DPO's distance "
         f"falls as n^{number(slope, '.2f')} {interval_text(low, high, partial(number, spec='.2f'))}). With as many "
-        f"samples DPO stays {times:.1f} times as far from the optimum as regression. Where the step of larger advantage "
-        f"always wins, it does not vanish: {error_text(control['distance'])} "
+        f"samples DPO stays {times:.1f} times as far from the optimum as regression. Where the step of larger "
+        f"advantage always wins, it does not vanish: {error_text(control['distance'])} "
         f"{interval_text(control['low'], control['high'], error_text)} "
         f"at {count(float(control['n_pairs']))} pairs."
     )
