@@ -71,15 +71,15 @@ def test_an_arm_s_curves_have_its_own_look_open_and_dotted_of_the_smaller_size(
 
 
 @pytest.mark.parametrize("is_log", [False, True])
-def test_marks_of_one_x_stand_side_by_side_each_on_its_own_bar(is_log: bool) -> None:
+def test_differences_of_one_x_stand_side_by_side_each_on_its_own_bar_and_means_at_their_x(is_log: bool) -> None:
     same = [curve(arm, [0.3, 0.2, 0.1], 0.05, arm=arm) for arm in ("SFT", "RFT", "DPO")]
     figure = levels_and_differences(same, same, LABELS, is_log=is_log)
-    for axes in figure.axes:
-        at = np.array([line.get_xdata() for line in marked(axes).values()], float)
-        assert (np.diff(at, axis=0) > 0).all()  # of three equal curves none hides another
-        assert at[1].tolist() == pytest.approx([1, 2, 4])  # and the middle one is where it was
-        aside = at / [1, 2, 4] if is_log else at - [1, 2, 4]
-        assert np.ptp(aside, axis=1) == pytest.approx(0) and (at[2, :-1] < at[0, 1:] - 0.5).all()
+    assert [line.get_xdata().tolist() for line in marked(figure.axes[0]).values()] == [[1, 2, 4]] * 3
+    at = np.array([line.get_xdata() for line in marked(figure.axes[1]).values()], float)
+    assert (np.diff(at, axis=0) > 0).all()  # of three equal curves none hides another
+    assert at[1].tolist() == pytest.approx([1, 2, 4])  # and the middle one is where it was
+    aside = at / [1, 2, 4] if is_log else at - [1, 2, 4]
+    assert np.ptp(aside, axis=1) == pytest.approx(0) and (at[2, :-1] < at[0, 1:] - 0.5).all()
     assert bars(figure.axes[0]) == [] and not [
         one for axes in figure.axes for one in axes.collections if isinstance(one, PolyCollection)
     ]
@@ -95,10 +95,20 @@ def test_one_replicate_has_marks_and_no_bars() -> None:
     assert marked(figure.axes[1])["one"].get_ydata() == pytest.approx([0.3, 0.2])
 
 
-def test_levels_at_one_x_still_stand_apart() -> None:
-    figure = levels_and_differences([curve("a", [0.3], 0.1), curve("b", [0.3], 0.1)], [curve("b", [0.1], 0.1)], LABELS)
-    a, b = (first(line.get_xdata()) for line in marked(figure.axes[0]).values())
+def test_differences_at_one_x_still_stand_apart() -> None:
+    both = [curve("a", [0.3], 0.1), curve("b", [0.3], 0.1)]
+    a, b = (first(line.get_xdata()) for line in marked(levels_and_differences(both, both, LABELS).axes[1]).values())
     assert a < 1 < b
+
+
+def test_an_interval_that_its_mark_would_hide_has_caps_that_reach_beyond_the_mark_and_lie_over_it() -> None:
+    tiny = [curve("a", [0.3, 0.2], 1e-4)]
+    axes = levels_and_differences(tiny, tiny, LABELS).axes[1]
+    mark = marked(axes)["a"]
+    caps = [line for line in axes.lines if line.get_marker() == "_"]
+    assert len(caps) == 2
+    for cap in caps:
+        assert cap.get_markersize() > 1.5 * mark.get_markersize() and cap.get_zorder() > mark.get_zorder()
 
 
 def the_ruled(figure: Figure) -> tuple[str, float, list[list[tuple[float, float, float]]]]:
@@ -120,6 +130,9 @@ def test_what_a_claim_is_ruled_by_is_drawn_by_itself_on_the_differences_scale_wi
     name, mean, [[bar]] = the_ruled(figure)
     assert (name, mean) == ("1 to 2", -0.1) and bar == pytest.approx((0.0, -0.2, 0.05))
     assert [broken(axes) for axes in figure.axes] == [[], [], [-0.01]]
+    (label,) = figure.axes[2].texts
+    assert label.get_text() == "−0.01" and isinstance(label, Annotation) and label.xy == (1, -0.01)
+    assert label.get_ha() == "left"  # beyond the frame, where nothing is drawn
     assert figure.axes[2].get_ylim() == figure.axes[1].get_ylim() and figure.axes[1].get_ylim()[0] < -0.2
 
 
@@ -137,6 +150,7 @@ def test_a_figure_shows_the_number_that_its_caption_rules_on(view: Any, table: s
     figure = view.draw(rows)
     below, mean, [[(_, low, high)]] = the_ruled(figure)
     assert below == name and broken(figure.axes[2]) == [margin]
+    assert [text.get_text() for text in figure.axes[2].texts] == [f"{margin}".replace("-", "−")]
     shown = f"{mean:.3f} [{low:.3f}, {high:.3f}]".replace("-", "−")
     assert shown in view.caption(rows).split("“")[-1]
     in_data = view.data(rows).query("what == @name.replace('\\n', ' ')")[["mean", "low", "high"]]
@@ -145,14 +159,43 @@ def test_a_figure_shows_the_number_that_its_caption_rules_on(view: Any, table: s
 
 def test_rounds_and_q_have_their_margins_beside_the_differences() -> None:
     for view, table, margin in ((rounds.VIEW, "rounds", -0.01), (q_values.VIEW, "q_values", 0.01)):
-        assert broken(view.draw(view.read(RECORD / table, 0)).axes[1]) == [margin]
+        axes = view.draw(view.read(RECORD / table, 0)).axes[1]
+        assert broken(axes) == [margin] and [text.get_text() for text in axes.texts] == [f"{margin}".replace("-", "−")]
+
+
+@pytest.mark.parametrize(
+    ("view", "table", "rule"),
+    [
+        (dials.OF_PAIRS, "pairs", "held where its bar lies above −0.01 (broken), not held where it lies below"),
+        (rounds.VIEW, "rounds", "held where it lies below 0, not held where it lies above −0.01 (broken)"),
+        (spurious.VIEW, "spurious", "held where its bar lies above 0.02 (broken), not held where it lies below"),
+        (q_values.VIEW, "q_values", "where all its bars lie above 0, and does not where one lies below 0.01 (broken)"),
+    ],
+)
+def test_a_caption_states_both_thresholds_of_its_rule(view: Any, table: str, rule: str) -> None:
+    assert rule in view.caption(view.read(RECORD / table, 0))
+
+
+def test_a_slope_has_an_axis_of_its_own_name_and_the_differences_keep_theirs() -> None:
+    figure = spurious.VIEW.draw(spurious.VIEW.read(RECORD / "spurious", 0))
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "test error (greedy)", "error minus that with 0", "slope of error over fraction"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("view", "table"), [(spurious.VIEW, "spurious"), (positives.VIEW, "positives")])
+def test_the_name_of_an_axis_ends_before_the_next_panel_begins(view: Any, table: str) -> None:
+    figure = view.draw(view.read(RECORD / table, 0))
+    figure.draw_without_rendering()
+    ends = [axes.xaxis.label.get_window_extent().x1 for axes in figure.axes[:2]]
+    assert all(end < axes.get_window_extent().x0 for end, axes in zip(ends, figure.axes[1:], strict=True))
 
 
 def test_the_line_at_nought_is_above_the_frame_s_lower_side() -> None:
     figure = spurious.VIEW.draw(spurious.VIEW.read(RECORD / "spurious", 0))
     low, high = figure.axes[1].get_ylim()
     assert low < -0.04 * (high - low)
-    assert figure.axes[0].get_xlabel() == "fraction of solutions with a spurious step"
+    assert figure.axes[0].get_xlabel() == "fraction with a spurious step"
 
 
 def test_no_tick_stands_in_the_corner_of_the_frame() -> None:
@@ -171,7 +214,7 @@ def test_q_tells_its_axis_its_problems_and_every_arm_that_is_drawn() -> None:
     arms = ["SFT", "RFT", "DPO", "per-step DPO"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == arms
     at_the_ends = {text.get_text(): text for text in figure.axes[0].texts if isinstance(text, Annotation)}
-    assert set(at_the_ends) == set(arms) and not figure.axes[1].texts
+    assert set(at_the_ends) == set(arms)
     assert at_the_ends["SFT"].arrow_patch is not None  # ends coincide: a line leads from the name to its curve
     caption = q_values.VIEW.caption(rows)
     assert "policies of 1,024 problems" in caption and all(f"{arm}: " in caption for arm in arms[1:])

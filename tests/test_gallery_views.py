@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from analysis.gallery import choices, star_graph, theorem
 from analysis.gallery.pit_rules import PIT_RULES, ROLLED_OUT_BY
 from analysis.gallery.write import write_gallery
+from analysis.worth.words import number
 
 STEP, MORE = "per-step DPO", "SFT, more updates"
 
@@ -109,10 +111,18 @@ def test_the_theorem_is_ruled_by_distances_that_vanish(
         tmp_path / "out", only=["theorem"], tables={"theorem": theorem_table(tmp_path, at_infinity, power)}, n_draws=200
     )
     text = (tmp_path / "out/theorem.txt").read_text()
-    assert f"reach one policy”: {ruling} (" in text and "falls as n^-0.50 [-0.50, -0.50]" in text
+    assert f"reach one policy”: {ruling} (" in text and "falls as n^−0.50 [−0.50, −0.50]" in text
+    assert f"is {number(at_infinity, '.1e')};" in text and "-" not in re.sub(r"[a-z]-[a-z]", "", text, flags=re.I)
     data = pd.read_csv(tmp_path / "out/theorem.csv")
     at_32 = data.query("curve == 'regression' and n_pairs == 32").iloc[0]
     assert at_32["distance"] == pytest.approx(2 * 32**-0.5) and at_32["low"] <= at_32["distance"] <= at_32["high"]
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "text"), [(-0.01, "g", "−0.01"), (9.34e-8, ".1e", "9.3 × 10⁻⁸"), (-2.5e12, ".1e", "−2.5 × 10¹²")]
+)
+def test_a_number_has_a_true_minus_and_a_power_of_ten(value: float, spec: str, text: str) -> None:
+    assert number(value, spec) == text
 
 
 def test_exponents_are_of_the_larger_half_of_sizes(tmp_path: Path) -> None:
@@ -142,7 +152,8 @@ def test_rules_of_the_pit_are_compared_with_the_first_lowest_and_told_with_their
     errors = {"first_lowest": 0.4, "first_below": 0.38, "lowest_advantage": 0.41, "random": 0.3}
     charged_runs(errors).to_parquet(tmp_path / "runs.parquet")
     write_gallery(tmp_path / "out", only=["pit_rules"], tables={"pit_rules": tmp_path})
-    data = pd.read_csv(tmp_path / "out/pit_rules.csv").query("n_problems == 128").set_index(["what", "name"])["mean"]
+    table = pd.read_csv(tmp_path / "out/pit_rules.csv").query("n_problems == 128").set_index(["what", "name"])
+    data = table["mean"]
     found = data["difference"].to_dict()
     wanted = {"first q_value ≤ 0.2": -0.02, "lowest advantage": 0.01, "a random step up to the pit": -0.1}
     assert found == pytest.approx(wanted)
@@ -153,6 +164,11 @@ def test_rules_of_the_pit_are_compared_with_the_first_lowest_and_told_with_their
         in text
     )
     assert "is better than the first lowest”: held (at 128 problems" in text  # 0.2's alone, by two points in each
+    assert "for both other choices at once" in text and "a random step up to the pit is a control, which the" in text
+    assert "held where those of one lie below 0, not held where those of all lie above −0.01 (broken)" in text
+    at_once = table[["low_at_once", "high_at_once"]].dropna()  # replicates differ in nothing: limits are the means
+    assert at_once.index.tolist() == [("difference", "first q_value ≤ 0.2"), ("difference", "lowest advantage")]
+    assert at_once.to_numpy().ravel().tolist() == pytest.approx([-0.02, -0.02, 0.01, 0.01])
 
 
 @pytest.mark.parametrize(

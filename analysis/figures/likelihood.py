@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.arms import look
-from analysis.figures.limits import framed, interval_bar
-from analysis.figures.style import TEXT_WIDTH, new_figure, paper
+from analysis.figures.limits import DARK, framed, interval_bar
+from analysis.figures.style import TEXT_WIDTH, new_figure, paper, sideways
 
 WRITERS = {"teacher": "SFT", "self": "RFT"}  # the arm that is trained on them, whose look they take
+LANE = 0.4  # from lane to lane of the replicates, where their mean stands 1 above them
 
 
 def two_writers(rows: pd.DataFrame, gaps: pd.DataFrame, measures: Mapping[str, tuple[str, str]]) -> Figure:
@@ -64,12 +65,13 @@ def _levels(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _differences(axes: Axes, each: pd.Series, gaps: pd.DataFrame) -> None:
-    """Replicates as dots in a row of their own, above them the mean with its bar."""
+    """Replicates as dots in three lanes of their own, above them the mean with its bar."""
     colour, marker, _ = look([WRITERS["self"]])[WRITERS["self"]]
-    axes.axvline(0, color="#333333", linewidth=1.0)
-    axes.plot(each, [1.0] * len(each), linestyle="none", marker=".", color="#888888", zorder=3)
+    axes.axvline(0, color=DARK, linewidth=0.7)
+    y = [1.0 + lane for lane in sideways(each.tolist(), LANE)]
+    axes.plot(each, y, linestyle="none", marker=".", markersize=4.5, markeredgewidth=0, color="#777777", zorder=3)
     for mean, low, high in gaps[["mean", "low", "high"]].to_numpy(float).tolist():
-        interval_bar(axes, 0.0, (low, high), colour, width=1.4)
-        axes.plot(mean, 0.0, linestyle="none", marker=marker, color=colour, markersize=5, zorder=4)
-    axes.set_ylim(1.8, -0.8)
+        interval_bar(axes, 0.0, (low, high), colour, width=1.4, cap=6)
+        axes.plot(mean, 0.0, linestyle="none", marker=marker, color=colour, markersize=4, zorder=4)
+    axes.set_ylim(1.8, -0.7)
     axes.set_yticks([])

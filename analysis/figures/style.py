@@ -24,6 +24,7 @@ TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25  # inches, of two columns of a journal and
 OFF = 0.35  # of the least gap between labels: further from its curve's end a label has a line to it
 BESIDE = 0.75  # marks of one size are set side by side within this factor
 ARROW = 1.55  # length of an arrow from a bound, as a factor
+TEST_ERROR = "test error (greedy)"  # what an axis calls it, and a caption too
 RC: Any = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],
@@ -243,6 +244,12 @@ def _end_labels(axes: Axes, places: list[tuple[float, float, str, str]], least_g
             bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
             arrowprops=line if is_led else None,
         )
+
+
+def sideways(values: Sequence[float], step: float) -> list[float]:
+    """How far each value's dot stands beside its line: three lanes in turn by rank, so that neighbours do not merge."""
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    return [(int(rank) % 3 - 1) * step for rank in ranks]
 
 
 def set_apart(values: Sequence[float], least_gap: float) -> list[float]:

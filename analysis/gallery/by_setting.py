@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.steps import Curve, Ruled, levels_and_differences
+from analysis.figures.style import TEST_ERROR
 from analysis.gallery.entries import Runs
 from analysis.gallery.student import means
 from analysis.worth.words import count
@@ -66,7 +67,7 @@ class Setting:
     def draw(self, rows: pd.DataFrame, ruled: Ruled, margin: float) -> Figure:
         """Left the errors, right their differences from that at the smallest value, and what the claim is ruled by."""
         levels, gaps = (curves(of, self.arm, "{} problems") for of in summaries(rows))
-        labels = (self.axis, "test error", f"error minus that with {rows['x'].min():g}")
+        labels = (self.axis, TEST_ERROR, f"error minus that with {rows['x'].min():g}")
         return levels_and_differences(levels, gaps, labels, ruled=ruled, margin=margin, is_log=self.is_log)
 
 

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from analysis.figures.charges import differences_and_cost
 from analysis.gallery.entries import Runs, View
 from analysis.gallery.student import LEVEL, against, means, told
-from analysis.worth.words import count
+from analysis.worth.words import count, number
 from sweep.table import flat
 
 MARGIN = 0.01
@@ -122,11 +122,15 @@ class Choices:
 
     def _drawn(self, rows: pd.DataFrame) -> Figure:
         labels = (f"error minus {self.less}", "sampled tokens a problem")
-        return differences_and_cost(self.gaps(rows), self.judged(rows), self.cost(rows), labels)
+        of = (self.gaps(rows), self.judged(rows), self.cost(rows))
+        return differences_and_cost(*of, labels, self.arm, controls=list(self.controls.values()), margin=-MARGIN)
 
     def _data(self, rows: pd.DataFrame) -> pd.DataFrame:
         levels = means(rows.rename(columns={"choice": "name"}), ["name", "n_problems"], "value")
-        what = {"error": levels, "difference": self.gaps(rows), "sampled tokens a problem": self.cost(rows)}
+        at_once = self.judged(rows)[["name", "n_problems", "low", "high"]]
+        at_once = at_once.rename(columns={"low": "low_at_once", "high": "high_at_once"})
+        gaps = self.gaps(rows).merge(at_once, on=["name", "n_problems"], how="left")
+        what = {"error": levels, "difference": gaps, "sampled tokens a problem": self.cost(rows)}
         return pd.concat([table.assign(what=name) for name, table in what.items()], ignore_index=True)
 
     def _caption(self, rows: pd.DataFrame) -> str:
@@ -135,14 +139,24 @@ class Choices:
         rows_of = of[["name", "mean", "low", "high"]].to_numpy().tolist()
         said = "; ".join(f"{name} {told(*low_high)}" for name, *low_high in rows_of)
         spent = ", ".join(f"{name} {value:,.0f}" for name, value in tokens.items())
-        at, all_at_once = f"at {count(float(n_problems))} problems", len(self._others(rows)) > 1
+        at, others = f"at {count(float(n_problems))} problems", _at_once(len(of))
+        shown = [one for one in self.controls.values() if one in set(rows["choice"])]
+        left_out = f"; {', '.join(shown)} is a control, which the claim leaves out" if shown else ""
         return (
             f"{self.about}, minus {self.less}, paired; means over {n} replicate{'s' if n > 1 else ''} with Student's "
-            f"{LEVEL:.0%} interval of each alone (thick) and, thin, the limits for all other choices at once at the "
-            f"largest size, which the claim is ruled by; the open mark at 0 is {self.usual} itself. Right: tokens that "
-            f"were sampled a problem, solutions and rollouts together{self.more} ({at}: {spent}). “{self.claim}”: "
-            f"{ruling(of)} ({at}{', limits for all at once' if all_at_once else ''}: {said})."
+            f"{LEVEL:.0%} interval of each alone (thick) and, thin, the limits {others} at the largest size, which the "
+            f"claim is ruled by: held where those of one lie below 0, not held where those of all lie above "
+            f"{number(-MARGIN)} (broken), else undecided{left_out}. The dash at 0 is {self.usual} itself. Right: "
+            f"tokens that were sampled a problem, solutions and rollouts together{self.more} ({at}: {spent}). "
+            f"“{self.claim}”: {ruling(of)} ({at}, limits {others}: {said})."
         )
+
+
+def _at_once(n_others: int) -> str:
+    """`for both other choices at once`."""
+    if n_others == 1:
+        return "of the one other choice"
+    return f"for {'both' if n_others == 2 else f'all {n_others}'} other choices at once"
 
 
 def ruling(of: pd.DataFrame) -> str:

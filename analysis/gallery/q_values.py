@@ -18,7 +18,7 @@ from analysis.arms import in_order
 from analysis.figures.steps import Curve, levels_and_differences
 from analysis.gallery.entries import Runs, View
 from analysis.gallery.student import LEVEL, against, means, told
-from analysis.worth.words import count
+from analysis.worth.words import count, number
 
 Q_VALUES = Runs("q_values", table="values.parquet", quick="quick")
 BASELINE, MARGIN = "SFT", 0.01
@@ -94,8 +94,9 @@ def _caption(rows: pd.DataFrame) -> str:
         "Q at each step of the SFT policy's solutions of test problems, by rollouts of each trained policy from the "
         f"same prefixes (0: the bare problem; up to {count(float(n_rollouts))} rollouts a point and replicate); "
         f"policies of {count(float(n_problems))} problems. Left: means over {n} replicates; right: difference from "
-        f"{BASELINE}, paired, and the margin of the claims (broken). Bars: Student's {LEVEL:.0%} interval over "
-        f"replicates, corrected for the number of steps. {each}. “Per-step DPO raises Q at every step”: "
+        f"{BASELINE}, paired. Bars: Student's {LEVEL:.0%} interval over replicates, corrected for the number of "
+        f"steps; a policy raises Q at every step where all its bars lie above 0, and does not where one lies below "
+        f"{number(MARGIN)} (broken), else it is undecided. {each}. “Per-step DPO raises Q at every step”: "
         f"{raised(step)}. “Standard DPO does not”: {other.get(raised(dpo), 'undecided')}."
     )
 

@@ -19,7 +19,7 @@ from analysis.gallery.by_setting import Setting, data, over
 from analysis.gallery.entries import View
 from analysis.gallery.student import LEVEL, ruled_above, told
 from analysis.intervals import student
-from analysis.worth.words import count
+from analysis.worth.words import count, number
 
 MARGIN = 0.01
 
@@ -77,7 +77,8 @@ def _caption(rows: pd.DataFrame, about: str, claim: str) -> str:
     fewer, most, gap = last_quadrupling(rows)
     return (
         f"{about}, at a fixed number of problems and of updates. Left: means over {over(rows)}; middle: difference "
-        f"from the fewest, paired; right: that by which the claim is ruled, with its margin (broken). Bars: Student's "
+        f"from the fewest, paired; right: that by which the claim is ruled, held where its bar lies above "
+        f"{number(-MARGIN)} (broken), not held where it lies below, else undecided. Bars: Student's "
         f"{LEVEL:.0%} interval. “{claim}”: {ruling(*gap[1:])} (from {fewer} to {most} at "
         f"{count(float(rows['n_problems'].max()))} problems: {told(*gap)}, at "
         f"{cost_ratio(rows, fewer, most):.2f} times the FLOP)."

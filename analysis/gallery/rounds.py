@@ -16,11 +16,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.steps import Curve, levels_and_differences
+from analysis.figures.style import TEST_ERROR
 from analysis.gallery.by_setting import Setting, curves, over, summaries
 from analysis.gallery.entries import Runs, View
 from analysis.gallery.student import LEVEL, told
 from analysis.intervals import student
-from analysis.worth.words import count
+from analysis.worth.words import count, number
 
 ROUNDS = Runs("rounds", by="sampling.rounds", quick="quick_rounds")
 ARMS = ("RFT", "per-step DPO")
@@ -57,7 +58,7 @@ def _drawn(rows: pd.DataFrame) -> Figure:
     for arm, mine in rows.groupby("arm", sort=False):
         for into, of in zip(both, summaries(mine), strict=True):
             into += curves(of, str(arm), f"{arm}, {{}}")
-    return levels_and_differences(*both, ("rounds", "test error", "error minus that in one round"), margin=-MARGIN)
+    return levels_and_differences(*both, ("rounds", TEST_ERROR, "error minus that in one round"), margin=-MARGIN)
 
 
 def _data(rows: pd.DataFrame) -> pd.DataFrame:
@@ -79,8 +80,9 @@ def _caption(rows: pd.DataFrame) -> str:
         "policy that the round before ended with; as many solutions and rolled-out traces in all. RFT starts from the "
         "base in each round, on what all rounds so far drew; per-step DPO goes on from its policy, on the round's own "
         "pairs, with as many updates in all. Rates are those that were tuned for one round. Curves are named by the "
-        f"number of problems. Left: means over {over(rows)}; right: difference from one round, paired, and the margin "
-        f"of the claim (broken). Bars: Student's {LEVEL:.0%} interval. “Drawing anew from the policy that was trained "
+        f"number of problems. Left: means over {over(rows)}; right: difference from one round, paired. Bars: "
+        f"Student's {LEVEL:.0%} interval; held where it lies below 0, not held where it lies above {number(-MARGIN)} "
+        "(broken), else undecided. “Drawing anew from the policy that was trained "
         f"pays”, {most} rounds beside one at {n_problems} problems: {'; '.join(said)}."
     )
 

@@ -19,7 +19,7 @@ from analysis.gallery.by_setting import Setting, data, differences, over
 from analysis.gallery.entries import Runs, View
 from analysis.gallery.student import LEVEL, means, ruled_above, told
 from analysis.intervals import student
-from analysis.worth.words import count
+from analysis.worth.words import count, number
 
 SPURIOUS = Runs("spurious", by="source.spurious_fraction", quick="quick_spurious")
 MARGIN = 0.02
@@ -27,7 +27,7 @@ SETTING = Setting(
     SPURIOUS,
     "RFT, spurious steps mixed in",
     "source.spurious_fraction",
-    "fraction of solutions with a spurious step",
+    "fraction with a spurious step",
 )
 
 
@@ -48,7 +48,7 @@ def ruling(low: float, high: float) -> str:
 
 def _ruled(rows: pd.DataFrame) -> Ruled:
     sizes = " and ".join(count(float(n)) for n in sorted(rows["n_problems"].unique()))
-    return Ruled(f"slope,\n{sizes}", slope(rows))
+    return Ruled(f"slope,\n{sizes}", slope(rows), axis="slope of error over fraction")
 
 
 def _drawn(rows: pd.DataFrame) -> Figure:
@@ -66,9 +66,10 @@ def _caption(rows: pd.DataFrame) -> str:
     return (
         "RFT's test error (greedy) against the fraction of its verified solutions that have a wrong or missing step: "
         "the same problems, equally many solutions and one learning rate. Left: means over "
-        f"{over(rows)}; middle: difference from none, paired; right: the slope by which the claim is ruled, with its "
-        f"margin (broken). Bars: Student's {LEVEL:.0%} interval. The largest fraction costs {worse}. "
-        f"“Spurious steps hurt”: {ruling(*found[1:])} (slope over the fraction: {told(*found)})."
+        f"{over(rows)}; middle: difference from none, paired; right: the slope of the error over the fraction, a mean "
+        f"over both sizes, by which the claim is ruled: held where its bar lies above {number(MARGIN)} (broken), not "
+        f"held where it lies below, else undecided. Bars: Student's {LEVEL:.0%} interval. The largest fraction "
+        f"costs {worse}. “Spurious steps hurt”: {ruling(*found[1:])} (slope over the fraction: {told(*found)})."
     )
 
 

@@ -23,7 +23,7 @@ from analysis.figures.star_graph import MEASURES, Shown, learnt_with_updates
 from analysis.gallery.entries import Runs, View
 from analysis.gallery.student import LEVEL, means
 from analysis.intervals import student
-from analysis.worth.words import count, error_text, interval_text
+from analysis.worth.words import count, error_text, interval_text, number
 from sweep.table import flat
 
 # an over-trained checkpoint may make no mistake on its problems, and then there is no pair to learn from
@@ -120,27 +120,30 @@ def _caption(runs: pd.DataFrame) -> str:
         said.append(f"degree {degree}: {ruling(gap)} (per-step DPO minus SFT continued: {each} updates)")
     return (
         "Star graphs, a row a degree, against the updates of SFT: the loss of its last batch; the "
-        "chance at T = 1 of a right path, which the critical token decides; greedy test error, of SFT "
+        "chance at T = 1 of a right path, which the critical token decides; test error (greedy), of SFT "
         "itself, of SFT continued and of per-step DPO from the same weights for as many updates; and the paired "
         f"difference of the last two, with Student's {LEVEL:.0%} limits for all checkpoints of a degree at once, which "
-        f"the claim is ruled by (an open arrowhead: it goes on beyond the frame). Dots are runs, marks means over "
+        "the claim is ruled by (an open arrowhead: it goes on beyond the frame): held where they lie below 0 at a "
+        "checkpoint before the last and do not at the last, not held where they lie above "
+        f"{number(-MARGIN)} (broken) at each before the last, else undecided. Each panel has a scale of its own; the "
+        "chance level is a guess among the paths. Dots are runs, marks means over "
         f"{_replicates(runs)}. “Per-step DPO from an under-trained checkpoint "
         f"beats SFT continued, from an over-trained one it does not”: {'; '.join(said)}."
     )
 
 
 def _replicates(runs: pd.DataFrame) -> str:
-    """`3 replicates a degree, ringed 2 at degree 2 and 4,096 updates, ...`: how many there are, and where fewer."""
+    """`3 replicates a degree, n = 2 at degree 2 and 4,096 updates, ...`: how many there are, and where fewer."""
     levels = _means(runs).query("measure == 'error'")
     most = levels.groupby("degree")["n_replicates"].max()
     few = levels[levels["n_replicates"] < levels["degree"].map(most)].drop_duplicates(["degree", "updates"])
     where = ", ".join(
-        f"{row['n_replicates']} at degree {row['degree']} and {count(float(row['updates']))} updates"
+        f"n = {row['n_replicates']} at degree {row['degree']} and {count(float(row['updates']))} updates"
         for row in few.to_dict("records")
     )
     numbers = " or ".join(map(str, sorted(set(most))))
     said = f"{numbers} replicate{'s' if most.max() > 1 else ''} a degree"
-    return f"{said}, ringed over {where}: the replicates that all arms have there" if where else said
+    return f"{said}, {where}: the replicates that all arms have there" if where else said
 
 
 def _gaps_of_all(runs: pd.DataFrame) -> pd.DataFrame:
@@ -150,7 +153,9 @@ def _gaps_of_all(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _drawn(runs: pd.DataFrame) -> Figure:
     pairs = [paired(runs, degree).assign(degree=degree) for degree in sorted(runs["degree"].unique())]
-    return learnt_with_updates(Shown(runs, _means(runs), pd.concat(pairs, ignore_index=True), _gaps_of_all(runs)))
+    return learnt_with_updates(
+        Shown(runs, _means(runs), pd.concat(pairs, ignore_index=True), _gaps_of_all(runs), -MARGIN)
+    )
 
 
 def _data(runs: pd.DataFrame) -> pd.DataFrame:

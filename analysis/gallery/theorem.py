@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from analysis.figures.theorem import distance_against_n_pairs
 from analysis.gallery.entries import Runs, View
 from analysis.intervals import interval, student
-from analysis.worth.words import count, interval_text
+from analysis.worth.words import count, error_text, interval_text, number
 
 THEOREM = Runs(
     "theorem", table="theorem.csv", quick="quick_theorem",
@@ -78,11 +79,11 @@ def _caption(table: pd.DataFrame) -> str:
         "to where per-step DPO and advantage-weighted regression end on samples of that policy, and between the two; "
         f"bands: {LEVEL:.0%} intervals of the mean over replicates (tree, policy and pairs drawn anew). "
         f"“Per-step DPO with advantage-sampled pairs and advantage-weighted regression reach one policy”: {ruling} "
-        f"(without sampling the farthest of any two optima is {farthest:.1e}; with n pairs DPO's distance falls as "
-        f"n^{slope:.2f} {interval_text(low, high, '{:.2f}'.format)}). With as many samples DPO "
-        f"stays {times:.1f} times as far from the optimum as regression. Where the step of larger advantage always "
-        f"wins, it does not vanish: {control['distance']:.3f} "
-        f"{interval_text(control['low'], control['high'], '{:.3f}'.format)} "
+        f"(without sampling the farthest of any two optima is {number(farthest, '.1e')}; with n pairs DPO's distance "
+        f"falls as n^{number(slope, '.2f')} {interval_text(low, high, partial(number, spec='.2f'))}). With as many "
+        f"samples DPO stays {times:.1f} times as far from the optimum as regression. Where the step of larger "
+        f"advantage always wins, it does not vanish: {error_text(control['distance'])} "
+        f"{interval_text(control['low'], control['high'], error_text)} "
         f"at {count(float(control['n_pairs']))} pairs."
     )
 

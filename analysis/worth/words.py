@@ -19,6 +19,7 @@ KINDS = {
     "undefined": "undefined: no shift exists",
 }
 SIGNS = {"=": "", ">=": "≥ ", "<=": "≤ ", "?": ""}
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def times(value: float) -> str:
@@ -90,7 +91,14 @@ def interval_text(low: float, high: float, number: Callable[[float], str]) -> st
 
 def error_text(value: float) -> str:
     """An error, or a difference of errors, with three decimals and a true minus."""
-    return f"{value:.3f}".replace("-", "−")
+    return number(value, ".3f")
+
+
+def number(value: float, spec: str = "g") -> str:
+    """A number by a format, with a true minus; a power of ten as one: −0.01, 9.3 × 10⁻⁸."""
+    digits, _, power = f"{value:{spec}}".partition("e")
+    exponent = f" × 10{str(int(power)).translate(RAISED)}" if power else ""
+    return f"{digits}{exponent}".replace("-", "−")
 
 
 def count(value: float) -> str:
