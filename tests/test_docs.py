@@ -101,7 +101,7 @@ def test_a_figure_without_a_table_of_record_says_so_on_the_gallery_page(tmp_path
     assert gallery.section(one, tmp_path).endswith(f"{one.shows}\n\nNot run at full scale yet.\n")
     (tmp_path / f"{one.name}.txt").write_text("Said.\n")
     text = gallery.section(one, tmp_path)
-    assert f"](figures/{one.name}.png)\n\nSaid.\n\nTable: `analysis/results/study/runs.parquet` (" in text
+    assert f"](figures/{one.name}.png)\n\nSaid.\n\nTable: `analysis/results/study` (" in text
 
 
 def test_the_page_of_the_map_says_what_its_table_says() -> None:

@@ -25,6 +25,7 @@ from analysis.figures.style import (
     paper,
     points,
     set_apart,
+    tested,
     worth_axis,
 )
 from analysis.intervals import interval
@@ -86,7 +87,7 @@ def draw_errors(
         _base_model(axes, float(sizes.max()), table.reference_error)
         highs.append(1.08 * table.reference_error)
     log_size_axis(axes, sizes, _size_name(table.x_name), 10)
-    log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), f"test {table.y_name}")
+    log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), tested(table.y_name))
     axes.set_xlim(sizes.min() / 1.12, sizes.max() * 1.12)
     _draw_shifts(axes, comparison, [one for one in (shifts if arrows is None else arrows) if one.arm in arms], looks)
     if has_names:
@@ -269,7 +270,7 @@ def controls_against_n_problems(comparison: Comparison, baseline: str) -> Figure
             log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), "")
             end_labels(axes, places, least_gap=0.06)
         for axes in grid[:, 0]:
-            axes.set_ylabel(f"test {table.y_name}")
+            axes.set_ylabel(tested(table.y_name))
     return figure
 
 

@@ -8,7 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.arms import look
-from analysis.figures.style import COLUMN_WIDTH, TEXT_WIDTH, log_size_axis, new_figure, paper, points, worth_axis
+from analysis.figures.style import (
+    COLUMN_WIDTH,
+    TEXT_WIDTH,
+    log_size_axis,
+    new_figure,
+    paper,
+    points,
+    tested,
+    worth_axis,
+)
 from analysis.held_out import Validation
 from analysis.worth.comparison import Comparison
 from analysis.worth.shape import MultiplierCurve
@@ -38,7 +47,7 @@ def multiplier_against_error(comparison: Comparison, curves: Sequence[Multiplier
             axes.plot(curve.errors, curve.values, color=colour)
             axes.axhline(1.0, color="#444444", linewidth=0.8)
             axes.set_title(f"{curve.arm} over {curve.baseline}", loc="left", color="#444444")
-            axes.set_xlabel(f"test {comparison.draws.table.y_name}")
+            axes.set_xlabel(tested(comparison.draws.table.y_name))
             axes.invert_xaxis()
             shown = np.concatenate([curve.values, curve.pointwise.ravel()])
             finite += [value for value in shown if np.isfinite(value) and 1 / 64 < value < 4096]

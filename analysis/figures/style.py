@@ -193,6 +193,12 @@ def worth_axis(axes: Axes, low: float, high: float, label: str) -> None:
     axes.set_ylabel(label)
 
 
+def tested(y_name: str) -> str:
+    """What an axis is called: test error (greedy) of the `greedy error`, test error, test loss."""
+    how, _, what = y_name.rpartition(" ")
+    return f"test {what} ({how})" if how else f"test {what}"
+
+
 def size_label(value: float) -> str:
     """128, 2,048, 16k, 16,384, 1.5M."""
     for size, suffix in ((1e9, "B"), (1e6, "M")):
