@@ -36,6 +36,7 @@ def simulated_table(
     lucky_sd: float = 0.0,
     is_relative: bool = False,
     base_error: float | None = None,
+    own_share: float = 0.0,
 ) -> Table:
     """Outcomes of every run on the same problems, and of a base model with this error where one is given.
 
@@ -43,14 +44,18 @@ def simulated_table(
     first of the run's own (seed_sd may name the arms), the second drawn once for each arm and seed, the third once for
     each size and seed, the last once for each seed; is_relative: times 4 p (1 - p), p = law(n). A problem's logit is
     shifted by N(0, difficulty_sd^2), with the centre chosen so that the mean over the POPULATION of problems is the
-    run's expected error.
+    run's expected error; a share `own_share` of that variance is the cell's own, common to its seeds alone.
     """
     difficulty = rng.normal(0.0, difficulty_sd, n_problems)
+    of_cell: dict[tuple[str, float], np.ndarray] = {}
     rows, blocks, common = [], [], {}
 
     def test(arm: str, n: float, seed: int, error: float) -> None:
-        target = float(np.clip(error, 1e-4, 1 - 1e-4))
-        chance = 1.0 / (1.0 + np.exp(-(difficulty + centre(target, difficulty_sd))))
+        target, shift = float(np.clip(error, 1e-4, 1 - 1e-4)), difficulty
+        if own_share:
+            own = of_cell.setdefault((arm, float(n)), rng.normal(0.0, difficulty_sd, n_problems))
+            shift = np.sqrt(1 - own_share) * difficulty + np.sqrt(own_share) * own
+        chance = 1.0 / (1.0 + np.exp(-(shift + centre(target, difficulty_sd))))
         wrong = rng.random(n_problems) < chance
         blocks.append(wrong.astype(np.float32))
         rows.append((arm, float(n), float(n), seed, wrong.mean(), n_problems))

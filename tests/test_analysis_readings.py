@@ -503,3 +503,33 @@ def test_where_the_noise_is_wider_than_what_is_shared_the_size_nearest_to_its_mi
     loud = dataclasses.replace(drawn, errors=drawn.observed * np.exp([[0.5], [-0.5]] * 100))
     m = headline(Comparison(loud, law="power"), "RFT", "SFT")
     assert "no_overlap" in codes(m) and (m.at_size, m.kind) == (256, "interior")
+
+
+def test_a_bound_is_not_by_a_law_that_residuals_refute() -> None:
+    errors = {"SFT": (0.5, 0.4, 0.34, 0.30), "RFT": (0.44, 0.35, 0.299, 0.267)}
+    rows = [
+        (arm, n, n, seed, e, 10**7)
+        for arm, several in errors.items()
+        for n, e in zip((100, 200, 400, 800), several, strict=True)
+        for seed in (0, 1)
+    ]
+    table = table_from_runs(pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error", "n_test"]), "counts")
+    m = at_size(Comparison(draws(table, 199), law="power"), "RFT", "SFT", 400)
+    # SFT never gets from .30 to .299, so it needs more than its 800; the law has .299 at 714
+    assert (m.kind, m.bound, m.multiplier) == ("censored_hi", ">=", 2.0)
+    assert m.ci_low <= m.multiplier and m.extrapolated_value is None
+
+
+def test_a_baseline_that_rises_is_not_beyond_an_error_that_it_had() -> None:
+    errors = {"SFT": (0.53, 0.64, 0.73, 0.80, 0.84), "RFT": (0.634, 0.72, 0.79, 0.84, 0.88)}
+    rows = [
+        (arm, n, n, seed, e + 0.004 * seed)
+        for arm, several in errors.items()
+        for n, e in zip((100, 200, 400, 800, 1600), several, strict=True)
+        for seed in (0, 1)
+    ]
+    table = table_from_runs(pd.DataFrame(rows, columns=["arm", "size", "x", "seed", "error"]), "errors")
+    comparison = Comparison(draws(table, 199), law="power")
+    first = at_size(comparison, "RFT", "SFT", 100)  # SFT had .53 with as many, and .71 in its mean
+    assert (first.kind, first.bound) == ("undefined", "?") and np.isnan(first.multiplier)
+    assert headline(comparison, "RFT", "SFT").bound != ">="

@@ -295,6 +295,17 @@ def test_runs_that_scatter_less_than_binomially_show_what_they_share() -> None:
     assert count_correlation(counts({"a": [0.5]})) == 0.0
 
 
+def test_seeds_that_are_copies_leave_a_difference_of_arms_its_noise() -> None:
+    table = counts({"a": [0.4, 0.4], "b": [0.3, 0.3]}, n_test=1000)
+    assert count_correlation(table) == 1.0
+    drawn = draws(table, 8000)
+    cells = [int(table.cells_of(arm)[1]) for arm in ("a", "b")]
+    gap = drawn.errors[1:, cells] @ [1.0, -1.0]
+    # what cells have in common is .48 to .8 of the noise, .64 in the mean, and cancels but for unlike p (1 - p)
+    own, common = 0.36 * (0.24 + 0.21) / 1000, 0.64 * (np.sqrt(0.24) - np.sqrt(0.21)) ** 2 / 1000
+    assert gap.std() == pytest.approx(np.sqrt(own + common), rel=0.03)
+
+
 def test_what_counts_share_cancels_between_arms_on_one_test_set_alone() -> None:
     table = counts({"a": [0.46, 0.5, 0.54], "b": [0.46, 0.5, 0.54]})
     apart = dataclasses.replace(table, is_unpaired=True)

@@ -4,12 +4,12 @@ It is predicted from today's study with the variance components of today's inter
 L_c the derivative of ln m by cell mean c (through the fit), p_c the fitted error, v_c = p_c (1 - p_c), S seeds and J
 test problems,
     V = 1/J sum_{c,d} L_c L_d cov_cd                            problems; cov_cc = v_c (r + (1 - r)/S),
-                                                                cov_cd = r sqrt(v_c v_d), 0 between unpaired arms
+                                                                cov_cd = q sqrt(v_c v_d), 0 between unpaired arms
       + (phi - phi_shared)/S sum_c L_c^2 v_c^2                  runs by themselves; L_c v_c times the growth of noise
       + phi_shared/S sum_arms (sum_{c of the arm} L_c v_c)^2    what the runs of a seed share: more sizes do not cure it
 or, where the two arms are paired by seed (pairing.py), L' K L / S in place of the last two, K the covariance of one
-seed's runs; r the mean correlation of two runs' outcomes on one problem, phi and phi_shared the seed variance, all
-measured here.
+seed's runs; r the mean correlation of two runs' outcomes on one problem, q that of runs of two cells (with outcomes
+taken to be r; of counts see `common_between_cells`), phi and phi_shared the seed variance, all measured here.
 Of a table in replicates a replicate's cells move together, by K as they are seen to, and V is (replicates.py)
     V = 1/R [L' W' K W L + w (L' L - L' W' W L) + (1/J - 1/J now) sum_c L_c^2 v_c]
 W interpolation in ln n from the sizes that were run to those of the design, the nearest beyond their ends, and w the
@@ -38,7 +38,7 @@ from analysis.intervals import difference, limits_of
 from analysis.laws.fit import fit_curves
 from analysis.laws.local import Blend, local_curves
 from analysis.noise.draws import Draws
-from analysis.noise.seeds import count_correlation
+from analysis.noise.seeds import common_between_cells, count_correlation
 from analysis.worth.comparison import Comparison
 
 
@@ -97,8 +97,8 @@ class Width:
         self.now, self.correlation = self._today()
         self.se_now = self.se(self.now)
 
-    def _today(self) -> tuple[Design, float]:
-        """The design of the table, its thinnest cell for all, and the correlation of two runs' outcomes."""
+    def _today(self) -> tuple[Design, tuple[float, float]]:
+        """The design of the table, its thinnest cell for all, and the correlations of two runs' outcomes."""
         drawn = self.comparison.draws
         table, cells = drawn.table, np.concatenate([drawn.table.cells_of(one) for one in self.pair])
         n_runs = table.cells["n_seeds"].to_numpy() if drawn.replicates is None else drawn.replicates.n_of_cell
@@ -170,13 +170,13 @@ class Width:
         self, design: Design, influence: Sequence[np.ndarray], v: Sequence[np.ndarray]
     ) -> tuple[float, float]:
         """V and its degrees of freedom, of runs that differ by seed alone."""
-        table, seeds, r = self.comparison.draws.table, self.comparison.draws.seeds, self.correlation
+        table, seeds, (r, common) = self.comparison.draws.table, self.comparison.draws.seeds, self.correlation
         weighted = [one * np.sqrt(of_arm) for one, of_arm in zip(influence, v, strict=True)]
         of_seeds = [one * of_arm for one, of_arm in zip(influence, v, strict=True)]
         sums = np.array([one.sum() for one in weighted])
         same = np.square(sums).sum() if table.is_unpaired else sums.sum() ** 2
         apart = sum(float(np.square(one).sum()) for one in weighted)
-        problems = (r * same + (1 - r) / design.n_units * apart) / design.n_test
+        problems = (common * same + (r - common + (1 - r) / design.n_units) * apart) / design.n_test
         sizes = [np.array(self.sizes_of(one, design)) for one in self.pair]
         pairing = seeds.pairing_of(self.pair)
         if pairing is None:
@@ -268,11 +268,13 @@ def own_noise(ln_n: Sequence[np.ndarray], deviations: Sequence[np.ndarray]) -> f
     return squares / weights
 
 
-def _correlation(drawn: Draws, cells: np.ndarray) -> float:
-    """Mean correlation over problems of two runs' outcomes; from counts what the scatter between seeds shows of it."""
+def _correlation(drawn: Draws, cells: np.ndarray) -> tuple[float, float]:
+    """Mean correlation over problems of two runs' outcomes, of one cell and of two; from counts what the scatter
+    between seeds shows of it."""
     table = drawn.table
     if table.kind == "counts":
-        return 1.0 if table.is_unpaired else count_correlation(table)
+        r = count_correlation(table)
+        return (1.0, 1.0) if table.is_unpaired else (r, float(common_between_cells(r)))
     wanted = np.isin(table.cell_of_run, cells)
     top = bottom = 0.0
     for block in table.blocks:
@@ -284,4 +286,5 @@ def _correlation(drawn: Draws, cells: np.ndarray) -> float:
         scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
         off = ~np.eye(len(x), dtype=bool)
         top, bottom = top + float(covariance[off].sum()), bottom + float(scale[off].sum())
-    return float(np.clip(top / bottom, 0.0, 0.999)) if bottom > 0 else 0.0
+    r = float(np.clip(top / bottom, 0.0, 0.999)) if bottom > 0 else 0.0
+    return r, r

@@ -23,9 +23,12 @@ from analysis.noise.levels import with_levels
 from analysis.noise.replicates import Replicates, replicate_notes, replicates_of
 from analysis.noise.scatter import Scatter, least_scatter, scatter_about
 from analysis.noise.seeds import (
+    LEAST_COMMON,
+    MOST_SHARED,
     SeedNoise,
     bernoulli_unit,
     cell_means_by_problem,
+    common_between_cells,
     count_correlation,
     least_error,
     n_outcomes,
@@ -204,9 +207,11 @@ def _count_draws(
 ) -> tuple[np.ndarray, np.ndarray, tuple[Note, ...]]:
     """Cell means (n_draws, n_cells), their variance (n_cells,), and notes, from counts.
 
-    A run's noise is v/J = p (1 - p)/J, of which a share r, the correlation of outcomes on one problem, is common to all
-    runs on the same problems: it cancels in contrasts and r is read off the scatter between seeds. Where arms were
-    tested on different problems it does not cancel, and since that scatter gives r only from below, r = 1 is taken.
+    A run's noise is v/J = p (1 - p)/J, of which a share r, the correlation of outcomes on one problem, is common to the
+    seeds of a cell and read off their scatter. Of that again a part is common to all runs on the same problems and
+    cancels in contrasts: how much counts do not show, and each draw takes another part (`common_between_cells`). Where
+    arms were tested on different problems nothing cancels, and since the scatter gives r only from below, r = 1 is
+    taken.
     """
     p, n_seeds, n_test = (table.cells[name].to_numpy(float) for name in ("error", "n_seeds", "n_test"))
     r, n_all = count_correlation(table), n_test * n_seeds
@@ -215,9 +220,14 @@ def _count_draws(
         df = float((n_seeds - 1).sum())
         own *= np.sqrt((1 - r) * df / rng.chisquare(df, size=(n_draws, 1)))
     arms = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)[1]
-    group, common = (arms, 1.0) if table.is_unpaired else (np.zeros_like(arms), r)
-    share = common * p * (1 - p) / n_test
-    errors = p + own + np.sqrt(share) * rng.standard_normal((n_draws, group.max() + 1))[:, group]
+    group, unit = arms if table.is_unpaired else np.zeros_like(arms), p * (1 - p) / n_test
+    every = rng.standard_normal((n_draws, group.max() + 1))[:, group]
+    if table.is_unpaired:
+        errors, share = p + own + np.sqrt(unit) * every, unit
+    else:
+        common = common_between_cells(r, rng.random((n_draws, 1)))
+        of_cell = np.sqrt((r - common) * unit) * rng.standard_normal((n_draws, len(p)))
+        errors, share = p + own + of_cell + np.sqrt(common * unit) * every, r * unit
     if table.is_unpaired:
         said = (
             "arms were tested on different problems, so nothing cancels between them, and all of a run's test noise is "
@@ -227,8 +237,9 @@ def _count_draws(
         known = f"what they share is {r:.0%} of it" if (n_seeds > 1).any() else "what they share cannot be seen"
         said = (
             "all runs are taken to have been tested on the same problems; by the scatter between seeds, which is all "
-            f"that shows their test noise, {known}; if the arms had different problems the interval is far too "
-            "narrow: say --unpaired"
+            f"that shows their test noise, {known}, and runs of other arms and sizes are taken to have from "
+            f"{LEAST_COMMON:.0%} of that in common to all of it, and no more than {MOST_SHARED:.0%} of their noise; "
+            "give outcomes to see it; if the arms had different problems the interval is far too narrow: say --unpaired"
         )
     notes = (note("counts_only", f"counts do not say which problems were missed: {said}"),)
     return errors, (1 - r) * p * (1 - p) / n_all + share, notes

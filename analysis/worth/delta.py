@@ -19,7 +19,13 @@ import numpy as np
 from scipy import stats
 
 from analysis.noise.draws import Draws
-from analysis.noise.seeds import bernoulli_unit, count_correlation, seed_clusters, within_seed_variance
+from analysis.noise.seeds import (
+    bernoulli_unit,
+    common_between_cells,
+    count_correlation,
+    seed_clusters,
+    within_seed_variance,
+)
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.shape import pooled_draws
@@ -135,11 +141,12 @@ def _outcome_variance(table: Table, influence: np.ndarray) -> float:
 
 
 def _count_variance(table: Table, influence: np.ndarray) -> float:
-    """The same from counts: the own part of each cell, and what runs on the same problems have in common."""
+    """The same from counts: what each run and each cell has for itself, and what all have in common."""
     n_test, n_seeds = table.cells["n_test"].to_numpy(float), table.cells["n_seeds"].to_numpy(float)
     r, scaled = count_correlation(table), influence * np.sqrt(bernoulli_unit(table) / n_test)
     own = (1 - r) * float((np.square(scaled) / n_seeds).sum())
     if not table.is_unpaired:
-        return own + r * float(scaled.sum() ** 2)
+        common = float(common_between_cells(r))
+        return own + (r - common) * float(np.square(scaled).sum()) + common * float(scaled.sum() ** 2)
     arms = np.unique(table.cells["arm"].to_numpy(str), return_inverse=True)[1]
     return own + float(np.square(np.bincount(arms, weights=scaled)).sum())

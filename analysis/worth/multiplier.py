@@ -148,11 +148,12 @@ def reading(
     is_inside = where_0 == where_1 == "inside"
     by_law = difference(sizes.law_0, sizes.law_1)
     read = difference(sizes.read_0, sizes.read_1)
-    kind, bound = kind_of(where_0, where_1, read[0] if is_inside else by_law[0])
-    if kind == "interior" and high_0 <= low_0 * (1 + 1e-9):  # one error at every size: none is the one
-        kind, bound = "undefined", "?"
+    kind, bound = kind_of(where_0, where_1, (read if is_inside or sizes.is_refuted else by_law)[0])
+    if high_0 <= low_0 * (1 + 1e-9) and (kind == "interior" or _was_seen(comparison, baseline, error)):
+        kind, bound = "undefined", "?"  # one error at every size: none is the one
     held_0, held_1 = sides(where_0, n_0), sides(where_1, n_1)
-    point = read if is_inside else difference(np.clip(sizes.law_0[:1], *held_0), np.clip(sizes.law_1[:1], *held_1))
+    ends = (sizes.read_0, sizes.read_1) if sizes.is_refuted else (sizes.law_0, sizes.law_1)
+    point = read if is_inside else difference(np.clip(ends[0][:1], *held_0), np.clip(ends[1][:1], *held_1))
     ln_m = difference(np.clip(sizes.read_0[1:], *held_0), np.clip(sizes.read_1[1:], *held_1))
     drawn = Drawn(ln_m, bound, _reach(n_0, np.log([size, size]) if size else n_1) if kind == "interior" else _ANY)
     limits = limits_of(ln_m, comparison.level)
@@ -190,6 +191,12 @@ def reading(
         notes=sorted_notes(notes),
         drawn=drawn,
     )
+
+
+def _was_seen(comparison: Comparison, arm: str, error: float) -> bool:
+    """Whether the arm had errors on both sides of this one, whatever a curve says that never rises."""
+    seen = comparison.arm_errors(arm)[0]
+    return bool(seen.min() <= error <= seen.max())
 
 
 def _exp_pair(limits: tuple[float, float]) -> tuple[float, float]:

@@ -78,6 +78,8 @@ class Setting:
     has_seeds: bool = False  # the replicates are seeds of one base and one test set
     at: str = "middle"  # or "largest", "smallest": at that size of the arm; "joint": n_arms of them, all at once
     n_arms: int = 1
+    difficulty: float = DIFFICULTY
+    own_share: float = 0.0  # of the variance of difficulty, what a cell has for itself
     is_identity: bool = False  # the arm is the baseline itself
 
 
@@ -98,6 +100,9 @@ SETTINGS: dict[str, Setting] = {
     "shallow, baseline alone has a floor": Setting(500, 3, 0.10, 4, 0.006, floor=0.25, arm_b=0.05, arm_floor=0.0),
     "counts": Setting(1319, 3, 0.15, 2, 0.006, is_counts=True),
     "counts, J500 m8": Setting(500, 3, 0.15, 8, 0.006, is_counts=True),
+    "counts, a fifth of a cell's own": Setting(1319, 3, 0.15, 2, 0.006, is_counts=True, own_share=0.2),
+    "counts, half of a cell's own": Setting(1319, 3, 0.15, 2, 0.006, is_counts=True, own_share=0.5),
+    "counts, seeds nearly copies": Setting(500, 2, 0.3, 2, 0.0, is_counts=True, own_share=0.3, difficulty=20.0),
     "seeds common to arms": Setting(1319, 3, 0.15, 2, 0.006, common_sd=0.02),
     "half common, five seeds": Setting(1319, 5, 0.15, 2, 0.015, common_sd=0.015, sizes=2.0 ** np.arange(6, 12)),
     "all but common, five seeds": Setting(
@@ -364,7 +369,8 @@ def _table(setting: Setting, base: Callable, arm: Callable, seed: int) -> Table:
         n_seeds=setting.n_seeds,
         n_problems=setting.n_problems,
         seed_sd={"SFT": setting.seed_sd, **dict.fromkeys(arms, setting.arm_seed_sd or setting.seed_sd)},
-        difficulty_sd=DIFFICULTY,
+        difficulty_sd=setting.difficulty,
+        own_share=setting.own_share,
         rng=np.random.default_rng(seed),
         shared_sd=setting.shared_sd,
         common_sd=setting.common_sd,
