@@ -274,7 +274,7 @@ def count_correlation(table: Table) -> float:
     return max(0.0, 1.0 - float(np.average(between / binomial, weights=n_seeds[many] - 1)))
 
 
-LEAST_COMMON, MOST_SHARED = 0.6, 0.8
+LEAST_COMMON, MOST_SHARED = 0.6, 0.7
 """What counts cannot show, the correlation of outcomes between runs of unlike arms or sizes: of that between seeds of
 one cell it is 0.79 to 1.0 in our tables with outcomes (0.33 to 0.42 beside 0.42, 0.43 to 0.48 beside 0.52), and it is
 held below that of runs that are copies."""
