@@ -228,21 +228,29 @@ def _count_draws(
         common = common_between_cells(r, rng.random((n_draws, 1)))
         of_cell = np.sqrt((r - common) * unit) * rng.standard_normal((n_draws, len(p)))
         errors, share = p + own + of_cell + np.sqrt(common * unit) * every, r * unit
+    return errors, (1 - r) * p * (1 - p) / n_all + share, (_counts_only(table, r),)
+
+
+def _counts_only(table: Table, r: float) -> Note:
+    """What is not known where counts stand for outcomes, and what is taken to be so."""
     if table.is_unpaired:
         said = (
             "arms were tested on different problems, so nothing cancels between them, and all of a run's test noise is "
             "taken to be common to its arm, which is the most it can be"
         )
-    else:
-        known = f"what they share is {r:.0%} of it" if (n_seeds > 1).any() else "what they share cannot be seen"
-        said = (
-            "all runs are taken to have been tested on the same problems; by the scatter between seeds, which is all "
-            f"that shows their test noise, {known}, and runs of other arms and sizes are taken to have from "
-            f"{LEAST_COMMON:.0%} of that in common to all of it, and no more than {MOST_SHARED:.0%} of their noise; "
-            "give outcomes to see it; if the arms had different problems the interval is far too narrow: say --unpaired"
+        return note("counts_only", f"counts do not say which problems were missed: {said}")
+    known = "what they share cannot be seen, and none of it is taken to cancel"
+    if (table.cells["n_seeds"] > 1).any():
+        known = (
+            f"what they share is {r:.0%} of it, and runs of other arms and sizes are taken to have from "
+            f"{LEAST_COMMON:.0%} of that in common to all of it, and no more than {MOST_SHARED:.0%} of their noise"
         )
-    notes = (note("counts_only", f"counts do not say which problems were missed: {said}"),)
-    return errors, (1 - r) * p * (1 - p) / n_all + share, notes
+    said = (
+        "all runs are taken to have been tested on the same problems; by the scatter between seeds, which is all that "
+        f"shows their test noise, {known}; give outcomes to see it; if the arms had different problems the interval is "
+        "far too narrow: say --unpaired"
+    )
+    return note("counts_only", f"counts do not say which problems were missed: {said}")
 
 
 def _multinomial(n_draws: int, n_problems: int, rng: np.random.Generator) -> np.ndarray:
