@@ -220,7 +220,7 @@ def validation_text(found: Validation) -> str:
     lines = [f"{'':<14}  {'that all laws make, which rank them':<51}   all of its own, which judge it"]
     lines += [f"{'law':<14}  {head}   {head}"]
     lines += [f"{one.law:<14}  {_misses_text(one.shared)}   {_misses_text(one.own)}" for one in found.scores]
-    return "\n".join([*lines, found.says])
+    return "\n".join([*lines, found.says, *notes_text(found.notes)])
 
 
 def _misses_text(one: Misses) -> str:
