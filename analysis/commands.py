@@ -58,6 +58,7 @@ class Result:
         by_unit: replicates (or seeds) one by one; None where some have no value.
         malformed: the arm's share of malformed solutions and its entropy at each of its sizes, where the table tells.
         identity: the baseline against itself, the same for every arm.
+        measure: what was compared: error or loss.
     """
 
     multiplier: Multiplier
@@ -67,6 +68,7 @@ class Result:
     by_unit: ByUnit | None = None
     malformed: tuple[Malformed, ...] = ()
     identity: Identity | None = None
+    measure: str = "error"
 
 
 def _of_what_is_left(options: Options) -> str:
@@ -205,6 +207,7 @@ def result(
         fast,
         each_unit(comparison, m),
         malformed,
+        measure=comparison.draws.table.measure,
     )
 
 
