@@ -386,6 +386,11 @@ def test_logs_of_a_grid_name_each_stage_that_printed(sweep_copy: Sweep, said: Ca
     n_problems = sweep_copy.plan.runs[3].leaf.exp.n_problems
     told = f"{key}  train self step_dpo n_problems={n_problems} seed=0\n"
     assert said("logs", "-m", *sweep_copy.words) == (0, told, "")
+    silent = [run.evaluate.key for run in sweep_copy.plan.runs[:2]]
+    for other in silent:
+        sweep_copy.store.log_path(other).touch()
+    found = said("logs", "-m", *sweep_copy.words)
+    assert found == (0, told, "2 stages have an empty log and printed nothing\n")
 
 
 # launchers that are not ours
@@ -602,6 +607,13 @@ def test_every_verb_finds_a_configuration_of_the_users_own(
         ("cancel a b", "usage: python -m sweep cancel [SUBMISSION]"),
         ("help colect", "help colect: no such verb (did you mean collect?); there are run, plan"),
         ("plan variant=sure_shortcutt", "(did you mean sure_shortcut?)"),
+        ("plan model=tiny", "(did you mean tiny_llama?)"),
+        ("plan tracking=none", "(did you mean jsonl?)"),
+        ("plan tracking=off", "(did you mean jsonl?)"),
+        (
+            "plan dataset.name=mine",
+            "found 'mine'; name is the kind of the data, whose own name goes into dataset.title",
+        ),
         (
             "merge a b --out file/table",
             "--out=file/table must be a folder this user can write to, found: Not a directory",
