@@ -309,6 +309,20 @@ def test_collect_again_gives_the_same_bytes(sweep: Sweep, said: Callable[..., Sa
     assert made[0] == made[1]
 
 
+def test_collect_says_what_table_of_another_grid_it_replaces(sweep: Sweep, said: Callable[..., Said]) -> None:
+    small = ("collect", "-m", *sweep.words, "arm=sft", "--out", "table")
+    whole = ("collect", "-m", *sweep.words, "--out", "table")
+    assert [said(*line)[2] for line in (small, whole, whole)] == ["", "", ""]  # nothing is lost
+    code, out, err = said(*small)
+    assert code == 0 and out == "2 runs and the base model x 40 problems in table\n"
+    line = f"`python -m sweep {' '.join(whole)}`"
+    assert err == f"note: replaces the table of {line} in table: 12 runs and the base model, 10 not in the new one\n"
+    finished = (*small[:-2], "--finished", "--out", "table")
+    assert said(*finished)[2] == ""
+    Path("table/runs.parquet").write_bytes(b"")
+    assert said(*whole)[2] == ""
+
+
 def test_collect_refuses_a_grid_that_is_not_finished(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
     key = sweep_copy.plan.runs[0].evaluate.key
     sweep_copy.store.set_aside(key)
