@@ -22,7 +22,7 @@ from analysis.intervals import interval
 from analysis.laws.fit import FitResult, fit_shared
 from analysis.laws.forms import FORMS, form
 from analysis.noise.malformed import Malformed, malformed_note, malformed_of
-from analysis.notes import sorted_notes
+from analysis.notes import Note, sorted_notes
 from analysis.options import Options, comparison_of
 from analysis.worth import readings
 from analysis.worth.by_unit import ByUnit, each_unit
@@ -46,6 +46,7 @@ class SharedFit:
     intervals: Mapping[str, tuple[float, float]]
     level: float
     n_ref: float
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Result:
         by_unit: replicates (or seeds) one by one; None where some have no value.
         malformed: the arm's share of malformed solutions and its entropy at each of its sizes, where the table tells.
         identity: the baseline against itself, the same for every arm.
+        measure: what was compared: error or loss.
     """
 
     multiplier: Multiplier
@@ -66,6 +68,7 @@ class Result:
     by_unit: ByUnit | None = None
     malformed: tuple[Malformed, ...] = ()
     identity: Identity | None = None
+    measure: str = "error"
 
 
 def _of_what_is_left(options: Options) -> str:
@@ -109,7 +112,8 @@ def fits(path: str | Path, options: Options | None = None) -> tuple[FitResult, .
     if not out:
         sizes = ", ".join(f"{arm} {comparison.n_sizes(arm)}" for arm in table.arms)
         raise ValueError(f"{table.path}: a power law needs 3 sizes or more, found {sizes}; run more sizes")
-    return tuple(_read_by_multiplier(comparison, one, options.baseline) for one in out)
+    read = [_read_by_multiplier(comparison, one, options.baseline) for one in out]
+    return tuple(dataclasses.replace(one, notes=sorted_notes((*table.notes, *one.notes))) for one in read)
 
 
 def _read_by_multiplier(comparison: Comparison, one: FitResult, baseline: str) -> FitResult:
@@ -145,7 +149,8 @@ def _shared(comparison: Comparison, options: Options) -> SharedFit:
     columns |= {f"excess_at_ref[{arm}]": one.excess for arm, one in zip(arms, curves, strict=True)}
     params = {name: float(values[0]) for name, values in columns.items()}
     intervals = {name: interval(values[1:], options.level) for name, values in columns.items()}
-    return SharedFit(options.law, arms, params, intervals, options.level, float(np.exp(curves[0].ln_n_ref)))
+    n_ref = float(np.exp(curves[0].ln_n_ref))
+    return SharedFit(options.law, arms, params, intervals, options.level, n_ref, sorted_notes(table.notes))
 
 
 def multipliers(
@@ -202,6 +207,7 @@ def result(
         fast,
         each_unit(comparison, m),
         malformed,
+        measure=comparison.draws.table.measure,
     )
 
 

@@ -14,6 +14,7 @@ that its verdict does not change with the laws that stand beside it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from analysis.laws.curves import Curves
 from analysis.laws.fit import fit_curves
 from analysis.laws.forms import FORMS, form
 from analysis.noise.draws import Draws
+from analysis.notes import Note, sorted_notes
 from analysis.tables.table import Table
 from sweep.terminal.progress import counted
 
@@ -88,7 +90,7 @@ class Score:
 @dataclass(frozen=True)
 class Validation:
     """Scores from the best down, the predictions that rank them, the law of the one-SE rule, and whether there was
-    enough to choose by; `says` tells where the chosen law is refuted itself.
+    enough to choose by; `says` tells where the chosen law is refuted itself; `notes` are the table's.
     """
 
     scores: tuple[Score, ...]
@@ -96,6 +98,7 @@ class Validation:
     chosen: str | None
     is_choice_feasible: bool
     says: str
+    notes: tuple[Note, ...] = ()
 
 
 def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[str] = ()) -> Validation:
@@ -130,7 +133,8 @@ def validate(drawn: Draws, laws: Sequence[str] | None = None, *, of: Sequence[st
     scores.sort(key=lambda score: score.shared.mean_square_z)
     is_feasible = most > FEW_SIZES
     chosen = _chosen(scores).law if is_feasible else None
-    return Validation(tuple(scores), tuple(predictions), chosen, is_feasible, _says(scores, most))
+    says, notes = _says(scores, most), sorted_notes(drawn.table.notes)
+    return Validation(tuple(scores), tuple(predictions), chosen, is_feasible, says, notes)
 
 
 def _first(law: str, most: int) -> int:
@@ -173,6 +177,9 @@ def _arms(table: Table, of: Sequence[str]) -> list[str]:
 
 def _usable(table: Table, asked: Sequence[str] | None, most: int) -> list[str]:
     """The laws that an arm with `most` sizes can carry: all that are asked for, or those of the usual ones."""
+    twice = [law for law, n in Counter(asked or ()).items() if n > 1]
+    if twice:
+        raise ValueError(f"--law {twice[0]} is given twice; name each law once")
     shared = [law for law in asked or () if form(law).is_shared]
     if shared:
         raise ValueError(f"law {shared[0]} is shared between arms; sizes are held out of one arm: {', '.join(LAWS)}")

@@ -22,13 +22,13 @@ from analysis.noise.malformed import Malformed
 from analysis.notes import Note, sorted_notes
 from analysis.worth.identity import Identity
 from analysis.worth.words import (
-    KINDS,
     beyond_text,
     by_unit_text,
     count,
     error_text,
     interval_text,
     joint_text,
+    kind_text,
     multiplier_text,
     shape_text,
     times,
@@ -112,8 +112,8 @@ def results_text(results: Sequence[Result]) -> str:
     lines = []
     for one in results:
         m = one.multiplier
-        at = f"error {error_text(m.at_error)}" + ("" if m.at_size is None else f", n = {count(m.at_size)}")
-        lines.append(f"{m.arm} over {m.baseline}: {multiplier_text(m)} at {at}  ({KINDS[m.kind]})")
+        at = f"{one.measure} {error_text(m.at_error)}" + ("" if m.at_size is None else f", n = {count(m.at_size)}")
+        lines.append(f"{m.arm} over {m.baseline}: {multiplier_text(m)} at {at}  ({kind_text(m.kind, one.measure)})")
         if beyond_text(m):
             lines.append(f"  {beyond_text(m)}")
         if m.kind != "undefined" and np.isfinite(m.form_spread).all():
@@ -220,7 +220,7 @@ def validation_text(found: Validation) -> str:
     lines = [f"{'':<14}  {'that all laws make, which rank them':<51}   all of its own, which judge it"]
     lines += [f"{'law':<14}  {head}   {head}"]
     lines += [f"{one.law:<14}  {_misses_text(one.shared)}   {_misses_text(one.own)}" for one in found.scores]
-    return "\n".join([*lines, found.says])
+    return "\n".join([*lines, found.says, *notes_text(found.notes)])
 
 
 def _misses_text(one: Misses) -> str:

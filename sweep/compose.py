@@ -29,6 +29,7 @@ from sweep.points import VALID, as_typed, is_unset, parsed
 from sweep.terminal.progress import counted
 from sweep.terminal.words import nearest
 
+OFF = ("none", "off", "no", "false", "disabled")  # words for no tracker, as which jsonl keeps curves on this machine
 NODES = tuple(f.name for f in fields(Leaf) if f.name not in ("overrides", "exp")) + tuple(f.name for f in fields(Exp))
 
 
@@ -202,7 +203,8 @@ def reason(error: BaseException | None) -> str:
         text = str(error).split("Config search path:")[0].split("To append to your config")[0]
         text = " ".join(text.split("full_key:")[0].split())
         if missing := re.search(r"Could not find '[^']*?([^'/]+)' Available options in '[^']+': (.*)", text):
-            text += nearest(missing[1], missing[2].split())
+            is_off = "'tracking/" in text and missing[1].lower() in OFF
+            text += nearest("jsonl" if is_off else missing[1], missing[2].split())
         said.append(text)
         parent = getattr(error, "parent_node", None)
         if isinstance(error, AttributeError | KeyError) and isinstance(parent, DictConfig):

@@ -109,7 +109,8 @@ def _of_kind(node: str, by: str, schemas: Mapping[str, type], values: Any) -> di
     kind = values.get(by) if isinstance(values, dict) else values
     if not isinstance(values, dict) or not isinstance(kind, str) or kind not in schemas:
         found = f"{shown(kind)}{nearest(str(kind), schemas)}"
-        raise ValueError(f"{node}.{by} must be one of {', '.join(schemas)}; found {found}")
+        own = "; name is the kind of the data, whose own name goes into dataset.title" if node == "dataset" else ""
+        raise ValueError(f"{node}.{by} must be one of {', '.join(schemas)}; found {found}{own}")
     rest = {key: value for key, value in values.items() if key != by}
     return {by: kind, **as_given(typed(schemas[kind], rest, node), rest)}
 

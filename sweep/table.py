@@ -158,6 +158,24 @@ def _is_table(folder: Path) -> bool:
     return isinstance(record, dict) and {"created", "versions"} <= record.keys()
 
 
+def told_of_replaced(table: Results, folder: Path, provenance: Mapping[str, Any]) -> str:
+    """Of the table in the folder that `write_table` would replace: its command and its runs, where some are lost.
+
+    Empty where the new table has them all, or is made by the same command again.
+    """
+    try:
+        record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        old = pa.parquet.read_table(folder / "runs.parquet", columns=["run", "arm"]).to_pandas()
+    except (OSError, ValueError, KeyError):  # none, or none that could be read
+        return ""
+    before, now = (of.get("commands") or [""] for of in (record, {**table.provenance, **provenance}))
+    n_lost = int((~old.run.isin(table.runs.run)).sum())
+    if not n_lost or before[-1] == now[-1]:
+        return ""
+    whose = f" of `{before[-1]}`" if before[-1] else ""
+    return f"replaces the table{whose} in {folder}: {runs_told(is_base(old))}, {n_lost} not in the new one"
+
+
 def write_table(table: Results, folder: Path, provenance: Mapping[str, Any]) -> None:
     """Write runs, outcomes and provenance, each whole or not at all; an older table in the folder is replaced.
 

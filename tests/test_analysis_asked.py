@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from analysis_tables import write_sweep
 from simulated_tables import power
 
-from analysis.commands import multipliers
+from analysis.commands import SharedFit, fits, held_out, multipliers
 from analysis.held_out import validate
 from analysis.noise.draws import draws
 from analysis.options import Options, comparison_of
@@ -110,6 +111,35 @@ def test_what_is_left_out_or_looks_wrong_is_told(tmp_path: Path) -> None:
     tiny["error"] /= 100
     assert codes(tiny.assign(error=tiny["error"] * 100), path, unit="percent")["low_percent"].startswith("no error is")
     assert "low_percent" not in codes(tiny.assign(error=tiny["error"] * 1e4), path, unit="percent")
+
+
+@pytest.mark.parametrize("y", ["error", "accuracy"])
+def test_fractions_called_percent_are_told_by_every_command(y: str, tmp_path: Path) -> None:
+    frame = errors(runs(3))
+    frame.loc[0, "error"] = 0.0  # an accuracy of 1, which is 1 percent and no more
+    frame = frame.assign(accuracy=1 - frame["error"]).drop(columns={"error", "accuracy"} - {y})
+    options = Options(n_draws=199, columns=Columns(y=y, unit="percent"))
+    path = saved(frame, tmp_path / "t.csv")
+    found = [m.multiplier.notes for m in multipliers(path, options)] + [one.notes for one in fits(path, options)]
+    shared = fits(path, replace(options, law="power_shared"))
+    assert isinstance(shared, SharedFit)
+    for notes in (*found, shared.notes, held_out(path, options).notes):
+        assert f"no {y} is above 1 percent" in {one.code: one.text for one in notes}["low_percent"]
+
+
+def test_a_share_of_a_problem_called_percent_is_told_too(tmp_path: Path) -> None:
+    rows = [(arm, n, k, float(k < 5)) for arm in ("SFT", "RFT") for n in SIZES for k in range(10)]
+    frame = pd.DataFrame(rows, columns=["arm", "n_problems", "problem_id", "is_correct"])
+    (found,) = table_at(saved(frame, tmp_path / "t.csv"), Columns(unit="percent")).notes
+    assert found.code == "low_percent"
+
+
+def test_a_count_of_another_name_is_asked_whether_it_is_of_right_or_of_wrong(tmp_path: Path) -> None:
+    path = saved(runs().rename(columns={"n_correct": "n_wrong"}), tmp_path / "t.csv")
+    with pytest.raises(ValueError, match="does 'n_wrong' grow with right or with wrong answers"):
+        table_at(path, Columns(y="n_wrong"))
+    read = table_at(path, Columns(y="n_wrong", y_is="error")).runs["error"]
+    assert read.mean() == pytest.approx(runs()["n_correct"].mean() / 1000)
 
 
 def test_what_is_undefined_has_no_value_by_law_or_seed(tmp_path: Path) -> None:

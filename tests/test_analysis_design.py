@@ -367,6 +367,8 @@ def test_only_laws_of_one_arm_are_held_out() -> None:
         validate(drawn, ["cubic"])
     with pytest.raises(ValueError, match="power_shared is shared between arms; sizes are held out of one arm"):
         validate(drawn, ["power_shared"])
+    with pytest.raises(ValueError, match="--law power is given twice; name each law once"):
+        validate(drawn, ["power", "log_linear", "power"])
     with pytest.raises(ValueError, match="saturating cannot be held out: an arm has 7 sizes at most"):
         validate(drawn, ["saturating"])  # no base model in the table
 

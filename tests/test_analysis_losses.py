@@ -1,15 +1,20 @@
 """Losses above 1, and the loss at zero data given by hand."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.commands import multipliers
+from analysis.figures.curves import error_against_n_problems
 from analysis.laws.forms import FORMS
 from analysis.noise.draws import draws
 from analysis.options import Options, comparison_of, table_of
+from analysis.report.write import write_report
 from analysis.tables.table import Columns, table_from_runs
+from analysis.terminal import results_text
 from analysis.worth.readings import at_error, headline
 
 LOSS = Columns(arm="data", x="tokens", y="val_loss", y_is="loss")
@@ -45,6 +50,20 @@ def test_a_multiplier_is_asked_for_at_a_loss_above_1(path: Path) -> None:
     assert at_error(comparison, "filtered", "plain", 2.5).multiplier == pytest.approx(3, rel=0.1)
     with pytest.raises(ValueError, match="loss -1: a loss above 0 was expected, for example 2"):
         at_error(comparison, "filtered", "plain", -1)
+
+
+def test_losses_are_called_losses_and_drawn_above_1(path: Path, tmp_path: Path) -> None:
+    options = Options(baseline="plain", columns=LOSS, n_draws=400)
+    head = results_text(multipliers(path, options)).splitlines()[0]
+    assert " at loss 2." in head and "(interior: both arms were observed around this loss)" in head
+    write_report(path, tmp_path / "report", options)
+    page = re.sub("<[^>]+>", "", (tmp_path / "report/index.html").read_text(encoding="utf-8"))
+    assert "at the same test loss" in page and "Test loss against tokens" in page and "Losses" in page
+    assert re.findall(r"(?:[Tt]est|at|own|the|range of|fitted) error\b", page) == []
+    comparison = comparison_of(path, options)
+    axes = error_against_n_problems(comparison, "plain", [], ["plain", "filtered"]).axes[0]
+    low, high = axes.get_ylim()
+    assert low < 1.8 and 3 < high < 3.5 and len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 3
 
 
 @pytest.mark.parametrize("bad", [0.0, -2.0])

@@ -81,6 +81,23 @@ def test_a_wide_table_has_a_column_an_arm_or_a_seed(tmp_path: Path) -> None:
         table_at(tmp_path / "arms.csv", Columns(y="{n_problems}", x="n"))
 
 
+def test_the_name_around_the_braces_tells_right_from_wrong(tmp_path: Path) -> None:
+    wide = FRAME.pivot(index="n_problems", columns="seed", values="error").reset_index().assign(arm="SFT")
+    path = tmp_path / "t.csv"
+    for name, values in (("accuracy_", 1 - wide[[0, 1]]), ("error_", wide[[0, 1]]), ("err_", wide[[0, 1]])):
+        values.add_prefix(name).join(wide[["n_problems", "arm"]]).to_csv(path, index=False)
+        if name == "err_":
+            with pytest.raises(ValueError, match=r"does 'err_\{seed\}' grow with right or with wrong answers"):
+                table_at(path, Columns(y="err_{seed}"))
+            continue
+        read = table_at(path, Columns(y=f"{name}{{seed}}")).runs
+        assert read[["size", "seed", "error"]].to_numpy() == pytest.approx(np.array(ROWS))
+    counts = (1000 * (1 - wide[[0, 1]])).round().astype(int).add_suffix("_n_correct")
+    counts.join(wide[["n_problems", "arm"]]).assign(n_test=1000).to_csv(path, index=False)
+    table = table_at(path, Columns(y="{seed}_n_correct"))
+    assert table.kind == "counts" and table.runs["error"].to_numpy() == pytest.approx(np.array(ROWS)[:, 2], abs=1e-9)
+
+
 def test_wide_tables_in_many_files_are_one_long_table(tmp_path: Path) -> None:
     wide = FRAME.pivot(index="seed", columns="n_problems", values="error").add_prefix("err_").reset_index()
     for arm in ("SFT", "DPO"):

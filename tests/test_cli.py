@@ -309,6 +309,20 @@ def test_collect_again_gives_the_same_bytes(sweep: Sweep, said: Callable[..., Sa
     assert made[0] == made[1]
 
 
+def test_collect_says_what_table_of_another_grid_it_replaces(sweep: Sweep, said: Callable[..., Said]) -> None:
+    small = ("collect", "-m", *sweep.words, "arm=sft", "--out", "table")
+    whole = ("collect", "-m", *sweep.words, "--out", "table")
+    assert [said(*line)[2] for line in (small, whole, whole)] == ["", "", ""]  # nothing is lost
+    code, out, err = said(*small)
+    assert code == 0 and out == "2 runs and the base model x 40 problems in table\n"
+    line = f"`python -m sweep {' '.join(whole)}`"
+    assert err == f"note: replaces the table of {line} in table: 12 runs and the base model, 10 not in the new one\n"
+    finished = (*small[:-2], "--finished", "--out", "table")
+    assert said(*finished)[2] == ""
+    Path("table/runs.parquet").write_bytes(b"")
+    assert said(*whole)[2] == ""
+
+
 def test_collect_refuses_a_grid_that_is_not_finished(sweep_copy: Sweep, said: Callable[..., Said]) -> None:
     key = sweep_copy.plan.runs[0].evaluate.key
     sweep_copy.store.set_aside(key)
@@ -386,6 +400,11 @@ def test_logs_of_a_grid_name_each_stage_that_printed(sweep_copy: Sweep, said: Ca
     n_problems = sweep_copy.plan.runs[3].leaf.exp.n_problems
     told = f"{key}  train self step_dpo n_problems={n_problems} seed=0\n"
     assert said("logs", "-m", *sweep_copy.words) == (0, told, "")
+    silent = [run.evaluate.key for run in sweep_copy.plan.runs[:2]]
+    for other in silent:
+        sweep_copy.store.log_path(other).touch()
+    found = said("logs", "-m", *sweep_copy.words)
+    assert found == (0, told, "2 stages have an empty log and printed nothing\n")
 
 
 # launchers that are not ours
@@ -602,6 +621,13 @@ def test_every_verb_finds_a_configuration_of_the_users_own(
         ("cancel a b", "usage: python -m sweep cancel [SUBMISSION]"),
         ("help colect", "help colect: no such verb (did you mean collect?); there are run, plan"),
         ("plan variant=sure_shortcutt", "(did you mean sure_shortcut?)"),
+        ("plan model=tiny", "(did you mean tiny_llama?)"),
+        ("plan tracking=none", "(did you mean jsonl?)"),
+        ("plan tracking=off", "(did you mean jsonl?)"),
+        (
+            "plan dataset.name=mine",
+            "found 'mine'; name is the kind of the data, whose own name goes into dataset.title",
+        ),
         (
             "merge a b --out file/table",
             "--out=file/table must be a folder this user can write to, found: Not a directory",

@@ -198,6 +198,30 @@ def test_mistakes_end_in_one_paragraph(falling_table: Path, tmp_path: Path, caps
     assert "found no DPO, distant pairs; give a table with them" in said
 
 
+def test_a_figure_that_cannot_be_drawn_costs_no_other(
+    falling_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--only", "negatives", "--only", "sft_and_rft", "--table", f"study={falling_table}", "--draws", str(FEW)]
+    assert main(["figures", "--out", str(tmp_path), *words]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: 1 of 2 figures cannot be drawn, negatives: ") and told.out == ""
+    assert told.err.endswith(f"with these arms; what can be drawn is in {tmp_path}/index.html\n")
+    text = (tmp_path / "index.html").read_text()
+    assert text.count("<figure") == 1 and "Not drawn: " in text and (tmp_path / "sft_and_rft.csv").is_file()
+
+
+def test_a_plan_that_cannot_be_made_costs_no_other_figure(
+    falling_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(words: object) -> None:
+        raise ValueError("no plan")
+
+    monkeypatch.setattr(write, "planned", refused)
+    with pytest.raises(ValueError, match=r"1 of 2 figures cannot be drawn, flow: no plan; what can be drawn is in"):
+        write_gallery(tmp_path, only=["flow", "sft_and_rft"], tables={"study": falling_table}, n_draws=FEW)
+    assert (tmp_path / "sft_and_rft.csv").is_file()
+
+
 def test_among_all_figures_one_whose_table_lacks_an_arm_says_so_in_its_place(
     falling_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,39 @@ def test_an_experiment_that_cannot_be_composed_keeps_everything_and_no_advice_de
     assert gc("--delete", "--without", "unrecorded", "--without", "broken").count("removed") > 0
 
 
+def test_nothing_is_composed_where_every_artifact_is_of_a_grid_that_was_run(
+    sweep_copy: Sweep, gc: Callable[..., str], conf: Path
+) -> None:
+    def composed(overrides: list[str]) -> tuple[Plan, Exec]:
+        assert not overrides, "an experiment was composed"
+        return planned(*SMALL), Exec(store=str(sweep_copy.store.root))
+
+    noted(sweep_copy)
+    assert "big: 35 stages, kept\n0 of 35 artifacts" in gc("--delete", composed=composed)
+    with pytest.raises(AssertionError, match="an experiment was composed"):
+        gc("--without", "big", composed=composed)
+
+
+def test_what_is_composed_is_said_first_and_what_cannot_be_on_one_line(
+    sweep_copy: Sweep, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("math", "math_tune", "gsm8k"):
+        (conf / f"experiment/{name}.yaml").touch()
+
+    def composed(overrides: list[str]) -> tuple[Plan, Exec]:
+        name = "".join(overrides).removeprefix("experiment=").removesuffix("_tune")
+        if name in ("math", "gsm8k"):
+            raise ValueError(f"{name}.jsonl can't be read; give another")
+        return planned(*SMALL), Exec(store=str(sweep_copy.store.root))
+
+    gc_command(line_of(["gc", "--config-path", str(conf)], ["run", "gc"]), composed)
+    said = capsys.readouterr()
+    assert said.err == "composing 4 experiments, for what they reach is kept; this can take minutes\n"
+    (line,) = [line for line in said.out.splitlines() if line.startswith("not known")]
+    whys = "gsm8k: gsm8k.jsonl can't be read; math, math_tune: math.jsonl can't be read"
+    assert line == f"not known what 3 grids reach: {whys}"
+
+
 def test_a_grid_that_says_what_an_experiment_lacks_stands_for_it(sweep_copy: Sweep, gc: Callable[..., str]) -> None:
     def composed(overrides: list[str]) -> tuple[Plan, Exec]:
         if overrides and overrides != ["experiment=one", "model.revision=abc"]:

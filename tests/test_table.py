@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from sweep.merging import merged
-from sweep.table import Results, check_out, n_malformed, read_table, some_of, write_table
+from sweep.table import Results, check_out, n_malformed, read_table, some_of, told_of_replaced, write_table
 
 RUN = {
     "split": "test", "n_test": 2, "n_correct": 1, "n_correct_sampled": 3, "n_sampled": 8, "temperature": 0.7,
@@ -54,6 +54,16 @@ def changed(table: Results, of: str, **values: object) -> Results:
 def with_other_problems(table: Results, run: str) -> pd.DataFrame:
     rows = table.outcomes
     return rows.assign(problem_id=rows.problem_id.where(rows.run != run, "x" + rows.problem_id))
+
+
+def test_the_same_command_again_replaces_its_table_without_a_word(table: Results, tmp_path: Path) -> None:
+    write_table(table, tmp_path, {})
+    other = part(table, "evaluate-a", commands=["two"])
+    assert told_of_replaced(part(table, "evaluate-a"), tmp_path, {}) == ""  # as after a change of code
+    assert told_of_replaced(replace(table, provenance={}), tmp_path, {"commands": ["two"]}) == ""  # all are there
+    lost = f"replaces the table of `one` in {tmp_path}: 2 runs and the base model, 2 not in the new one"
+    assert told_of_replaced(other, tmp_path, {}) == lost
+    assert told_of_replaced(other, tmp_path / "none", {}) == ""
 
 
 def test_a_folder_that_is_no_table_is_refused(tmp_path: Path) -> None:

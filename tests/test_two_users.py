@@ -199,6 +199,23 @@ def test_with_umask_022_the_second_user_is_told_in_one_paragraph_and_can_still_r
     assert f"chmod -R g+rwX {store.root}` and should work with umask 002" in told
 
 
+def test_a_finished_sweep_in_a_store_that_one_may_only_read_is_built_already(
+    sweep: Sweep, shared: Path, as_user: Run
+) -> None:
+    store = annas(sweep, shared, 0o022)
+    (shared / "runs").mkdir()
+    os.chown(shared / "runs", BEN, GROUP)
+    grid = ["-m", "sweep", "-m", *words(sweep, store), f"hydra.sweep.dir={shared}/runs"]
+    done = as_user(BEN, 0o022, *grid)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"all 12 runs are built already (35 artifacts in {store.root})\n"
+    told = one_paragraph(as_user(BEN, 0o022, *grid, "exec.rebuild_corrupted=true"))  # reads all of it, to move some
+    assert "must be a folder this user can write to" in told
+    (store.folder(sweep.plan.runs[0].evaluate.key) / "outcomes.parquet").write_bytes(b"")
+    told = one_paragraph(as_user(BEN, 0o022, *grid))
+    assert "must be a folder this user can write to" in told
+
+
 def test_a_store_that_only_its_owner_may_read_is_told_in_one_paragraph(
     sweep: Sweep, shared: Path, as_user: Run
 ) -> None:

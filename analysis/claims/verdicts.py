@@ -85,12 +85,12 @@ def _difference(arm: str, other: str, sizes: tuple[float, ...], gaps: np.ndarray
     return Difference(arm, other, sizes, float(gaps[0].mean()), low, high, each, surely)
 
 
-def worth_evidence(m: Multiplier, times: float, at_sizes: Sequence[Multiplier]) -> str:
+def worth_evidence(m: Multiplier, times: float, at_sizes: Sequence[Multiplier], measure: str = "error") -> str:
     """The number, where it was read, and the sizes that speak against the claim."""
     where = (
-        f"at error {error_text(m.at_error)}"
+        f"at {measure} {error_text(m.at_error)}"
         if m.at_size is None
-        else f"at n = {count(m.at_size)}, error {error_text(m.at_error)}"
+        else f"at n = {count(m.at_size)}, {measure} {error_text(m.at_error)}"
     )
     below = [count(one.at_size) for one in at_sizes if one.ci_high < times and one.at_size]
     above = [count(one.at_size) for one in at_sizes if one.ci_low >= times and one.at_size] if below else []
@@ -181,17 +181,17 @@ def _better(arm: str, other: str, comparison: Comparison) -> Ruling:
 
 def _worth_claims(comparison: Comparison, arm: str, baseline: str, times: float) -> list[Claim]:
     strict = comparison.at_level(1 - (1 - comparison.level) / comparison.n_sizes(arm))
-    at_sizes = readings.at_sizes(strict, arm, baseline)
+    at_sizes, measure = readings.at_sizes(strict, arm, baseline), comparison.draws.table.measure
     m = readings.headline(comparison, arm, baseline)
     return [
         Claim(
             f"{arm} is worth {times:g}x {baseline}'s data",
-            worth_evidence(m, times, at_sizes),
+            worth_evidence(m, times, at_sizes, measure),
             lambda at: worth(readings.headline(at, arm, baseline), times, at_sizes),
         ),
         Claim(
             f"{arm} is worth more than 1x",
-            worth_evidence(m, 1.0, at_sizes),
+            worth_evidence(m, 1.0, at_sizes, measure),
             lambda at: worth_more(readings.headline(at, arm, baseline), at_sizes),
             "the weaker question",
         ),

@@ -87,7 +87,7 @@ def draw_errors(
         _base_model(axes, float(sizes.max()), table.reference_error)
         highs.append(1.08 * table.reference_error)
     log_size_axis(axes, sizes, _size_name(table.x_name), 10)
-    log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), tested(table.y_name))
+    log_error_axis(axes, min(lows) / 1.06, min(table.top, max(highs) * 1.08), tested(table.y_name))
     axes.set_xlim(sizes.min() / 1.12, sizes.max() * 1.12)
     _draw_shifts(axes, comparison, [one for one in (shifts if arrows is None else arrows) if one.arm in arms], looks)
     if has_names:
@@ -267,7 +267,7 @@ def controls_against_n_problems(comparison: Comparison, baseline: str) -> Figure
             axes.set_xlim(sizes.min() / 1.15, sizes.max() * 1.15)
             axes.set_title(title, loc="left", color="#444444")
         for axes, places in zip(every, ends, strict=False):
-            log_error_axis(axes, min(lows) / 1.06, min(1.0, max(highs) * 1.08), "")
+            log_error_axis(axes, min(lows) / 1.06, min(table.top, max(highs) * 1.08), "")
             end_labels(axes, places, least_gap=0.06)
         for axes in grid[:, 0]:
             axes.set_ylabel(tested(table.y_name))

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import offset_copy
 from numpy.typing import ArrayLike
 
@@ -169,11 +169,13 @@ def log_size_axis(axes: Axes, sizes: np.ndarray, label: str, n_labels: int = 8) 
 
 
 def log_error_axis(axes: Axes, low: float, high: float, label: str) -> None:
-    """A log axis with plain decimal ticks at round errors."""
+    """A log axis with plain decimal ticks at round errors, or losses."""
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    if high / low > 30:
-        steps: tuple[float, ...] = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+    if high > 1:
+        steps: tuple[float, ...] = tuple(MaxNLocator(6).tick_values(low, high))
+    elif high / low > 30:
+        steps = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
     elif high / low > 2.2:
         steps = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
     else:

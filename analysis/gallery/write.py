@@ -8,8 +8,8 @@ OUT/<name>.csv, <name>.txt     its data and its caption
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from analysis.gallery.registry import FIGURES
 from analysis.gallery.runs_of import plan_text, planned, table_of
 from analysis.report import page
 from sweep.terminal.progress import counted
-from sweep.terminal.words import capital, nearest
+from sweep.terminal.words import capital, count, nearest
 
 TITLE = "The paper's figures, from runs of our own"
 LEAD = (
@@ -56,8 +56,8 @@ def write_gallery(
         scale: fresh reads no table of record; quick those of the small experiments, and every caption says what they
             are worth.
     Raises:
-        ValueError: an unknown figure or experiment, nothing can be written there or another page would be lost, or
-            the table of a figure that was asked for by name lacks an arm; among all figures its place says so.
+        ValueError: an unknown figure or experiment, nothing can be written there or another page would be lost; or,
+            when all others are drawn, one that was asked for by name cannot be (of all figures its place says so).
     """
     from sweep.table import check_writable
 
@@ -73,11 +73,19 @@ def write_gallery(
     found = {one.name: table_of(one.runs, tables or {}, scale) if one.runs else None for one in chosen}
     index = _begun(folder)
     written: list[Path] = []
-    how = _How(folder, n_draws, scale, is_asked=bool(only))
+    how = _How(folder, n_draws, scale)
     sections = [_section(one, found[one.name], how, written) for one in counted(chosen, "figures")]
     lead = [PROVES_NOTHING, LEAD] if scale == QUICK else [LEAD]
     index.write_text(page.whole_page(TITLE, lead, sections), encoding="utf-8")
+    if how.not_drawn and only:
+        raise ValueError(_not_drawn_told(how.not_drawn, len(chosen), index))
     return [index, *written]
+
+
+def _not_drawn_told(not_drawn: Mapping[str, str], n: int, index: Path) -> str:
+    whys = "; ".join(f"{name}: {why}" for name, why in not_drawn.items())
+    others = f"; what can be drawn is in {index}" if len(not_drawn) < n else ""
+    return f"{len(not_drawn)} of {count(n, 'figure')} cannot be drawn, {whys}{others}"
 
 
 def _begun(folder: Path) -> Path:
@@ -112,12 +120,12 @@ def _chosen(only: Sequence[str]) -> list[PaperFigure]:
 
 @dataclass(frozen=True)
 class _How:
-    """Into which folder, with how many draws, at which scale; is_asked: figures were asked for by name."""
+    """Into which folder, with how many draws, at which scale; and of each figure that could not be drawn, why."""
 
     folder: Path
     n_draws: int
     scale: str
-    is_asked: bool
+    not_drawn: dict[str, str] = field(default_factory=dict)
 
 
 def title_of(one: PaperFigure) -> str:
@@ -129,24 +137,30 @@ def title_of(one: PaperFigure) -> str:
 def _section(one: PaperFigure, table: Path | None, how: _How, written: list[Path]) -> page.Section:
     parts = [page.paragraph(one.shows)]
     if one.view is not None and one.plans:
-        parts += _drawn(one, one.view, planned(one.plans) | {"grid": " ".join(one.plans)}, how, written)
+        plan = {"grid": " ".join(one.plans)}
+        parts += _tried(one, lambda view: _drawn(one, view, planned(one.plans) | plan, how, written), how)
         parts.append(page.folded("The plan", page.preformatted(f"python -m sweep plan -m {' '.join(one.plans)}")))
     elif one.view is None or one.runs is None:
         parts.append(page.paragraph(f"Not drawn yet. It needs: {one.needs}", "soft"))
     elif table is None:
         parts += _not_run(one.runs, how.scale)
     else:
-        try:
-            parts += _drawn(one, one.view, table, how, written)
-        except ValueError as error:
-            if how.is_asked:
-                raise
-            parts.append(page.paragraph(f"Not drawn: {error}", "warning"))
+        parts += _tried(one, lambda view: _drawn(one, view, table, how, written), how)
         parts.append(page.paragraph(f"Table: {table}.", "soft"))
         parts.append(
             page.folded("The runs, and the commands that make them", page.preformatted(_lines(one.runs, how.scale)))
         )
     return page.Section(one.name, title_of(one), parts)
+
+
+def _tried(one: PaperFigure, drawn: Callable[[View[Any]], list[str]], how: _How) -> list[str]:
+    """The figure's HTML, or why there is none."""
+    assert one.view is not None
+    try:
+        return drawn(one.view)
+    except ValueError as error:
+        how.not_drawn[one.name] = str(error)
+        return [page.paragraph(f"Not drawn: {error}", "warning")]
 
 
 def _not_run(runs: Runs, scale: str) -> list[str]:

@@ -29,8 +29,8 @@ def _fitted(study: Study) -> tuple[tuple[str, str], ...]:
         ("form", study.options.law + (when if study.options.law == "auto" else "")),
         (
             "objective",
-            "weighted least squares on the error by variable projection, scaled to O(1); weights: inverse "
-            "variance at the smoothed error",
+            f"weighted least squares on the {study.measure} by variable projection, scaled to O(1); weights: inverse "
+            f"variance at the smoothed {study.measure}",
         ),
         ("start points", "slope scanned on 400 points for the data, 48 for each draw; root of the exact derivative"),
         ("dropped points", "none"),

@@ -55,13 +55,15 @@ def curves(study: Study) -> page.Section:
     shifts = [one for one in study.results[study.first_name] if one.arm in study.main]
     drawn = error_against_n_problems(comparison, study.baseline, shifts, [study.baseline, *study.main])
     caption = (
-        f"Test error against {comparison.draws.table.x_name}, both logarithmic: means over replicates or seeds with "
-        f"{comparison.level:.0%} intervals (small dots: single runs), fitted laws with bands, and the horizontal "
-        f"shift to {study.baseline}, at each arm's own error: {_read_at(shifts)}. A broken arrow stops at the largest "
-        "size that was run: its number is a bound. A "
-        "dotted line joins the points of an arm whose fitted error does not fall."
+        f"Test {study.measure} against {comparison.draws.table.x_name}, both logarithmic: means over replicates or "
+        f"seeds with {comparison.level:.0%} intervals (small dots: single runs), fitted laws with bands, and the "
+        f"horizontal shift to {study.baseline}, at each arm's own {study.measure}: {_read_at(shifts)}. A broken arrow "
+        "stops at the largest size that was run: its number is a bound. A "
+        f"dotted line joins the points of an arm whose fitted {study.measure} does not fall."
     )
-    return page.Section("curves", "Error against size", [study.figure(drawn, "error_against_n_problems", caption)])
+    return page.Section(
+        "curves", f"{capital(study.measure)} against size", [study.figure(drawn, "error_against_n_problems", caption)]
+    )
 
 
 def _read_at(shifts: Sequence[Multiplier]) -> str:
@@ -75,8 +77,9 @@ def multipliers(study: Study) -> page.Section | None:
     first, out = study.first, []
     for name, found in study.results.items():
         caption = (
-            f"{name} error: how many of {study.baseline}'s problems one of the arm's is worth; read at the geometric "
-            "middle of the shared range of error, or at the best of the arm's own sizes, each at the error that stands "
+            f"{name} {study.measure}: how many of {study.baseline}'s problems one of the arm's is worth; read at the "
+            f"geometric middle of the shared range of {study.measure}, or at the best of the arm's own sizes, each at "
+            f"the {study.measure} that stands "
             f"beside it. {_held(study.identities[name])}"
         )
         out.append(
@@ -89,14 +92,15 @@ def multipliers(study: Study) -> page.Section | None:
                     study.validation if name == study.first_name else None,
                     [each_unit(study.comparisons[name], m) for m in found] + [None],
                     study.broken,
+                    study.measure,
                 )
             )
         )
     drawn = multiplier_at_each_size(first, study.baseline, study.main)
     caption = (
         f"The multiplier at each of the arm's own sizes with {first.level:.0%} intervals; an arrow starts at a "
-        "bound and points into the open side. Each is read at the arm's own error there: at one size, arms are read at "
-        "different errors."
+        f"bound and points into the open side. Each is read at the arm's own {study.measure} there: at one size, arms "
+        "are read at different ones."
     )
     out.append(study.figure(drawn, "multiplier_at_each_size", caption))
     out.append(page.folded("Every size in numbers", study.sheet(_every_size(study))))
@@ -111,12 +115,12 @@ def _every_size(study: Study) -> Sheet:
     rows += study.identities[study.first_name].by_size
     each += [None] * (len(rows) - len(each))
     caption = (
-        "The multiplier at each of the arm's own sizes, each at the error that stands beside it; all arms at once are "
-        "those of one size; each by itself is every replicate or seed alone. "
+        f"The multiplier at each of the arm's own sizes, each at the {study.measure} that stands beside it; all arms "
+        "at once are those of one size; each by itself is every replicate or seed alone. "
         + _held(study.identities[study.first_name])
     )
     return tables.multiplier_sheet(
-        "multipliers_by_size", caption, rows, first.draws.table.x_name, None, each, study.broken
+        "multipliers_by_size", caption, rows, first.draws.table.x_name, None, each, study.broken, study.measure
     )
 
 
@@ -149,7 +153,7 @@ def shapes(study: Study) -> page.Section | None:
     if drawn_curves:
         drawn = diagnostics.multiplier_against_error(first, drawn_curves)
         caption = (
-            f"m(e) over the shared range of error, with pointwise (dark) and simultaneous (light) "
+            f"m(e) over the shared range of {study.measure}, with pointwise (dark) and simultaneous (light) "
             f"{first.level:.0%} bands. A flat curve means that one number stands for the whole range."
         )
         parts.append(study.figure(drawn, "multiplier_against_error", caption))
@@ -157,7 +161,7 @@ def shapes(study: Study) -> page.Section | None:
     parts += [page.paragraph(line) for line in lines]
     missing = [arm for arm, one in zip(with_curves, found, strict=True) if one is None]
     if missing:
-        parts.append(page.paragraph(f"No shared range of error wider than the noise: {', '.join(missing)}."))
+        parts.append(page.paragraph(f"No shared range of {study.measure} wider than the noise: {', '.join(missing)}."))
     return page.Section("shape", "Is it one number?", parts)
 
 
@@ -198,14 +202,14 @@ def costs(study: Study) -> page.Section | None:
             shown = [arm for arm in (study.baseline, *study.main) if arm in spenders]
             picture = error_against_n_problems(comparison, study.baseline, shifts, shown)
             caption = (
-                f"Test error against {name}: a run and all its upstream stages, each counted once; shifts are read at "
-                f"each arm's own error: {_read_at(shifts)}."
+                f"Test {study.measure} against {name}: a run and all its upstream stages, each counted once; shifts "
+                f"are read at each arm's own {study.measure}: {_read_at(shifts)}."
             )
             pictures.append(study.figure(picture, "error_against_cost", caption))
     sheet = tables.cost_sheet(study.results[study.first_name], results, study.baseline, spent)
     text = (
-        f"A multiplier above 1 here means that the arm reaches the error with less of the cost than {study.baseline}. "
-        "Pretraining of the base model and evaluation are not counted."
+        f"A multiplier above 1 here means that the arm reaches the {study.measure} with less of the cost than "
+        f"{study.baseline}. Pretraining of the base model and evaluation are not counted."
     )
     return page.Section("cost", "What it cost", [study.sheet(sheet), page.paragraph(text, "soft"), *pictures])
 
@@ -217,7 +221,8 @@ def _is_axis(rows: pd.DataFrame, cost: str) -> bool:
 
 
 def errors(study: Study) -> page.Section:
-    return page.Section("errors", "Errors", [study.sheet(tables.error_sheet(study.comparisons))])
+    title = "Losses" if study.first.draws.table.is_loss else "Errors"
+    return page.Section("errors", title, [study.sheet(tables.error_sheet(study.comparisons))])
 
 
 def fits(study: Study) -> page.Section:

@@ -45,6 +45,11 @@ class Study:
     def first(self) -> Comparison:
         return self.comparisons[self.first_name]
 
+    @property
+    def measure(self) -> str:
+        """What is compared: error or loss."""
+        return self.first.draws.table.measure
+
     @cached_property
     def main(self) -> list[str]:
         """The arms of the headline figure: the paper's, or all of an unknown table's."""

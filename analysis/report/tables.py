@@ -17,13 +17,13 @@ from analysis.worth.comparison import Comparison
 from analysis.worth.multiplier import Multiplier
 from analysis.worth.words import (
     FAR,
-    KINDS,
     beyond_text,
     by_unit_text,
     count,
     error_text,
     interval_text,
     joint_text,
+    kind_text,
     multiplier_text,
     times,
 )
@@ -37,13 +37,14 @@ def multiplier_sheet(
     validation: Validation | None = None,
     by_unit: Sequence[ByUnit | None] = (),
     broken: Collection[str] = (),
+    measure: str = "error",
 ) -> Sheet:
     """One row a multiplier: value or bound, limits for all arms at once, where, kind, spread over laws; beside an
     extrapolated value, how well the law did when it was held to the same distance.
 
     Args:
         by_unit: replicates (or seeds) one by one, for each row; empty leaves the column out.
-        broken: arms whose solutions were malformed.
+        broken: arms whose solutions were malformed; measure: what was compared, error or loss.
     """
     baseline = results[0].baseline if results else "baseline"
     columns = (
@@ -55,10 +56,10 @@ def multiplier_sheet(
         (
             f"{m.arm} (malformed)" if m.arm in broken else m.arm,
             multiplier_text(m) + _beyond(m, validation),
-            _place(m),
+            _place(m, measure),
             joint_text(m) or "alone",
             *([] if not by_unit else ["no unit has every cell" if one is None else by_unit_text(one)]),
-            KINDS[m.kind],
+            kind_text(m.kind, measure),
             interval_text(*m.form_spread, times) if np.isfinite(m.form_spread).all() else "none defined",
             m.law,
             f"{m.frac_censored:.1%}",
@@ -99,8 +100,8 @@ _RAW = (
 )
 
 
-def _place(m: Multiplier) -> str:
-    at = f"error {error_text(m.at_error)}"
+def _place(m: Multiplier, measure: str) -> str:
+    at = f"{measure} {error_text(m.at_error)}"
     return at if m.at_size is None else f"n = {count(m.at_size)}, {at}"
 
 
@@ -179,7 +180,7 @@ def _misses_cells(one: Misses) -> tuple[str, ...]:
 
 def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:
     """Errors of every arm at every size, greedy and sampled, with intervals; the base model first."""
-    columns = ("arm", "n_problems", "runs", *(f"{name} error" for name in comparisons))
+    columns = ("arm", "n_problems", "runs", *(f"{name} {one.draws.table.measure}" for name, one in comparisons.items()))
     first = next(iter(comparisons.values()))
     cells = first.draws.table.cells
     arms = in_order(set(cells["arm"]))
@@ -203,7 +204,8 @@ def error_sheet(comparisons: Mapping[str, Comparison]) -> Sheet:
     )
     return Sheet(
         "errors",
-        f"Test errors, mean over replicates or seeds, with {first.level:.0%} intervals.",
+        f"Test {'losses' if first.draws.table.is_loss else 'errors'}, mean over replicates or seeds, with "
+        f"{first.level:.0%} intervals.",
         columns,
         tuple(rows),
         raw_columns,
@@ -233,9 +235,10 @@ def difference_sheet(gaps: Sequence[Difference], comparison: Comparison) -> Shee
     ]
     return Sheet(
         "controls",
-        f"Difference of error, first minus second arm, mean over their common sizes, {comparison.level:.0%} "
-        "paired interval, and Student's over replicates or seeds alone; negative: the first is better.",
-        ("arm", "minus", "difference of error", "each by itself (t)", "by size"),
+        f"Difference of {comparison.draws.table.measure}, first minus second arm, mean over their common sizes, "
+        f"{comparison.level:.0%} paired interval, and Student's over replicates or seeds alone; negative: the "
+        "first is better.",
+        ("arm", "minus", f"difference of {comparison.draws.table.measure}", "each by itself (t)", "by size"),
         tuple(rows),
         ("arm", "other", "difference", "ci_low", "ci_high", "n_sizes", "each_low", "each_high"),
         tuple(raw),
@@ -252,8 +255,8 @@ def fit_sheet(comparison: Comparison, baseline: str) -> Sheet:
     ]
     return Sheet(
         "fits",
-        "Fitted laws: exponent with interval, error (or excess over the floor) at the reference size, "
-        "floor, status of the optimum, share of the starts that reached it, bounds hit.",
+        f"Fitted laws: exponent with interval, {comparison.draws.table.measure} (or excess over the floor) at the "
+        "reference size, floor, status of the optimum, share of the starts that reached it, bounds hit.",
         ("arm", "law", "exponent b", "at reference", "floor", "status", "starts at best", "bounds hit"),
         tuple(_fit_row(one) for one in fits),
         (

@@ -25,7 +25,6 @@ from analysis.tables.collected import SWEEP_Y
 from analysis.tables.table import Table
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
-from analysis.worth.multiplier import Multiplier
 from analysis.worth.readings import headline
 from analysis.worth.words import error_text, multiplier_text
 from sweep.terminal.progress import counted
@@ -90,7 +89,7 @@ def _made(
     ]
     title = f"What one problem is worth: {study.first.draws.table.provenance.get('experiment', Path(path).name)}"
     said = predicted.sentence(told) if told else None
-    leads = [*([said] if said else []), _lead(rulings, study.results[study.first_name], study.baseline)]
+    leads = [*([said] if said else []), _lead(rulings, study)]
     text = page.whole_page(title, leads, [one for one in parts if one is not None], malformed.warning(study))
     target, ruled = study.out / "index.html", study.out / "verdicts.json"
     target.write_text(text, encoding="utf-8")
@@ -166,13 +165,14 @@ def _tables(path: str | Path, options: Options) -> Mapping[str, Table]:
     return {"test": table_of(path, options)}
 
 
-def _lead(rulings: Sequence[verdicts.Verdict], results: Sequence[Multiplier], baseline: str) -> str:
+def _lead(rulings: Sequence[verdicts.Verdict], study: Study) -> str:
+    results = study.results[study.first_name]
     main = [one for one in results if one.arm in MAIN_ARMS] or list(results)[:4]
     worth = "; ".join(f"{one.arm} {multiplier_text(one)} at {error_text(one.at_error)}" for one in main)
     tally = {ruling: sum(one.ruling == ruling for one in rulings) for ruling in ("held", "not held", "undecided")}
     counted = ", ".join(f"{n} {ruling}" for ruling, n in tally.items())
     first = (
-        f"Worth of a problem in {baseline} problems at the same test error, each at its own: {worth}."
+        f"Worth of a problem in {study.baseline} problems at the same test {study.measure}, each at its own: {worth}."
         if main
         else "One arm alone."
     )

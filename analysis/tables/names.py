@@ -24,6 +24,11 @@ def fields_of(pattern: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found[1] for found in PART.finditer(pattern) if found[1]))
 
 
+def without_fields(pattern: str) -> str:
+    """What a pattern of columns' names says beside its fields: `accuracy` of 'accuracy_{seed}'."""
+    return PART.sub("", pattern).strip(" _-./:") if fields_of(pattern) else pattern
+
+
 def facts_of(pattern: str, name: str) -> dict[str, str] | None:
     """What the name says of each field; None where it does not match.
 

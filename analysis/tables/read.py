@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from analysis.notes import Note, note
 from analysis.tables.collected import collected_table
 from analysis.tables.gather import attempts_averaged, gathered
+from analysis.tables.names import without_fields
 from analysis.tables.outcomes import blocks, codes, unique_small
 from analysis.tables.plain import costs, without_blank
 from analysis.tables.table import Columns, Table, check_names, table_from_runs
@@ -64,15 +65,13 @@ def _read_files(path: str, columns: Columns, is_unpaired: bool, x: str | None) -
             rows_told = f"{n_missing} of {len(data)} rows, the first is {row_told(first)}"
             raise ValueError(f"{path}: {name} is missing in {rows_told}; fill or drop them")
     table = _of_kind(data, y, columns, is_unpaired, path, x)
-    notes += _percent_notes(table, y, columns)
+    notes += _percent_notes(data, y, columns)
     return dataclasses.replace(table, notes=(*rows.notes, *notes, *table.notes))
 
 
-def _percent_notes(table: Table, y: str, columns: Columns) -> tuple[Note, ...]:
+def _percent_notes(data: pa.Table, y: str, columns: Columns) -> tuple[Note, ...]:
     """Percentages that are fractions by the look of them: read as was said, and told."""
-    errors = table.runs["error"].to_numpy(float)
-    values = 1 - errors if columns.y_is == "accuracy" or y == "accuracy" else errors
-    if columns.unit != "percent" or values.max() > 0.01:
+    if columns.unit != "percent" or _numbers_in(data[y]).max() > 1:
         return ()
     text = f"no {y} is above 1 percent: if they are fractions of 1, drop --unit percent"
     return (note("low_percent", text),)
@@ -228,10 +227,28 @@ def _numbers(values: pd.Series, name: str, path: str) -> pd.Series:
     return numbers
 
 
+def _numbers_in(column: pa.ChunkedArray) -> np.ndarray:
+    return column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64()).to_numpy()
+
+
+MEANT = {"is_correct": "accuracy", "n_correct": "accuracy", "accuracy": "accuracy", "error": "error"}
+
+
+def _meaning(y: str, columns: Columns, path: str) -> str:
+    """Whether y grows with right or with wrong answers: as was said, or as its name says."""
+    found = columns.y_is or MEANT.get(without_fields(y))
+    if found is None:
+        raise ValueError(
+            f"{path}: does {y!r} grow with right or with wrong answers? say --y-is accuracy or --y-is error; "
+            "of a loss, --y-is loss"
+        )
+    return found
+
+
 def as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> np.ndarray:
     """Outcomes as errors in [0, 1], by the names or options, never by their range."""
     try:
-        values = column.cast(pa.int8() if pa.types.is_boolean(column.type) else pa.float64()).to_numpy()
+        values = _numbers_in(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         odd = pd.to_numeric(column.to_pandas().astype(str), errors="coerce").isna()
         row = int(odd.argmax())
@@ -244,19 +261,9 @@ def as_error(column: pa.ChunkedArray, y: str, columns: Columns, path: str) -> np
             raise ValueError(f"{path}: {y} is a loss (--y-is loss), which has no percent; drop --unit")
         return values.astype(float)
     values = values / 100.0 if columns.unit == "percent" else values.astype(float)
-    y_is = columns.y_is or {
-        "is_correct": "accuracy",
-        "n_correct": "accuracy",
-        "error": "error",
-        "accuracy": "accuracy",
-    }.get(y)
-    if y_is is None:
-        raise ValueError(
-            f"{path}: does {y!r} grow with right or with wrong answers? say --y-is accuracy or --y-is error; "
-            "of a loss, --y-is loss"
-        )
+    y_is = _meaning(y, columns, path)
     seen = values[np.isfinite(values)]
-    if y_is == "accuracy" and y != "is_correct" and len(seen) and (seen.min() < 0 or seen.max() > 1):
+    if y_is == "accuracy" and without_fields(y) != "is_correct" and len(seen) and (seen.min() < 0 or seen.max() > 1):
         is_percent = columns.unit == "percent"
         low, high = (100 if is_percent else 1) * seen.min(), (100 if is_percent else 1) * seen.max()
         raise ValueError(
@@ -317,9 +324,9 @@ def _refuse_for_counts(y: str, columns: Columns, have: Collection[str], path: st
         )
     if columns.unit == "percent":
         raise ValueError(f"{path}: {y} counts problems, which are no percentage; drop --unit percent")
-    if y == "n_correct" and columns.y_is == "error":
+    if without_fields(y) == "n_correct" and columns.y_is == "error":
         raise ValueError(
-            f"{path}: n_correct counts right solutions and --y-is error says that they are wrong; drop --y-is, or call "
+            f"{path}: {y} counts right solutions and --y-is error says that they are wrong; drop --y-is, or call "
             "the column n_wrong"
         )
     if columns.n_test not in have:
@@ -330,7 +337,7 @@ def _refuse_for_counts(y: str, columns: Columns, have: Collection[str], path: st
 
 def _from_rows(data: pa.Table, y: str, columns: Columns, is_unpaired: bool, path: str, x: str | None) -> Table:
     frame = data.to_pandas()
-    is_counts = y == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
+    is_counts = without_fields(y) == "n_correct" or (columns.n_test in frame and y.startswith("n_"))
     if is_counts:
         _refuse_for_counts(y, columns, frame.columns, path)
     runs = _named_runs(frame, columns, path)
@@ -390,7 +397,7 @@ def _counted(frame: pd.DataFrame, y: str, columns: Columns, path: str) -> dict[s
     share = n_y / n_test
     if columns.y is None and "error" in frame:
         _check_same_error(1.0 - share, _numbers(frame["error"], "error", path), path)
-    return {"n_test": n_test, "error": share if columns.y_is == "error" else 1.0 - share}
+    return {"n_test": n_test, "error": share if _meaning(y, columns, path) == "error" else 1.0 - share}
 
 
 def _refuse_other_numbers_of_problems(runs: pd.DataFrame, path: str) -> None:

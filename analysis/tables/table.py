@@ -160,6 +160,11 @@ class Table:
         return float(at_zero.mean()) if len(at_zero) else None
 
     @property
+    def measure(self) -> str:
+        """What `error` is called in texts: error or loss."""
+        return "loss" if self.is_loss else "error"
+
+    @property
     def top(self) -> float:
         """The largest error there can be."""
         return np.inf if self.is_loss else 1.0

@@ -37,6 +37,11 @@ def times(value: float) -> str:
     return f"{value:.3g}×" if value >= 0.1 else f"{value:.2g}×"
 
 
+def kind_text(kind: str, what: str = "error") -> str:
+    """A kind of reading in words, of errors or of losses."""
+    return KINDS[kind].replace("error", what)
+
+
 def multiplier_text(m: Multiplier, *, with_interval: bool = True) -> str:
     """`1.89× [1.56×, 2.24×]`, `≥ 16× [from 12×]` (`≥ 16×` where the interval supports it whole), or `undefined`. Where
     nothing is sure a bound has the whole interval, `≥ 16× [0×, ∞]`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -68,21 +69,26 @@ def gc_command(line: Line, composed: Composed) -> int:
     store = Store(exec.store)
     conf = [Path(folder) for folder in (line.files.path, line.files.further) if folder]
     names = sorted({path.stem for folder in conf for path in (folder / "experiment").glob("*.yaml")})
+    own = _root_of(plan, "", "the command line's grid")
+    recorded, unread = _recorded_roots(store)
+    _check_names(options.without, {UNRECORDED, *names, *unread, *(name for root in recorded for name in root.names)})
+    found = sorted_out(store, [own], recorded, options.without)
+    if not found.sizes:  # what the experiments reach could only keep more
+        unknown = {name: why for name, why in unread.items() if name not in options.without}
+        _tell(store, recorded, options.without, found, unknown, "")
+        return 0
     roots, problems = _composed_roots(names, options.keep, overrides, composed)
-    roots.append(_root_of(plan, "", "the command line's grid"))
+    roots.append(own)
     # exclusive: a sweep that starts meanwhile waits, and then sees what is left
     with _alone(store) if options.delete and store.built() else nullcontext():
         recorded, unread = _recorded_roots(store)
-        _check_names(
-            options.without, {UNRECORDED, *names, *unread, *(name for root in recorded for name in root.names)}
-        )
         problems = {name: why for name, why in {**problems, **unread}.items() if name not in options.without}
         found = sorted_out(store, roots, recorded, options.without)
         is_refused = options.delete and bool(problems)
         _tell(store, recorded, options.without, found, problems, "removed" if options.delete and not problems else "")
         if is_refused:
             raise ValueError(_refusal(problems, names, overrides))
-        for key in found.removable if options.delete else ():
+        for key in counted(found.removable if options.delete else (), "removing"):
             _remove(store, key)
     if found.removable and not options.delete:
         print("this was a dry run; --delete removes what is listed as unreached")
@@ -102,6 +108,8 @@ def _composed_roots(
     wanted = {name: [f"experiment={name}", *rest] for name in names if f"experiment={name}" not in given}
     roots, problems = [], {}
     reached = {**wanted, **{text: text.split() for text in keep}}
+    said = f"composing {count(len(reached), 'experiment')}, for what they reach is kept; this can take minutes"
+    print(said, file=sys.stderr, flush=True)
     for name, words in counted(reached.items(), "composing experiments"):
         try:
             roots.append(_root_of(composed(words)[0], name, name))
@@ -150,7 +158,7 @@ def sorted_out(store: Store, roots: Sequence[Root], recorded: Sequence[Root], wi
         (released if is_out else kept).update(root.parents)
     artifacts, left = survey(store)
     unreached = [key for key in artifacts if key not in kept]
-    for key in unreached:
+    for key in counted(unreached, "looking through artifacts"):
         if key not in released and UNRECORDED not in without:
             left[key] = f"no recorded grid mentions it (--without {UNRECORDED} lets such artifacts go)"
         elif surplus := _surplus(store.folder(key), artifacts[key]):
@@ -188,7 +196,8 @@ def _in_queue(store: Store) -> set[str]:
 def survey(store: Store) -> tuple[dict[str, Manifest], dict[str, str]]:
     """The artifacts of a store by key, and everything else that lies there with why it is none."""
     artifacts, others = {}, {}
-    for path in sorted(store.root.iterdir()) if store.root.is_dir() else ():
+    there = sorted(store.root.iterdir()) if store.root.is_dir() else []
+    for path in counted(there, "reading the store"):
         is_ours = path.is_dir() if path.name in OURS else path.name == LOOKS and path.is_file()
         if is_ours and not path.is_symlink():
             continue
@@ -224,10 +233,19 @@ def _tell(
         print(f"left       {name}: {why}")
     for key in found.removable:
         print(f"{word or 'unreached':<9}  {found.sizes[key] / 1e6:9.1f} MB  {key}")
-    for name, why in problems.items():
-        print(f"not known what {name} reaches: {why}")
+    if problems:
+        print(_not_known(problems))
     n_bytes = sum(found.sizes[key] for key in found.removable)
     print(f"{len(found.removable)} of {len(store.built())} artifacts, {n_bytes / 1e9:.2f} GB, are reached by no grid")
+
+
+def _not_known(problems: Mapping[str, str]) -> str:
+    """On one line, each reason once and without its advice, for which --delete has one of its own."""
+    names: dict[str, list[str]] = {}
+    for name, why in problems.items():
+        names.setdefault(why.partition("; ")[0], []).append(name)
+    told = "; ".join(f"{', '.join(several)}: {why}" for why, several in names.items())
+    return f"not known what {count(len(problems), 'grid reaches', 'grids reach')}: {told}"
 
 
 def _refusal(problems: Mapping[str, str], names: Sequence[str], overrides: Sequence[str]) -> str:

@@ -109,7 +109,7 @@ ABOUT = {  # verb: what it does
     "merge": "one table of a sweep's parts",
     "export": "finished evaluations as lm-evaluation-harness logs them",
     "sync": "to W&B, what was kept on this machine while it was offline; again is harmless",
-    "logs": "what a stage printed, or which stages of a grid have a log (exec.store=FOLDER for another store)",
+    "logs": "what a stage printed, or which stages of a grid printed something (exec.store=FOLDER for another store)",
     "cancel": "end a SLURM submission's jobs; what is built is kept",
     "retry": "submit again what failed of a SLURM submission, with the settings it had",
     "gc": "artifacts that no grid reaches: listed, and removed with --delete alone",
@@ -117,7 +117,10 @@ ABOUT = {  # verb: what it does
 }
 OF_SUBMISSION = "its name, as the run printed it (default: your latest)"
 NAMES = {  # verb: the names that it takes, and what they are
-    "logs": ("[KEY]", "a stage's key (default: a line for each stage of the grid that has a log, with its key)"),
+    "logs": (
+        "[KEY]",
+        "a stage's key (default: a line for each stage of the grid that printed something, with its key)",
+    ),
     "choose": ("[FILE.csv...]", "validation runs that choose --out wrote (default: those of the grid)"),
     "merge": ("TABLE TABLE...", "folders that collect wrote, two or more, of one sweep that was run in parts"),
     "cancel": ("[SUBMISSION]", OF_SUBMISSION),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -87,10 +88,12 @@ def show_log(line: Line) -> int:
 def _list_logs(line: Line) -> int:
     plan, exec = plan_of(line.overrides, line.files)
     store = Store(exec.store)
-    there = [key for key in plan.stages if store.log_path(key).exists()]
-    for key in there:
+    n_bytes = {key: store.log_path(key).stat().st_size for key in plan.stages if store.log_path(key).exists()}
+    for key in (key for key, n in n_bytes.items() if n):
         print(f"{key}  {label(plan.stages[key])}")
-    if not there:
+    if n_empty := sum(n == 0 for n in n_bytes.values()):
+        print(f"{count(n_empty, 'stage has', 'stages have')} an empty log and printed nothing", file=sys.stderr)
+    if not n_bytes:
         raise ValueError(
             f"no stage of this grid has a log in {store.root}: {count(len(plan.stages), 'stage')}, none tried"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,17 @@ from sweep.plan import Plan
 from sweep.probed import measured
 from sweep.results import COMPARED, collect, comparison
 from sweep.stages import evaluate_base
-from sweep.table import Results, check_out, is_base, part_told, read_table, runs_told, some_of, write_table
+from sweep.table import (
+    Results,
+    check_out,
+    is_base,
+    part_told,
+    read_table,
+    runs_told,
+    some_of,
+    told_of_replaced,
+    write_table,
+)
 from sweep.tracking.wandb_runs import fetch
 
 
@@ -61,8 +71,7 @@ def collect_table(line: Line) -> int:
         rows = measured(probes, store)
     _tell(table, list(not_built.values()))
     record = _provenance(line.words, overrides, the_plan, exec) | ({"not_built": not_built} if not_built else {})
-    write_table(replace(table, measured=rows), folder, record)
-    print(_table_told(table, folder))
+    _write(replace(table, measured=rows), folder, record)
     return 0
 
 
@@ -76,8 +85,12 @@ def _origin(options: argparse.Namespace) -> tuple[str, str]:
     return kind, project
 
 
-def _table_told(table: Results, folder: Path) -> str:
-    return f"{runs_told(is_base(table.runs))} x {int(table.runs.n_test.iloc[0])} problems in {folder}"
+def _write(table: Results, folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the table and say what it holds, and what of another one it takes the place of."""
+    if replaced := told_of_replaced(table, folder, record):
+        print(f"note: {replaced}", file=sys.stderr)
+    write_table(table, folder, record)
+    print(f"{runs_told(is_base(table.runs))} x {int(table.runs.n_test.iloc[0])} problems in {folder}")
 
 
 def _tell(table: Results, not_built: Sequence[str]) -> None:
@@ -125,8 +138,7 @@ def merge_tables(line: Line) -> int:
     out = Path(options.out or f"outputs/{exec_of(line).sweep_name}/table")
     check_out(out)
     table = merged([read_table(folder) for folder in line.names], is_mixed_code_allowed=options.allow_mixed_code)
-    write_table(table, out, {})
-    print(_table_told(table, out))
+    _write(table, out, {})
     return 0
 
 

@@ -46,13 +46,32 @@ def run(plan: Plan, exec: Exec, tracking: TrackingConfig) -> int:
         no worker could start; 3 when all is built but runs that have nothing to learn from; 128 + the signal's number
         when interrupted.
     Raises:
-        ValueError: the store cannot be written.
+        ValueError: something is to be built, and the store cannot be written.
     """
     store = Store(exec.store)
-    store.check_writable()
+    try:
+        store.check_writable()
+    except ValueError:
+        if exec.rebuild_corrupted or not _is_finished(plan, store):
+            raise
+        return 0
     store.builds.sweep_dead()
     with grids.running(store, exec.sweep_name, plan.parents()):
         return _run(plan, store, exec, tracking)
+
+
+def _is_finished(plan: Plan, store: Store) -> bool:
+    """Whether nothing is to be built, which is then said: that needs no more than to read the store."""
+    found = state(plan, store)
+    if found.corrupted or todo(plan, found, is_rebuild=False)[0]:
+        return False
+    print(_built_already(plan, len(found.built), store))
+    return True
+
+
+def _built_already(plan: Plan, n_built: int, store: Store) -> str:
+    told = "the run is" if len(plan.runs) == 1 else f"all {len(plan.runs)} runs are"
+    return f"{told} built already ({count(n_built, 'artifact')} in {store.root})"
 
 
 def _run(plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> int:
@@ -63,8 +82,7 @@ def _run(plan: Plan, store: Store, exec: Exec, tracking: TrackingConfig) -> int:
         print(line)
     if not pool.waiting and not pool.found.corrupted:
         pool.view.close()
-        told = "the run is" if len(plan.runs) == 1 else f"all {len(plan.runs)} runs are"
-        print(f"{told} built already ({count(len(pool.manifests), 'artifact')} in {store.root})")
+        print(_built_already(plan, len(pool.manifests), store))
         return 0
     if pool.waiting:
         check_installed(BUILDING, f"building {count(len(pool.waiting), 'stage')}")

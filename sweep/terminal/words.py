@@ -13,12 +13,14 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     """` (did you mean X?)`, or nothing where no valid word is like it.
 
     Capitals, and whether words are joined by a blank, a hyphen or an underscore, make no difference. A word with two
-    letters swapped goes first, for that costs a matcher of sequences as much as two wrong letters.
+    letters swapped goes first, for that costs a matcher of sequences as much as two wrong letters; where none is
+    like it, the shortest that begins with it is named.
     """
     asked, folded = _folded(word), {one: _folded(one) for one in valid}
     swapped = [one for one, plain in folded.items() if _is_swapped(plain, asked)]
     close = difflib.get_close_matches(asked, folded.values(), n=1, cutoff=LIKE)
-    found = [*swapped, *(one for one, plain in folded.items() if plain in close)]
+    begun = sorted((one for one, plain in folded.items() if len(asked) > 2 and plain.startswith(asked)), key=len)
+    found = [*swapped, *(one for one, plain in folded.items() if plain in close), *begun]
     return f" (did you mean {found[0]}?)" if found else ""
 
 
