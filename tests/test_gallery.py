@@ -278,7 +278,7 @@ def test_the_claims_that_captions_state_are_those_of_the_rules() -> None:
 
 
 def test_a_claim_of_one_figure_alone_is_ruled_as_one_arm_better_than_another_is(falling_table: Path) -> None:
-    view = curves_of("RFT", names={"RFT": "cloned"}, better="RFT beats SFT")
+    view = curves_of("RFT", names={"RFT": "cloned"}, better={"RFT beats SFT": ("RFT", "SFT")})
     evidence = view.read(falling_table, FEW)
     gap = difference(evidence.comparison, "RFT", "SFT")
     assert gap is not None and gap.ci_high < 0

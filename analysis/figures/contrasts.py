@@ -19,6 +19,7 @@ from analysis.worth.multiplier import Multiplier
 from analysis.worth.words import multiplier_text
 
 LONG = 16  # letters of a name
+BESIDE = 3  # panels of claims
 MOST = 3  # arms whose bands and single runs can be distinguished on one page
 IN_A_ROW = 4  # entries of the legend
 
@@ -41,20 +42,29 @@ def errors_and_differences(
     shown = {arm: (names or {}).get(arm, arm) for arm in (baseline, *arms)}
     with paper():
         rows = -(-(1 + len(arms)) // IN_A_ROW)
-        heights, widths = [3.1 + 0.17 * rows, 1.75], [(1.6, 1.0), [1.0] * len(ruled)]
-        n = 2 if ruled else 1
-        figure, ((above, top), *below) = figure_of_rows(TEXT_WIDTH, heights[:n], widths[:n])
+        below = in_rows(ruled)
+        heights = [3.1 + 0.17 * rows, *(1.75 for _ in below)]
+        widths = [(1.6, 1.0), *([1.0] * len(several) for several in below)]
+        figure, ((above, top), *rest) = figure_of_rows(TEXT_WIDTH, heights, widths)
         draw_errors(
             top[0], comparison, baseline, shifts, [baseline, *arms], has_names=False,
             arrows=arrows_of(shifts, claimed), is_plain=is_crowded(arms),
         )  # fmt: skip
         _differences(top[1], cells.dropna(subset=["difference"]), comparison, baseline, arms, shown)
-        for axes, one in zip(below[0][1] if below else (), ruled, strict=True):
-            draw_ruled(axes, one, 12 // len(ruled))
+        for (_, panels), several in zip(rest, below, strict=True):
+            for axes, one in zip(panels, several, strict=True):
+                draw_ruled(axes, one, 12 // len(several))
         _legend(above, comparison, shifts, shown)
         for axes in top:
             axes.tick_params(axis="x", labelsize=7)  # nine sizes stand side by side
     return figure
+
+
+def in_rows(ruled: Sequence[Ruled]) -> list[Sequence[Ruled]]:
+    """At most three side by side, the rows as alike as they can be."""
+    n_rows = -(-len(ruled) // BESIDE)
+    n = -(-len(ruled) // max(n_rows, 1))
+    return [ruled[k * n : (k + 1) * n] for k in range(n_rows)]
 
 
 def is_crowded(arms: Sequence[str]) -> bool:
@@ -91,7 +101,7 @@ def _differences(
     looks, x_name = look(comparison.draws.table.arms), comparison.draws.table.x_name
     axes.axhline(0, color=looks[baseline][0], linewidth=1.0)
     ends: list[tuple[float, float, str, str]] = []
-    for arm, beside in zip(arms, beside_each_other(len(arms), 0.07), strict=True):
+    for arm, beside in zip(arms, beside_each_other(len(arms), 0.1), strict=True):
         of = cells[cells["arm"] == arm]
         colour, marker, is_control = looks[arm]
         x = of[x_name].to_numpy(float) * beside

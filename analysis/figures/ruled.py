@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from analysis.figures.limits import interval_bar
-from analysis.figures.style import log_size_axis, open_arrow, open_side, size_label
+from analysis.figures.limits import interval_bar, margin_line
+from analysis.figures.style import open_arrow, open_side, size_label
 
 DARK, PALE = "#222222", "#BBBBBB"
-BEYOND = 2.1  # the deciding number stands right of the largest size by this factor
-FAR, ROOM = 4.0, 1.2  # of an axis of worths: what it shows of limits beyond the marks; beyond the outermost
+BEYOND = 3.2  # the deciding number stands right of the largest size by this factor
+FAR, ROOM, HEAD = 4.0, 1.2, 1.6  # of an axis of worths: what it shows of limits beyond the marks; below and above all
 THICK, THIN = 1.8, 0.7  # points
 
 
@@ -58,6 +58,13 @@ class Ruled:
     worth: float = 0.0
 
 
+def leaves_frame(one: Ruled) -> bool:
+    """Whether an interval goes on beyond the panel's frame, where it ends in an open arrowhead."""
+    low, high = _frame(one)
+    known = [pair for pair, value in zip(one.surely, one.at_sizes, strict=True) if value.bound == "="]
+    return any(limits[0] < low or limits[1] > high for limits in (*known, (one.whole.low, one.whole.high)))
+
+
 def draw_ruled(axes: Axes, one: Ruled, n_labels: int) -> None:
     """One claim's panel; intervals that leave its frame end in an open arrowhead.
 
@@ -66,12 +73,12 @@ def draw_ruled(axes: Axes, one: Ruled, n_labels: int) -> None:
     """
     sizes = np.array(one.sizes)
     beyond = float(sizes.max()) * BEYOND
-    log_size_axis(axes, sizes, "n_problems", n_labels)
-    ticks = [*axes.xaxis.get_major_locator().tick_values(0, 1), beyond]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: one.whole_name if value == beyond else size_label(value))
-    )
+    axes.set_xscale("log")
+    axes.set_xlabel("n_problems")
+    axes.xaxis.set_major_locator(FixedLocator([*sizes, beyond]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    labelled = {beyond: one.whole_name, **{n: size_label(n) for n in sizes[:: -(-len(sizes) // n_labels) * -1]}}
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: labelled.get(value, "")))
     axes.tick_params(axis="x", labelsize=7)
     axes.set_xlim(sizes.min() / 1.35, beyond * 1.5)
     if one.worth:
@@ -79,8 +86,10 @@ def draw_ruled(axes: Axes, one: Ruled, n_labels: int) -> None:
         axes.yaxis.set_major_locator(FixedLocator([2.0**k for k in range(-10, 20)]))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    for claimed in (one.worth,) if one.worth else (-one.margin, one.margin):
-        axes.axhline(claimed, color=DARK if one.worth else "#888888", linewidth=0.8, linestyle=(0, (4, 3)))
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=4))
+        axes.axhline(-one.margin, color=DARK, linewidth=0.9, linestyle="--", zorder=1.5)
+    margin_line(axes, one.worth or one.margin, sign="×" if one.worth else "±")
     axes.set_ylim(*_frame(one))
     axes.axhline(1.0 if one.worth else 0.0, color=DARK, linewidth=0.9)
     axes.axvline(float(sizes.max()) * BEYOND**0.5, color=PALE, linewidth=0.6)
@@ -95,14 +104,16 @@ def draw_ruled(axes: Axes, one: Ruled, n_labels: int) -> None:
 
 
 def _mark(axes: Axes, x: float, one: Value, marker: str, size: float) -> None:
+    """The value on its interval; of a bound a dash with an arrow into its open side, and its interval on the other."""
     if one.bound == "?" or not np.isfinite(one.value):
         return
+    limits = {"=": (one.low, one.high), ">=": (one.low, one.value), "<=": (one.value, one.high)}[one.bound]
+    interval_bar(axes, x, limits, DARK, is_vertical=True, width=THICK)
     if one.bound == "=":
-        interval_bar(axes, x, (one.low, one.high), DARK, is_vertical=True, width=THICK)
         axes.plot(x, one.value, marker=marker, color=DARK, markersize=size, linestyle="none", zorder=3)
         return
     open_arrow(axes, (x, one.value), (x, open_side(one.value, one.bound)), DARK)
-    axes.plot(x, one.value, marker="_", color=DARK, markersize=7, zorder=3)
+    axes.plot(x, one.value, marker="_", color=DARK, markersize=11, markeredgewidth=1.8, zorder=3)
 
 
 def _frame(one: Ruled) -> tuple[float, float]:
@@ -121,4 +132,4 @@ def _frame(one: Ruled) -> tuple[float, float]:
     marks += [open_side(value.value, value.bound) for value in found if value.bound != "="]
     least, most = min(marks) / FAR, max(marks) * FAR
     inside = [*marks, *(limit for limit in limits if least <= limit <= most)]
-    return min(inside) / ROOM, max(inside) * ROOM
+    return min(inside) / ROOM, max(inside) * HEAD

@@ -28,6 +28,8 @@ APART = 1.2  # of two arms at one checkpoint, as a factor of updates
 ASIDE = 1.3  # of the runs of a difference beside its bar, as a factor of updates
 ROOM, FAR = 0.08, 1.0  # of a frame beyond its values, and how far a limit may stretch it, as parts of their range
 SMALL = 8  # points, of ticks and titles: 6.5 where the figure is printed 5.5 inches wide
+DOT: dict[str, Any] = {"marker": ".", "markersize": 3.6, "markeredgewidth": 0}
+LEFT_OUT: dict[str, Any] = {"marker": "x", "markersize": 3.2, "markeredgewidth": 0.8}
 MARK, CAP, TITLE = 3.0, 4.0, 15  # points; above a frame, below its title, stands how many replicates a mark is over
 
 
@@ -36,7 +38,8 @@ class Shown:
     """What is drawn.
 
     Args:
-        runs: columns degree, arm, updates, replicate, and each measure.
+        runs: columns degree, arm, updates, replicate, each measure, and is_counted: whether a mark is over it, where
+            arms are compared.
         means: columns degree, arm, updates, measure, mean, n_replicates.
         gap_runs: columns degree, updates, replicate, difference.
         gaps: columns degree, updates, mean, low, high (nan where there is one replicate), n_replicates.
@@ -118,10 +121,12 @@ def _panel(axes: Axes, shown: Shown, degree: int, measure: str) -> None:
 def _levels(
     axes: Axes, runs: pd.DataFrame, measure: str, means: pd.DataFrame, line: Mapping[str, Any], shift: float
 ) -> None:
-    """An arm's single runs as dots, and its means as a line."""
+    """An arm's single runs as dots, crosses where no mark is over them, and its means as a line."""
     of = means.sort_values("updates")
-    axes.plot(runs["updates"] * shift, runs[measure], linestyle="none", marker=".", markersize=3.6, alpha=0.6,
-              markeredgewidth=0, color=line["color"], zorder=3)  # fmt: skip
+    counted = runs["is_counted"] | MEASURES[measure][1]
+    for these, look_of in ((counted, DOT), (~counted, LEFT_OUT)):
+        axes.plot(runs["updates"][these] * shift, runs[measure][these], linestyle="none", alpha=0.6,
+                  color=line["color"], zorder=3, **look_of)  # fmt: skip
     axes.plot(of["updates"] * shift, of["mean"], **line)
 
 

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 
 TEXT_WIDTH, COLUMN_WIDTH = 6.75, 3.25  # inches, of two columns of a journal and of one
 OFF = 0.35  # of the least gap between labels: further from its curve's end a label has a line to it
+LEADER = "#8A8A8A"
 BESIDE = 0.75  # marks of one size are set side by side within this factor
 ARROW = 1.55  # length of an arrow from a bound, as a factor
 TEST_ERROR = "test error (greedy)"  # what an axis calls it, and a caption too
@@ -237,7 +238,7 @@ def _end_labels(axes: Axes, places: list[tuple[float, float, str, str]], least_g
     right = 16 if is_led else 7  # points
     beside = offset_copy(axes.transAxes, axes.get_figure(root=True), x=right, y=0, units="points")
     for (end_x, end_y, text, colour), height in zip(ordered, heights, strict=True):
-        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 3}
+        line = {"arrowstyle": "-", "color": LEADER, "linewidth": 0.5, "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 2}
         axes.annotate(
             text,
             (end_x, end_y),

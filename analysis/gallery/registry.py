@@ -24,6 +24,7 @@ from analysis.gallery.theorem import THEOREM
 STUDY = Runs("study", others=("reproduce",), fresh="reproduce", quick="quick")
 FREE_ORDER = Runs("free_order", quick="quick_free_order")  # the second data set: steps may come in any order
 CAPPED = "RFT, max_solutions_per_problem={}".format
+DISTANT = {"Distant pairs beat arbitrary ones": ("DPO, distant pairs", "DPO")}
 
 # drawn of both data sets
 OF_RFT = curves_of("RFT", claims=("RFT is worth 2x SFT's data", "RFT is worth more than 1x"))
@@ -73,7 +74,7 @@ FIGURES: tuple[PaperFigure, ...] = (
         "step and at the first pit.", STUDY,
         curves_of("DPO", "DPO, distant pairs", "random-step DPO", "per-step DPO", claims=(
             "Per-step DPO beats DPO on distant pairs", "Pairs at the pit beat pairs at a random step",
-        )),
+        ), better=DISTANT),
     ),
     PaperFigure(
         "5c", "negatives_constructed_free_order", "Ways to construct negatives where steps may come in any order, both "
@@ -81,7 +82,7 @@ FIGURES: tuple[PaperFigure, ...] = (
         curves_of("DPO", "DPO, distant pairs", "random-step DPO", "DPO to the pit", "per-step DPO", claims=(
             "Per-step DPO beats DPO on distant pairs", "Pairs at the pit beat pairs at a random step",
             "Pairs at the pit beat whole solutions cut off there",
-        )),
+        ), better=DISTANT),
     ),
     PaperFigure(
         "7", "q_at_each_step", "Q at each step under each trained policy.", q_values.Q_VALUES, q_values.VIEW,
@@ -96,7 +97,7 @@ FIGURES: tuple[PaperFigure, ...] = (
         curves_of(
             CAPPED(1),
             names={CAPPED(1): "RFT, one solution each"},
-            better="One self-generated solution a problem beats one of the teacher's",
+            better={"One self-generated solution a problem beats one of the teacher's": (CAPPED(1), "SFT")},
         ),
     ),
     PaperFigure(
@@ -113,7 +114,7 @@ FIGURES: tuple[PaperFigure, ...] = (
         "RFT where steps may come in any order.", FREE_ORDER,
         curves_of("RFT", "advantage-filtered RFT", "good steps only", claims=(
             "Advantage-filtered RFT beats RFT", "Good steps beat good solutions",
-        )),
+        ), better={"Good steps beat RFT (asked when the results were seen)": ("good steps only", "RFT")}),
     ),
     PaperFigure(
         "theorem 6.1", "theorem", "Per-step DPO with advantage-sampled pairs and advantage-weighted regression reach "

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from analysis.claims.rules import MARGIN, PAIRS, WORTH, Difference
 from analysis.claims.verdicts import one_better
 from analysis.figures.contrasts import arrows_of, errors_and_differences, is_crowded
-from analysis.figures.ruled import Ruled, Value
+from analysis.figures.ruled import Ruled, Value, leaves_frame
 from analysis.gallery.entries import View
 from analysis.gallery.evidence import Evidence, evidence_with, of_what, ruling_sentence, shift_sentence
 from analysis.worth.multiplier import Multiplier
@@ -22,17 +22,18 @@ from sweep.terminal.words import capital, listed
 
 
 def curves_of(
-    *arms: str, claims: Sequence[str] = (), names: Mapping[str, str] | None = None, better: str = ""
-) -> View[Evidence]:
+    *arms: str, claims: Sequence[str] = (), names: Mapping[str, str] | None = None,
+    better: Mapping[str, tuple[str, str]] | None = None,
+) -> View[Evidence]:  # fmt: skip
     """The figure of these arms and of SFT.
 
     Args:
         claims: whose rulings the caption states, by their text in the report.
         names: of arms that the picture and the caption call otherwise.
-        better: a claim of this figure alone, that the first arm is better than the baseline; none where empty. It is
-            ruled as one arm better than another is in a report, over the sizes of both.
+        better: claims of this figure alone, each with the arm that is better and the other. They are ruled as one arm
+            better than another is in a report, over the sizes of both.
     """
-    one = _Curves(arms, tuple(claims), dict(names or {}), better)
+    one = _Curves(arms, tuple(claims), dict(names or {}), dict(better or {}))
     return View(read=one.read, draw=one.drawn, data=one.data, caption=one.caption)
 
 
@@ -43,7 +44,7 @@ class _Curves:
     arms: Sequence[str]
     claims: Sequence[str]
     names: Mapping[str, str] = field(default_factory=dict)
-    better: str = ""
+    better: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def read(self, path: Path, n_draws: int) -> Evidence:
         return evidence_with(path, n_draws, self.arms)
@@ -75,9 +76,9 @@ class _Curves:
         return pd.concat(rows, ignore_index=True)
 
     def caption(self, evidence: Evidence) -> str:
-        shifts, baseline = evidence.shifts(self.arms), evidence.options.baseline
+        shifts = evidence.shifts(self.arms)
         verdicts = [evidence.rulings[claim] for claim in self.claims]
-        verdicts += [one_better(evidence.comparison, self.better, self.arms[0], baseline)] if self.better else []
+        verdicts += [one_better(evidence.comparison, claim, *pair) for claim, pair in self.better.items()]
         found = f"{capital('; '.join(map(shift_sentence, shifts)))}."
         found = " ".join([found, *(f"{ruling_sentence(one)}." for one in verdicts)])
         parts = (self._shown(evidence, shifts), self._ruled_by(evidence), found, f"{capital(of_what(evidence))}.")
@@ -95,8 +96,8 @@ class _Curves:
             f"Above, left: test error (greedy) against {evidence.comparison.draws.table.x_name}, both logarithmic. "
             f"Points are means with {level} intervals of the level, curves the {evidence.options.law} law{runs}; "
             f"{arrow}; a number beside an arm's name is its worth{apart}. Right: each arm's error minus {baseline}'s "
-            f"at the same size, with the {level} interval of that difference; arms share their runs' luck, so that "
-            "intervals which overlap do not say that arms are alike."
+            f"at the same size, with the {level} interval of that difference; marks of one size are set side by side. "
+            "Arms share their runs' luck, so that intervals which overlap do not say that arms are alike."
         )
 
     def _ruled_by(self, evidence: Evidence) -> str:
@@ -107,17 +108,20 @@ class _Curves:
         if worths:
             times = listed([f"{times:g}" for times in worths.values()])
             said.append(
-                "an arm's worth at each of its sizes (an arrow from a dash: a bound) and, at the right, in the middle "
-                f"of the curve (held if the interval reaches {times}, broken, and excludes its half; not held below)"
+                "an arm's worth at each of its sizes (a dash with an arrow: a bound, and below it how much of that is "
+                f"sure) and, at the right, in the middle of the curve (held if the interval reaches {times}, broken, "
+                "and excludes its half; not held below)"
             )
         if gaps:
             said.append(
                 "the difference of two arms at each size and, at the right, in the mean of the sizes (held below 0; "
                 f"not held above, or wholly within {MARGIN:g}, broken)"
             )
+        panels = [*self._worths(evidence), *self._contrasts(evidence)]
+        cut = " An open arrowhead: the bar goes on beyond the frame." if any(map(leaves_frame, panels)) else ""
         return (
             f"Below, what the claims are ruled by: {'; '.join(said)}. Thin bars are limits for all sizes of a panel at "
-            "once: where the sizes disagree by these, a claim is undecided."
+            f"once: where the sizes disagree by these, a claim is undecided.{cut}"
         )
 
     def _named(self, text: str) -> str:
@@ -132,7 +136,7 @@ class _Curves:
 
     def _gaps(self, evidence: Evidence) -> list[Difference]:
         pairs = [(arm, other) for one in self.claims for claim, arm, other in PAIRS if claim == one]
-        pairs += [(self.arms[0], evidence.options.baseline)] if self.better else []
+        pairs += self.better.values()
         return [gap for pair in pairs if (gap := evidence.difference(*pair))]
 
     def _contrasts(self, evidence: Evidence) -> list[Ruled]:

@@ -143,7 +143,8 @@ def _replicates(runs: pd.DataFrame) -> str:
     )
     numbers = " or ".join(map(str, sorted(set(most))))
     said = f"{numbers} replicate{'s' if most.max() > 1 else ''} a degree"
-    return f"{said}, {where}: the replicates that all arms have there" if where else said
+    left_out = "crosses are the runs of those of which an arm had no mistake to learn from"
+    return f"{said}, {where}: the replicates that all arms have there ({left_out})" if where else said
 
 
 def _gaps_of_all(runs: pd.DataFrame) -> pd.DataFrame:
@@ -154,7 +155,13 @@ def _gaps_of_all(runs: pd.DataFrame) -> pd.DataFrame:
 def _drawn(runs: pd.DataFrame) -> Figure:
     pairs = [paired(runs, degree).assign(degree=degree) for degree in sorted(runs["degree"].unique())]
     return learnt_with_updates(
-        Shown(runs, _means(runs), pd.concat(pairs, ignore_index=True), _gaps_of_all(runs), -MARGIN)
+        Shown(
+            runs.assign(is_counted=_is_shared(runs)),
+            _means(runs),
+            pd.concat(pairs, ignore_index=True),
+            _gaps_of_all(runs),
+            -MARGIN,
+        )
     )
 
 
