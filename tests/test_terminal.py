@@ -167,7 +167,7 @@ def test_capitals_and_joints_make_no_difference() -> None:
 
 def test_a_word_that_is_like_none_gets_no_advice() -> None:
     assert nearest("tiny", ["qwen", "tiny_llama_48", "tiny_llama"]) == " (did you mean tiny_llama?)"
-    assert nearest("ti", ["tiny_llama"]) == ""
+    assert nearest("ti", ["tiny_llama"]) == nearest("zipf", ["zipf_offset", "zipf_exponent"]) == ""
     assert nearest("zebra", ["plan", "status"]) == "" and nearest("x", []) == "" and nearest("", ["plan"]) == ""
 
 

@@ -14,13 +14,14 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 
     Capitals, and whether words are joined by a blank, a hyphen or an underscore, make no difference. A word with two
     letters swapped goes first, for that costs a matcher of sequences as much as two wrong letters; where none is
-    like it, the shortest that begins with it is named.
+    like it, the one that begins with it is named, of several the one that all others begin with.
     """
     asked, folded = _folded(word), {one: _folded(one) for one in valid}
     swapped = [one for one, plain in folded.items() if _is_swapped(plain, asked)]
     close = difflib.get_close_matches(asked, folded.values(), n=1, cutoff=LIKE)
     begun = sorted((one for one, plain in folded.items() if len(asked) > 2 and plain.startswith(asked)), key=len)
-    found = [*swapped, *(one for one, plain in folded.items() if plain in close), *begun]
+    is_one = all(folded[one].startswith(folded[begun[0]]) for one in begun)
+    found = [*swapped, *(one for one, plain in folded.items() if plain in close), *(begun[:1] if is_one else ())]
     return f" (did you mean {found[0]}?)" if found else ""
 
 
