@@ -113,7 +113,8 @@ def verdicts_of(comparison: Comparison, baseline: str = "SFT") -> list[Verdict]:
 def one_better(comparison: Comparison, claim: str, arm: str, other: str) -> Verdict:
     """A claim of one table alone, that `arm` is better than `other`, by the rule for it; nothing to correct for."""
     gap = difference(comparison, arm, other)
-    return Verdict(claim, better(gap), _gap_evidence(gap, arm, other), corrected=better(gap))
+    ruling = better(gap)
+    return Verdict(claim, ruling, _gap_evidence(gap, arm, other), corrected=ruling)
 
 
 def _ruled(comparison: Comparison, claims: Sequence[Claim]) -> list[Verdict]:
@@ -180,8 +181,7 @@ def _better(arm: str, other: str, comparison: Comparison) -> Ruling:
 
 
 def _worth_claims(comparison: Comparison, arm: str, baseline: str, times: float) -> list[Claim]:
-    strict = comparison.at_level(1 - (1 - comparison.level) / comparison.n_sizes(arm))
-    at_sizes, measure = readings.at_sizes(strict, arm, baseline), comparison.draws.table.measure
+    at_sizes, measure = readings.surely_at_sizes(comparison, arm, baseline), comparison.draws.table.measure
     m = readings.headline(comparison, arm, baseline)
     return [
         Claim(
@@ -201,7 +201,8 @@ def _worth_claims(comparison: Comparison, arm: str, baseline: str, times: float)
 def _gap_evidence(gap: Difference | None, arm: str, other: str) -> str:
     if gap is None:
         return f"{arm} and {other} were not run at the same sizes"
-    n_better, n_worse = (sum(one) for one in zip(*((high < 0, low > 0) for _, low, high in gap.by_size), strict=True))
+    n_better = sum(high < 0 for _, _, high in gap.by_size)
+    n_worse = sum(low > 0 for _, low, _ in gap.by_size)
     above = f", at {n_worse} above it" if n_worse else ""
     worse = [count(size) for size, (low, _) in zip(gap.sizes, gap.surely, strict=True) if low > 0]
     return (

@@ -170,13 +170,13 @@ class Width:
         self, design: Design, influence: Sequence[np.ndarray], v: Sequence[np.ndarray]
     ) -> tuple[float, float]:
         """V and its degrees of freedom, of runs that differ by seed alone."""
-        table, seeds, (r, common) = self.comparison.draws.table, self.comparison.draws.seeds, self.correlation
+        table, seeds, (r, q) = self.comparison.draws.table, self.comparison.draws.seeds, self.correlation
         weighted = [one * np.sqrt(of_arm) for one, of_arm in zip(influence, v, strict=True)]
         of_seeds = [one * of_arm for one, of_arm in zip(influence, v, strict=True)]
         sums = np.array([one.sum() for one in weighted])
         same = np.square(sums).sum() if table.is_unpaired else sums.sum() ** 2
         apart = sum(float(np.square(one).sum()) for one in weighted)
-        problems = (common * same + (r - common + (1 - r) / design.n_units) * apart) / design.n_test
+        problems = (q * same + (r - q + (1 - r) / design.n_units) * apart) / design.n_test
         sizes = [np.array(self.sizes_of(one, design)) for one in self.pair]
         pairing = seeds.pairing_of(self.pair)
         if pairing is None:

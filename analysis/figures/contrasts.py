@@ -19,7 +19,7 @@ from analysis.worth.multiplier import Multiplier
 from analysis.worth.words import multiplier_text
 
 LONG = 16  # letters of a name
-BESIDE = 3  # panels of claims
+ABREAST = 3  # panels of claims
 MOST = 3  # arms whose bands and single runs can be distinguished on one page
 IN_A_ROW = 4  # entries of the legend
 
@@ -62,7 +62,7 @@ def errors_and_differences(
 
 def in_rows(ruled: Sequence[Ruled]) -> list[Sequence[Ruled]]:
     """At most three side by side, the rows as alike as they can be."""
-    n_rows = -(-len(ruled) // BESIDE)
+    n_rows = -(-len(ruled) // ABREAST)
     n = -(-len(ruled) // max(n_rows, 1))
     return [ruled[k * n : (k + 1) * n] for k in range(n_rows)]
 

@@ -31,16 +31,15 @@ def framed(axes: Axes, values: Sequence[float], *, n_ticks: int = 6) -> None:
     axes.set_xticks([x for x in ticks if low + corner <= x <= high - corner])
 
 
-def margin_line(axes: Axes, value: float, *, is_vertical: bool = True, sign: str = "") -> None:
+def margin_line(axes: Axes, value: float, *, is_vertical: bool = True, said: str = "") -> None:
     """A broken line at the margin of a claim's rule, with its value beyond the frame, where nothing is drawn.
 
     Args:
         is_vertical: whether the values stand on the y axis, as in `interval_bar`.
-        sign: × behind a worth, ± before a margin on both sides.
+        said: what it is called, where that is not the number.
     """
-    said = f"{value:g}×" if sign == "×" else f"{sign}{number(value)}"
     look: dict[str, Any] = {"color": DARK, "linewidth": 0.9, "linestyle": "--", "zorder": 1.5}
-    text: dict[str, Any] = {"text": said, "textcoords": "offset points", "fontsize": 8, "color": DARK}
+    text: dict[str, Any] = {"text": said or number(value), "textcoords": "offset points", "fontsize": 8, "color": DARK}
     if is_vertical:
         axes.axhline(value, **look)
         axes.annotate(xy=(1, value), xycoords=axes.get_yaxis_transform(), xytext=(3, 0), va="center", **text)

@@ -12,10 +12,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from analysis.figures.limits import interval_bar, margin_line
+from analysis.figures.limits import DARK, interval_bar, margin_line
 from analysis.figures.style import open_arrow, open_side, size_label
 
-DARK, PALE = "#222222", "#BBBBBB"
+PALE = "#BBBBBB"
 BEYOND = 3.2  # the deciding number stands right of the largest size by this factor
 FAR, ROOM, HEAD = 4.0, 1.2, 1.6  # of an axis of worths: what it shows of limits beyond the marks; below and above all
 THICK, THIN = 1.8, 0.7  # points
@@ -86,10 +86,11 @@ def draw_ruled(axes: Axes, one: Ruled, n_labels: int) -> None:
         axes.yaxis.set_major_locator(FixedLocator([2.0**k for k in range(-10, 20)]))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+        margin_line(axes, one.worth, said=f"{one.worth:g}×")
     else:
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=4))
+        margin_line(axes, one.margin, said=f"±{one.margin:g}")
         axes.axhline(-one.margin, color=DARK, linewidth=0.9, linestyle="--", zorder=1.5)
-    margin_line(axes, one.worth or one.margin, sign="×" if one.worth else "±")
     axes.set_ylim(*_frame(one))
     axes.axhline(1.0 if one.worth else 0.0, color=DARK, linewidth=0.9)
     axes.axvline(float(sizes.max()) * BEYOND**0.5, color=PALE, linewidth=0.6)

@@ -18,7 +18,7 @@ from analysis.tables.collected import SWEEP_Y
 from analysis.worth.comparison import Comparison
 from analysis.worth.joint import jointly
 from analysis.worth.multiplier import Multiplier
-from analysis.worth.readings import at_sizes, headline
+from analysis.worth.readings import at_sizes, headline, surely_at_sizes
 from analysis.worth.words import count, error_text, multiplier_text
 
 OF_SWEEPS = Options(law="saturating")  # chosen by held-out sizes on validation runs: analysis/claims/rules.py
@@ -50,9 +50,8 @@ class Evidence:
 
     def worth_by_size(self, arm: str) -> tuple[list[Multiplier], list[Multiplier]]:
         """The multiplier at each of the arm's sizes, and with limits corrected for their number, as claims read it."""
-        strict = self.comparison.at_level(1 - (1 - self.comparison.level) / self.comparison.n_sizes(arm))
-        baseline = self.options.baseline
-        return at_sizes(self.comparison, arm, baseline), at_sizes(strict, arm, baseline)
+        pair = (arm, self.options.baseline)
+        return at_sizes(self.comparison, *pair), surely_at_sizes(self.comparison, *pair)
 
     def shifts(self, arms: Sequence[str]) -> list[Multiplier]:
         """The headline multiplier of each arm, with limits for these arms at once."""
@@ -64,7 +63,7 @@ class Evidence:
         table, baseline, rows = self.comparison.draws.table, self.options.baseline, []
         shift_of = {one.arm: one for one in self.shifts([arm for arm in arms if arm != baseline])}
         for arm in arms:
-            gap, errors = difference(self.comparison, arm, baseline), self.comparison.arm_errors(arm)
+            gap, errors = self.difference(arm, baseline), self.comparison.arm_errors(arm)
             gaps = dict(zip(gap.sizes, gap.by_size, strict=True)) if gap and arm != baseline else {}
             for k, cell in enumerate(table.cells_of(arm)):
                 size, low_high = float(table.cells["size"].iloc[cell]), interval(errors[1:, k], self.comparison.level)

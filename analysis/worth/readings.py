@@ -88,6 +88,12 @@ def at_sizes(comparison: Comparison, arm: str, baseline: str) -> list[Multiplier
     return [at_size(comparison, arm, baseline, size) for size in comparison.sizes(arm)]
 
 
+def surely_at_sizes(comparison: Comparison, arm: str, baseline: str) -> list[Multiplier]:
+    """The same with limits for all of these sizes at once (Bonferroni), by which one of them can contradict a claim."""
+    strict = comparison.at_level(1 - (1 - comparison.level) / comparison.n_sizes(arm))
+    return at_sizes(strict, arm, baseline)
+
+
 def headline(comparison: Comparison, arm: str, baseline: str) -> Multiplier:
     """One number for a pair: at the geometric middle of the overlap, else the best reading at the arm's sizes."""
     comparison.refuse_few(baseline)

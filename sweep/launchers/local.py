@@ -112,8 +112,7 @@ class Pool:
         self.template: Template | None = None
         self.n_failed_starts = 0  # since a worker was last known to be able to work
         self.why_no_start = ""
-        self.spoiled: set[str] = set()  # failed, for a parent is not what was published
-        self.impossible: set[str] = set()  # failed, for nothing was left to learn from
+        self.words: dict[str, str] = {}  # how a worker failed: for good, spoiled or impossible (worker.py)
         self.n_todo, self.n_barred = len(self.waiting), len(self.barred.union(self.found.corrupted))
         self.seating: Seating | None = seating(list(self.waiting.values()), exec, store.root, self.manifests.values())
         self.view = View(self)
@@ -165,9 +164,9 @@ class Pool:
                 print(f"       log: {self.store.log_path(key)}", file=sys.stderr)
         n_incomplete = sum(run.evaluate.key not in self.manifests for run in self.plan.runs)
         incomplete = f"{n_incomplete} of {count(len(self.plan.runs), 'run is', 'runs are')} incomplete"
-        is_all_impossible = self.failed.keys() == self.impossible
+        is_all_impossible = all(self.words.get(key) == "impossible" for key in self.failed)
         if self.failed:
-            again = SPOILED if self.spoiled else "The same command again tries exactly these."
+            again = SPOILED if "spoiled" in self.words.values() else "The same command again tries exactly these."
             print(
                 f"{count(len(self.failed), 'stage')} failed, {len(self.lost)} that need them were not tried; "
                 f"{incomplete}. " + (impossible_told(len(self.failed)) if is_all_impossible else again),
@@ -309,8 +308,7 @@ class Pool:
             elif word == NO_MEMORY and self.seating is not None:
                 self._out_of_memory(self.seating, worker, stage, content)
             else:
-                for kind, keys in (("spoiled", self.spoiled), ("impossible", self.impossible)):
-                    keys.update({stage.key} if word == kind else ())
+                self.words[stage.key] = word
                 self._fail(stage, content)
 
     def _out_of_memory(self, seating: Seating, worker: Worker, stage: Stage, content: str) -> None:
