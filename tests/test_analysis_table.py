@@ -14,11 +14,13 @@ from simulated_tables import power
 from analysis.laws.surface import read_losses
 from analysis.map import read_map
 from analysis.noise.draws import METHODS, draws
-from analysis.noise.seeds import count_correlation
+from analysis.noise.seeds import LEAST_COMMON, MOST_SHARED, count_correlation
 from analysis.tables.read import table_at
 from analysis.tables.table import Block, Columns, Table, table_from_runs
 from analysis.worth.comparison import Comparison
 from analysis.worth.readings import headline
+
+RECORD = Path(__file__).parents[1] / "analysis/results"
 
 LAWS = {"SFT": power(1.0, 0.15), "RFT": power(2**-0.15, 0.15)}
 
@@ -293,6 +295,26 @@ def test_runs_that_scatter_less_than_binomially_show_what_they_share() -> None:
     assert count_correlation(counts({"a": [0.48, 0.52], "b": [0.48, 0.52]})) == pytest.approx(0.68)
     assert count_correlation(counts({"a": [0.4, 0.6]})) == 0.0  # variance .02: seeds differ
     assert count_correlation(counts({"a": [0.5]})) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds", "least", "most"),
+    [("one_base", 0.417, 0.331, 0.418), ("free_order_one_base", 0.521, 0.434, 0.513)],
+)
+def test_what_cells_have_in_common_where_outcomes_show_it(name: str, seeds: float, least: float, most: float) -> None:
+    """What `common_between_cells` takes its bounds from: runs of unlike arm, size or both, beside seeds of one cell."""
+    table = table_at(RECORD / name)
+    (block,) = table.blocks
+    cell, arm = table.cell_of_run[block.rows], table.runs["arm"].to_numpy(str)[block.rows]
+    size = table.runs["size"].to_numpy(float)[block.rows]
+    i, j = np.triu_indices(len(cell), 1)
+    i, j = (each[(size[i] > 0) & (size[j] > 0)] for each in (i, j))
+    r = np.corrcoef(block.errors.astype(float))[i, j]
+    is_arm, is_size = arm[i] == arm[j], size[i] == size[j]
+    unlike = [r[is_arm & ~is_size].mean(), r[~is_arm & is_size].mean(), r[~is_arm & ~is_size].mean()]
+    assert r[cell[i] == cell[j]].mean() == pytest.approx(seeds, abs=1e-3)
+    assert (min(unlike), max(unlike)) == pytest.approx((least, most), abs=1e-3)
+    assert LEAST_COMMON * seeds < min(unlike) and max(unlike) < MOST_SHARED
 
 
 def test_seeds_that_are_copies_leave_a_difference_of_arms_its_noise() -> None:
